@@ -1,0 +1,2 @@
+//! cloven
+fn main() {}
