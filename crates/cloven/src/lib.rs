@@ -1,1 +1,33 @@
-//! cloven
+//! The library behind every front of Cloven: job files, identities on disk, one party's run, all parties' run on one machine,
+//! progress, run folders and summaries.
+//!
+//! Data goes one way: [`Job`] and [`Local`] → [`party::Prepared`] → a protocol's script; results come back as [`Update`]s, of which a
+//! [`RunFolder`] keeps a record.
+
+mod catalogue;
+mod error;
+mod files;
+mod identity;
+pub mod init;
+mod job;
+mod local;
+mod orchestrate;
+pub mod party;
+mod reporter;
+mod run_folder;
+mod summary;
+mod update;
+
+pub use catalogue::DATASETS;
+pub use error::{EXIT_CODES, Error};
+pub use identity::{PublicIdentity, RosterFile};
+pub use job::{Job, Role, parse_settings};
+pub use local::{Deadlines, Limits, Local, LocalData};
+pub use orchestrate::{RunOptions, run};
+pub use run_folder::RunFolder;
+pub use summary::{EncryptionParameters, PartySummary, Summary};
+pub use update::{Stamped, Update};
+
+pub use cloven_data as data;
+pub use cloven_protocols::Leak;
+pub use cloven_wire::Party;

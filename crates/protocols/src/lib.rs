@@ -1,1 +1,32 @@
-//! protocols
+//! The protocols, one folder each, with the same file names in every folder:
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod.rs` | parties, flow, who learns what, bytes, assumptions, non-goals |
+//! | `msg.rs` | the messages |
+//! | `client.rs`, `server.rs` ... | one script per role: an `async fn`, generic over the channel |
+//! | `cost.rs` | declared messages and bytes, compared with the channel's counters by a test |
+//! | `tests.rs` | the test ladder |
+//!
+//! A script has no socket, file, clock or global random number generator inside. What happens is told to an observer as [`Event`]s.
+
+mod error;
+mod event;
+mod examples;
+mod schedule;
+
+pub mod plain;
+
+pub use error::{Halted, ProtocolError};
+pub use event::{Event, Observe};
+pub use examples::{Examples, Subset};
+pub use schedule::{Schedule, Shuffle};
+
+/// What one role learns by taking part in a protocol, in words for the people who have to agree to it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Leak {
+    /// The role or party.
+    pub party: String,
+    /// One sentence.
+    pub learns: String,
+}

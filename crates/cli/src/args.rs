@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::{path::PathBuf, sync::LazyLock};
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use cloven::Party;
+
+static EXIT_CODES: LazyLock<String> = LazyLock::new(|| {
+    let lines: Vec<String> = cloven::EXIT_CODES
+        .iter()
+        .map(|(code, meaning)| format!("  {code:>3}  {meaning}"))
+        .collect();
+    format!("Exit codes:\n{}", lines.join("\n"))
+});
+
+/// Trains split neural networks across parties that may not show each other their data, labels or model.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES.as_str(), max_term_width = 120)]
+pub struct Args {
+    /// Print one JSON object on stdout; text for people goes to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train on the embedded breast-cancer data, every party as a process of its own: a look around in seconds
+    #[command(after_help = "Example:\n  cloven demo")]
+    Demo(DemoArgs),
+    /// Make a job file and, per party, key, certificate and local settings
+    #[command(
+        after_help = "Examples:\n  cloven init trial                       both parties on this machine, embedded data\n  \
+                      cloven init ecg --data mitbih           heart beats from the folder in CLOVEN_DATA\n  \
+                      cloven init ecg --data own --as hospital   only the hospital's key; run on the hospital's machine"
+    )]
+    Init(InitArgs),
+    /// Run every party of a job on this machine, each as its own process, over mutual TLS on loopback
+    #[command(after_help = "Examples:\n  cloven run trial/job.toml\n  cloven run trial/job.toml --set training.epochs=3 --json")]
+    Run(RunArgs),
+    /// Take part in a job as one party, on its own machine
+    #[command(after_help = "Examples:\n  cloven party ecg/job.toml --as hospital\n  \
+                      cloven party ecg/job.toml --as hospital --accept 3f9c2a7d0b1e4c55")]
+    Party(PartyArgs),
+    /// Pin the identities of other parties
+    #[command(subcommand)]
+    Roster(RosterCommand),
+    /// Look at data files
+    #[command(subcommand)]
+    Data(DataCommand),
+}
+
+/// `cloven demo`
+#[derive(ClapArgs)]
+pub struct DemoArgs {
+    /// Where run folders are made
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+}
+
+/// `cloven init`
+#[derive(ClapArgs)]
+pub struct InitArgs {
+    /// The folder to make; an existing job.toml in it is kept and used
+    pub folder: PathBuf,
+    /// What the new job trains on: wdbc, mitbih, mnist, or own (a CSV file of yours)
+    #[arg(long, default_value = "wdbc")]
+    pub data: String,
+    /// Make only this party's key and settings; its public identity is written beside the job
+    #[arg(long = "as", value_name = "NAME")]
+    pub only: Option<Party>,
+    /// Name of the client, who has the data
+    #[arg(long, default_value = "hospital", value_name = "NAME")]
+    pub client: Party,
+    /// Name of the server
+    #[arg(long, default_value = "cloud", value_name = "NAME")]
+    pub server: Party,
+}
+
+/// `cloven run`
+#[derive(ClapArgs)]
+pub struct RunArgs {
+    /// The job file
+    pub job: PathBuf,
+    /// Change a value of the job, such as training.epochs=3; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where run folders are made
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// Use this run folder; it must not exist
+    #[arg(long, value_name = "FOLDER")]
+    pub run_folder: Option<PathBuf>,
+    /// Also train by plain split learning, and report both
+    #[arg(long)]
+    pub compare_plain: bool,
+}
+
+/// `cloven party`
+#[derive(ClapArgs)]
+pub struct PartyArgs {
+    /// The job file; every party needs the same
+    pub job: PathBuf,
+    /// Which party this is
+    #[arg(long = "as", value_name = "NAME")]
+    pub party: Party,
+    /// The party's own settings [default: NAME/local.toml beside the job]
+    #[arg(long, value_name = "FILE")]
+    pub local: Option<PathBuf>,
+    /// Accept the job with this digest (at least its first 16 digits) without being asked
+    #[arg(long, value_name = "DIGEST")]
+    pub accept: Option<String>,
+    /// Change a value of the job; every party needs the same changes
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where run folders are made
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// Use this run folder; it must not exist
+    #[arg(long, value_name = "FOLDER")]
+    pub run_folder: Option<PathBuf>,
+    /// For `cloven run`: updates as JSON lines on stdout, no questions, end when stdin ends
+    #[arg(long, hide = true, requires_all = ["accept", "run_folder"])]
+    pub events: bool,
+}
+
+/// `cloven roster`
+#[derive(Subcommand)]
+pub enum RosterCommand {
+    /// Pin the identity that another party sent
+    #[command(
+        after_help = "Example:\n  cloven roster add cloud.identity.toml --to ecg/hospital\n\nCompare the printed fingerprint with \
+                      the other party by telephone."
+    )]
+    Add {
+        /// The other party's NAME.identity.toml
+        identity: PathBuf,
+        /// This party's folder
+        #[arg(long, value_name = "FOLDER")]
+        to: PathBuf,
+        /// Replace an earlier pin of the same party
+        #[arg(long)]
+        replace: bool,
+    },
+    /// List the pinned identities
+    List {
+        /// This party's folder
+        folder: PathBuf,
+    },
+}
+
+/// `cloven data`
+#[derive(Subcommand)]
+pub enum DataCommand {
+    /// Show shapes, types, ranges, classes and missing values of data files
+    #[command(after_help = "Examples:\n  cloven data inspect patients.csv.gz\n  cloven data inspect train_ecg.hdf5 --json")]
+    Inspect {
+        /// A CSV, HDF5 or IDX file (.gz allowed), or a folder of such files
+        path: PathBuf,
+        /// The CSV file has no header line
+        #[arg(long)]
+        no_header: bool,
+        /// The CSV file's delimiter
+        #[arg(long, default_value_t = ',')]
+        delimiter: char,
+    },
+}

@@ -1,0 +1,270 @@
+//! The verbs.
+
+use std::path::{Path, PathBuf};
+
+use cloven::{
+    Error, Job, Local, Party, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update,
+    data::{InspectOptions, inspect},
+    init::{InitOptions, init, roster_add, roster_path, template},
+    parse_settings,
+    party::Prepared,
+};
+
+use crate::{
+    args::{Args, Command, DataCommand, DemoArgs, InitArgs, PartyArgs, RosterCommand, RunArgs},
+    progress::Progress,
+    words::{self, print_line},
+};
+
+/// Runs a verb.
+pub fn dispatch(args: Args) -> Result<(), Error> {
+    let json = args.json;
+    match args.command {
+        Command::Demo(args) => demo(args, json),
+        Command::Init(args) => make(args, json),
+        Command::Run(args) => run(args, json),
+        Command::Party(args) if args.events => party_of_run(args),
+        Command::Party(args) => party(args, json),
+        Command::Roster(command) => roster(command, json),
+        Command::Data(command) => data(command, json),
+    }
+}
+
+fn demo(args: DemoArgs, json: bool) -> Result<(), Error> {
+    let job = Job::parse(template("wdbc")?, "the demo's job", &[])?;
+    let options = RunOptions {
+        program: program()?,
+        // No folder of this name: the demo's data are inside the program.
+        job_folder: PathBuf::from("demo"),
+        runs: args.runs,
+        run_folder: None,
+        compare_plain: false,
+    };
+    run_job(&job, &options, json)
+}
+
+fn run(args: RunArgs, json: bool) -> Result<(), Error> {
+    let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
+    let options = RunOptions {
+        program: program()?,
+        job_folder: folder_of(&args.job),
+        runs: args.runs,
+        run_folder: args.run_folder,
+        compare_plain: args.compare_plain,
+    };
+    run_job(&job, &options, json)
+}
+
+fn run_job(job: &Job, options: &RunOptions, json: bool) -> Result<(), Error> {
+    eprintln!("{}", words::job(job));
+    let lead = job
+        .parties
+        .iter()
+        .find(|(_, role)| **role == Role::Client)
+        .map(|(party, _)| party.clone());
+    let mut progress = lead.map(Progress::new);
+    let result = cloven::run(job, options, &mut |stamped| {
+        if let Some(progress) = &mut progress {
+            progress.show(stamped);
+        }
+    });
+    if let Some(mut progress) = progress {
+        progress.end();
+    }
+    let (summary, folder) = result?;
+    finish(&summary, &folder, json);
+    Ok(())
+}
+
+fn finish(summary: &Summary, folder: &Path, json: bool) {
+    match json {
+        true => {
+            print_line(&serde_json::to_string(summary).expect("summaries have only string keys"));
+            eprintln!("{}\nrun folder: {}", words::summary(summary), folder.display());
+        }
+        false => print_line(&format!("{}\nrun folder: {}", words::summary(summary), folder.display())),
+    }
+}
+
+fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
+    let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
+    eprintln!("{}", words::job(&job));
+    accept(&job, args.accept.as_deref())?;
+    let prepared = Prepared::new(job.clone(), args.party.clone(), Local::read(&local_path(&args))?)?;
+    let mut folder = RunFolder::create(&args.runs, args.run_folder.as_deref(), &job)?;
+    let path = folder.path().to_owned();
+    let mut progress = Progress::new(args.party.clone());
+    let mut recording = Ok(());
+    let result = prepared.run(&path, &mut |stamped: Stamped| {
+        progress.show(&stamped);
+        if recording.is_ok() {
+            recording = folder.record(&stamped);
+        }
+    });
+    progress.end();
+    let summary = result?;
+    recording?;
+    let summary = Summary::new(&job, &[(args.party, summary.clone())].into(), summary.seconds_total);
+    folder.finish(&summary)?;
+    finish(&summary, &path, json);
+    Ok(())
+}
+
+/// A party's process under `cloven run`: updates go to stdout as JSON lines, the last of them says how it ended.
+fn party_of_run(args: PartyArgs) -> Result<(), Error> {
+    end_with_stdin();
+    let party = args.party.clone();
+    let result = take_part(&args);
+    if let Err(error) = &result {
+        emit(&Stamped {
+            party,
+            at: 0.0,
+            update: Update::Failed {
+                message: error.to_string(),
+                exit_code: error.exit_code(),
+            },
+        });
+        // The sentence reaches the operator through `cloven run`.
+        std::process::exit(error.exit_code().into());
+    }
+    result
+}
+
+fn take_part(args: &PartyArgs) -> Result<(), Error> {
+    let job = Job::read(&args.job, &[])?;
+    accept(&job, args.accept.as_deref())?;
+    let run_folder = args.run_folder.clone().unwrap_or_default();
+    let prepared = Prepared::new(job, args.party.clone(), Local::read(&local_path(args))?)?;
+    prepared.run(&run_folder, &mut |stamped: Stamped| emit(&stamped)).map(|_| ())
+}
+
+fn emit(stamped: &Stamped) {
+    print_line(&serde_json::to_string(stamped).expect("updates have only string keys"));
+}
+
+/// Ends this process when the one that started it is gone.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(130);
+    });
+}
+
+/// The operator's consent: `--accept` with this job's digest, or yes to a question.
+fn accept(job: &Job, given: Option<&str>) -> Result<(), Error> {
+    let digest = job.digest_hex();
+    let accepted = match given {
+        Some(given) => given.len() >= 16 && digest.starts_with(&given.to_lowercase()),
+        None => words::ask("Take part in this job?"),
+    };
+    match accepted {
+        true => Ok(()),
+        false => Err(Error::NotAccepted {
+            digest,
+            given: given.map(str::to_owned),
+        }),
+    }
+}
+
+fn local_path(args: &PartyArgs) -> PathBuf {
+    args.local
+        .clone()
+        .unwrap_or_else(|| folder_of(&args.job).join(args.party.as_str()).join(Local::FILE))
+}
+
+fn make(args: InitArgs, json: bool) -> Result<(), Error> {
+    let InitArgs {
+        folder,
+        data,
+        only,
+        client,
+        server,
+    } = args;
+    let options = InitOptions {
+        folder: folder.clone(),
+        data,
+        only: only.clone(),
+        client,
+        server,
+    };
+    let made = init(&options)?;
+    if json {
+        print_line(&serde_json::json!({ "made": made }).to_string());
+        return Ok(());
+    }
+    made.iter().for_each(|path| print_line(&format!("made {}", path.display())));
+    print_line(&next_steps(&folder, only.as_ref()));
+    Ok(())
+}
+
+fn next_steps(folder: &Path, only: Option<&Party>) -> String {
+    let folder = folder.display();
+    match only {
+        None => format!("Next: cloven run {folder}/job.toml"),
+        Some(party) => format!(
+            "Next:\n  give {folder}/job.toml and {folder}/{party}.identity.toml to the other party\n  \
+             cloven roster add OTHER.identity.toml --to {folder}/{party}\n  edit {folder}/{party}/local.toml\n  \
+             cloven party {folder}/job.toml --as {party}"
+        ),
+    }
+}
+
+fn roster(command: RosterCommand, json: bool) -> Result<(), Error> {
+    match command {
+        RosterCommand::Add { identity, to, replace } => {
+            let pinned = roster_add(&to, &identity, replace)?;
+            match json {
+                true => print_line(&serde_json::json!({ "party": pinned.party, "fingerprint": pinned.fingerprint }).to_string()),
+                false => print_line(&format!(
+                    "pinned {} as {}\nCompare this fingerprint with {} by telephone.",
+                    pinned.party, pinned.fingerprint, pinned.party
+                )),
+            }
+        }
+        RosterCommand::List { folder } => {
+            let roster = RosterFile::read(&roster_path(&folder)?)?;
+            match json {
+                true => {
+                    let pins: serde_json::Map<_, _> = roster.pins().map(|(p, f)| (p.to_string(), f.into())).collect();
+                    print_line(&serde_json::Value::Object(pins).to_string());
+                }
+                false => roster
+                    .pins()
+                    .for_each(|(party, fingerprint)| print_line(&format!("{party}  {fingerprint}"))),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn data(command: DataCommand, json: bool) -> Result<(), Error> {
+    let DataCommand::Inspect {
+        path,
+        no_header,
+        delimiter,
+    } = command;
+    let inspection = inspect(
+        &path,
+        &InspectOptions {
+            header: no_header.then_some(false),
+            delimiter,
+            ..InspectOptions::default()
+        },
+    )?;
+    match json {
+        true => print_line(&serde_json::to_string(&inspection).expect("inspections have only string keys")),
+        false => print_line(inspection.to_string().trim_end()),
+    }
+    Ok(())
+}
+
+fn program() -> Result<PathBuf, Error> {
+    std::env::current_exe().map_err(|cause| Error::File {
+        path: "cloven".into(),
+        cause,
+    })
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    file.parent().map(Path::to_owned).unwrap_or_default()
+}

@@ -1,0 +1,173 @@
+//! Progress for people: a bar on a terminal, plain lines elsewhere.
+
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+use cloven::{Party, Stamped, Update};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::words::bytes;
+
+/// Without a terminal, a line within an epoch is printed at most this often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows updates; training progress of one party only.
+pub struct Progress {
+    lead: Party,
+    bar: Option<ProgressBar>,
+    plan: Plan,
+    begun: Instant,
+    last_line: Instant,
+}
+
+#[derive(Default)]
+struct Plan {
+    epochs: u32,
+    batches: usize,
+    train_rows: usize,
+}
+
+impl Progress {
+    /// Shows the training of `lead`.
+    pub fn new(lead: Party) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3} %  {msg}");
+            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        let now = Instant::now();
+        Self {
+            lead,
+            bar,
+            plan: Plan::default(),
+            begun: now,
+            last_line: now,
+        }
+    }
+
+    /// Shows one update.
+    pub fn show(&mut self, stamped: &Stamped) {
+        let party = &stamped.party;
+        match &stamped.update {
+            Update::Listening { address } => self.line(&format!("{party}: listening on {address}")),
+            Update::Waiting { peer, address } => self.line(&format!("{party}: waiting for {peer} at {address}")),
+            Update::TurnedAway { from, why } => self.line(&format!("{party}: turned away a connection from {from}: {why}")),
+            Update::Connected { peer } => self.line(&format!("{party}: connected to {peer}")),
+            Update::Finished { .. } | Update::Failed { .. } => (),
+            training if *party == self.lead => self.show_training(training),
+            _ => (),
+        }
+    }
+
+    /// Removes the bar.
+    pub fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show_training(&mut self, update: &Update) {
+        match update {
+            Update::Started {
+                epochs,
+                train_rows,
+                test_rows,
+                batches,
+            } => {
+                self.plan = Plan {
+                    epochs: *epochs,
+                    batches: *batches,
+                    train_rows: *train_rows,
+                };
+                self.begun = Instant::now();
+                self.line(&format!(
+                    "{}: {train_rows} training rows, {test_rows} test rows, {batches} batches an epoch",
+                    self.lead
+                ));
+            }
+            Update::Batch {
+                epoch,
+                batch,
+                rows,
+                loss,
+                traffic,
+            } => {
+                let done = (*epoch as usize - 1) * self.plan.batches + batch;
+                let rows = (*epoch as usize - 1) * self.plan.train_rows + rows;
+                self.show_batch(*epoch, done, rows, *loss, traffic.sent + traffic.received);
+            }
+            Update::Epoch {
+                epoch,
+                loss,
+                seconds,
+                traffic,
+            } => {
+                let loss = loss.map_or(String::new(), |l| format!(", loss {l:.4}"));
+                let moved = bytes(traffic.sent + traffic.received);
+                let of = self.plan.epochs;
+                self.line(&format!("{}: epoch {epoch}/{of}{loss}, {seconds:.2} s, {moved}", self.lead));
+            }
+            Update::Evaluated {
+                evaluation: Some(evaluation),
+                subsets,
+                ..
+            } => {
+                let mut text = format!("{}:   test loss {:.4}", self.lead, evaluation.loss);
+                if let Some(accuracy) = evaluation.accuracy {
+                    text += &format!(", accuracy {:.2} %", accuracy * 100.0);
+                }
+                for (name, subset) in subsets {
+                    text += &subset
+                        .accuracy
+                        .map_or(String::new(), |a| format!(", {:.2} % on {name} rows", a * 100.0));
+                }
+                self.line(&text);
+            }
+            _ => (),
+        }
+    }
+
+    fn show_batch(&mut self, epoch: u32, done: usize, rows: usize, loss: Option<f64>, moved: u64) {
+        let seconds = self.begun.elapsed().as_secs_f64().max(1e-3);
+        let total = self.plan.batches * self.plan.epochs as usize;
+        let left = seconds * (total.saturating_sub(done)) as f64 / done.max(1) as f64;
+        let loss = loss.map_or(String::new(), |l| format!("loss {l:.4}, "));
+        let text = format!(
+            "{loss}{:.0} samples/s, {}/s, {} left",
+            rows as f64 / seconds,
+            bytes((moved as f64 / seconds) as u64),
+            clock(left)
+        );
+        let prefix = format!("{}: epoch {epoch}/{}", self.lead, self.plan.epochs);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+                bar.set_prefix(prefix);
+                bar.set_message(text);
+            }
+            None if self.last_line.elapsed() >= LINE_EVERY => {
+                self.last_line = Instant::now();
+                eprintln!("{prefix}, {done}/{total} batches, {text}");
+            }
+            None => (),
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+}
+
+/// Seconds as `m:ss` or `h:mm:ss`.
+fn clock(seconds: f64) -> String {
+    let s = seconds.round() as u64;
+    match s / 3600 {
+        0 => format!("{}:{:02}", s / 60, s % 60),
+        h => format!("{h}:{:02}:{:02}", s / 60 % 60, s % 60),
+    }
+}

@@ -1,0 +1,112 @@
+//! Text for people.
+
+use std::io::{IsTerminal, Write};
+
+use cloven::{Error, Job, Leak, Summary};
+
+/// Prints an error: one sentence on stderr and, with `--json`, an object on stdout.
+pub fn failure(error: &Error, json: bool) {
+    eprintln!("cloven: {error}");
+    if json {
+        let object = serde_json::json!({ "error": { "message": error.to_string(), "exit_code": error.exit_code() } });
+        print_line(&object.to_string());
+    }
+}
+
+/// Prints a line on stdout; a reader that went away is no error.
+pub fn print_line(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// What the job is and what each party learns from it.
+pub fn job(job: &Job) -> String {
+    let parties: Vec<String> = job
+        .parties
+        .iter()
+        .map(|(name, role)| format!("{name} ({role:?})").to_lowercase())
+        .collect();
+    format!(
+        "job {}\n{} on {}, model {}, {} epochs; parties: {}\n{}",
+        job.digest_hex(),
+        job.protocol.name(),
+        job.data.name,
+        job.model_name(),
+        job.training.epochs,
+        parties.join(", "),
+        leaks(&job.leaks())
+    )
+}
+
+fn leaks(leaks: &[Leak]) -> String {
+    let lines: Vec<String> = leaks
+        .iter()
+        .map(|leak| format!("  {} learns {}", leak.party, leak.learns))
+        .collect();
+    format!("What each party learns:\n{}", lines.join("\n"))
+}
+
+/// The summary as a table.
+pub fn summary(summary: &Summary) -> String {
+    let mut lines = Vec::new();
+    let mut row = |name: &str, value: String| lines.push(format!("  {name:<22}{value}"));
+    if let Some(accuracy) = summary.test_accuracy {
+        row("test accuracy", percent(accuracy));
+    }
+    for (subset, accuracy) in &summary.test_accuracy_subsets {
+        row(&format!("  on {subset} rows"), percent(*accuracy));
+    }
+    if let Some(accuracy) = summary.test_accuracy_plain {
+        row("  plain", percent(accuracy));
+    }
+    if let Some(auc) = summary.auc {
+        row("AUC", format!("{auc:.4}"));
+    }
+    if let Some(recall) = &summary.recall {
+        let each: Vec<String> = recall.iter().map(|r| r.map_or("-".into(), percent)).collect();
+        row("recall by class", each.join("  "));
+    }
+    if let Some(loss) = summary.test_loss {
+        row("test loss", format!("{loss:.4}"));
+    }
+    row(
+        "time",
+        format!(
+            "{:.2} s in all, {:.2} s an epoch",
+            summary.seconds_total, summary.seconds_per_epoch
+        ),
+    );
+    row("bytes", format!("{} an epoch, both ways", bytes(summary.bytes_per_epoch)));
+    for (party, sent) in &summary.bytes_sent {
+        let memory = summary
+            .peak_rss_bytes
+            .get(party)
+            .copied()
+            .flatten()
+            .map_or(String::new(), |m| format!(", {} memory", bytes(m)));
+        row(&format!("  {party}"), format!("{} sent{memory}", bytes(*sent)));
+    }
+    lines.join("\n")
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", fraction * 100.0)
+}
+
+/// A number of bytes in decimal units.
+pub fn bytes(count: u64) -> String {
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    match units.iter().find(|(size, _)| count as f64 >= *size) {
+        Some((size, unit)) => format!("{:.2} {unit}", count as f64 / size),
+        None => format!("{count} B"),
+    }
+}
+
+/// Asks a yes-or-no question on the terminal; without one the answer is no.
+pub fn ask(question: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}

@@ -1,0 +1,56 @@
+//! Reading and writing files whole.
+
+use std::{fs, io::Write, path::Path};
+
+use serde::de::DeserializeOwned;
+
+use crate::Error;
+
+/// No configuration file is larger than this.
+const MAX_TEXT: u64 = 4 << 20;
+
+/// Reads a text file of bounded size.
+pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    let length = fs::metadata(path).map_err(Error::file(path))?.len();
+    if length > MAX_TEXT {
+        return Err(Error::configuration(
+            path.display(),
+            format!("{length} bytes are too many for a configuration file"),
+        ));
+    }
+    fs::read_to_string(path).map_err(Error::file(path))
+}
+
+/// Reads a TOML file; the error names the file and the line.
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    toml::from_str(&read_text(path)?).map_err(|e| Error::configuration(path.display(), e))
+}
+
+/// Writes a file atomically: a reader sees the old content or the new, never a part.
+pub(crate) fn write(path: &Path, content: &[u8], secret: bool) -> Result<(), Error> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(Error::file(folder))?;
+    // A temporary file is born with mode 0600; what is not secret is opened up before it gets its name.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::file(path))?;
+    file.write_all(content).map_err(Error::file(path))?;
+    if !secret {
+        make_public(&file).map_err(Error::file(path))?;
+    }
+    file.as_file().sync_all().map_err(Error::file(path))?;
+    file.persist(path).map_err(|e| Error::File {
+        path: path.to_owned(),
+        cause: e.error,
+    })?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_public(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_public(_: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! `cloven init`: a job, and a folder per party with its key, certificate and `local.toml`.
+//!
+//! ```text
+//! ecg/job.toml                   shared; every party has the same
+//! ecg/hospital.identity.toml     public; goes to the other parties
+//! ecg/hospital/                  stays with the hospital:
+//!     local.toml key.pem certificate.pem roster.toml
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use cloven_wire::Party;
+
+use crate::{Error, Job, Local, PublicIdentity, Role, RosterFile, catalogue, files, identity};
+
+/// What to make.
+#[derive(Debug, Clone)]
+pub struct InitOptions {
+    /// The folder.
+    pub folder: PathBuf,
+    /// A data set known by name, or `own`.
+    pub data: String,
+    /// Only this party's folder; otherwise every party's, and all pin each other.
+    pub only: Option<Party>,
+    /// The name of the client in a new job.
+    pub client: Party,
+    /// The name of the server in a new job.
+    pub server: Party,
+}
+
+/// A job to start from for each kind of data; its parties are called hospital and cloud.
+const TEMPLATES: [(&str, &str); 4] = [
+    ("wdbc", include_str!("../../../examples/02_wdbc.toml")),
+    ("mitbih", include_str!("../../../examples/01_ecg.toml")),
+    ("mnist", include_str!("templates/mnist.toml")),
+    ("own", include_str!("templates/own.toml")),
+];
+
+/// The job that a new folder for this kind of data starts from.
+pub fn template(data: &str) -> Result<&'static str, Error> {
+    let found = TEMPLATES.iter().find(|(name, _)| *name == data).map(|(_, text)| *text);
+    found.ok_or_else(|| {
+        let known: Vec<_> = TEMPLATES.iter().map(|(name, _)| *name).collect();
+        Error::configuration("--data", format!("expected one of {}, got {data:?}", known.join(", ")))
+    })
+}
+
+/// Makes the files; returns the paths of those made. An existing job is kept and used; an existing key is an error.
+pub fn init(options: &InitOptions) -> Result<Vec<PathBuf>, Error> {
+    let mut made = Vec::new();
+    let job_path = options.folder.join("job.toml");
+    if !job_path.exists() {
+        files::write(&job_path, job_text(options)?.as_bytes(), false)?;
+        made.push(job_path.clone());
+    }
+    let job = Job::read(&job_path, &[])?;
+    let chosen: Vec<&Party> = match &options.only {
+        Some(party) => {
+            job.role(party)?;
+            vec![party]
+        }
+        None => job.parties.keys().collect(),
+    };
+    let mut identities = Vec::new();
+    for party in &chosen {
+        let identity = make_party(options, &job, party, &mut made)?;
+        identities.push(identity);
+    }
+    if options.only.is_none() {
+        for party in chosen {
+            let path = options.folder.join(party.as_str()).join(identity::ROSTER);
+            let mut roster = RosterFile::default();
+            identities
+                .iter()
+                .filter(|i| i.party != *party)
+                .try_for_each(|i| roster.add(i, false))?;
+            roster.write(&path)?;
+            made.push(path);
+        }
+    }
+    Ok(made)
+}
+
+fn job_text(options: &InitOptions) -> Result<String, Error> {
+    let template = template(&options.data)?;
+    if options.client == options.server {
+        return Err(Error::configuration(
+            "--server",
+            format!("client and server cannot both be called {}", options.client),
+        ));
+    }
+    let renamed = template.replacen("hospital = \"client\"", &format!("{} = \"client\"", options.client), 1);
+    Ok(renamed.replacen("cloud = \"server\"", &format!("{} = \"server\"", options.server), 1))
+}
+
+fn make_party(options: &InitOptions, job: &Job, party: &Party, made: &mut Vec<PathBuf>) -> Result<PublicIdentity, Error> {
+    let folder = options.folder.join(party.as_str());
+    let identity = identity::create(party, &folder)?;
+    made.extend([folder.join(identity::KEY), folder.join(identity::CERTIFICATE)]);
+    let public = options.folder.join(format!("{party}.identity.toml"));
+    identity.write(&public)?;
+    made.push(public);
+    let local = folder.join(Local::FILE);
+    files::write(&local, local_text(job, party)?.as_bytes(), false)?;
+    made.push(local);
+    Ok(identity)
+}
+
+fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
+    let mut text = format!(
+        "# {party}'s own settings: they stay on this machine, are never sent and are not part of the job's digest.\n\
+         # Paths count from this file's folder.\n\
+         key = \"{}\"\ncertificate = \"{}\"\nroster = \"{}\"\n\n",
+        identity::KEY,
+        identity::CERTIFICATE,
+        identity::ROSTER
+    );
+    let role = job.role(party)?;
+    let peer = job.parties.keys().find(|p| *p != party).map_or("peer", Party::as_str);
+    text += match role {
+        Role::Server => {
+            "# Who dials is free: one side listens, the other has an address under [dial].\nlisten = \"127.0.0.1:7443\"\n\n"
+        }
+        Role::Client => {
+            "# Who dials is free: with [dial] this party opens no port. To be dialled instead: listen = \"0.0.0.0:7443\"\n\n"
+        }
+    };
+    text += "[limits]\n# threads = 2\n# memory_mb = 2000\n\n[deadlines]\nconnect_seconds = 60\nmessage_seconds = 120\n";
+    if role == Role::Client {
+        text += &format!(
+            "\n[dial]\n{peer} = \"127.0.0.1:7443\"\n\n[data]\n{}",
+            data_text(&job.data.name)
+        );
+    }
+    Ok(text)
+}
+
+/// The `[data]` table: the known place of a data set, or a CSV file for the user to replace.
+fn data_text(name: &str) -> String {
+    let data = catalogue::find(name).unwrap_or_else(|_| catalogue::own());
+    // Wrapped, so that its sub-tables are written as [data.csv] and the like.
+    let wrapped = toml::Table::from_iter([("data".to_owned(), toml::Value::Table(data.into()))]);
+    identity::to_toml(&wrapped).replacen("[data]\n", "", 1)
+}
+
+/// Pins the identity in `file` for the party whose folder is `folder`; returns what was pinned.
+pub fn roster_add(folder: &Path, file: &Path, replace: bool) -> Result<PublicIdentity, Error> {
+    let path = roster_path(folder)?;
+    let identity = PublicIdentity::read(file)?;
+    let mut roster = RosterFile::read(&path)?;
+    roster.add(&identity, replace)?;
+    roster.write(&path)?;
+    Ok(identity)
+}
+
+/// The roster of the party whose folder is `folder`.
+pub fn roster_path(folder: &Path) -> Result<PathBuf, Error> {
+    let local = folder.join(Local::FILE);
+    Ok(Local::read(&local)?.roster)
+}

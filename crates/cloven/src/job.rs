@@ -1,0 +1,367 @@
+//! The job: what every party must agree on.
+//!
+//! A job holds no path, no address and no secret. Its digest is taken over its meaning (defaults filled in, comments and layout
+//! ignored) and compared when parties connect.
+
+use std::{collections::BTreeMap, ops::Range, path::Path};
+
+use cloven_data::Expectation;
+use cloven_nn::{LayerSpec, Loss, ModelSpec, OptimiserSpec, preset};
+use cloven_protocols::{Leak, Schedule, Shuffle, plain};
+use cloven_wire::Party;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, files::read_text};
+
+/// A parsed and validated `job.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Shuffles rows and draws initial weights; public.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// Every party and its role.
+    pub parties: BTreeMap<Party, Role>,
+    /// What the parties agree on about the data.
+    pub data: Data,
+    /// The network and its cut.
+    pub model: Model,
+    /// Loss, optimiser, amount of work.
+    pub training: Training,
+}
+
+/// The protocols that exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Ordinary split learning, unprotected.
+    Plain,
+}
+
+impl Protocol {
+    /// The name, as in the job file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// What a party does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Holds data and labels.
+    Client,
+    /// Holds the layers between the cuts.
+    Server,
+}
+
+/// Facts about the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The data set's name; a known name needs no `local.toml` on one machine.
+    pub name: String,
+    /// Shape of one sample, such as `[1, 128]`.
+    pub shape: Vec<usize>,
+    /// Number of classes; absent for regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
+    /// Whether features are standardised with the training rows' mean and deviation.
+    #[serde(default)]
+    pub standardise: bool,
+    /// The part held back for testing when the data come without a test file.
+    #[serde(default = "one_fifth")]
+    pub test_fraction: f64,
+    /// At most so many training rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_rows: Option<usize>,
+    /// At most so many test rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_rows: Option<usize>,
+}
+
+/// The network: a preset, or layers and which of them the server holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// A preset's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The numbers, from 0 and consecutive, of the layers the server holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_layers: Option<Vec<usize>>,
+    /// The layers, first to last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Vec<LayerSpec>>,
+}
+
+/// Loss, optimiser, amount of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Epochs.
+    pub epochs: u32,
+    /// Rows in a batch.
+    pub batch: usize,
+    /// Rows in an evaluation batch.
+    #[serde(default = "two_hundred_fifty_six")]
+    pub evaluation_batch: usize,
+    /// Evaluate the test rows after every so many epochs; 0: only after the last.
+    #[serde(default = "one_u32")]
+    pub evaluate_every: u32,
+    /// The loss.
+    pub loss: Loss,
+    /// The optimiser, the same on both sides of the cut.
+    pub optimiser: OptimiserSpec,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn one_u32() -> u32 {
+    1
+}
+
+fn one_fifth() -> f64 {
+    0.2
+}
+
+fn two_hundred_fifty_six() -> usize {
+    256
+}
+
+/// A network and the range of layers that the server holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cut {
+    pub(crate) name: String,
+    pub(crate) model: ModelSpec,
+    pub(crate) server: Range<usize>,
+}
+
+impl Job {
+    /// Reads a job file, applies `--set` settings and validates the result.
+    pub fn read(path: &Path, settings: &[(String, toml::Value)]) -> Result<Self, Error> {
+        Self::parse(&read_text(path)?, &path.display().to_string(), settings)
+    }
+
+    /// Parses a job; `place` names it in errors.
+    pub fn parse(text: &str, place: &str, settings: &[(String, toml::Value)]) -> Result<Self, Error> {
+        let mut table: toml::Table = toml::from_str(text).map_err(|e| Error::configuration(place, e))?;
+        for (key, value) in settings {
+            set(&mut table, key, value.clone())?;
+        }
+        // With nothing set, parse the text itself: only then can an error show the line.
+        let job: Self = match settings.is_empty() {
+            true => toml::from_str(text).map_err(|e| Error::configuration(place, e))?,
+            false => table
+                .try_into()
+                .map_err(|e| Error::configuration(format!("{place} with --set"), e))?,
+        };
+        job.validate(place)?;
+        Ok(job)
+    }
+
+    /// BLAKE3 over the job's meaning.
+    pub fn digest(&self) -> [u8; 32] {
+        let canonical = serde_json::to_vec(self).expect("a job has only string keys and finite numbers");
+        blake3::derive_key("cloven v1 job digest", &canonical)
+    }
+
+    /// [`Job::digest`] in hexadecimal.
+    pub fn digest_hex(&self) -> String {
+        blake3::Hash::from_bytes(self.digest()).to_hex().to_string()
+    }
+
+    /// The job as TOML.
+    pub fn to_toml(&self) -> String {
+        crate::identity::to_toml(self)
+    }
+
+    /// The role of a party.
+    pub fn role(&self, party: &Party) -> Result<Role, Error> {
+        self.parties.get(party).copied().ok_or_else(|| {
+            let known: Vec<_> = self.parties.keys().map(Party::as_str).collect();
+            Error::configuration("job", format!("no party is called {party}; the job has {}", known.join(", ")))
+        })
+    }
+
+    /// What each party learns by running this job.
+    pub fn leaks(&self) -> Vec<Leak> {
+        let front = self.cut().map(|cut| cut.server.start).unwrap_or(0);
+        match self.protocol {
+            Protocol::Plain => plain::leaks(self.first(Role::Client), self.first(Role::Server), front),
+        }
+    }
+
+    /// The model's name in summaries: the preset's, or `custom`.
+    pub fn model_name(&self) -> String {
+        self.model.preset.clone().unwrap_or_else(|| "custom".into())
+    }
+
+    pub(crate) fn cut(&self) -> Result<Cut, Error> {
+        let chosen = self.model.server_layers.as_deref();
+        let (name, model, default) = match (&self.model.preset, &self.model.layers) {
+            (Some(name), None) => {
+                let preset = preset(name)?;
+                if preset.model.input != self.data.shape {
+                    let problem = format!(
+                        "preset {name} takes samples of shape {:?}, data.shape is {:?}",
+                        preset.model.input, self.data.shape
+                    );
+                    return Err(Error::configuration("data.shape", problem));
+                }
+                (name.clone(), preset.model, Some(preset.server))
+            }
+            (None, Some(layers)) => {
+                let model = ModelSpec {
+                    input: self.data.shape.clone(),
+                    layers: layers.clone(),
+                };
+                ("custom".to_owned(), model, None)
+            }
+            _ => return Err(Error::configuration("model", "give either `preset` or `layers`")),
+        };
+        let server = match (chosen, default) {
+            (Some(numbers), _) => consecutive(numbers, model.layers.len())?,
+            (None, Some(default)) => default,
+            (None, None) => {
+                return Err(Error::configuration(
+                    "model.server_layers",
+                    "say which layers the server holds, such as [2, 3]",
+                ));
+            }
+        };
+        Ok(Cut { name, model, server })
+    }
+
+    pub(crate) fn schedule(&self) -> Schedule {
+        let t = &self.training;
+        Schedule {
+            epochs: t.epochs,
+            batch: t.batch,
+            evaluation_batch: t.evaluation_batch,
+            evaluate_every: t.evaluate_every,
+        }
+    }
+
+    pub(crate) fn shuffle(&self) -> Shuffle {
+        Shuffle { seed: self.seed }
+    }
+
+    pub(crate) fn expectation(&self) -> Expectation {
+        Expectation {
+            shape: self.data.shape.clone(),
+            classes: self.data.classes,
+        }
+    }
+
+    fn first(&self, role: Role) -> &str {
+        self.parties
+            .iter()
+            .find(|(_, r)| **r == role)
+            .map(|(p, _)| p.as_str())
+            .unwrap_or("nobody")
+    }
+
+    fn validate(&self, place: &str) -> Result<(), Error> {
+        let wrong = |key: &str, problem: String| Err(Error::configuration(format!("{place}: {key}"), problem));
+        let count = |role| self.parties.values().filter(|r| **r == role).count();
+        if (count(Role::Client), count(Role::Server)) != (1, 1) {
+            return wrong("parties", "protocol plain needs one client and one server".into());
+        }
+        let t = &self.training;
+        if t.epochs == 0 || t.batch == 0 || t.evaluation_batch == 0 {
+            return wrong("training", "epochs, batch and evaluation_batch must be at least 1".into());
+        }
+        if !(0.0..1.0).contains(&self.data.test_fraction) {
+            return wrong(
+                "data.test_fraction",
+                format!("expected 0 or more and below 1, got {}", self.data.test_fraction),
+            );
+        }
+        t.optimiser.validate()?;
+        let cut = self.cut()?;
+        let shapes = cut.model.shapes()?;
+        let output = shapes.last().map(Vec::as_slice).unwrap_or_default();
+        self.check_output(output).or_else(|problem| wrong("model", problem))
+    }
+
+    /// Whether the network's output fits the loss and the classes.
+    fn check_output(&self, output: &[usize]) -> Result<(), String> {
+        let expected = match (self.training.loss, self.data.classes) {
+            (Loss::CrossEntropy, Some(classes)) => vec![classes],
+            (Loss::Bce, Some(2)) => vec![1],
+            (Loss::Bce, Some(classes)) => vec![classes],
+            (Loss::CrossEntropy | Loss::Bce, None) => return Err("this loss needs data.classes".into()),
+            (Loss::Mse, Some(_)) => return Err("loss mse is for regression: leave data.classes out".into()),
+            (Loss::Mse, None) => return Ok(()),
+        };
+        match output == expected {
+            true => Ok(()),
+            false => Err(format!(
+                "the last layer gives {output:?}, the loss and data.classes need {expected:?}"
+            )),
+        }
+    }
+}
+
+fn consecutive(numbers: &[usize], layers: usize) -> Result<Range<usize>, Error> {
+    let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else {
+        return Err(Error::configuration(
+            "model.server_layers",
+            "the server needs at least one layer",
+        ));
+    };
+    let range = first..last.saturating_add(1);
+    if range.end > layers || !numbers.iter().copied().eq(range.clone()) {
+        let problem = format!(
+            "expected consecutive numbers from 0 to {}, got {numbers:?}",
+            layers.saturating_sub(1)
+        );
+        return Err(Error::configuration("model.server_layers", problem));
+    }
+    Ok(range)
+}
+
+/// Parses `--set key=value`: the value is TOML, or else text.
+pub fn parse_settings(settings: &[String]) -> Result<Vec<(String, toml::Value)>, Error> {
+    settings
+        .iter()
+        .map(|setting| {
+            let (key, value) = setting.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+                Error::configuration(format!("--set {setting}"), "expected key=value, such as training.epochs=3")
+            })?;
+            let parsed = toml::from_str::<toml::Table>(&format!("v = {value}"))
+                .ok()
+                .and_then(|mut t| t.remove("v"));
+            Ok((
+                key.trim().to_owned(),
+                parsed.unwrap_or_else(|| toml::Value::String(value.to_owned())),
+            ))
+        })
+        .collect()
+}
+
+fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Error> {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+            Ok(())
+        }
+        Some((head, rest)) => {
+            let inner = table.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let inner = inner
+                .as_table_mut()
+                .ok_or_else(|| Error::configuration("--set", format!("{head} is not a table")))?;
+            set(inner, rest, value)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

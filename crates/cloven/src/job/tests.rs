@@ -1,0 +1,85 @@
+use super::*;
+
+const WDBC: &str = include_str!("../../../../examples/02_wdbc.toml");
+const ECG: &str = include_str!("../../../../examples/01_ecg.toml");
+
+fn parse(text: &str, settings: &[&str]) -> Result<Job, Error> {
+    let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).collect();
+    Job::parse(text, "job.toml", &parse_settings(&settings)?)
+}
+
+fn problem(text: &str, settings: &[&str]) -> String {
+    parse(text, settings).unwrap_err().to_string()
+}
+
+#[test]
+fn the_digest_is_over_the_meaning() {
+    let job = parse(WDBC, &[]).unwrap();
+    let same = format!("# another comment\n{}", WDBC.replace("test_fraction = 0.2\n", ""));
+    assert_eq!(
+        parse(&same, &[]).unwrap().digest(),
+        job.digest(),
+        "comments and written-out defaults do not count"
+    );
+    assert_eq!(Job::parse(&job.to_toml(), "again", &[]).unwrap().digest(), job.digest());
+    assert_ne!(parse(WDBC, &["seed=2"]).unwrap().digest(), job.digest());
+    assert_eq!(parse(WDBC, &["seed=1"]).unwrap().digest(), job.digest());
+}
+
+#[test]
+fn settings_reach_nested_values_and_unknown_keys_are_refused() {
+    let job = parse(
+        WDBC,
+        &["training.epochs=3", "training.optimiser.learning_rate=0.5", "data.name=other"],
+    )
+    .unwrap();
+    assert_eq!(job.training.epochs, 3);
+    assert_eq!(job.data.name, "other");
+    assert!(
+        problem(WDBC, &["training.epoch=3"]).contains("epoch"),
+        "{}",
+        problem(WDBC, &["training.epoch=3"])
+    );
+    assert!(problem(WDBC, &["seed.x=3"]).contains("seed is not a table"));
+    assert!(problem(WDBC, &["seed"]).contains("key=value"));
+}
+
+#[test]
+fn mistakes_are_one_clear_sentence() {
+    for (settings, expected) in [
+        (&["training.batch=0"][..], "at least 1"),
+        (&["data.test_fraction=1.5"], "below 1"),
+        (&["model.server_layers=[2,4]"], "consecutive"),
+        (&["model.server_layers=[7]"], "from 0 to 6"),
+        (&["model.preset=m1"], "either `preset` or `layers`"),
+        (&["data.classes=3"], "the last layer gives [1]"),
+        (&["parties.third=client"], "one client and one server"),
+        (&["training.optimiser.learning_rate=-1.0"], "learning_rate"),
+        (&["parties.Big=client"], "cannot be a party's name"),
+    ] {
+        let text = problem(WDBC, settings);
+        assert!(text.contains(expected), "{settings:?}: {text}");
+    }
+    assert!(problem(ECG, &["data.shape=[1,64]"]).contains("preset m1 takes samples of shape [1, 128]"));
+    assert!(problem(ECG, &["model.preset=m2"]).contains("m1"));
+    let broken = WDBC.replace("epochs = 20", "epochs = twenty");
+    assert!(problem(&broken, &[]).contains("epochs = twenty"), "the line is shown");
+}
+
+#[test]
+fn a_job_has_no_room_for_paths_or_addresses() {
+    for key in ["data.path='/x'", "parties.hospital='10.0.0.1:7443'", "listen='0.0.0.0:1'"] {
+        assert!(parse(WDBC, &[key]).is_err(), "{key}");
+    }
+}
+
+#[test]
+fn every_party_is_told_what_it_learns() {
+    let leaks = parse(ECG, &[]).unwrap().leaks();
+    for party in ["hospital", "cloud"] {
+        assert!(leaks.iter().any(|leak| leak.party == party), "{party}");
+    }
+    assert!(leaks.iter().any(|leak| leak.learns.contains("label")));
+    let open = parse(WDBC, &["model.server_layers=[0,1]"]).unwrap().leaks();
+    assert!(open.iter().any(|leak| leak.learns.contains("every input row in the clear")));
+}

@@ -1,0 +1,190 @@
+//! What one party keeps to itself: paths, addresses, key, caps. Never sent, never digested.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cloven_data::{Dataset, Source, Split};
+use cloven_wire::Party;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Job, catalogue, files::read_toml, identity};
+
+/// A parsed `local.toml`. Relative paths count from the file's folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Local {
+    /// Private key, mode 0600.
+    #[serde(default = "key")]
+    pub key: PathBuf,
+    /// This party's certificate.
+    #[serde(default = "certificate")]
+    pub certificate: PathBuf,
+    /// The pins of the other parties.
+    #[serde(default = "roster")]
+    pub roster: PathBuf,
+    /// Where others may dial in, such as `0.0.0.0:7443`. Absent: this party opens no port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Addresses of the parties this one dials.
+    #[serde(default)]
+    pub dial: BTreeMap<Party, String>,
+    /// Where this party's data are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<LocalData>,
+    /// Caps.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How long each kind of wait may take.
+    #[serde(default)]
+    pub deadlines: Deadlines,
+}
+
+/// Where a party's data are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "toml::Table", into = "toml::Table")]
+pub enum LocalData {
+    /// A small data set inside the program.
+    Embedded(String),
+    /// Files.
+    Files(Box<Source>),
+}
+
+/// Caps on what a party's process may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Threads for computing. Absent: as many as the machine has cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Resident memory in MB (10^6 bytes) at which the run stops with an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u64>,
+}
+
+/// How long each kind of wait may take, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deadlines {
+    /// For the other parties to be reached.
+    pub connect_seconds: u64,
+    /// For any one message.
+    pub message_seconds: u64,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect_seconds: 60,
+            message_seconds: 120,
+        }
+    }
+}
+
+impl Deadlines {
+    pub(crate) fn connect(&self) -> Duration {
+        Duration::from_secs(self.connect_seconds)
+    }
+
+    pub(crate) fn message(&self) -> Duration {
+        Duration::from_secs(self.message_seconds)
+    }
+}
+
+fn key() -> PathBuf {
+    identity::KEY.into()
+}
+
+fn certificate() -> PathBuf {
+    identity::CERTIFICATE.into()
+}
+
+fn roster() -> PathBuf {
+    identity::ROSTER.into()
+}
+
+impl Local {
+    /// The file name inside a party's folder.
+    pub const FILE: &str = "local.toml";
+
+    /// Reads the file and makes its paths absolute or relative to the working directory.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let mut local: Self = read_toml(path)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        for file in [&mut local.key, &mut local.certificate, &mut local.roster] {
+            *file = base.join(&*file);
+        }
+        if let Some(data) = &mut local.data {
+            data.resolve(base);
+        }
+        if local.deadlines.connect_seconds == 0 || local.deadlines.message_seconds == 0 {
+            return Err(Error::configuration(path.display(), "deadlines must be at least 1 second"));
+        }
+        Ok(local)
+    }
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self {
+            key: key(),
+            certificate: certificate(),
+            roster: roster(),
+            listen: None,
+            dial: BTreeMap::new(),
+            data: None,
+            limits: Limits::default(),
+            deadlines: Deadlines::default(),
+        }
+    }
+}
+
+impl LocalData {
+    /// Loads, splits, standardises and checks the data against the job.
+    pub(crate) fn load(&self, job: &Job) -> Result<Dataset, Error> {
+        let split = Split {
+            test_fraction: job.data.test_fraction,
+            seed: job.seed,
+            standardise: job.data.standardise,
+            max_train_rows: job.data.train_rows,
+            max_test_rows: job.data.test_rows,
+        };
+        let expected = job.expectation();
+        Ok(match self {
+            Self::Embedded(name) => Dataset::split(&catalogue::embedded(name)?, Path::new(name), &split, Some(&expected))?,
+            Self::Files(source) => cloven_data::load(source, Path::new(""), &split, Some(&expected))?,
+        })
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        if let Self::Files(source) = self {
+            source.resolve(base);
+        }
+    }
+}
+
+impl TryFrom<toml::Table> for LocalData {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, String> {
+        match table.remove("embedded") {
+            None => table
+                .try_into()
+                .map(|source| Self::Files(Box::new(source)))
+                .map_err(|e| e.to_string()),
+            Some(toml::Value::String(name)) if table.is_empty() => Ok(Self::Embedded(name)),
+            Some(_) => Err("`embedded` is the name of a data set inside the program and stands alone".into()),
+        }
+    }
+}
+
+impl From<LocalData> for toml::Table {
+    fn from(data: LocalData) -> Self {
+        match data {
+            LocalData::Embedded(name) => Self::from_iter([("embedded".to_owned(), toml::Value::String(name))]),
+            LocalData::Files(source) => Self::try_from(source).expect("a source has only string keys"),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Every party of a job as its own process on this machine, over mutual TLS on loopback.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use cloven_wire::Party;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::mpsc,
+    time::timeout,
+};
+
+use crate::{
+    Error, Job, Local, PartySummary, PublicIdentity, Role, RosterFile, RunFolder, Stamped, Summary, Update, catalogue, files,
+    identity, job::Protocol, party::interrupted,
+};
+
+/// How long the other parties may take to end once one has failed or the operator interrupted.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Where things are for [`run`].
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The `cloven` program; started once per party.
+    pub program: PathBuf,
+    /// The folder of the job file: a `NAME/local.toml` in it says where party NAME's data are.
+    pub job_folder: PathBuf,
+    /// Run folders are made in here.
+    pub runs: PathBuf,
+    /// A run folder of this name instead.
+    pub run_folder: Option<PathBuf>,
+    /// Also run plain split learning of the same job, and report both.
+    pub compare_plain: bool,
+}
+
+/// Runs all parties of a job; returns the summary and the run folder. Keys and certificates live for this run only.
+pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> Result<(Summary, PathBuf), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::file("runtime"))?;
+    let mut folder = RunFolder::create(&options.runs, options.run_folder.as_deref(), job)?;
+    let begun = Instant::now();
+    let parties = runtime.block_on(all_parties(job, options, &mut folder, watch))?;
+    let mut summary = Summary::new(job, &parties, begun.elapsed().as_secs_f64());
+    if options.compare_plain {
+        // Plain split learning compared with itself.
+        let Protocol::Plain = job.protocol;
+        summary.compare_plain(&summary.clone());
+    }
+    folder.finish(&summary)?;
+    Ok((summary, folder.path().to_owned()))
+}
+
+async fn all_parties(
+    job: &Job,
+    options: &RunOptions,
+    folder: &mut RunFolder,
+    watch: &mut dyn FnMut(&Stamped),
+) -> Result<BTreeMap<Party, PartySummary>, Error> {
+    let private = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
+    make_identities(job, private.path())?;
+    let mut crew = Crew::new(job, options, folder.path().to_owned(), private.path());
+    let servers: Vec<_> = job.parties.iter().filter(|(_, role)| **role == Role::Server).collect();
+    for (server, _) in &servers {
+        crew.start(server, Some("127.0.0.1:0"), &BTreeMap::new())?;
+    }
+    let mut addresses = BTreeMap::new();
+    let mut done = BTreeMap::new();
+    let mut first_failure = None;
+    while done.len() < job.parties.len() && first_failure.is_none() {
+        let (party, news) = tokio::select! {
+            news = crew.news.recv() => news.expect("the crew holds a sender"),
+            () = interrupted() => {
+                crew.end().await;
+                return Err(Error::Interrupted);
+            }
+        };
+        match news {
+            News::Update(stamped) => {
+                folder.record(&stamped)?;
+                watch(&stamped);
+                match stamped.update {
+                    Update::Listening { address } => {
+                        addresses.insert(party, address);
+                        if addresses.len() == servers.len() {
+                            crew.start_clients(&addresses)?;
+                        }
+                    }
+                    Update::Finished { summary } => drop(done.insert(party, *summary)),
+                    Update::Failed { message, exit_code } => {
+                        first_failure = Some(Error::Party {
+                            party,
+                            message,
+                            exit_code,
+                        })
+                    }
+                    _ => (),
+                }
+            }
+            News::Ended(_) if done.contains_key(&party) => (),
+            News::Ended(status) => first_failure = Some(died(party, status)),
+        }
+    }
+    match first_failure {
+        None => {
+            crew.end().await;
+            Ok(done)
+        }
+        Some(failure) => Err(root_cause(failure, crew.end().await)),
+    }
+}
+
+/// A connection that broke is mostly the consequence of another party's failure: prefer that one.
+fn root_cause(first: Error, others: Vec<Error>) -> Error {
+    let consequence = |error: &Error| error.exit_code() == 6;
+    match consequence(&first) {
+        true => others.into_iter().find(|other| !consequence(other)).unwrap_or(first),
+        false => first,
+    }
+}
+
+fn died(party: Party, status: Option<ExitStatus>) -> Error {
+    let how = status.map_or("for an unknown reason".to_owned(), |s| format!("({s})"));
+    Error::Party {
+        message: format!("{party}: its process ended early {how}"),
+        party,
+        exit_code: 1,
+    }
+}
+
+/// A folder per party with a fresh key, and every other party pinned in its roster.
+fn make_identities(job: &Job, private: &Path) -> Result<(), Error> {
+    let identities: Vec<PublicIdentity> = job
+        .parties
+        .keys()
+        .map(|p| identity::create(p, &private.join(p.as_str())))
+        .collect::<Result<_, _>>()?;
+    for party in job.parties.keys() {
+        let mut roster = RosterFile::default();
+        for other in identities.iter().filter(|i| i.party != *party) {
+            roster.add(other, false)?;
+        }
+        roster.write(&private.join(party.as_str()).join(identity::ROSTER))?;
+    }
+    Ok(())
+}
+
+enum News {
+    Update(Stamped),
+    Ended(Option<ExitStatus>),
+}
+
+/// The parties' processes.
+struct Crew<'a> {
+    job: &'a Job,
+    options: &'a RunOptions,
+    run_folder: PathBuf,
+    private: &'a Path,
+    tell: mpsc::UnboundedSender<(Party, News)>,
+    news: mpsc::UnboundedReceiver<(Party, News)>,
+    running: Vec<tokio::task::JoinHandle<()>>,
+    /// Dropping a party's standard input ends it.
+    leashes: Vec<tokio::process::ChildStdin>,
+}
+
+impl<'a> Crew<'a> {
+    fn new(job: &'a Job, options: &'a RunOptions, run_folder: PathBuf, private: &'a Path) -> Self {
+        let (tell, news) = mpsc::unbounded_channel();
+        Self {
+            job,
+            options,
+            run_folder,
+            private,
+            tell,
+            news,
+            running: Vec::new(),
+            leashes: Vec::new(),
+        }
+    }
+
+    fn start_clients(&mut self, addresses: &BTreeMap<Party, String>) -> Result<(), Error> {
+        let clients: Vec<_> = self
+            .job
+            .parties
+            .iter()
+            .filter(|(_, role)| **role == Role::Client)
+            .map(|(p, _)| p.clone())
+            .collect();
+        clients.iter().try_for_each(|client| self.start(client, None, addresses))
+    }
+
+    fn start(&mut self, party: &Party, listen: Option<&str>, dial: &BTreeMap<Party, String>) -> Result<(), Error> {
+        let local = self.write_local(party, listen, dial)?;
+        let mut child = Command::new(&self.options.program)
+            .arg("party")
+            .arg(self.run_folder.join("job.toml"))
+            .args([
+                "--as",
+                party.as_str(),
+                "--accept",
+                &self.job.digest_hex(),
+                "--events",
+                "--local",
+            ])
+            .arg(local)
+            .arg("--run-folder")
+            .arg(&self.run_folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(Error::file(&self.options.program))?;
+        self.leashes.extend(child.stdin.take());
+        self.running
+            .push(tokio::spawn(relay(party.clone(), child, self.tell.clone())));
+        Ok(())
+    }
+
+    /// The party's own `local.toml` beside the job, if there is one, with keys and addresses of this run.
+    fn write_local(&self, party: &Party, listen: Option<&str>, dial: &BTreeMap<Party, String>) -> Result<PathBuf, Error> {
+        let own = self.options.job_folder.join(party.as_str()).join(Local::FILE);
+        let mut local = match own.exists() {
+            true => Local::read(&std::path::absolute(&own).map_err(Error::file(&own))?)?,
+            false => Local::default(),
+        };
+        if self.job.role(party)? == Role::Client && local.data.is_none() {
+            local.data = Some(catalogue::find(&self.job.data.name)?);
+        }
+        let fresh = Local::default();
+        (local.key, local.certificate, local.roster) = (fresh.key, fresh.certificate, fresh.roster);
+        local.listen = listen.map(str::to_owned);
+        local.dial.clone_from(dial);
+        let path = self.private.join(party.as_str()).join(Local::FILE);
+        files::write(&path, identity::to_toml(&local).as_bytes(), true)?;
+        Ok(path)
+    }
+
+    /// Waits a little for the processes that still run, then ends them; returns the failures they reported.
+    async fn end(&mut self) -> Vec<Error> {
+        let mut failures = Vec::new();
+        let all = async {
+            for running in &mut self.running {
+                let _ = running.await;
+            }
+        };
+        let ended = timeout(LAST_WORDS, all).await.is_ok();
+        self.leashes.clear();
+        if !ended {
+            // `kill_on_drop` does the rest.
+            self.running.iter().for_each(|running| running.abort());
+        }
+        while let Ok((party, news)) = self.news.try_recv() {
+            match news {
+                News::Update(Stamped {
+                    update: Update::Failed { message, exit_code },
+                    ..
+                }) => {
+                    failures.push(Error::Party {
+                        party,
+                        message,
+                        exit_code,
+                    });
+                }
+                News::Ended(Some(status)) if !status.success() && status.code().is_none() => {
+                    failures.push(died(party, Some(status)))
+                }
+                _ => (),
+            }
+        }
+        failures
+    }
+}
+
+/// Passes a process's updates on until it ends.
+async fn relay(party: Party, mut child: Child, tell: mpsc::UnboundedSender<(Party, News)>) {
+    if let Some(stdout) = child.stdout.take() {
+        let mut lines = BufReader::new(stdout).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Ok(stamped) = serde_json::from_str(&line) {
+                let _ = tell.send((party.clone(), News::Update(stamped)));
+            }
+        }
+    }
+    let status = child.wait().await.ok();
+    let _ = tell.send((party, News::Ended(status)));
+}

@@ -1,0 +1,292 @@
+//! One party's part in a job, in this process.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    path::Path,
+    time::Instant,
+};
+
+use cloven_data::{Dataset, Samples, Targets};
+use cloven_nn::{BatchTargets, Loss, Network};
+use cloven_protocols::{
+    Examples, ProtocolError, Subset,
+    plain::{Client, Server, client, server},
+};
+use cloven_wire::{
+    AbortReason, Channel, Link, Party, WireError,
+    tcp::{Endpoint, Identity, Notice, Reach, Roster, TcpChannel},
+};
+use ndarray::ArrayD;
+use tokio::net::TcpListener;
+
+pub use crate::reporter::Watch;
+use crate::{
+    Error, Job, Local, PartySummary, Role, RosterFile, RunFolder, Update, catalogue, identity, job::Cut, reporter::Reporter,
+};
+
+/// A party that has checked everything it can check alone.
+pub struct Prepared {
+    job: Job,
+    local: Local,
+    party: Party,
+    role: Role,
+    identity: Identity,
+    roster: Roster,
+    data: Option<ClientData>,
+}
+
+/// A client's rows, in the form that the loss takes.
+struct ClientData {
+    train: Examples,
+    test: Examples,
+    subsets: Vec<Subset>,
+}
+
+impl Prepared {
+    /// Checks job, key, roster and, for a client, loads the data. `local` is what the party keeps to itself.
+    pub fn new(job: Job, party: Party, local: Local) -> Result<Self, Error> {
+        let role = job.role(&party)?;
+        let identity = identity::load(&party, &local.key, &local.certificate)?;
+        let roster = RosterFile::read(&local.roster)?.roster(&local.roster)?;
+        for peer in job.parties.keys().filter(|p| **p != party) {
+            if roster.get(peer).is_none() {
+                let roster = local.roster.display();
+                return Err(Error::Roster(format!(
+                    "{roster} does not pin {peer}: run `cloven roster add {peer}.identity.toml`"
+                )));
+            }
+        }
+        let data = match (role, &local.data) {
+            (Role::Server, _) => None,
+            (Role::Client, Some(data)) => Some(ClientData::new(data.load(&job)?, &job)),
+            (Role::Client, None) => Some(ClientData::new(catalogue::find(&job.data.name)?.load(&job)?, &job)),
+        };
+        Ok(Self {
+            job,
+            local,
+            party,
+            role,
+            identity,
+            roster,
+            data,
+        })
+    }
+
+    /// Takes part in the job: connects, runs the role's script, writes the trained weights into `run_folder`.
+    ///
+    /// Single-threaded but for the layers' arithmetic: there is one link, and the script either waits for its peer or computes.
+    pub fn run<'a>(self, run_folder: &Path, watch: &'a mut Watch<'a>) -> Result<PartySummary, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::file("runtime"))?;
+        let reporter = Reporter::new(self.party.clone(), self.local.limits.memory_mb, watch);
+        let summary = runtime.block_on(self.take_part(run_folder, &reporter))?;
+        reporter.tell(Update::Finished {
+            summary: Box::new(summary.clone()),
+        });
+        Ok(summary)
+    }
+
+    async fn take_part(self, run_folder: &Path, reporter: &Reporter<'_>) -> Result<PartySummary, Error> {
+        let channel = interruptible(self.connect(reporter)).await?;
+        let begun = Instant::now();
+        let mut link = Link::new(channel);
+        let networks = match interruptible(self.script(&mut link, reporter)).await {
+            Ok(networks) => networks,
+            Err(error) => {
+                link.abort(abort_reason(&error)).await;
+                return Err(error);
+            }
+        };
+        self.save(&networks, run_folder)?;
+        let summary = reporter.summary(self.role, begun.elapsed(), link.traffic(), link.sent_by_message());
+        link.into_channel().close().await;
+        Ok(summary)
+    }
+
+    async fn connect(&self, reporter: &Reporter<'_>) -> Result<TcpChannel, Error> {
+        let failed = |cause: WireError| Error::Protocol {
+            party: self.party.clone(),
+            cause: cause.into(),
+        };
+        let peers = self.peers()?;
+        let listener = match &self.local.listen {
+            None => None,
+            Some(address) => {
+                let listener = TcpListener::bind(address).await.map_err(|e| {
+                    failed(WireError::Local {
+                        what: format!("cannot listen on {address}"),
+                        cause: e.to_string(),
+                    })
+                })?;
+                let address = listener.local_addr().map_err(Error::file(address))?.to_string();
+                reporter.tell(Update::Listening { address });
+                Some(listener)
+            }
+        };
+        let endpoint = Endpoint {
+            identity: &self.identity,
+            roster: &self.roster,
+            job: self.job.digest(),
+            listener,
+            connect_deadline: self.local.deadlines.connect(),
+            message_deadline: self.local.deadlines.message(),
+        };
+        let channels = endpoint
+            .connect(&peers, &|notice| reporter.tell(notice.into()))
+            .await
+            .map_err(failed)?;
+        Ok(channels.into_values().next().expect("a valid plain job has exactly one peer"))
+    }
+
+    /// How each other party is reached: dialled where an address is known, else awaited.
+    fn peers(&self) -> Result<BTreeMap<Party, Reach>, Error> {
+        let others = self.job.parties.keys().filter(|p| **p != self.party);
+        others
+            .map(|peer| match (self.local.dial.get(peer), &self.local.listen) {
+                (Some(address), _) => Ok((peer.clone(), Reach::Dial(address.clone()))),
+                (None, Some(_)) => Ok((peer.clone(), Reach::Accept)),
+                (None, None) => Err(Error::configuration(
+                    Local::FILE,
+                    format!("say how to reach {peer}: `listen` here, or an address under [dial]"),
+                )),
+            })
+            .collect()
+    }
+
+    /// Runs the role's script; returns the trained parts of the network.
+    async fn script<C: Channel>(&self, link: &mut Link<C>, reporter: &Reporter<'_>) -> Result<Vec<Network>, Error> {
+        let cut = self.job.cut()?;
+        let mut observe = |event| reporter.observe(event);
+        let (schedule, shuffle, loss) = (self.job.schedule(), self.job.shuffle(), self.job.training.loss);
+        let networks = match &self.data {
+            Some(data) => {
+                let front = self.network(&cut, 0..cut.server.start)?;
+                let tail = self.network(&cut, cut.server.end..cut.model.layers.len())?;
+                let ClientData { train, test, subsets } = data;
+                let me = Client {
+                    front,
+                    tail,
+                    loss,
+                    train,
+                    test,
+                    subsets,
+                    schedule,
+                    shuffle,
+                };
+                client(me, link, &mut observe).await.map(|me| vec![me.front, me.tail])
+            }
+            None => {
+                let me = Server {
+                    middle: self.network(&cut, cut.server.clone())?,
+                    schedule,
+                };
+                server(me, link, &mut observe).await.map(|me| vec![me.middle])
+            }
+        };
+        networks.map_err(|cause| Error::Protocol {
+            party: self.party.clone(),
+            cause,
+        })
+    }
+
+    fn network(&self, cut: &Cut, layers: std::ops::Range<usize>) -> Result<Network, Error> {
+        Ok(Network::new(&cut.model, layers, self.job.seed)?.with_optimiser(self.job.training.optimiser.clone())?)
+    }
+
+    fn save(&self, networks: &[Network], run_folder: &Path) -> Result<(), Error> {
+        let path = RunFolder::checkpoint(run_folder, &self.party);
+        let folder = path.parent().unwrap_or(run_folder);
+        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+        let metadata = HashMap::from([
+            ("job".to_owned(), self.job.digest_hex()),
+            ("party".to_owned(), self.party.to_string()),
+        ]);
+        Ok(cloven_nn::save_safetensors(&path, networks, metadata)?)
+    }
+}
+
+impl From<Notice> for Update {
+    fn from(notice: Notice) -> Self {
+        match notice {
+            Notice::Waiting { party, address } => Self::Waiting { peer: party, address },
+            Notice::TurnedAway { from, why } => Self::TurnedAway {
+                from: from.to_string(),
+                why,
+            },
+            Notice::Connected { party } => Self::Connected { peer: party },
+        }
+    }
+}
+
+/// Ends `work` when the operator interrupts (SIGINT, SIGTERM).
+async fn interruptible<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted() => Err(Error::Interrupted),
+    }
+}
+
+#[cfg(unix)]
+pub(crate) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => (),
+            _ = terminate.recv() => (),
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) async fn interrupted() {
+    drop(tokio::signal::ctrl_c().await);
+}
+
+/// What peers are told; never more than a category.
+fn abort_reason(error: &Error) -> AbortReason {
+    match error {
+        Error::Protocol { cause, .. } => ProtocolError::abort_reason(cause),
+        Error::Interrupted => AbortReason::Interrupted,
+        _ => AbortReason::Configuration,
+    }
+}
+
+impl ClientData {
+    fn new(data: Dataset, job: &Job) -> Self {
+        let (loss, classes) = (job.training.loss, job.data.classes.unwrap_or(0));
+        let convert = |samples: Samples| Examples {
+            targets: targets(samples.targets, loss, classes),
+            x: samples.x,
+        };
+        let subsets = data
+            .test_subsets
+            .into_iter()
+            .map(|(name, rows)| Subset { name, rows })
+            .collect();
+        Self {
+            train: convert(data.train),
+            test: convert(data.test),
+            subsets,
+        }
+    }
+}
+
+fn targets(targets: Targets, loss: Loss, classes: usize) -> BatchTargets {
+    match (targets, loss) {
+        (Targets::Values(values), _) => BatchTargets::Values(values.into_dyn()),
+        (Targets::Classes { index, .. }, Loss::CrossEntropy) => BatchTargets::Classes(index),
+        (Targets::Classes { index, .. }, _) => {
+            // Two classes are one output, the second class being the positive one; more are one output each.
+            let value = |row: usize, k: usize| match classes {
+                2 => index[row] as f32,
+                _ => f32::from(index[row] as usize == k),
+            };
+            let outputs = if classes == 2 { 1 } else { classes };
+            BatchTargets::Values(ArrayD::from_shape_fn(vec![index.len(), outputs], |at| value(at[0], at[1])))
+        }
+    }
+}

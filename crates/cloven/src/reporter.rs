@@ -1,0 +1,220 @@
+//! From a script's events to updates with times, and to a party's summary.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use cloven_nn::Evaluation;
+use cloven_protocols::{Event, Halted};
+use cloven_wire::{MessageTraffic, Party, Traffic};
+
+use crate::{PartySummary, Role, Stamped, Update};
+
+/// Receives updates.
+pub type Watch<'a> = dyn FnMut(Stamped) + 'a;
+
+/// Progress within an epoch is told at most this often.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// Memory is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Adds clock and memory to what a script tells; scripts have neither.
+pub(crate) struct Reporter<'a> {
+    party: Party,
+    memory_mb: Option<u64>,
+    begun: Instant,
+    state: RefCell<State<'a>>,
+}
+
+struct State<'a> {
+    watch: &'a mut Watch<'a>,
+    /// When the current phase began, and the traffic then.
+    phase: (Instant, Traffic),
+    told: Instant,
+    looked: Instant,
+    rows: usize,
+    training_seconds: f64,
+    training: Traffic,
+    evaluating: Traffic,
+    evaluation: Option<Evaluation>,
+    subsets: BTreeMap<String, Evaluation>,
+}
+
+impl<'a> Reporter<'a> {
+    pub(crate) fn new(party: Party, memory_mb: Option<u64>, watch: &'a mut Watch<'a>) -> Self {
+        let now = Instant::now();
+        let state = State {
+            watch,
+            phase: (now, Traffic::default()),
+            told: now,
+            looked: now,
+            rows: 0,
+            training_seconds: 0.0,
+            training: Traffic::default(),
+            evaluating: Traffic::default(),
+            evaluation: None,
+            subsets: BTreeMap::new(),
+        };
+        Self {
+            party,
+            memory_mb,
+            begun: now,
+            state: RefCell::new(state),
+        }
+    }
+
+    /// Passes an update on.
+    pub(crate) fn tell(&self, update: Update) {
+        let stamped = Stamped {
+            party: self.party.clone(),
+            at: self.begun.elapsed().as_secs_f64(),
+            update,
+        };
+        (self.state.borrow_mut().watch)(stamped);
+    }
+
+    /// Takes a script's event; stops the script when the memory cap is reached.
+    pub(crate) fn observe(&self, event: Event) -> Result<(), Halted> {
+        let update = self.state.borrow_mut().absorb(event);
+        if let Some(update) = update {
+            self.tell(update);
+        }
+        self.check_memory()
+    }
+
+    pub(crate) fn summary(
+        &self,
+        role: Role,
+        seconds: Duration,
+        traffic: Traffic,
+        sent: &BTreeMap<&'static str, MessageTraffic>,
+    ) -> PartySummary {
+        let state = self.state.borrow();
+        PartySummary {
+            role,
+            seconds_total: seconds.as_secs_f64(),
+            seconds_training: state.training_seconds,
+            traffic,
+            training_traffic: state.training,
+            evaluation_traffic: state.evaluating,
+            sent_by_message: sent.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            peak_rss_bytes: peak_rss_bytes(),
+            evaluation: state.evaluation.clone(),
+            subsets: state.subsets.clone(),
+        }
+    }
+
+    fn check_memory(&self) -> Result<(), Halted> {
+        let (Some(cap), mut state) = (self.memory_mb, self.state.borrow_mut()) else {
+            return Ok(());
+        };
+        if state.looked.elapsed() < LOOK_EVERY {
+            return Ok(());
+        }
+        state.looked = Instant::now();
+        match peak_rss_bytes() {
+            Some(peak) if peak > cap * 1_000_000 => Err(Halted {
+                why: format!(
+                    "resident memory reached {} MB, the cap limits.memory_mb is {cap} MB",
+                    peak / 1_000_000
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl State<'_> {
+    fn absorb(&mut self, event: Event) -> Option<Update> {
+        match event {
+            Event::Started {
+                epochs,
+                train_rows,
+                test_rows,
+                batches,
+                traffic,
+            } => {
+                self.phase = (Instant::now(), traffic);
+                Some(Update::Started {
+                    epochs,
+                    train_rows,
+                    test_rows,
+                    batches,
+                })
+            }
+            Event::Batch {
+                epoch,
+                batch,
+                rows,
+                loss,
+                traffic,
+            } => {
+                self.rows += rows;
+                if self.told.elapsed() < TELL_EVERY {
+                    return None;
+                }
+                self.told = Instant::now();
+                Some(Update::Batch {
+                    epoch,
+                    batch,
+                    rows: self.rows,
+                    loss,
+                    traffic,
+                })
+            }
+            Event::Epoch { epoch, loss, traffic } => {
+                let (seconds, bytes) = self.end_phase(traffic);
+                self.rows = 0;
+                self.training_seconds += seconds;
+                self.training = sum(self.training, bytes);
+                Some(Update::Epoch {
+                    epoch,
+                    loss,
+                    seconds,
+                    traffic: bytes,
+                })
+            }
+            Event::Evaluated {
+                epoch,
+                evaluation,
+                subsets,
+                traffic,
+            } => {
+                let (seconds, bytes) = self.end_phase(traffic);
+                self.evaluating = sum(self.evaluating, bytes);
+                self.evaluation.clone_from(&evaluation);
+                self.subsets.clone_from(&subsets);
+                Some(Update::Evaluated {
+                    epoch,
+                    evaluation,
+                    subsets,
+                    seconds,
+                    traffic: bytes,
+                })
+            }
+        }
+    }
+
+    /// Seconds and bytes of the phase that ends now.
+    fn end_phase(&mut self, traffic: Traffic) -> (f64, Traffic) {
+        let (begun, before) = std::mem::replace(&mut self.phase, (Instant::now(), traffic));
+        (begun.elapsed().as_secs_f64(), traffic.since(before))
+    }
+}
+
+fn sum(a: Traffic, b: Traffic) -> Traffic {
+    Traffic {
+        sent: a.sent + b.sent,
+        received: a.received + b.received,
+    }
+}
+
+/// The largest resident memory of this process so far, where the system tells (Linux).
+fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,87 @@
+//! The run folder: `job.toml`, `metrics.jsonl`, `summary.json`, `checkpoints/`.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use crate::{Error, Job, Stamped, Summary, files};
+
+/// A run folder that is being written.
+pub struct RunFolder {
+    path: PathBuf,
+    metrics: File,
+}
+
+impl RunFolder {
+    /// Makes `runs/<time>-<data>-<protocol>` under `parent`, or `path` itself when one is given; it must not exist.
+    pub fn create(parent: &Path, path: Option<&Path>, job: &Job) -> Result<Self, Error> {
+        let path = match path {
+            Some(path) => {
+                fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(Error::file(path))?;
+                fs::create_dir(path).map_err(Error::file(path))?;
+                path.to_owned()
+            }
+            None => create_numbered(parent, &format!("{}-{}-{}", timestamp(), job.data.name, job.protocol.name()))?,
+        };
+        files::write(&path.join("job.toml"), job.to_toml().as_bytes(), false)?;
+        let metrics = path.join("metrics.jsonl");
+        let metrics = File::create(&metrics).map_err(Error::file(metrics))?;
+        Ok(Self { path, metrics })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a party's trained weights go.
+    pub fn checkpoint(run: &Path, party: &cloven_wire::Party) -> PathBuf {
+        run.join("checkpoints").join(format!("{party}.safetensors"))
+    }
+
+    /// Records an update, if it is a metric.
+    pub fn record(&mut self, stamped: &Stamped) -> Result<(), Error> {
+        if !stamped.update.is_metric() {
+            return Ok(());
+        }
+        let line = serde_json::to_string(stamped).expect("updates have only string keys");
+        writeln!(self.metrics, "{line}").map_err(Error::file(&self.path))
+    }
+
+    /// Writes the summary.
+    pub fn finish(&mut self, summary: &Summary) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(summary).expect("summaries have only string keys");
+        files::write(&self.path.join("summary.json"), format!("{text}\n").as_bytes(), false)
+    }
+}
+
+/// Makes `parent/name`, or `parent/name-2` and so on when it exists.
+fn create_numbered(parent: &Path, name: &str) -> Result<PathBuf, Error> {
+    fs::create_dir_all(parent).map_err(Error::file(parent))?;
+    let mut path = parent.join(name);
+    for number in 2.. {
+        match fs::create_dir(&path) {
+            Ok(()) => break,
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => path = parent.join(format!("{name}-{number}")),
+            Err(cause) => return Err(Error::File { path, cause }),
+        }
+    }
+    Ok(path)
+}
+
+/// Now, UTC, as `20261121T093000Z`.
+fn timestamp() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    let (date, time) = (now.date(), now.time());
+    format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
+}

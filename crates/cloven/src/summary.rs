@@ -1,0 +1,159 @@
+//! `summary.json`: what a run cost and reached.
+
+use std::collections::BTreeMap;
+
+use cloven_nn::Evaluation;
+use cloven_protocols::Leak;
+use cloven_wire::{MessageTraffic, Party, Traffic};
+use serde::{Deserialize, Serialize};
+
+use crate::{Job, Role};
+
+/// What one party has to report of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartySummary {
+    /// Its role.
+    pub role: Role,
+    /// Seconds from the connection to the end.
+    pub seconds_total: f64,
+    /// Seconds of training in all epochs; evaluation not counted.
+    pub seconds_training: f64,
+    /// Bytes at the socket in all.
+    pub traffic: Traffic,
+    /// Bytes at the socket in training only.
+    pub training_traffic: Traffic,
+    /// Bytes at the socket in evaluation only.
+    pub evaluation_traffic: Traffic,
+    /// Messages and their bytes (header and payload, before TLS) that this party sent, by name.
+    pub sent_by_message: BTreeMap<String, MessageTraffic>,
+    /// Largest resident memory of the process, where the system tells.
+    pub peak_rss_bytes: Option<u64>,
+    /// The last evaluation, where this party knows it.
+    pub evaluation: Option<Evaluation>,
+    /// The same on named subsets of the test rows.
+    #[serde(default)]
+    pub subsets: BTreeMap<String, Evaluation>,
+}
+
+/// Parameters of the encryption, where the protocol has one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncryptionParameters {
+    /// Base-2 logarithm of the ring degree.
+    pub log2_n: u32,
+    /// Base-2 logarithm of the whole modulus, key-switching primes included.
+    pub log2_qp: f64,
+    /// Classical security by the table.
+    pub security_bits: u32,
+}
+
+/// The whole run, as `summary.json` and `--json` give it. In a run of one party alone, `bytes_sent` and `peak_rss_bytes` hold that
+/// party only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The version of cloven.
+    pub version: String,
+    /// Digest of the job.
+    pub job: String,
+    /// The protocol.
+    pub protocol: String,
+    /// The data set's name.
+    pub dataset: String,
+    /// The model's name.
+    pub model: String,
+    /// The job's seed.
+    pub seed: u64,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Accuracy on the test rows after the last epoch; absent where there are no classes or this party does not know it.
+    pub test_accuracy: Option<f64>,
+    /// Area under the ROC curve (two classes), or its mean over classes, each against the rest.
+    pub auc: Option<f64>,
+    /// Recall of each class.
+    pub recall: Option<Vec<Option<f64>>>,
+    /// Accuracy on named subsets of the test rows.
+    pub test_accuracy_subsets: BTreeMap<String, f64>,
+    /// Mean loss on the test rows.
+    pub test_loss: Option<f64>,
+    /// Accuracy of plain split learning of the same job, with `--compare-plain`.
+    pub test_accuracy_plain: Option<f64>,
+    /// Wall time of the whole run.
+    pub seconds_total: f64,
+    /// Wall time of an epoch's training, the slowest party's mean.
+    pub seconds_per_epoch: f64,
+    /// The same of plain split learning, with `--compare-plain`.
+    pub seconds_per_epoch_plain: Option<f64>,
+    /// Bytes each party sent, at the socket, in the whole run.
+    pub bytes_sent: BTreeMap<Party, u64>,
+    /// Bytes of all messages of all parties, at the socket, in an epoch's training (mean).
+    pub bytes_per_epoch: u64,
+    /// Bytes of all parties by phase, at the socket.
+    pub bytes_by_phase: BTreeMap<String, u64>,
+    /// Messages and bytes (before TLS) by party and message name.
+    pub messages_sent: BTreeMap<Party, BTreeMap<String, MessageTraffic>>,
+    /// Largest resident memory of each party's process.
+    pub peak_rss_bytes: BTreeMap<Party, Option<u64>>,
+    /// Parameters of the encryption; null without one.
+    pub params: Option<EncryptionParameters>,
+    /// What each party learns.
+    pub leaks: Vec<Leak>,
+}
+
+impl Summary {
+    /// Combines what the parties report. `seconds_total` is the caller's own measurement.
+    pub fn new(job: &Job, parties: &BTreeMap<Party, PartySummary>, seconds_total: f64) -> Self {
+        let knows = parties.values().find(|p| p.evaluation.is_some());
+        let evaluation = knows.and_then(|p| p.evaluation.as_ref());
+        let slowest = parties.values().map(|p| p.seconds_training).fold(0.0, f64::max);
+        let total = |of: fn(&PartySummary) -> Traffic| all_bytes(parties, of);
+        let (training, evaluating) = (total(|p| p.training_traffic), total(|p| p.evaluation_traffic));
+        let setup = total(|p| p.traffic) - training - evaluating;
+        let phases = [("setup", setup), ("training", training), ("evaluation", evaluating)];
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            job: job.digest_hex(),
+            protocol: job.protocol.name().to_owned(),
+            dataset: job.data.name.clone(),
+            model: job.model_name(),
+            seed: job.seed,
+            epochs: job.training.epochs,
+            test_accuracy: evaluation.and_then(|e| e.accuracy),
+            auc: evaluation.and_then(|e| e.auc),
+            recall: evaluation.filter(|e| e.accuracy.is_some()).map(|e| e.recall.clone()),
+            test_accuracy_subsets: knows
+                .into_iter()
+                .flat_map(|p| &p.subsets)
+                .filter_map(|(name, e)| Some((name.clone(), e.accuracy?)))
+                .collect(),
+            test_loss: evaluation.map(|e| e.loss),
+            test_accuracy_plain: None,
+            seconds_total,
+            seconds_per_epoch: slowest / f64::from(job.training.epochs),
+            seconds_per_epoch_plain: None,
+            bytes_sent: parties.iter().map(|(name, p)| (name.clone(), p.traffic.sent)).collect(),
+            bytes_per_epoch: training / u64::from(job.training.epochs),
+            bytes_by_phase: phases.map(|(name, bytes)| (name.to_owned(), bytes)).into(),
+            messages_sent: parties
+                .iter()
+                .map(|(name, p)| (name.clone(), p.sent_by_message.clone()))
+                .collect(),
+            peak_rss_bytes: parties.iter().map(|(name, p)| (name.clone(), p.peak_rss_bytes)).collect(),
+            params: None,
+            leaks: job.leaks(),
+        }
+    }
+
+    /// Adds the figures of a plain run of the same job.
+    pub fn compare_plain(&mut self, plain: &Self) {
+        self.test_accuracy_plain = plain.test_accuracy;
+        self.seconds_per_epoch_plain = Some(plain.seconds_per_epoch);
+    }
+}
+
+/// All bytes on all links. One party alone sees its links from both directions; of several, each counts what it sent.
+fn all_bytes(parties: &BTreeMap<Party, PartySummary>, of: fn(&PartySummary) -> Traffic) -> u64 {
+    let mut each = parties.values().map(of);
+    match (each.next(), each.len()) {
+        (Some(only), 0) => only.sent + only.received,
+        (first, _) => first.into_iter().chain(each).map(|t| t.sent).sum(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Progress of one party as values: shown, recorded in `metrics.jsonl`, and passed from a party's process to `cloven run`.
+
+use std::collections::BTreeMap;
+
+use cloven_nn::Evaluation;
+use cloven_wire::{Party, Traffic};
+use serde::{Deserialize, Serialize};
+
+use crate::PartySummary;
+
+/// An update, who it is from and when it happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// The party.
+    pub party: Party,
+    /// Seconds since the party started.
+    pub at: f64,
+    /// What happened.
+    #[serde(flatten)]
+    pub update: Update,
+}
+
+/// Something that happened at a party.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Update {
+    /// It accepts connections.
+    Listening {
+        /// Host and port.
+        address: String,
+    },
+    /// It waits for a peer.
+    Waiting {
+        /// The peer.
+        peer: Party,
+        /// Where.
+        address: String,
+    },
+    /// It turned a connection away.
+    TurnedAway {
+        /// The other address.
+        from: String,
+        /// Why.
+        why: String,
+    },
+    /// A peer is connected.
+    Connected {
+        /// The peer.
+        peer: Party,
+    },
+    /// Work begins.
+    Started {
+        /// Epochs to train.
+        epochs: u32,
+        /// Training rows.
+        train_rows: usize,
+        /// Test rows.
+        test_rows: usize,
+        /// Batches in an epoch.
+        batches: usize,
+    },
+    /// Some batches are done; sent a few times a second, not once per batch.
+    Batch {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Batch in the epoch, from 1.
+        batch: usize,
+        /// Rows so far in this epoch.
+        rows: usize,
+        /// Loss of the last batch, where known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        loss: Option<f64>,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
+    /// An epoch of training is done.
+    Epoch {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Mean loss, where known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        loss: Option<f64>,
+        /// Seconds the epoch's training took.
+        seconds: f64,
+        /// Bytes of the epoch's training.
+        traffic: Traffic,
+    },
+    /// The test rows were evaluated.
+    Evaluated {
+        /// After this epoch.
+        epoch: u32,
+        /// The result, where known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        evaluation: Option<Evaluation>,
+        /// The same on named subsets of the test rows.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        subsets: BTreeMap<String, Evaluation>,
+        /// Seconds it took.
+        seconds: f64,
+        /// Bytes it took.
+        traffic: Traffic,
+    },
+    /// The party is done.
+    Finished {
+        /// What it has to report.
+        summary: Box<PartySummary>,
+    },
+    /// The party failed.
+    Failed {
+        /// One sentence.
+        message: String,
+        /// Its exit code.
+        exit_code: u8,
+    },
+}
+
+impl Update {
+    /// Whether the update belongs into `metrics.jsonl`.
+    pub fn is_metric(&self) -> bool {
+        matches!(self, Self::Started { .. } | Self::Epoch { .. } | Self::Evaluated { .. })
+    }
+}

@@ -1,0 +1,116 @@
+//! Which columns are features, which is the target.
+
+use std::path::Path;
+
+use crate::csv::records::{Record, Records};
+use crate::error::DataError;
+use crate::source::{Column, CsvOptions, Format};
+
+/// At most so many names are listed in an error.
+const NAMES_SHOWN: usize = 12;
+
+/// The columns that are read.
+pub(crate) struct Columns {
+    /// Numbers of the feature columns, in file order.
+    pub(crate) features: Vec<usize>,
+    pub(crate) target: usize,
+    names: Option<Vec<String>>,
+}
+
+impl Columns {
+    pub(crate) fn choose<R>(file: &Path, records: &Records<R>, options: &CsvOptions) -> Result<Self, DataError> {
+        let available = available(records);
+        let Some(target) = &options.target else {
+            let hint = format!("name the column to predict; the file has {available}");
+            return Err(DataError::OptionMissing {
+                file: file.into(),
+                option: "csv.target",
+                hint,
+            });
+        };
+        let find = |column| find(file, records, column, &available);
+        let target = find(target)?;
+        let dropped = options.drop.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        if dropped.contains(&target) {
+            let (option, expected) = ("csv.drop", "a list of columns other than the target");
+            return Err(DataError::Option {
+                option,
+                expected,
+                actual: format!("a list with column {target}"),
+            });
+        }
+        let features: Vec<usize> = (0..records.width)
+            .filter(|column| *column != target && !dropped.contains(column))
+            .collect();
+        if features.is_empty() {
+            let reason = "no feature column is left beside the target".into();
+            return Err(DataError::Malformed {
+                file: file.into(),
+                format: Format::Csv,
+                reason,
+            });
+        }
+        Ok(Columns {
+            features,
+            target,
+            names: records.names.clone(),
+        })
+    }
+
+    /// How many of the fields that are read are missing, and the column of the first.
+    pub(crate) fn first_missing(&self, record: &Record, markers: &[String]) -> (u64, usize) {
+        let mut found = (0, 0);
+        for column in self.features.iter().copied().chain([self.target]) {
+            if markers.iter().any(|marker| marker == record.field(column)) {
+                found = (found.0 + 1, if found.0 == 0 { column } else { found.1 });
+            }
+        }
+        found
+    }
+
+    /// How errors call a column: by its name or, without a header, by its number.
+    pub(crate) fn label(&self, column: usize) -> String {
+        match self.names.as_ref().and_then(|names| names.get(column)) {
+            Some(name) => name.clone(),
+            None => column.to_string(),
+        }
+    }
+
+    pub(crate) fn feature_names(&self) -> Option<Vec<String>> {
+        let names = self.names.as_ref()?;
+        Some(self.features.iter().map(|&column| names[column].clone()).collect())
+    }
+}
+
+fn find<R>(file: &Path, records: &Records<R>, column: &Column, available: &str) -> Result<usize, DataError> {
+    let unknown = || DataError::UnknownColumn {
+        file: file.into(),
+        column: column.to_string(),
+        available: available.to_string(),
+    };
+    match column {
+        Column::Number(number) if *number < records.width => Ok(*number),
+        Column::Number(_) => Err(unknown()),
+        Column::Name(name) => {
+            let names = records.names.iter().flatten().enumerate();
+            let matching: Vec<usize> = names.filter(|(_, other)| *other == name).map(|(number, _)| number).collect();
+            match matching.as_slice() {
+                [] => Err(unknown()),
+                [only] => Ok(*only),
+                more => Err(DataError::AmbiguousColumn {
+                    file: file.into(),
+                    column: column.to_string(),
+                    times: more.len(),
+                }),
+            }
+        }
+    }
+}
+
+fn available<R>(records: &Records<R>) -> String {
+    match &records.names {
+        None => format!("no header and the columns 0 to {}", records.width.saturating_sub(1)),
+        Some(names) if names.len() <= NAMES_SHOWN => names.join(", "),
+        Some(names) => format!("{} and {} more", names[..NAMES_SHOWN].join(", "), names.len() - NAMES_SHOWN),
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether data fits what a job was written for.
+
+use std::path::Path;
+
+use ndarray::IxDyn;
+
+use crate::error::DataError;
+use crate::samples::{Samples, Targets};
+
+/// What a job expects of the data of every party that has some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// Shape of one sample.
+    pub shape: Vec<usize>,
+    /// Number of classes; nothing for regression or when any number will do.
+    pub classes: Option<usize>,
+}
+
+impl Expectation {
+    /// Checks samples read from `file` and brings them into the expected shape.
+    ///
+    /// A sample is reshaped when the shapes differ only by dimensions of 1 (28 x 28 and 1 x 28 x 28) or when the expectation is flat.
+    /// Fewer classes than expected are fine: a party need not have met all.
+    pub(crate) fn fit(&self, file: &Path, samples: &mut Samples) -> Result<(), DataError> {
+        self.check_classes(file, &samples.targets)?;
+        let actual = samples.sample_shape().to_vec();
+        if actual == self.shape {
+            return Ok(());
+        }
+        let different = || DataError::Shape {
+            file: file.into(),
+            expected: self.shape.clone(),
+            actual: actual.clone(),
+        };
+        if !fits(&actual, &self.shape) {
+            return Err(different());
+        }
+        let shape: Vec<usize> = std::iter::once(samples.rows()).chain(self.shape.iter().copied()).collect();
+        let x = std::mem::take(&mut samples.x);
+        samples.x = x.into_shape_with_order(IxDyn(&shape)).map_err(|_| different())?;
+        Ok(())
+    }
+
+    fn check_classes(&self, file: &Path, targets: &Targets) -> Result<(), DataError> {
+        let Some(expected) = self.classes else { return Ok(()) };
+        let actual = match targets {
+            Targets::Classes { names, .. } if names.len() <= expected => return Ok(()),
+            Targets::Classes { names, .. } => format!("{} classes", names.len()),
+            Targets::Values(_) => "real values".into(),
+        };
+        Err(DataError::ClassCount {
+            file: file.into(),
+            expected,
+            actual,
+        })
+    }
+}
+
+fn fits(actual: &[usize], expected: &[usize]) -> bool {
+    let without_ones = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
+    let flat = matches!(expected, [size] if *size == actual.iter().product::<usize>());
+    flat || without_ones(actual) == without_ones(expected)
+}

@@ -1,0 +1,209 @@
+//! What a data file holds, without a job.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::csv::{Header, Records};
+use crate::error::DataError;
+use crate::hdf5;
+use crate::idx;
+use crate::input;
+use crate::source::{CsvOptions, Format};
+
+mod display;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use summary::Tally;
+
+/// How to read files that do not say it themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InspectOptions {
+    /// The format; told from the file name when absent.
+    pub format: Option<Format>,
+    /// Whether the first line of a CSV file holds column names; guessed when absent.
+    pub header: Option<bool>,
+    /// The character between CSV fields.
+    pub delimiter: char,
+    /// What stands for a missing value in CSV files.
+    pub missing: Vec<String>,
+}
+
+/// What was found in a file, or in each readable file of a folder.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Inspection {
+    /// One entry per file.
+    pub files: Vec<FileSummary>,
+    /// Files of the folder whose names stand for no known format.
+    pub skipped: Vec<PathBuf>,
+}
+
+/// What one file holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FileSummary {
+    /// The file.
+    pub file: PathBuf,
+    /// Its format.
+    pub format: Format,
+    /// The columns of a CSV file, the data sets of an HDF5 file, the one array of an IDX file.
+    pub arrays: Vec<ArraySummary>,
+    /// Why nothing, or nothing more, could be read; only within a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What one column or array holds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ArraySummary {
+    /// Column name or number, or data set path; empty for IDX.
+    pub name: String,
+    /// Rows first.
+    pub shape: Vec<u64>,
+    /// Element type, such as "u8" or "f64"; for CSV "integer", "real", "text" or "empty".
+    pub dtype: String,
+    /// Smallest finite value.
+    pub min: Option<f64>,
+    /// Largest finite value.
+    pub max: Option<f64>,
+    /// Mean of the finite values.
+    pub mean: Option<f64>,
+    /// How many values are missing (CSV) or not finite (HDF5, IDX).
+    pub missing: u64,
+    /// Where the first of them is: the 1-based line (CSV) or the 0-based row.
+    pub first_missing: Option<u64>,
+    /// Each value and how often it occurs, for at most 32 different integers or texts in an array of labels or a column.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Vec<(String, u64)>>,
+}
+
+impl Default for InspectOptions {
+    fn default() -> Self {
+        let CsvOptions { delimiter, missing, .. } = CsvOptions::default();
+        Self {
+            format: None,
+            header: None,
+            delimiter,
+            missing,
+        }
+    }
+}
+
+/// Describes a file, or every file of a folder whose name stands for a known format.
+///
+/// # Errors
+///
+/// When `path` cannot be read or is in no known format. A file that fails within a folder does not end the inspection: its
+/// summary says why.
+pub fn inspect(path: &Path, options: &InspectOptions) -> Result<Inspection, DataError> {
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => DataError::NotFound { file: path.into() },
+        _ => DataError::Io {
+            file: path.into(),
+            source,
+        },
+    };
+    if !fs::metadata(path).map_err(failed)?.is_dir() {
+        let format = options.format.or_else(|| Format::of(path));
+        let format = format.ok_or_else(|| DataError::UnknownFormat { file: path.into() })?;
+        let arrays = arrays(path, format, options)?;
+        let file = FileSummary {
+            file: path.into(),
+            format,
+            arrays,
+            problem: None,
+        };
+        return Ok(Inspection {
+            files: vec![file],
+            skipped: Vec::new(),
+        });
+    }
+    let entries = fs::read_dir(path).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>());
+    let mut paths: Vec<PathBuf> = entries.map_err(failed)?.into_iter().filter(|path| path.is_file()).collect();
+    paths.sort();
+    let mut inspection = Inspection {
+        files: Vec::new(),
+        skipped: Vec::new(),
+    };
+    for file in paths {
+        match Format::of(&file) {
+            None => inspection.skipped.push(file),
+            Some(format) => {
+                let (arrays, problem) = match arrays(&file, format, options) {
+                    Ok(arrays) => (arrays, None),
+                    Err(error) => (Vec::new(), Some(error.to_string())),
+                };
+                inspection.files.push(FileSummary {
+                    file,
+                    format,
+                    arrays,
+                    problem,
+                });
+            }
+        }
+    }
+    Ok(inspection)
+}
+
+fn arrays(file: &Path, format: Format, options: &InspectOptions) -> Result<Vec<ArraySummary>, DataError> {
+    match format {
+        Format::Csv => csv_columns(file, options),
+        Format::Idx => Ok(vec![summary::of_numbers(&idx::read(file)?)]),
+        Format::Hdf5 => {
+            let content = hdf5::open(file)?;
+            let names = hdf5::data_sets(&content, file)?;
+            names.iter().map(|name| data_set(&content, file, name)).collect()
+        }
+    }
+}
+
+fn data_set(content: &hdf5::File, file: &Path, name: &str) -> Result<ArraySummary, DataError> {
+    let (shape, dtype) = hdf5::shape_and_type(content, file, name)?;
+    match hdf5::read(content, file, name) {
+        Ok(numbers) => Ok(ArraySummary {
+            dtype,
+            ..summary::of_numbers(&numbers)
+        }),
+        // Texts and compounds have no numbers to describe, but a name and a shape.
+        Err(DataError::ElementType { .. }) => Ok(ArraySummary {
+            name: name.into(),
+            shape,
+            dtype,
+            ..ArraySummary::default()
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn csv_columns(file: &Path, options: &InspectOptions) -> Result<Vec<ArraySummary>, DataError> {
+    let header = match options.header {
+        Some(true) => Header::Present,
+        Some(false) => Header::Absent,
+        None => Header::Guess,
+    };
+    let mut records = Records::new(input::open(file)?, file, header, options.delimiter)?;
+    let mut tallies = vec![Tally::counting(); records.width];
+    let mut rows = 0;
+    while let Some(record) = records.next()? {
+        rows += 1;
+        for (column, tally) in tallies.iter_mut().enumerate() {
+            let text = record.field(column);
+            if options.missing.iter().any(|marker| marker == text) {
+                tally.missing(record.line);
+            } else {
+                tally.text(text, record.line);
+            }
+        }
+    }
+    let name = |column: usize| match &records.names {
+        Some(names) => names[column].clone(),
+        None => column.to_string(),
+    };
+    Ok(tallies
+        .into_iter()
+        .enumerate()
+        .map(|(column, tally)| tally.column(name(column), rows))
+        .collect())
+}

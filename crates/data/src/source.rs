@@ -1,0 +1,254 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+
+/// Where a party's data lies and how to read it: the `[data]` table of its `local.toml`.
+///
+/// ```toml
+/// [data]
+/// train = "train_ecg.hdf5"
+/// test = "test_ecg.hdf5"
+/// test_subsets = { disjoint = "test_disjoint_rows.idx.gz" }
+/// ```
+///
+/// Relative paths start at the folder that is passed to [`load`](crate::load()), which is that of `local.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The file to train on, and to cut a test part from when no `test` is given.
+    pub train: PathBuf,
+    /// The file to test on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// The format of both files; told from their names when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// How to read CSV.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<CsvOptions>,
+    /// How to read HDF5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hdf5: Option<Hdf5Options>,
+    /// How to read IDX.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idx: Option<IdxOptions>,
+    /// Named parts of the test file to report on separately: IDX files of 0-based row numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub test_subsets: BTreeMap<String, PathBuf>,
+}
+
+/// A file format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Text table, one row per line, also gzipped.
+    Csv,
+    /// Hierarchical Data Format 5.
+    Hdf5,
+    /// The layout of the MNIST files: a short header and big-endian elements, also gzipped.
+    Idx,
+}
+
+/// How to read CSV files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CsvOptions {
+    /// Whether the first line holds column names.
+    pub header: bool,
+    /// The character between fields.
+    pub delimiter: char,
+    /// The column to predict; needed for training, not for [`inspect`](crate::inspect()).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Column>,
+    /// The classes in the order of their numbers; when absent, those that occur, sorted (numerically if all are integers).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
+    /// Columns that are neither feature nor target, such as a record number.
+    pub drop: Vec<Column>,
+    /// What stands for a missing value, compared after trimming blanks.
+    pub missing: Vec<String>,
+    /// What to do about a missing value in a feature or target.
+    pub on_missing: OnMissing,
+    /// Whether the target is a real value instead of a class.
+    pub regression: bool,
+}
+
+/// A CSV column, by name or by 0-based number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a column name or a column number counted from 0")]
+pub enum Column {
+    /// By its 0-based number.
+    Number(usize),
+    /// By its name in the header.
+    Name(String),
+}
+
+/// What to do about a missing value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnMissing {
+    /// Refuse the file, naming the first missing value.
+    #[default]
+    Error,
+    /// Leave out rows with a missing value.
+    DropRow,
+}
+
+/// Which data sets of HDF5 files to read, each by its path in the file.
+///
+/// Without a name, the one data set whose name starts with `x` holds the features and the one that starts with `y` the labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hdf5Options {
+    /// Features of the train file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    /// Labels of the train file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y: Option<String>,
+    /// Features of the test file; the name of `x` when absent and the test file has it. Without a test file, the train file is
+    /// taken for both parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_x: Option<String>,
+    /// Labels of the test file; the name of `y` when absent and the test file has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_y: Option<String>,
+    /// Whether the labels are real values instead of classes.
+    pub regression: bool,
+}
+
+/// How to read IDX files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdxOptions {
+    /// The labels of the train file; always needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_labels: Option<PathBuf>,
+    /// The labels of the test file; needed with a test file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<PathBuf>,
+    /// Whether features stored as bytes are divided by 255; other element types are taken as they are.
+    pub scale: bool,
+    /// Whether the labels are real values instead of classes.
+    pub regression: bool,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self {
+            header: true,
+            delimiter: ',',
+            target: None,
+            classes: None,
+            drop: Vec::new(),
+            missing: ["", "?", "NA", "NaN", "nan"].map(String::from).to_vec(),
+            on_missing: OnMissing::Error,
+            regression: false,
+        }
+    }
+}
+
+impl Default for IdxOptions {
+    fn default() -> Self {
+        Self {
+            train_labels: None,
+            test_labels: None,
+            scale: true,
+            regression: false,
+        }
+    }
+}
+
+impl Format {
+    /// The format that a file name stands for, such as `.csv.gz` or `-ubyte.gz`.
+    pub fn of(file: &Path) -> Option<Format> {
+        let name = file.file_name()?.to_str()?.to_ascii_lowercase();
+        if name.ends_with(".hdf5") || name.ends_with(".h5") {
+            return Some(Format::Hdf5);
+        }
+        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        if plain.ends_with(".csv") || plain.ends_with(".data") {
+            Some(Format::Csv)
+        } else if plain.ends_with(".idx") || plain.ends_with("-ubyte") {
+            Some(Format::Idx)
+        } else {
+            None
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Csv => "CSV",
+            Format::Hdf5 => "HDF5",
+            Format::Idx => "IDX",
+        })
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Column::Number(number) => write!(f, "{number}"),
+            Column::Name(name) => write!(f, "{name:?}"),
+        }
+    }
+}
+
+impl Source {
+    /// Makes every relative path count from `base`.
+    pub fn resolve(&mut self, base: &Path) {
+        let labels = self
+            .idx
+            .iter_mut()
+            .flat_map(|idx| [&mut idx.train_labels, &mut idx.test_labels]);
+        let optional = labels.chain([&mut self.test]).filter_map(Option::as_mut);
+        for path in optional.chain(self.test_subsets.values_mut()).chain([&mut self.train]) {
+            *path = base.join(&*path);
+        }
+    }
+
+    /// The format of the train and test file, which must agree with each other and with the option tables given.
+    pub(crate) fn resolve_format(&self) -> Result<Format, DataError> {
+        let format = match self.format {
+            Some(format) => format,
+            None => Format::of(&self.train).ok_or_else(|| DataError::UnknownFormat {
+                file: self.train.clone(),
+            })?,
+        };
+        if self.format.is_none()
+            && let Some(test) = &self.test
+        {
+            let actual = Format::of(test).ok_or_else(|| DataError::UnknownFormat { file: test.clone() })?;
+            if actual != format {
+                let what = format!("the test file {} is {actual}", test.display());
+                return Err(DataError::FormatMismatch {
+                    file: self.train.clone(),
+                    format,
+                    what,
+                });
+            }
+        }
+        let tables = [
+            (Format::Csv, self.csv.is_some()),
+            (Format::Hdf5, self.hdf5.is_some()),
+            (Format::Idx, self.idx.is_some()),
+        ];
+        for (table, given) in tables {
+            if given && table != format {
+                let what = format!("options for {table} are set");
+                return Err(DataError::FormatMismatch {
+                    file: self.train.clone(),
+                    format,
+                    what,
+                });
+            }
+        }
+        Ok(format)
+    }
+}

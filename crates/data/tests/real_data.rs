@@ -1,0 +1,176 @@
+//! Facts about real data sets, where `CLOVEN_DATA` names their folder.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use cloven_data::{Dataset, Expectation, InspectOptions, Source, Split, inspect, load};
+
+/// The folder of real data; where the variable is set, a file that is missing there is a failure.
+fn folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("CLOVEN_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("CLOVEN_DATA is not set: real-data check not run");
+    }
+    folder
+}
+
+/// Loads and says how long it took.
+fn loaded(toml: &str, split: &Split, expected: Option<&Expectation>) -> Option<(Dataset, Duration)> {
+    let folder = folder()?;
+    let source: Source = toml::from_str(toml).unwrap();
+    let start = Instant::now();
+    let dataset = load(&source, &folder, split, expected).unwrap_or_else(|error| panic!("{error}"));
+    let seconds = start.elapsed();
+    eprintln!("{}: {:.3} s", dataset.train_file.display(), seconds.as_secs_f64());
+    Some((dataset, seconds))
+}
+
+fn refused(toml: &str) -> Option<String> {
+    let folder = folder()?;
+    let source: Source = toml::from_str(toml).unwrap();
+    Some(load(&source, &folder, &Split::default(), None).unwrap_err().to_string())
+}
+
+#[test]
+fn mitbih() {
+    let toml = r#"
+        train = "mitbih/train_ecg.hdf5"
+        test = "mitbih/test_ecg.hdf5"
+        test_subsets = { disjoint = "mitbih/test_disjoint_rows.idx.gz" }
+    "#;
+    let expected = Expectation {
+        shape: vec![1, 128],
+        classes: Some(5),
+    };
+    let Some((dataset, time)) = loaded(toml, &Split::default(), Some(&expected)) else {
+        return;
+    };
+    for samples in [&dataset.train, &dataset.test] {
+        assert_eq!(samples.x.shape(), [13_245, 1, 128]);
+        assert_eq!(samples.class_counts(), [3000, 3000, 3000, 1245, 3000]);
+        assert!(samples.x.iter().all(|value| (-0.1..=1.1).contains(value)));
+    }
+    assert_eq!(dataset.test_subsets["disjoint"].len(), 9567);
+    assert!(time < Duration::from_secs(10), "{time:?}");
+
+    let wrong = Expectation {
+        shape: vec![12, 1000],
+        classes: None,
+    };
+    let error = dataset.clone().check(&wrong).unwrap_err().to_string();
+    assert!(
+        error.ends_with("train_ecg.hdf5: samples have shape [1, 128], the job expects [12, 1000]"),
+        "{error}"
+    );
+}
+
+#[test]
+fn mnist() {
+    let toml = r#"
+        train = "mnist/train-images-idx3-ubyte.gz"
+        test = "mnist/t10k-images-idx3-ubyte.gz"
+        idx = { train_labels = "mnist/train-labels-idx1-ubyte.gz", test_labels = "mnist/t10k-labels-idx1-ubyte.gz" }
+    "#;
+    let expected = Expectation {
+        shape: vec![1, 28, 28],
+        classes: Some(10),
+    };
+    let split = Split {
+        standardise: true,
+        ..Split::default()
+    };
+    let Some((dataset, time)) = loaded(toml, &split, Some(&expected)) else {
+        return;
+    };
+    assert_eq!(dataset.train.x.shape(), [60_000, 1, 28, 28]);
+    assert_eq!(dataset.test.x.shape(), [10_000, 1, 28, 28]);
+    assert_eq!(
+        dataset.train.class_counts(),
+        [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    );
+    let standardiser = dataset.standardiser.unwrap();
+    // The mean and deviation that every MNIST tutorial uses.
+    assert!(
+        (standardiser.mean[0] - 0.1307).abs() < 1e-4 && (standardiser.std[0] - 0.3081).abs() < 1e-4,
+        "{standardiser:?}"
+    );
+    assert!(time < Duration::from_secs(20), "{time:?}");
+}
+
+#[test]
+fn original_breast_cancer_has_missing_values() {
+    let toml = r#"
+        train = "tabular/breast-cancer-wisconsin.data.gz"
+        [csv]
+        header = false
+        target = 10
+        drop = [0]
+    "#;
+    let Some(error) = refused(toml) else { return };
+    assert!(
+        error.ends_with(
+            "line 24, column 6 is missing (\"?\"), 16 missing values in all; fill them in or set on_missing = \"drop-row\""
+        ),
+        "{error}"
+    );
+    let dropping = format!("{toml}\non_missing = \"drop-row\"");
+    let Some((dataset, _)) = loaded(&dropping, &Split::default(), None) else {
+        return;
+    };
+    assert_eq!(dataset.train.rows() + dataset.test.rows(), 683);
+}
+
+#[test]
+fn credit_cards() {
+    let toml = r#"
+        train = "tabular/UCI_Credit_Card.csv.gz"
+        [csv]
+        target = "default.payment.next.month"
+        drop = ["ID"]
+    "#;
+    let Some((dataset, _)) = loaded(toml, &Split::default(), None) else {
+        return;
+    };
+    let counts: Vec<usize> = dataset
+        .train
+        .class_counts()
+        .iter()
+        .zip(dataset.test.class_counts())
+        .map(|(train, test)| train + test)
+        .collect();
+    assert_eq!(counts, [30_000 - 6636, 6636]);
+    assert_eq!(dataset.train.sample_shape(), [23]);
+    assert_eq!(dataset.test.class_counts()[1], 1327);
+}
+
+#[test]
+fn the_embedded_table_agrees_with_the_set_beside_the_project() {
+    let toml = "train = \"tabular/wdbc.csv.gz\"\n[csv]\ntarget = \"target\"";
+    let Some((theirs, _)) = loaded(
+        toml,
+        &Split {
+            test_fraction: 0.5,
+            ..Split::default()
+        },
+        None,
+    ) else {
+        return;
+    };
+    let ours = cloven_data::embedded::wdbc();
+    assert_eq!(theirs.train.rows() + theirs.test.rows(), ours.rows());
+    let total = |x: &ndarray::ArrayD<f32>| x.iter().map(|&value| f64::from(value)).sum::<f64>();
+    assert!((total(&theirs.train.x) + total(&theirs.test.x) - total(&ours.x)).abs() < 1e-6 * total(&ours.x));
+}
+
+#[test]
+fn every_folder_can_be_inspected() {
+    let Some(folder) = folder() else { return };
+    for name in ["mitbih", "mnist", "ptbxl500", "tabular", "cifar10", "mitdb"] {
+        let inspection = inspect(&folder.join(name), &InspectOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+        let problems: Vec<&String> = inspection.files.iter().filter_map(|file| file.problem.as_ref()).collect();
+        assert!(problems.is_empty(), "{problems:?}");
+        eprintln!("{inspection}");
+    }
+}

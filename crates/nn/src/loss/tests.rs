@@ -1,0 +1,122 @@
+use ndarray::{ArrayD, IxDyn};
+
+use super::*;
+
+fn array(shape: &[usize], values: &[f32]) -> ArrayD<f32> {
+    ArrayD::from_shape_vec(IxDyn(shape), values.to_vec()).unwrap()
+}
+
+/// Compares the gradient with central differences of the value.
+fn check(loss: Loss, outputs: &ArrayD<f32>, targets: &BatchTargets) {
+    let (value, gradient) = loss.value_and_gradient(outputs, targets).unwrap();
+    assert_eq!(value, loss.value(outputs, targets).unwrap());
+    let step = 1.0 / 128.0;
+    for index in 0..outputs.len() {
+        let moved = |by: f32| {
+            let mut outputs = outputs.clone();
+            outputs.as_slice_mut().unwrap()[index] += by;
+            loss.value(&outputs, targets).unwrap()
+        };
+        let slope = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
+        let given = f64::from(gradient.as_slice().unwrap()[index]);
+        assert!((slope - given).abs() < 1e-4, "{loss:?} output {index}: {slope} and {given}");
+    }
+}
+
+#[test]
+fn gradients_are_derivatives() {
+    let outputs = array(&[3, 4], &[0.5, -1.0, 2.0, 0.25, -3.0, 0.0, 1.5, 1.5, 4.0, -4.0, 0.75, 1.0]);
+    let ones = array(&[3, 4], &[0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+    check(Loss::CrossEntropy, &outputs, &BatchTargets::Classes(vec![2, 0, 3]));
+    check(Loss::Bce, &outputs, &BatchTargets::Values(ones.clone()));
+    check(Loss::Mse, &outputs, &BatchTargets::Values(ones * 0.3));
+}
+
+#[test]
+fn known_values() {
+    let ln2 = std::f64::consts::LN_2;
+    let (value, gradient) = Loss::CrossEntropy
+        .value_and_gradient(&array(&[1, 2], &[7.0, 7.0]), &BatchTargets::Classes(vec![1]))
+        .unwrap();
+    assert!((value - ln2).abs() < 1e-15);
+    assert_eq!(gradient, array(&[1, 2], &[0.5, -0.5]));
+    let (value, gradient) = Loss::Bce
+        .value_and_gradient(&array(&[1, 1], &[0.0]), &BatchTargets::Values(array(&[1, 1], &[1.0])))
+        .unwrap();
+    assert!((value - ln2).abs() < 1e-15);
+    assert_eq!(gradient, array(&[1, 1], &[-0.5]));
+    let (value, gradient) = Loss::Mse
+        .value_and_gradient(
+            &array(&[2, 1], &[3.0, 1.0]),
+            &BatchTargets::Values(array(&[2, 1], &[1.0, 1.0])),
+        )
+        .unwrap();
+    assert_eq!((value, gradient), (2.0, array(&[2, 1], &[2.0, 0.0])));
+}
+
+#[test]
+fn extreme_logits_stay_finite() {
+    let outputs = array(&[2, 2], &[1e30, -1e30, -1e4, 1e4]);
+    let value = Loss::CrossEntropy
+        .value(&outputs, &BatchTargets::Classes(vec![0, 0]))
+        .unwrap();
+    assert_eq!(value, 1e4);
+    let targets = BatchTargets::Values(array(&[2, 2], &[1.0, 0.0, 0.0, 1.0]));
+    assert_eq!(Loss::Bce.value(&outputs, &targets).unwrap(), 0.0);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_divergence() {
+    let classes = BatchTargets::Classes(vec![0]);
+    let ones = BatchTargets::Values(array(&[1, 2], &[1.0, 0.0]));
+    for bad in [f32::NAN, f32::INFINITY] {
+        for (loss, targets) in [(Loss::CrossEntropy, &classes), (Loss::Bce, &ones), (Loss::Mse, &ones)] {
+            let error = loss.value(&array(&[1, 2], &[0.0, bad]), targets).unwrap_err();
+            assert!(matches!(error, ModelError::Diverged { .. }), "{loss:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn targets_must_belong_to_the_outputs() {
+    let outputs = array(&[2, 3], &[0.0; 6]);
+    let values = |shape: &[usize], value| BatchTargets::Values(ArrayD::from_elem(shape, value));
+    for (loss, targets, expected) in [
+        (
+            Loss::CrossEntropy,
+            BatchTargets::Classes(vec![0]),
+            "targets: expected 2, one for each sample, got 1",
+        ),
+        (
+            Loss::CrossEntropy,
+            BatchTargets::Classes(vec![0, 3]),
+            "targets: expected classes in 0..3, got 3",
+        ),
+        (
+            Loss::CrossEntropy,
+            values(&[2, 3], 1.0),
+            "targets: expected classes, got values",
+        ),
+        (
+            Loss::Bce,
+            BatchTargets::Classes(vec![0, 1]),
+            "targets: expected values, got classes",
+        ),
+        (Loss::Bce, values(&[2, 3], 0.5), "targets: expected 0 or 1, got 0.5"),
+        (Loss::Mse, values(&[3, 2], 0.5), "targets: expected shape [2, 3], got [3, 2]"),
+    ] {
+        assert_eq!(loss.value(&outputs, &targets).unwrap_err().to_string(), expected);
+    }
+    let empty = ArrayD::zeros(vec![0, 3]);
+    assert!(Loss::CrossEntropy.value(&empty, &BatchTargets::Classes(vec![])).is_err());
+    assert!(Loss::Mse.value(&empty, &BatchTargets::Values(empty.clone())).is_err());
+}
+
+#[test]
+fn names_in_job_files() {
+    let names: Vec<String> = [Loss::CrossEntropy, Loss::Bce, Loss::Mse]
+        .iter()
+        .map(|loss| serde_json::to_string(loss).unwrap())
+        .collect();
+    assert_eq!(names, [r#""cross-entropy""#, r#""bce""#, r#""mse""#]);
+}

@@ -1,0 +1,282 @@
+//! The layers one party holds, and training them step by step.
+
+mod activation;
+mod batch;
+mod conv1d;
+mod dense;
+mod dropout;
+mod files;
+mod flatten;
+mod layer;
+mod parameter;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use ndarray::ArrayD;
+
+use self::batch::{Batch, array_from_batch, batch_from_array};
+pub use self::files::save_safetensors;
+pub use self::layer::InputGradient;
+use self::layer::Layer;
+use self::parameter::Parameter;
+use crate::{ModelError, ModelSpec, OptimiserSpec};
+
+/// A contiguous range of a model's layers. A training step is [`forward_train`](Network::forward_train),
+/// [`backward`](Network::backward), [`update`](Network::update). All results are a function of the arguments only, bit
+/// for bit: one thread computes them in a fixed order.
+///
+/// The empty range is a network too: it hands everything through.
+pub struct Network {
+    range: Range<usize>,
+    layers: Vec<Box<dyn Layer>>,
+    /// Shape of a sample before the first layer held and after the last.
+    input: Vec<usize>,
+    output: Vec<usize>,
+    optimiser: Option<OptimiserSpec>,
+    /// Updates made so far.
+    updates: u64,
+    stage: Stage,
+}
+
+/// Where in a training step the network is.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Idle,
+    /// The layers keep what their derivatives need for this many samples.
+    Forwarded {
+        batch: usize,
+    },
+    /// The parameters have gradients.
+    Differentiated,
+}
+
+impl Network {
+    /// The layers `range` of `model` with their initial weights: uniform in +-1/sqrt(fan-in) as in PyTorch, a function
+    /// of `seed` and each layer's number in the model, so that they do not depend on where the model is cut.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the model, or [`ModelError::Range`].
+    pub fn new(model: &ModelSpec, range: Range<usize>, seed: u64) -> Result<Self, ModelError> {
+        let shapes = model.shapes()?;
+        model.parameter_count()?;
+        if range.start > range.end || range.end > model.layers.len() {
+            return Err(ModelError::Range {
+                range,
+                layers: model.layers.len(),
+            });
+        }
+        let layers = range
+            .clone()
+            .map(|index| layer::build(&model.layers[index], index, &shapes[index], seed))
+            .collect();
+        Ok(Self {
+            input: shapes[range.start].clone(),
+            output: shapes[range.end].clone(),
+            range,
+            layers,
+            optimiser: None,
+            updates: 0,
+            stage: Stage::Idle,
+        })
+    }
+
+    /// The same network, to be updated by this optimiser from its initial state.
+    ///
+    /// # Errors
+    /// [`ModelError::Optimiser`] for a setting out of range.
+    pub fn with_optimiser(mut self, optimiser: OptimiserSpec) -> Result<Self, ModelError> {
+        optimiser.validate()?;
+        for parameter in self.parameters_mut() {
+            parameter.set_moments(&[]);
+        }
+        self.optimiser = Some(optimiser);
+        self.updates = 0;
+        Ok(self)
+    }
+
+    /// Which layers of the model these are.
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// Shape of one sample at the input.
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// Shape of one sample at the output.
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output
+    }
+
+    /// Number of updates made so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// The outputs `[batch, sample...]` in use (no dropout, nothing kept) for `x` of shape `[batch, sample...]`.
+    /// Memory grows with the batch: some hundreds of samples at a time are fastest.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] if `x` has another shape or no samples.
+    pub fn forward(&self, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ModelError> {
+        let x = batch_from_array("input", x, &self.input)?;
+        let y = self.layers.iter().fold(x, |x, layer| layer.forward(x));
+        Ok(array_from_batch(y, &self.output))
+    }
+
+    /// The outputs in training step `step` (which keys the dropout masks); keeps what [`Network::backward`] needs and
+    /// forgets what an unfinished step kept.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] if `x` is not `[batch, sample...]` or has no samples.
+    pub fn forward_train(&mut self, step: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ModelError> {
+        let x = batch_from_array("input", x, &self.input)?;
+        self.stage = Stage::Forwarded { batch: x.dims()[0] };
+        let y = self.layers.iter_mut().fold(x, |x, layer| layer.forward_train(step, x));
+        Ok(array_from_batch(y, &self.output))
+    }
+
+    /// Gradients of all parameters, kept for [`Network::update`], from dLoss/dOutput of the last
+    /// [`Network::forward_train`]; and dLoss/dInput `[batch, sample...]` if wanted.
+    ///
+    /// # Errors
+    /// [`ModelError::Order`] without a `forward_train` before, [`ModelError::Shape`] if the gradient has not the shape
+    /// of its output.
+    pub fn backward(
+        &mut self,
+        output_gradient: &ArrayD<f32>,
+        input_gradient: InputGradient,
+    ) -> Result<Option<ArrayD<f32>>, ModelError> {
+        let Stage::Forwarded { batch } = self.stage else {
+            return Err(ModelError::Order {
+                call: "backward",
+                missing: "forward_train",
+            });
+        };
+        let gradient = batch_from_array("output gradient", output_gradient, &self.output)?;
+        if gradient.dims()[0] != batch {
+            let expected = format!("{batch} samples, as in forward_train");
+            return Err(ModelError::Shape {
+                what: "output gradient",
+                expected,
+                actual: output_gradient.shape().to_vec(),
+            });
+        }
+        self.stage = Stage::Differentiated;
+        let at_input = self.differentiate(gradient, input_gradient);
+        Ok(at_input.map(|gradient| array_from_batch(gradient, &self.input)))
+    }
+
+    /// One optimiser step with the gradients of the last [`Network::backward`], which it uses up.
+    ///
+    /// # Errors
+    /// [`ModelError::Order`] without a `backward` or an optimiser before.
+    pub fn update(&mut self) -> Result<(), ModelError> {
+        if self.stage != Stage::Differentiated {
+            return Err(ModelError::Order {
+                call: "update",
+                missing: "backward",
+            });
+        }
+        let Some(optimiser) = self.optimiser.clone() else {
+            return Err(ModelError::Order {
+                call: "update",
+                missing: "with_optimiser",
+            });
+        };
+        self.updates += 1;
+        let update = self.updates;
+        for parameter in self.parameters_mut() {
+            parameter.step(&optimiser, update);
+        }
+        self.stage = Stage::Idle;
+        Ok(())
+    }
+
+    /// All parameters with the names and layouts they have in an `nn.Sequential` of the whole model in PyTorch:
+    /// "{layer}.weight" and "{layer}.bias"; a dense weight is `[out, in]`, a convolution's `[out, in, kernel]`.
+    pub fn parameters(&self) -> Vec<(String, ArrayD<f32>)> {
+        self.parameter_refs()
+            .map(|parameter| (parameter.name().to_owned(), parameter.array()))
+            .collect()
+    }
+
+    /// The gradients of the last [`Network::backward`], named and laid out as [`Network::parameters`]; empty if there
+    /// are none.
+    pub fn gradients(&self) -> Vec<(String, ArrayD<f32>)> {
+        self.parameter_refs()
+            .filter_map(|p| Some((p.name().to_owned(), p.gradient_array()?)))
+            .collect()
+    }
+
+    /// Replaces all parameters by values named and laid out as [`Network::parameters`], in any order. An unfinished
+    /// training step is forgotten; the optimiser keeps what it remembers.
+    ///
+    /// # Errors
+    /// [`ModelError::Parameter`] for a missing, unknown, repeated, misshapen or non-finite one; then nothing changes.
+    pub fn set_parameters(&mut self, parameters: &[(String, ArrayD<f32>)]) -> Result<(), ModelError> {
+        let mut given = std::collections::BTreeMap::new();
+        for (name, values) in parameters {
+            if given.insert(name.as_str(), values).is_some() {
+                return Err(parameter_error(name, "it once", "it twice"));
+            }
+        }
+        for parameter in self.parameter_refs() {
+            let name = parameter.name();
+            let values = given
+                .get(name)
+                .ok_or_else(|| parameter_error(name, format!("{:?}", parameter.shape()), "nothing"))?;
+            parameter.check(values)?;
+        }
+        if let Some(name) = given
+            .keys()
+            .find(|name| self.parameter_refs().all(|parameter| parameter.name() != **name))
+        {
+            return Err(parameter_error(name, format!("only those of layers {:?}", self.range), "it"));
+        }
+        for parameter in self.parameters_mut() {
+            parameter.set(given[parameter.name()]);
+            parameter.clear_gradient();
+        }
+        self.stage = Stage::Idle;
+        Ok(())
+    }
+
+    /// Goes back through the layers, no further than somebody needs.
+    fn differentiate(&mut self, gradient: Batch, input_gradient: InputGradient) -> Option<Batch> {
+        let first = match input_gradient {
+            InputGradient::Wanted => 0,
+            InputGradient::NotWanted => self.layers.iter().position(|layer| !layer.parameters().is_empty())?,
+        };
+        let mut gradient = Some(gradient);
+        for (index, layer) in self.layers.iter_mut().enumerate().skip(first).rev() {
+            let wanted = if index > first {
+                InputGradient::Wanted
+            } else {
+                input_gradient
+            };
+            gradient = layer.backward(gradient?, wanted);
+        }
+        gradient
+    }
+
+    fn parameter_refs(&self) -> impl Iterator<Item = &Parameter> {
+        self.layers.iter().flat_map(|layer| layer.parameters())
+    }
+
+    fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+        self.layers.iter_mut().flat_map(|layer| layer.parameters_mut())
+    }
+}
+
+fn parameter_error(name: &str, expected: impl Into<String>, actual: impl Into<String>) -> ModelError {
+    ModelError::Parameter {
+        name: name.to_owned(),
+        expected: expected.into(),
+        actual: actual.into(),
+    }
+}

@@ -1,0 +1,199 @@
+//! Model files in the safetensors format: weights alone to hand on, or with the optimiser's state to go on training.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use ndarray::{ArrayD, IxDyn};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+
+use super::{Network, parameter_error};
+use crate::ModelError;
+
+/// Room for names, shapes and metadata in a file, beyond its numbers.
+const HEADER_ROOM: u64 = 1 << 20;
+/// Metadata entry of a checkpoint: the number of updates made.
+const UPDATES: &str = "updates";
+/// What follows a parameter's name in the name of the optimiser's arrays about it.
+const MOMENTS: [&str; 2] = ["moment1", "moment2"];
+
+type Named = Vec<(String, ArrayD<f32>)>;
+
+impl Network {
+    /// Writes the parameters, named and laid out as in [`Network::parameters`], with `metadata` beside them. The file
+    /// appears whole or not at all, and is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`ModelError::File`] if it cannot be written.
+    pub fn save_safetensors(&self, path: &Path, metadata: &HashMap<String, String>) -> Result<(), ModelError> {
+        write(path, &self.parameters(), metadata.clone())
+    }
+
+    /// Takes the parameters from such a file, which must hold exactly those of this network, and returns its metadata.
+    /// The optimiser keeps what it remembers.
+    ///
+    /// # Errors
+    /// [`ModelError::File`] for a file that is unreadable, malformed or too large, [`ModelError::Parameter`] for one
+    /// with other parameters or non-finite numbers; the network is then unchanged.
+    pub fn load_safetensors(&mut self, path: &Path) -> Result<HashMap<String, String>, ModelError> {
+        let (arrays, metadata) = read(path, self.bytes_at_most())?;
+        self.set_parameters(&arrays)?;
+        Ok(metadata)
+    }
+
+    /// As [`Network::save_safetensors`], with all that training needs to go on as if it had not stopped. The metadata
+    /// entry `updates` is the network's own.
+    ///
+    /// # Errors
+    /// As [`Network::save_safetensors`].
+    pub fn save_checkpoint(&self, path: &Path, metadata: &HashMap<String, String>) -> Result<(), ModelError> {
+        let mut arrays = self.parameters();
+        for parameter in self.parameter_refs() {
+            let moments = parameter.moment_arrays().into_iter().zip(MOMENTS);
+            arrays.extend(moments.map(|(array, suffix)| (format!("{}.{suffix}", parameter.name()), array)));
+        }
+        let mut metadata = metadata.clone();
+        metadata.insert(UPDATES.to_owned(), self.updates.to_string());
+        write(path, &arrays, metadata)
+    }
+
+    /// Goes back to the state of a checkpoint made under the same optimiser settings, and returns its metadata.
+    ///
+    /// # Errors
+    /// As [`Network::load_safetensors`], and [`ModelError::Order`] without an optimiser.
+    pub fn load_checkpoint(&mut self, path: &Path) -> Result<HashMap<String, String>, ModelError> {
+        let Some(optimiser) = &self.optimiser else {
+            return Err(ModelError::Order {
+                call: "load_checkpoint",
+                missing: "with_optimiser",
+            });
+        };
+        let (mut arrays, mut metadata) = read(path, self.bytes_at_most())?;
+        let updates = metadata.remove(UPDATES).and_then(|updates| updates.parse().ok());
+        let updates: u64 = updates.ok_or_else(|| file_error(path, "expected a checkpoint, got no number of updates"))?;
+        let suffixes = if updates == 0 {
+            &[]
+        } else {
+            &MOMENTS[..optimiser.moment_count()]
+        };
+        let moments = self.take_moments(&mut arrays, suffixes)?;
+        self.set_parameters(&arrays)?;
+        for (parameter, moments) in self.parameters_mut().zip(&moments) {
+            parameter.set_moments(moments);
+        }
+        self.updates = updates;
+        Ok(metadata)
+    }
+
+    /// Moves the arrays with these suffixes out of `arrays`: those of each parameter, checked.
+    fn take_moments(&self, arrays: &mut Named, suffixes: &[&str]) -> Result<Vec<Vec<ArrayD<f32>>>, ModelError> {
+        let mut take = |name: &str, suffix: &&str| {
+            let name = format!("{name}.{suffix}");
+            let position = arrays.iter().position(|(given, _)| *given == name);
+            position
+                .map(|at| arrays.swap_remove(at).1)
+                .ok_or_else(|| parameter_error(&name, "the optimiser's state", "nothing"))
+        };
+        let of_parameter = |parameter: &super::Parameter| {
+            let moments: Result<Vec<_>, _> = suffixes.iter().map(|suffix| take(parameter.name(), suffix)).collect();
+            let moments = moments?;
+            moments.iter().try_for_each(|moment| parameter.check(moment))?;
+            Ok(moments)
+        };
+        self.parameter_refs().map(of_parameter).collect()
+    }
+
+    /// The size of the largest file that can be this network's: parameters, two moments each, a header.
+    fn bytes_at_most(&self) -> u64 {
+        let values: usize = self
+            .parameter_refs()
+            .map(|parameter| parameter.shape().iter().product::<usize>())
+            .sum();
+        values as u64 * 4 * (1 + MOMENTS.len() as u64) + HEADER_ROOM
+    }
+}
+
+/// Writes the parameters of several parts of one model into one file, as [`Network::save_safetensors`] does for one part.
+///
+/// # Errors
+/// As [`Network::save_safetensors`].
+pub fn save_safetensors(path: &Path, parts: &[Network], metadata: HashMap<String, String>) -> Result<(), ModelError> {
+    write(path, &parts.iter().flat_map(Network::parameters).collect(), metadata)
+}
+
+/// Writes to a temporary file beside `path`, makes it durable, and puts it in place.
+fn write(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Result<(), ModelError> {
+    let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
+    let bytes: Vec<(&String, &[usize], Vec<u8>)> = arrays
+        .iter()
+        .map(|(name, array)| {
+            (
+                name,
+                array.shape(),
+                array.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            )
+        })
+        .collect();
+    let mut views = Vec::new();
+    for (name, shape, bytes) in &bytes {
+        views.push((
+            name,
+            TensorView::new(Dtype::F32, shape.to_vec(), bytes).map_err(|e| problem(&e))?,
+        ));
+    }
+    let file = serialize(views, Some(metadata)).map_err(|e| problem(&e))?;
+
+    // A bare file name has the empty parent, which is no folder.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(|e| problem(&e))?;
+    temporary
+        .write_all(&file)
+        .and_then(|()| temporary.as_file().sync_all())
+        .map_err(|e| problem(&e))?;
+    temporary.persist(path).map_err(|e| problem(&e))?;
+    // The rename itself is durable only with its folder; not every system lets a folder be opened.
+    if let Ok(folder) = File::open(folder) {
+        folder.sync_all().map_err(|e| problem(&e))?;
+    }
+    Ok(())
+}
+
+/// All arrays and the metadata of a file of at most `limit` bytes.
+fn read(path: &Path, limit: u64) -> Result<(Named, HashMap<String, String>), ModelError> {
+    let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
+    let file = File::open(path).map_err(|e| problem(&e))?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too large, whatever its length claims to be.
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| problem(&e))?;
+    if bytes.len() as u64 > limit {
+        return Err(file_error(path, format!("expected at most {limit} bytes, got more")));
+    }
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| problem(&e))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| problem(&e))?;
+    let arrays = tensors
+        .iter()
+        .map(|(name, view)| Ok((name.to_owned(), decode(name, &view)?)))
+        .collect::<Result<_, _>>()?;
+    Ok((arrays, header.metadata().clone().unwrap_or_default()))
+}
+
+fn decode(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>, ModelError> {
+    if view.dtype() != Dtype::F32 {
+        return Err(parameter_error(name, "F32", format!("{:?}", view.dtype())));
+    }
+    let (words, _) = view.data().as_chunks();
+    let values = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+    ArrayD::from_shape_vec(IxDyn(view.shape()), values)
+        .map_err(|error| parameter_error(name, format!("values for shape {:?}", view.shape()), error.to_string()))
+}
+
+fn file_error(path: &Path, problem: impl Into<String>) -> ModelError {
+    ModelError::File {
+        path: path.display().to_string(),
+        problem: problem.into(),
+    }
+}

@@ -1,0 +1,158 @@
+//! Trainable numbers: PyTorch's layout outside, the layout of the products inside.
+
+use burn::tensor::{Device, Tensor};
+use ndarray::ArrayD;
+
+use super::batch::{array, read, tensor, values_in_order, write};
+use crate::optimiser::Moments;
+use crate::streams::Stream;
+use crate::{ModelError, OptimiserSpec};
+
+/// One weight or bias with its gradient and the optimiser's memory of it.
+pub struct Parameter {
+    name: String,
+    /// Shape as PyTorch has it.
+    shape: Vec<usize>,
+    /// How the matrix `values` comes from that shape.
+    layout: Layout,
+    values: Tensor<2>,
+    gradient: Option<Tensor<2>>,
+    moments: Moments,
+}
+
+/// From PyTorch's layout to a matrix.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Layout {
+    /// `[out, in]` becomes in x out.
+    Transposed,
+    /// `[n]` becomes 1 x n.
+    Row,
+    /// `[rows, ...]` becomes rows x (all others).
+    Rows,
+}
+
+impl Parameter {
+    /// Uniform in +-1/sqrt(`fan_in`), PyTorch's default for weight and bias, drawn in the order of PyTorch's layout.
+    pub fn new(name: String, shape: Vec<usize>, layout: Layout, fan_in: usize, stream: &mut Stream) -> Self {
+        let values = stream.uniform(shape.iter().product(), 1.0 / (fan_in as f32).sqrt());
+        let values = layout.matrix(values, &shape);
+        Self {
+            name,
+            shape,
+            layout,
+            values,
+            gradient: None,
+            moments: Moments::default(),
+        }
+    }
+
+    /// "{layer}.weight" or "{layer}.bias".
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Shape in PyTorch's layout.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The matrix for products; shares memory.
+    pub fn tensor(&self) -> Tensor<2> {
+        self.values.clone()
+    }
+
+    /// The values in PyTorch's layout.
+    pub fn array(&self) -> ArrayD<f32> {
+        self.layout.array(self.values.clone(), &self.shape)
+    }
+
+    /// The gradient in PyTorch's layout, if there is one.
+    pub fn gradient_array(&self) -> Option<ArrayD<f32>> {
+        Some(self.layout.array(self.gradient.clone()?, &self.shape))
+    }
+
+    /// The optimiser's moments in PyTorch's layout: none before the first update.
+    pub fn moment_arrays(&self) -> Vec<ArrayD<f32>> {
+        let Moments { first, second } = &self.moments;
+        let filled = [first, second].into_iter().filter(|values| !values.is_empty());
+        filled
+            .map(|values| self.layout.array(tensor(values.clone(), self.values.dims()), &self.shape))
+            .collect()
+    }
+
+    /// Takes moments back that [`Parameter::moment_arrays`] gave and that passed [`Parameter::check`].
+    pub fn set_moments(&mut self, arrays: &[ArrayD<f32>]) {
+        let inner = |array: &ArrayD<f32>| {
+            let matrix = self.layout.matrix(values_in_order(array), &self.shape);
+            read(&matrix.into_data()).to_vec()
+        };
+        let mut values = arrays.iter().map(inner);
+        let (first, second) = (values.next().unwrap_or_default(), values.next().unwrap_or_default());
+        self.moments = Moments { first, second };
+    }
+
+    /// Checks shape and finiteness of values to come.
+    pub fn check(&self, values: &ArrayD<f32>) -> Result<(), ModelError> {
+        let (expected, actual) = if values.shape() != self.shape {
+            (format!("shape {:?}", self.shape), format!("{:?}", values.shape()))
+        } else if !values.iter().all(|value| value.is_finite()) {
+            ("finite numbers".to_owned(), "an infinity or NaN".to_owned())
+        } else {
+            return Ok(());
+        };
+        Err(ModelError::Parameter {
+            name: self.name.clone(),
+            expected,
+            actual,
+        })
+    }
+
+    /// Takes values in PyTorch's layout that passed [`Parameter::check`].
+    pub fn set(&mut self, values: &ArrayD<f32>) {
+        self.values = self.layout.matrix(values_in_order(values), &self.shape);
+    }
+
+    /// Keeps a gradient of the matrix's shape for the next update.
+    pub fn set_gradient(&mut self, gradient: Tensor<2>) {
+        self.gradient = Some(gradient);
+    }
+
+    /// Forgets the gradient.
+    pub fn clear_gradient(&mut self) {
+        self.gradient = None;
+    }
+
+    /// One optimiser step with the kept gradient, which it uses up; `update` counts from 1.
+    pub fn step(&mut self, optimiser: &OptimiserSpec, update: u64) {
+        let Some(gradient) = self.gradient.take() else { return };
+        let gradient = gradient.into_data();
+        // Nobody else holds the values now, so they leave the tensor and come back without a copy.
+        let values = std::mem::replace(&mut self.values, Tensor::empty([0, 0], &Device::flex()));
+        let mut values = values.into_data();
+        optimiser.step(update, write(&mut values), read(&gradient), &mut self.moments);
+        self.values = Tensor::from_data(values, &Device::flex());
+    }
+}
+
+impl Layout {
+    fn matrix(self, values: Vec<f32>, shape: &[usize]) -> Tensor<2> {
+        let count = values.len();
+        match self {
+            Self::Transposed => contiguous(tensor(values, [shape[0], shape[1]]).transpose()),
+            Self::Row => tensor(values, [1, count]),
+            Self::Rows => tensor(values, [shape[0], count / shape[0]]),
+        }
+    }
+
+    fn array(self, matrix: Tensor<2>, shape: &[usize]) -> ArrayD<f32> {
+        match self {
+            Self::Transposed => array(matrix.transpose(), shape),
+            Self::Row | Self::Rows => array(matrix, shape),
+        }
+    }
+}
+
+/// The same matrix in row-major memory.
+fn contiguous(matrix: Tensor<2>) -> Tensor<2> {
+    Tensor::from_data(matrix.into_data(), &Device::flex())
+}

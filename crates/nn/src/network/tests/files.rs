@@ -1,0 +1,146 @@
+//! Model files: what was written comes back, and nothing else gets in.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+
+use super::{spread, whole};
+use crate::{InputGradient, LayerSpec, Network, OptimiserSpec};
+
+fn small() -> Network {
+    let layers = vec![
+        LayerSpec::Dense { outputs: 3, bias: true },
+        LayerSpec::Tanh {},
+        LayerSpec::Dense { outputs: 2, bias: true },
+    ];
+    let adamw = OptimiserSpec::AdamW {
+        learning_rate: 0.1,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.1,
+    };
+    whole(&[4], layers).with_optimiser(adamw).unwrap()
+}
+
+fn train(network: &mut Network, steps: std::ops::Range<u64>) {
+    for step in steps {
+        let y = network.forward_train(step, &spread(&[3, 4], step as usize)).unwrap();
+        network.backward(&y, InputGradient::NotWanted).unwrap();
+        network.update().unwrap();
+    }
+}
+
+fn scratch() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    (folder, path)
+}
+
+#[test]
+fn a_saved_model_comes_back() {
+    let (folder, path) = scratch();
+    let mut network = small();
+    train(&mut network, 0..3);
+    let metadata = HashMap::from([("model".to_owned(), "m1".to_owned())]);
+    network.save_safetensors(&path, &metadata).unwrap();
+    network.save_safetensors(&path, &metadata).unwrap();
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "no temporary file stays"
+    );
+    let mut other = small();
+    assert_eq!(other.load_safetensors(&path).unwrap(), metadata);
+    assert_eq!(other.parameters(), network.parameters());
+}
+
+#[test]
+fn a_checkpoint_goes_on_bit_for_bit() {
+    let (_folder, path) = scratch();
+    let mut straight = small();
+    train(&mut straight, 0..3);
+    straight.save_checkpoint(&path, &HashMap::new()).unwrap();
+    let mut resumed = small();
+    assert_eq!(resumed.load_checkpoint(&path).unwrap(), HashMap::new());
+    assert_eq!(resumed.updates(), 3);
+    for network in [&mut straight, &mut resumed] {
+        train(network, 3..6);
+    }
+    assert_eq!(straight.parameters(), resumed.parameters());
+}
+
+#[test]
+fn a_checkpoint_before_the_first_update_is_one_too() {
+    let (_folder, path) = scratch();
+    small().save_checkpoint(&path, &HashMap::new()).unwrap();
+    let mut resumed = small();
+    train(&mut resumed, 0..2);
+    resumed.load_checkpoint(&path).unwrap();
+    assert_eq!((resumed.updates(), resumed.parameters()), (0, small().parameters()));
+}
+
+#[test]
+fn weights_and_checkpoints_are_not_confused() {
+    let (_folder, path) = scratch();
+    let mut network = small();
+    train(&mut network, 0..1);
+    network.save_checkpoint(&path, &HashMap::new()).unwrap();
+    let error = network.load_safetensors(&path).unwrap_err().to_string();
+    assert!(error.contains("moment1"), "{error}");
+    network.save_safetensors(&path, &HashMap::new()).unwrap();
+    let error = network.load_checkpoint(&path).unwrap_err().to_string();
+    assert!(error.contains("expected a checkpoint"), "{error}");
+}
+
+#[test]
+fn a_truncated_file_is_an_error_at_any_length() {
+    let (_folder, path) = scratch();
+    let mut network = small();
+    network.save_safetensors(&path, &HashMap::new()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    train(&mut network, 0..1);
+    let before = network.parameters();
+    for length in 0..bytes.len() {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        assert!(network.load_safetensors(&path).is_err(), "{length} bytes");
+    }
+    assert_eq!(network.parameters(), before);
+    std::fs::write(&path, vec![b' '; 2 << 20]).unwrap();
+    let error = network.load_safetensors(&path).unwrap_err().to_string();
+    assert!(error.contains("expected at most"), "{error}");
+    assert!(network.load_safetensors(&path.with_extension("missing")).is_err());
+}
+
+#[test]
+fn tensors_of_another_kind_are_refused() {
+    let (_folder, path) = scratch();
+    let mut network = whole(&[2], vec![LayerSpec::Dense { outputs: 1, bias: false }]);
+    let mut refuse = |dtype, shape: Vec<usize>, bytes: &[u8], expected: &str| {
+        let view = TensorView::new(dtype, shape, bytes).unwrap();
+        std::fs::write(&path, serialize([("0.weight", view)], None).unwrap()).unwrap();
+        let error = network.load_safetensors(&path).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    refuse(Dtype::F64, vec![1, 2], &[0; 16], "expected F32, got F64");
+    refuse(Dtype::F32, vec![2, 1], &[0; 8], "expected shape [1, 2], got [2, 1]");
+    refuse(Dtype::F32, vec![1, 2], &[0xff; 8], "expected finite numbers");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn a_corrupted_file_is_an_error_or_finite_numbers(position in any::<prop::sample::Index>(), byte: u8) {
+        let (_folder, path) = scratch();
+        let mut network = small();
+        network.save_safetensors(&path, &HashMap::new()).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let position = position.index(bytes.len());
+        bytes[position] = byte;
+        std::fs::write(&path, bytes).unwrap();
+        let _ = network.load_safetensors(&path);
+        prop_assert!(network.parameters().iter().all(|(_, values)| values.iter().all(|value| value.is_finite())));
+    }
+}

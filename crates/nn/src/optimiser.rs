@@ -1,0 +1,206 @@
+//! Optimisers. Both work element by element, which is why a cut network trains exactly as the whole one.
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+
+/// How parameters follow their gradients; formulas and defaults are PyTorch's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OptimiserSpec {
+    /// `v <- momentum v + (g + weight_decay w)`, `w <- w - learning_rate v`.
+    Sgd {
+        /// Step size, positive.
+        learning_rate: f64,
+        /// Share of the last step that is kept, in 0..1.
+        #[serde(default)]
+        momentum: f64,
+        /// L2 penalty, at least 0.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// Adam with decoupled weight decay; plain Adam when `weight_decay` is 0.
+    #[serde(rename = "adamw")]
+    AdamW {
+        /// Step size, positive.
+        learning_rate: f64,
+        /// Decay of the mean of gradients, in 0..1.
+        #[serde(default = "beta1")]
+        beta1: f64,
+        /// Decay of the mean of squared gradients, in 0..1.
+        #[serde(default = "beta2")]
+        beta2: f64,
+        /// Added to the root of the second mean, positive.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Share of each weight lost per step is `learning_rate * weight_decay`; at least 0.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+}
+
+/// What the optimiser remembers about one parameter: SGD the velocity, AdamW both means. Empty until first used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Moments {
+    pub first: Vec<f32>,
+    pub second: Vec<f32>,
+}
+
+impl OptimiserSpec {
+    /// Checks that every setting is finite and in range.
+    ///
+    /// # Errors
+    /// [`ModelError::Optimiser`] naming the first setting that is not.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        match *self {
+            Self::Sgd {
+                learning_rate,
+                momentum,
+                weight_decay,
+            } => {
+                positive("learning_rate", learning_rate)?;
+                fraction("momentum", momentum)?;
+                not_negative("weight_decay", weight_decay)
+            }
+            Self::AdamW {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            } => {
+                positive("learning_rate", learning_rate)?;
+                fraction("beta1", beta1)?;
+                fraction("beta2", beta2)?;
+                positive("epsilon", epsilon)?;
+                not_negative("weight_decay", weight_decay)
+            }
+        }
+    }
+
+    /// How many arrays of moments, each as large as the parameter, this optimiser keeps.
+    pub(crate) fn moment_count(&self) -> usize {
+        match *self {
+            Self::Sgd { momentum: 0.0, .. } => 0,
+            Self::Sgd { .. } => 1,
+            Self::AdamW { .. } => 2,
+        }
+    }
+
+    /// One step of one parameter; `update` counts from 1. All slices have one length.
+    pub(crate) fn step(&self, update: u64, weights: &mut [f32], gradient: &[f32], moments: &mut Moments) {
+        match *self {
+            Self::Sgd {
+                learning_rate,
+                momentum,
+                weight_decay,
+            } => {
+                let (rate, decay) = (learning_rate as f32, weight_decay as f32);
+                if momentum == 0.0 {
+                    sgd(weights, gradient, rate, decay);
+                } else {
+                    moments.first.resize(weights.len(), 0.0);
+                    sgd_momentum(weights, gradient, &mut moments.first, rate, decay, momentum as f32);
+                }
+            }
+            Self::AdamW {
+                learning_rate,
+                beta1,
+                beta2,
+                epsilon,
+                weight_decay,
+            } => {
+                moments.first.resize(weights.len(), 0.0);
+                moments.second.resize(weights.len(), 0.0);
+                let update = i32::try_from(update).unwrap_or(i32::MAX);
+                // PyTorch's grouping: both bias corrections are scalars, worked out in f64.
+                let scalars = AdamScalars {
+                    keep: (1.0 - learning_rate * weight_decay) as f32,
+                    beta1: beta1 as f32,
+                    beta2: beta2 as f32,
+                    rest1: (1.0 - beta1) as f32,
+                    rest2: (1.0 - beta2) as f32,
+                    rate: (learning_rate / (1.0 - beta1.powi(update))) as f32,
+                    root: (1.0 / (1.0 - beta2.powi(update)).sqrt()) as f32,
+                    epsilon: epsilon as f32,
+                };
+                adamw(weights, gradient, moments, &scalars);
+            }
+        }
+    }
+}
+
+struct AdamScalars {
+    keep: f32,
+    beta1: f32,
+    beta2: f32,
+    rest1: f32,
+    rest2: f32,
+    rate: f32,
+    root: f32,
+    epsilon: f32,
+}
+
+// Plain loops, because the compiler vectorises them into one pass over memory: the engine's own AdamW makes about ten
+// passes and takes 5 times (100,000 weights) to 12 times (preset m1) as long.
+
+fn sgd(weights: &mut [f32], gradient: &[f32], rate: f32, decay: f32) {
+    for (w, g) in weights.iter_mut().zip(gradient) {
+        *w -= rate * (g + decay * *w);
+    }
+}
+
+fn sgd_momentum(weights: &mut [f32], gradient: &[f32], velocity: &mut [f32], rate: f32, decay: f32, momentum: f32) {
+    for ((w, g), v) in weights.iter_mut().zip(gradient).zip(velocity) {
+        *v = momentum * *v + (g + decay * *w);
+        *w -= rate * *v;
+    }
+}
+
+fn adamw(weights: &mut [f32], gradient: &[f32], moments: &mut Moments, s: &AdamScalars) {
+    let means = moments.first.iter_mut().zip(&mut moments.second);
+    for ((w, g), (m, v)) in weights.iter_mut().zip(gradient).zip(means) {
+        *m = s.beta1 * *m + s.rest1 * g;
+        *v = s.beta2 * *v + s.rest2 * g * g;
+        *w = s.keep * *w - s.rate * *m / (v.sqrt() * s.root + s.epsilon);
+    }
+}
+
+fn positive(setting: &'static str, value: f64) -> Result<(), ModelError> {
+    check(setting, value, value > 0.0 && value.is_finite(), "a positive number")
+}
+
+fn not_negative(setting: &'static str, value: f64) -> Result<(), ModelError> {
+    check(setting, value, value >= 0.0 && value.is_finite(), "a number of at least 0")
+}
+
+fn fraction(setting: &'static str, value: f64) -> Result<(), ModelError> {
+    check(setting, value, (0.0..1.0).contains(&value), "a number in 0..1")
+}
+
+fn check(setting: &'static str, actual: f64, fine: bool, expected: &'static str) -> Result<(), ModelError> {
+    if fine {
+        Ok(())
+    } else {
+        Err(ModelError::Optimiser {
+            setting,
+            expected,
+            actual,
+        })
+    }
+}
+
+fn beta1() -> f64 {
+    0.9
+}
+
+fn beta2() -> f64 {
+    0.999
+}
+
+fn epsilon() -> f64 {
+    1e-8
+}

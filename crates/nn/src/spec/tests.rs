@@ -1,0 +1,218 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Preset, preset, preset_names};
+
+fn model(text: &str) -> ModelSpec {
+    toml::from_str(text).unwrap()
+}
+
+fn sentence(input: &[usize], layers: Vec<LayerSpec>) -> String {
+    ModelSpec {
+        input: input.to_vec(),
+        layers,
+    }
+    .parameter_count()
+    .unwrap_err()
+    .to_string()
+}
+
+#[test]
+fn a_model_is_read_from_a_job_file_with_defaults() {
+    let text = r#"
+        input = [1, 128]
+        layers = [
+            { type = "conv1d", channels = 16, kernel = 7, padding = 3 },
+            { type = "leaky-relu" },
+            { type = "max-pool1d", size = 2 },
+            { type = "avg-pool1d", size = 4, stride = 2 },
+            { type = "flatten" },
+            { type = "dropout", rate = 0.5 },
+            { type = "dense", outputs = 5 },
+            { type = "relu" }, { type = "sigmoid" }, { type = "tanh" },
+        ]"#;
+    let expected = vec![
+        LayerSpec::Conv1d {
+            channels: 16,
+            kernel: 7,
+            stride: 1,
+            padding: 3,
+            bias: true,
+        },
+        LayerSpec::LeakyRelu { slope: 0.01 },
+        LayerSpec::MaxPool1d { size: 2, stride: None },
+        LayerSpec::AvgPool1d {
+            size: 4,
+            stride: Some(2),
+        },
+        LayerSpec::Flatten {},
+        LayerSpec::Dropout { rate: 0.5 },
+        LayerSpec::Dense { outputs: 5, bias: true },
+        LayerSpec::Relu {},
+        LayerSpec::Sigmoid {},
+        LayerSpec::Tanh {},
+    ];
+    let read = model(text);
+    assert_eq!(read.layers, expected);
+    assert_eq!(model(&toml::to_string(&read).unwrap()), read);
+    let shapes = read.shapes().unwrap();
+    assert_eq!(
+        shapes[1..6],
+        [vec![16, 128], vec![16, 128], vec![16, 64], vec![16, 31], vec![496]]
+    );
+}
+
+#[test]
+fn unknown_fields_and_types_are_refused() {
+    for layer in [
+        r#"type = "relu", slope = 0.1"#,
+        r#"type = "flatten", axis = 1"#,
+        r#"type = "dense", outputs = 3, units = 3"#,
+        r#"type = "conv1d", channels = 1, kernel = 3, dilation = 2"#,
+        r#"type = "softmax""#,
+        r#"type = "dense""#,
+    ] {
+        let text = format!("input = [4]\nlayers = [{{ {layer} }}]");
+        assert!(toml::from_str::<ModelSpec>(&text).is_err(), "{layer}");
+    }
+    assert!(toml::from_str::<ModelSpec>("input = [4]\nlayers = []\nname = 'x'").is_err());
+}
+
+#[test]
+fn m1_is_the_published_model() {
+    let Preset { model, server } = preset("m1").unwrap();
+    let shapes = model.shapes().unwrap();
+    let expected: [&[usize]; 9] = [
+        &[1, 128],
+        &[16, 128],
+        &[16, 128],
+        &[16, 64],
+        &[8, 64],
+        &[8, 64],
+        &[8, 32],
+        &[256],
+        &[5],
+    ];
+    assert_eq!(shapes, expected);
+    assert_eq!(
+        model.parameter_count().unwrap(),
+        (7 * 16 + 16) + (16 * 5 * 8 + 8) + (256 * 5 + 5)
+    );
+    assert_eq!(model.layers[server], [LayerSpec::Dense { outputs: 5, bias: true }]);
+    for name in preset_names() {
+        preset(name).unwrap();
+    }
+    assert_eq!(
+        preset("m2").unwrap_err().to_string(),
+        r#"model preset: expected one of m1, got "m2""#
+    );
+}
+
+#[test]
+fn a_mistake_is_one_sentence() {
+    let dense = LayerSpec::Dense { outputs: 5, bias: true };
+    let conv = |kernel, padding| LayerSpec::Conv1d {
+        channels: 2,
+        kernel,
+        stride: 1,
+        padding,
+        bias: true,
+    };
+    for (input, layer, expected) in [
+        (
+            vec![8, 64],
+            dense.clone(),
+            "layer 0 (dense): expected [features] (put a flatten layer before it), got [8, 64]",
+        ),
+        (vec![8], conv(3, 0), "layer 0 (conv1d): expected [channels, length], got [8]"),
+        (
+            vec![1, 4],
+            conv(5, 0),
+            "layer 0 (conv1d): expected a window of at most 4 plus padding, got 5",
+        ),
+        (
+            vec![1, 4],
+            conv(5, 5),
+            "layer 0 (conv1d): expected a padding below the kernel length 5, got 5",
+        ),
+        (
+            vec![1, 4],
+            conv(0, 0),
+            "layer 0 (conv1d): expected a padding below the kernel length 0, got 0",
+        ),
+        (
+            vec![1, 4],
+            LayerSpec::MaxPool1d {
+                size: 2,
+                stride: Some(0),
+            },
+            "layer 0 (max-pool1d): expected a window length and stride of at least 1, got [2, 0]",
+        ),
+        (
+            vec![4],
+            LayerSpec::Dropout { rate: 1.0 },
+            "layer 0 (dropout): expected a rate in 0..1, got 1.0",
+        ),
+        (
+            vec![4],
+            LayerSpec::LeakyRelu { slope: f64::NAN },
+            "layer 0 (leaky-relu): expected a slope in 0..=1, got NaN",
+        ),
+        (
+            vec![1, 2, 3],
+            dense.clone(),
+            "model: expected an input of [features] or [channels, length], got [1, 2, 3]",
+        ),
+        (vec![0], dense, "model: expected an input of 1 to 16777216 values, got [0]"),
+    ] {
+        assert_eq!(sentence(&input, vec![layer]), expected);
+    }
+}
+
+#[test]
+fn sizes_of_a_strangers_model_are_limited() {
+    let dense = |outputs| LayerSpec::Dense { outputs, bias: true };
+    assert!(sentence(&[4], vec![dense(usize::MAX)]).contains("at most 16777216 output values"));
+    assert!(sentence(&[1 << 24], vec![dense(1 << 24)]).contains("at most 268435456 parameters"));
+    assert!(sentence(&[4], vec![LayerSpec::Tanh {}; MAX_LAYERS + 1]).contains("at most 1000 layers"));
+    let huge = LayerSpec::Conv1d {
+        channels: 1,
+        kernel: 1 << 23,
+        stride: 1,
+        padding: 1 << 22,
+        bias: false,
+    };
+    assert!(sentence(&[1, 1 << 23], vec![huge]).contains("values in all windows"));
+}
+
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![0usize..40, Just(usize::MAX), Just(usize::MAX / 2), any::<usize>()]
+}
+
+fn layer() -> impl Strategy<Value = LayerSpec> {
+    prop_oneof![
+        size().prop_map(|outputs| LayerSpec::Dense { outputs, bias: true }),
+        (size(), size(), size(), size()).prop_map(|(channels, kernel, stride, padding)| LayerSpec::Conv1d {
+            channels,
+            kernel,
+            stride,
+            padding,
+            bias: true
+        }),
+        (size(), size()).prop_map(|(size, stride)| LayerSpec::MaxPool1d {
+            size,
+            stride: Some(stride)
+        }),
+        Just(LayerSpec::Flatten {}),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_model_makes_the_arithmetic_panic(
+        input in prop::collection::vec(size(), 0..4),
+        layers in prop::collection::vec(layer(), 0..5),
+    ) {
+        let _ = ModelSpec { input, layers }.parameter_count();
+    }
+}

@@ -1,0 +1,62 @@
+//! What a script tells its observer.
+
+use std::collections::BTreeMap;
+
+use cloven_nn::Evaluation;
+use cloven_wire::Traffic;
+
+use crate::Halted;
+
+/// Progress of one party. Traffic is cumulative at this party's side of the link.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The parties agreed on the amount of work.
+    Started {
+        /// Epochs to train.
+        epochs: u32,
+        /// Training rows.
+        train_rows: usize,
+        /// Test rows.
+        test_rows: usize,
+        /// Batches in an epoch.
+        batches: usize,
+        /// Bytes of the set-up.
+        traffic: Traffic,
+    },
+    /// A training batch is done.
+    Batch {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Batch in the epoch, from 1.
+        batch: usize,
+        /// Rows in the batch.
+        rows: usize,
+        /// Mean loss over the batch, where this party knows it.
+        loss: Option<f64>,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
+    /// A training epoch is done.
+    Epoch {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Mean loss over the epoch, where this party knows it.
+        loss: Option<f64>,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
+    /// The test rows were evaluated.
+    Evaluated {
+        /// After this epoch.
+        epoch: u32,
+        /// The result, where this party knows it.
+        evaluation: Option<Evaluation>,
+        /// The same on named subsets of the test rows.
+        subsets: BTreeMap<String, Evaluation>,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
+}
+
+/// Receives events; an error stops the script.
+pub type Observe<'a> = dyn FnMut(Event) -> Result<(), Halted> + 'a;

@@ -1,0 +1,54 @@
+//! The channel: a point-to-point link to one named peer.
+
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AbortReason, Header, Party, WireError};
+
+/// What crossed a channel, in bytes. On a socket these are the bytes below TLS: handshake, record headers and tags included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Bytes this party sent.
+    pub sent: u64,
+    /// Bytes this party received.
+    pub received: u64,
+}
+
+impl Traffic {
+    /// What was added since `earlier`.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            sent: self.sent - earlier.sent,
+            received: self.received - earlier.received,
+        }
+    }
+}
+
+/// A reliable, ordered, authenticated link to one peer.
+///
+/// Implementations: [`crate::memory::MemoryChannel`] and [`crate::tcp::TcpChannel`].
+pub trait Channel {
+    /// The peer at the other end.
+    fn peer(&self) -> &Party;
+
+    /// Sends one complete frame, header included. `what` and `round` name the message in errors.
+    fn send(&mut self, what: &'static str, round: u64, frame: &[u8]) -> impl Future<Output = Result<(), WireError>>;
+
+    /// Receives the next frame's header. `what` and `round` name what the caller waits for in errors.
+    fn receive_header(&mut self, what: &'static str, round: u64) -> impl Future<Output = Result<Header, WireError>>;
+
+    /// Receives the payload that follows `header` into `into`, which is cleared first. The caller has checked the length.
+    fn receive_payload(
+        &mut self,
+        what: &'static str,
+        header: Header,
+        into: &mut Vec<u8>,
+    ) -> impl Future<Output = Result<(), WireError>>;
+
+    /// Bytes so far.
+    fn traffic(&self) -> Traffic;
+
+    /// Tells the peer that this party stops, and why; best effort.
+    fn abort(&mut self, reason: AbortReason) -> impl Future<Output = ()>;
+}

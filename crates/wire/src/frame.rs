@@ -1,0 +1,48 @@
+//! The frame header.
+
+use crate::WireError;
+use crate::party::Party;
+
+/// No payload is longer than this, whatever a message type allows: 1 GiB.
+pub const MAX_PAYLOAD: usize = 1 << 30;
+
+/// What precedes every payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Payload length in bytes.
+    pub len: u32,
+    /// Message kind; unique within a protocol. [`Header::ABORT`] is reserved.
+    pub kind: u8,
+    /// The protocol round the message belongs to.
+    pub round: u64,
+}
+
+impl Header {
+    /// Length of an encoded header in bytes.
+    pub const LEN: usize = 16;
+    /// The kind that ends a session; its payload is one byte, an [`crate::AbortReason`].
+    pub const ABORT: u8 = 0xff;
+
+    /// The header's wire form.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..4].copy_from_slice(&self.len.to_le_bytes());
+        bytes[4] = self.kind;
+        bytes[8..].copy_from_slice(&self.round.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header that `from` sent. Fails when a reserved byte is not zero or the length exceeds [`MAX_PAYLOAD`].
+    pub fn from_bytes(bytes: [u8; Self::LEN], from: &Party) -> Result<Self, WireError> {
+        let [l0, l1, l2, l3, kind, p0, p1, p2, round @ ..] = bytes;
+        let header = Self {
+            len: u32::from_le_bytes([l0, l1, l2, l3]),
+            kind,
+            round: u64::from_le_bytes(round),
+        };
+        if [p0, p1, p2] != [0; 3] || header.len as usize > MAX_PAYLOAD {
+            return Err(WireError::BadHeader { party: from.clone() });
+        }
+        Ok(header)
+    }
+}

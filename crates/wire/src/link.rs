@@ -1,0 +1,182 @@
+//! Typed messages over a channel.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AbortReason, Channel, DecodeError, Direction, Entry, Header, MAX_PAYLOAD, Party, Reader, Traffic, Transcript, WireError,
+};
+
+/// A message of a protocol.
+///
+/// The receiver always knows from its own state what a message must look like (shapes, counts); that knowledge is `Expect`, and both
+/// the length cap and the decoder take it, so that a decoded message is already valid.
+pub trait Message: Sized {
+    /// Unique within the protocol; not [`Header::ABORT`].
+    const KIND: u8;
+    /// The name used in errors, counters and transcripts.
+    const NAME: &'static str;
+    /// What the receiver knows beforehand.
+    type Expect: ?Sized;
+
+    /// The longest payload a valid message can have, in bytes.
+    fn max_len(expect: &Self::Expect) -> usize;
+    /// Appends the payload.
+    fn encode(&self, out: &mut Vec<u8>);
+    /// Reads and validates the payload.
+    fn decode(reader: &mut Reader<'_>, expect: &Self::Expect) -> Result<Self, DecodeError>;
+}
+
+/// How often one kind of message crossed a link, and with how many payload and header bytes (TLS not counted).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MessageTraffic {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A channel with typed messages, counters by message and, on request, a transcript.
+pub struct Link<C> {
+    channel: C,
+    buffer: Vec<u8>,
+    sent: BTreeMap<&'static str, MessageTraffic>,
+    transcript: Option<Transcript>,
+}
+
+impl<C: Channel> Link<C> {
+    /// Wraps a channel.
+    pub fn new(channel: C) -> Self {
+        Self {
+            channel,
+            buffer: Vec::new(),
+            sent: BTreeMap::new(),
+            transcript: None,
+        }
+    }
+
+    /// Starts recording a transcript.
+    pub fn record(mut self) -> Self {
+        self.transcript = Some(Transcript::new());
+        self
+    }
+
+    /// The channel itself, to close it.
+    pub fn into_channel(self) -> C {
+        self.channel
+    }
+
+    /// The peer at the other end.
+    pub fn peer(&self) -> &Party {
+        self.channel.peer()
+    }
+
+    /// Bytes at the channel so far.
+    pub fn traffic(&self) -> Traffic {
+        self.channel.traffic()
+    }
+
+    /// What this party sent so far, by message name.
+    pub fn sent_by_message(&self) -> &BTreeMap<&'static str, MessageTraffic> {
+        &self.sent
+    }
+
+    /// The transcript, if one is recorded.
+    pub fn transcript(&self) -> Option<&Transcript> {
+        self.transcript.as_ref()
+    }
+
+    /// Tells the peer that this party stops, and why; best effort.
+    pub async fn abort(&mut self, reason: AbortReason) {
+        self.channel.abort(reason).await;
+    }
+
+    /// Sends a message.
+    pub async fn send<M: Message>(&mut self, round: u64, message: &M) -> Result<(), WireError> {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&[0; Header::LEN]);
+        message.encode(&mut self.buffer);
+        let len = self.buffer.len() - Header::LEN;
+        if len > MAX_PAYLOAD {
+            return Err(WireError::Local {
+                what: format!("sending {} to {}", M::NAME, self.peer()),
+                cause: format!("{len} bytes exceed the cap of {MAX_PAYLOAD}; use smaller batches"),
+            });
+        }
+        let header = Header {
+            len: len as u32,
+            kind: M::KIND,
+            round,
+        };
+        self.buffer[..Header::LEN].copy_from_slice(&header.to_bytes());
+        let counter = self.sent.entry(M::NAME).or_default();
+        counter.messages += 1;
+        counter.bytes += self.buffer.len() as u64;
+        self.note(Direction::Sent, M::NAME, round, Header::LEN);
+        self.channel.send(M::NAME, round, &self.buffer).await
+    }
+
+    /// Receives the message that the protocol's state demands; anything else is an error that says what came instead.
+    pub async fn receive<M: Message>(&mut self, round: u64, expect: &M::Expect) -> Result<M, WireError> {
+        let header = self.channel.receive_header(M::NAME, round).await?;
+        self.check::<M>(round, header, M::max_len(expect).min(MAX_PAYLOAD))?;
+        self.channel.receive_payload(M::NAME, header, &mut self.buffer).await?;
+        if header.kind == Header::ABORT {
+            let reason = AbortReason::from_byte(self.buffer.first().copied().unwrap_or(0));
+            return Err(WireError::Aborted {
+                party: self.peer().clone(),
+                reason,
+            });
+        }
+        self.note(Direction::Received, M::NAME, round, 0);
+        let mut reader = Reader::new(&self.buffer);
+        M::decode(&mut reader, expect)
+            .and_then(|message| reader.finish().map(|()| message))
+            .map_err(|cause| WireError::Malformed {
+                party: self.channel.peer().clone(),
+                round,
+                what: M::NAME,
+                cause,
+            })
+    }
+
+    /// Kind, round and length, before anything is allocated.
+    fn check<M: Message>(&self, round: u64, header: Header, cap: usize) -> Result<(), WireError> {
+        let unexpected = |expected: String, got: String| {
+            Err(WireError::Unexpected {
+                party: self.peer().clone(),
+                round,
+                expected,
+                got,
+            })
+        };
+        if header.kind == Header::ABORT && header.len <= 1 {
+            return Ok(());
+        }
+        if header.kind != M::KIND {
+            return unexpected(format!("{} (kind {})", M::NAME, M::KIND), format!("kind {}", header.kind));
+        }
+        if header.round != round {
+            return unexpected(format!("{} of round {round}", M::NAME), format!("round {}", header.round));
+        }
+        if header.len as usize > cap {
+            return unexpected(format!("{} of at most {cap} bytes", M::NAME), format!("{} bytes", header.len));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, direction: Direction, what: &'static str, round: u64, from: usize) {
+        if let Some(transcript) = &mut self.transcript {
+            let payload = &self.buffer[from..];
+            let digest = *blake3::hash(payload).as_bytes();
+            transcript.push(Entry {
+                direction,
+                what,
+                round,
+                len: payload.len(),
+                digest,
+            });
+        }
+    }
+}

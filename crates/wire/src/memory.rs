@@ -1,0 +1,97 @@
+//! A channel between two tasks of one process, for tests.
+
+use tokio::sync::mpsc;
+
+use crate::{AbortReason, Channel, Header, Party, Traffic, WireError};
+
+/// One end of an in-memory channel.
+pub struct MemoryChannel {
+    peer: Party,
+    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    incoming: mpsc::UnboundedReceiver<Vec<u8>>,
+    pending: Vec<u8>,
+    traffic: Traffic,
+}
+
+/// Two connected ends: the first belongs to `a`, the second to `b`.
+pub fn pair(a: Party, b: Party) -> (MemoryChannel, MemoryChannel) {
+    let (to_b, from_a) = mpsc::unbounded_channel();
+    let (to_a, from_b) = mpsc::unbounded_channel();
+    let end = |peer, outgoing, incoming| MemoryChannel {
+        peer,
+        outgoing,
+        incoming,
+        pending: Vec::new(),
+        traffic: Traffic::default(),
+    };
+    (end(b, to_b, from_b), end(a, to_a, from_a))
+}
+
+impl MemoryChannel {
+    /// Sends raw bytes as one frame; lets a test play a dishonest peer.
+    pub fn send_raw(&mut self, frame: Vec<u8>) {
+        self.traffic.sent += frame.len() as u64;
+        // A peer that is gone is noticed at the next receive.
+        let _ = self.outgoing.send(frame);
+    }
+
+    /// Receives one raw frame, header included; `None` when the other end is gone.
+    pub async fn receive_raw(&mut self) -> Option<Vec<u8>> {
+        self.incoming.recv().await
+    }
+}
+
+impl Channel for MemoryChannel {
+    fn peer(&self) -> &Party {
+        &self.peer
+    }
+
+    async fn send(&mut self, _: &'static str, _: u64, frame: &[u8]) -> Result<(), WireError> {
+        self.send_raw(frame.to_vec());
+        Ok(())
+    }
+
+    async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
+        let mut frame = self.incoming.recv().await.ok_or_else(|| self.closed(what, round))?;
+        self.traffic.received += frame.len() as u64;
+        let header = frame.first_chunk().copied().ok_or_else(|| self.closed(what, round))?;
+        self.pending = frame.split_off(Header::LEN);
+        Header::from_bytes(header, &self.peer)
+    }
+
+    async fn receive_payload(&mut self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
+        if self.pending.len() < header.len as usize {
+            return Err(self.closed(what, header.round));
+        }
+        self.pending.truncate(header.len as usize);
+        std::mem::swap(into, &mut self.pending);
+        Ok(())
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    async fn abort(&mut self, reason: AbortReason) {
+        let mut frame = Header {
+            len: 1,
+            kind: Header::ABORT,
+            round: 0,
+        }
+        .to_bytes()
+        .to_vec();
+        frame.push(reason as u8);
+        self.send_raw(frame);
+    }
+}
+
+impl MemoryChannel {
+    fn closed(&self, what: &'static str, round: u64) -> WireError {
+        WireError::Closed {
+            party: self.peer.clone(),
+            what,
+            round,
+            cause: "the other end was dropped".into(),
+        }
+    }
+}

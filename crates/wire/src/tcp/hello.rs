@@ -1,0 +1,100 @@
+//! The first message in each direction: who speaks, which version, which job.
+
+use std::time::Duration;
+
+use super::socket::TcpChannel;
+use crate::{Channel, DecodeError, Link, Message, Party, Reader, WireError};
+
+/// The version of the frame format and of every message; parties of different versions refuse each other.
+pub const WIRE_VERSION: u16 = 1;
+
+/// What a party says of itself.
+#[derive(Clone)]
+pub(super) struct Hello {
+    pub(super) party: String,
+    pub(super) job: [u8; 32],
+}
+
+/// Version first and alone in its check, so that a later version may change everything after it.
+struct Envelope {
+    version: u16,
+    hello: Option<Hello>,
+}
+
+impl Message for Envelope {
+    const KIND: u8 = 0;
+    const NAME: &'static str = "hello";
+    type Expect = ();
+
+    fn max_len((): &()) -> usize {
+        1024
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.version.to_le_bytes());
+        if let Some(hello) = &self.hello {
+            out.extend_from_slice(&hello.job);
+            out.push(hello.party.len() as u8);
+            out.extend_from_slice(hello.party.as_bytes());
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        let version = reader.u16()?;
+        if version != WIRE_VERSION {
+            // Whatever follows is that version's business.
+            while reader.u8().is_ok() {}
+            return Ok(Self { version, hello: None });
+        }
+        let job = reader.array()?;
+        let len = reader.u8()? as usize;
+        let name = reader.bytes(len.min(Party::MAX_LEN))?;
+        let party = String::from_utf8_lossy(name).into_owned();
+        Ok(Self {
+            version,
+            hello: Some(Hello { party, job }),
+        })
+    }
+}
+
+/// Exchanges hellos. Both sides send before they read, so that both can name a mismatch.
+pub(super) async fn exchange(channel: TcpChannel, ours: Hello, deadline: Duration) -> Result<TcpChannel, WireError> {
+    let party = channel.peer().clone();
+    let later = channel.deadline();
+    let mut link = Link::new(channel.with_deadline(deadline));
+    let our_job = ours.job;
+    link.send(
+        0,
+        &Envelope {
+            version: WIRE_VERSION,
+            hello: Some(ours),
+        },
+    )
+    .await?;
+    let Envelope { version, hello } = link.receive::<Envelope>(0, &()).await?;
+    let Some(hello) = hello else {
+        return Err(WireError::WrongVersion {
+            party,
+            ours: WIRE_VERSION,
+            theirs: version,
+        });
+    };
+    if hello.party != party.as_str() {
+        return Err(WireError::WrongParty {
+            party,
+            got: hello.party.escape_debug().to_string(),
+        });
+    }
+    if hello.job != our_job {
+        return Err(WireError::WrongJob {
+            party,
+            ours: hex(&our_job),
+            theirs: hex(&hello.job),
+        });
+    }
+    Ok(link.into_channel().with_deadline(later))
+}
+
+fn hex(digest: &[u8; 32]) -> String {
+    blake3::Hash::from_bytes(*digest).to_hex()[..16].to_owned()
+}

@@ -1,0 +1,210 @@
+//! A TLS stream as a channel, with its bytes counted below TLS and a deadline on every wait.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsStream,
+    rustls::{self, AlertDescription},
+};
+
+use crate::{AbortReason, Channel, Header, Party, Traffic, WireError};
+
+/// Memory for a payload is taken in steps of this size as its bytes arrive, so that a claimed length alone costs nothing.
+const STEP: usize = 1 << 20;
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// A TCP stream that counts its bytes.
+pub(super) struct Counted {
+    stream: TcpStream,
+    counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Counted {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            counters: Arc::default(),
+        }
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        self.counters
+            .received
+            .fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        Poll::Ready(result)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        self.counters
+            .sent
+            .fetch_add(*result.as_ref().unwrap_or(&0) as u64, Ordering::Relaxed);
+        Poll::Ready(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A mutually authenticated TLS session with one peer.
+pub struct TcpChannel {
+    peer: Party,
+    stream: TlsStream<Counted>,
+    counters: Arc<Counters>,
+    deadline: Duration,
+}
+
+impl TcpChannel {
+    pub(super) fn new(peer: Party, stream: TlsStream<Counted>, deadline: Duration) -> Self {
+        let counters = stream.get_ref().0.counters.clone();
+        Self {
+            peer,
+            stream,
+            counters,
+            deadline,
+        }
+    }
+
+    /// Ends the session cleanly: the peer sees an end that no attacker on the path can forge.
+    pub async fn close(mut self) {
+        let _ = timeout(FAREWELL, self.stream.shutdown()).await;
+    }
+
+    fn late(&self, what: &'static str, verb: &'static str, round: u64) -> WireError {
+        WireError::Deadline {
+            party: self.peer.clone(),
+            what,
+            verb,
+            round,
+            waited: self.deadline,
+        }
+    }
+
+    fn closed(&self, what: &'static str, round: u64, cause: &io::Error) -> WireError {
+        // The dialling side of TLS 1.3 learns only after its own handshake that the peer turned it away.
+        if let Some(rustls::Error::AlertReceived(AlertDescription::AccessDenied)) = cause.get_ref().and_then(|e| e.downcast_ref())
+        {
+            return WireError::CertificateRefused {
+                party: self.peer.clone(),
+            };
+        }
+        let cause = match cause.kind() {
+            io::ErrorKind::UnexpectedEof => "the stream ended".to_owned(),
+            _ => cause.to_string(),
+        };
+        WireError::Closed {
+            party: self.peer.clone(),
+            what,
+            round,
+            cause,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    pub(super) fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+}
+
+impl Channel for TcpChannel {
+    fn peer(&self) -> &Party {
+        &self.peer
+    }
+
+    async fn send(&mut self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
+        let write = async {
+            self.stream.write_all(frame).await?;
+            self.stream.flush().await
+        };
+        match timeout(self.deadline, write).await {
+            Ok(result) => result.map_err(|e| self.closed(what, round, &e)),
+            Err(_) => Err(self.late(what, "to reach", round)),
+        }
+    }
+
+    async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
+        let mut bytes = [0; Header::LEN];
+        match timeout(self.deadline, self.stream.read_exact(&mut bytes)).await {
+            Ok(Ok(_)) => Header::from_bytes(bytes, &self.peer),
+            Ok(Err(e)) => Err(self.closed(what, round, &e)),
+            Err(_) => Err(self.late(what, "from", round)),
+        }
+    }
+
+    async fn receive_payload(&mut self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
+        into.clear();
+        let stream = &mut self.stream;
+        let read = async {
+            let mut left = header.len as usize;
+            while left > 0 {
+                let start = into.len();
+                into.resize(start + left.min(STEP), 0);
+                stream.read_exact(&mut into[start..]).await?;
+                left -= into.len() - start;
+            }
+            Ok(())
+        };
+        match timeout(self.deadline, read).await {
+            Ok(result) => result.map_err(|e| self.closed(what, header.round, &e)),
+            Err(_) => Err(self.late(what, "from", header.round)),
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            sent: self.counters.sent.load(Ordering::Relaxed),
+            received: self.counters.received.load(Ordering::Relaxed),
+        }
+    }
+
+    async fn abort(&mut self, reason: AbortReason) {
+        let mut frame = Header {
+            len: 1,
+            kind: Header::ABORT,
+            round: 0,
+        }
+        .to_bytes()
+        .to_vec();
+        frame.push(reason as u8);
+        let farewell = async {
+            self.stream.write_all(&frame).await?;
+            self.stream.shutdown().await
+        };
+        let _ = timeout(FAREWELL, farewell).await;
+    }
+}
