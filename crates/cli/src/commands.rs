@@ -88,6 +88,7 @@ fn finish(summary: &Summary, folder: &Path, json: bool) {
 
 fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
+    job.role(&args.party)?;
     eprintln!("{}", words::job(&job));
     accept(&job, args.accept.as_deref())?;
     let prepared = Prepared::new(job.clone(), args.party.clone(), Local::read(&local_path(&args))?)?;

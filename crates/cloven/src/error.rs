@@ -76,7 +76,7 @@ pub enum Error {
         /// The party that reports.
         party: Party,
         /// Why.
-        cause: ProtocolError,
+        cause: Box<ProtocolError>,
     },
     /// A party's process failed; the text is its own.
     #[error("{message}")]
@@ -102,7 +102,7 @@ impl Error {
             Self::Model(error) => model_code(error),
             Self::Data(_) => 4,
             Self::Identity { .. } | Self::Roster(_) | Self::NotAccepted { .. } => 5,
-            Self::Protocol { cause, .. } => match cause {
+            Self::Protocol { cause, .. } => match cause.as_ref() {
                 ProtocolError::Wire(error) => wire_code(error),
                 ProtocolError::Model(error) => model_code(error),
                 ProtocolError::Halted(_) => 9,

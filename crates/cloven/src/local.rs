@@ -56,7 +56,7 @@ pub enum LocalData {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Threads for computing. Absent: as many as the machine has cores.
+    /// Threads for computing. Protocol `plain` computes on one thread, which any cap allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     /// Resident memory in MB (10^6 bytes) at which the run stops with an error.
@@ -118,6 +118,9 @@ impl Local {
         }
         if let Some(data) = &mut local.data {
             data.resolve(base);
+        }
+        if local.limits.threads == Some(0) {
+            return Err(Error::configuration(path.display(), "limits.threads must be at least 1"));
         }
         if local.deadlines.connect_seconds == 0 || local.deadlines.message_seconds == 0 {
             return Err(Error::configuration(path.display(), "deadlines must be at least 1 second"));

@@ -10,7 +10,7 @@ use std::{
 use cloven_data::{Dataset, Samples, Targets};
 use cloven_nn::{BatchTargets, Loss, Network};
 use cloven_protocols::{
-    Examples, ProtocolError, Subset,
+    Examples, Subset,
     plain::{Client, Server, client, server},
 };
 use cloven_wire::{
@@ -109,7 +109,7 @@ impl Prepared {
     async fn connect(&self, reporter: &Reporter<'_>) -> Result<TcpChannel, Error> {
         let failed = |cause: WireError| Error::Protocol {
             party: self.party.clone(),
-            cause: cause.into(),
+            cause: Box::new(cause.into()),
         };
         let peers = self.peers()?;
         let listener = match &self.local.listen {
@@ -188,7 +188,7 @@ impl Prepared {
         };
         networks.map_err(|cause| Error::Protocol {
             party: self.party.clone(),
-            cause,
+            cause: Box::new(cause),
         })
     }
 
@@ -200,10 +200,8 @@ impl Prepared {
         let path = RunFolder::checkpoint(run_folder, &self.party);
         let folder = path.parent().unwrap_or(run_folder);
         std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
-        let metadata = HashMap::from([
-            ("job".to_owned(), self.job.digest_hex()),
-            ("party".to_owned(), self.party.to_string()),
-        ]);
+        // One entry: the order of several in the file would differ from run to run.
+        let metadata = HashMap::from([("job".to_owned(), self.job.digest_hex())]);
         Ok(cloven_nn::save_safetensors(&path, networks, metadata)?)
     }
 }
@@ -249,7 +247,7 @@ pub(crate) async fn interrupted() {
 /// What peers are told; never more than a category.
 fn abort_reason(error: &Error) -> AbortReason {
     match error {
-        Error::Protocol { cause, .. } => ProtocolError::abort_reason(cause),
+        Error::Protocol { cause, .. } => cause.abort_reason(),
         Error::Interrupted => AbortReason::Interrupted,
         _ => AbortReason::Configuration,
     }

@@ -33,7 +33,7 @@ struct State<'a> {
     /// When the current phase began, and the traffic then.
     phase: (Instant, Traffic),
     told: Instant,
-    looked: Instant,
+    looked: Option<Instant>,
     rows: usize,
     training_seconds: f64,
     training: Traffic,
@@ -49,7 +49,7 @@ impl<'a> Reporter<'a> {
             watch,
             phase: (now, Traffic::default()),
             told: now,
-            looked: now,
+            looked: None,
             rows: 0,
             training_seconds: 0.0,
             training: Traffic::default(),
@@ -110,10 +110,10 @@ impl<'a> Reporter<'a> {
         let (Some(cap), mut state) = (self.memory_mb, self.state.borrow_mut()) else {
             return Ok(());
         };
-        if state.looked.elapsed() < LOOK_EVERY {
+        if state.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
             return Ok(());
         }
-        state.looked = Instant::now();
+        state.looked = Some(Instant::now());
         match peak_rss_bytes() {
             Some(peak) if peak > cap * 1_000_000 => Err(Halted {
                 why: format!(

@@ -121,11 +121,11 @@ impl Network {
     /// Memory grows with the batch: some hundreds of samples at a time are fastest.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] if `x` has another shape or no samples.
+    /// [`ModelError::Shape`] if `x` has another shape or no samples, [`ModelError::Diverged`] if an output is not finite.
     pub fn forward(&self, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ModelError> {
         let x = batch_from_array("input", x, &self.input)?;
         let y = self.layers.iter().fold(x, |x, layer| layer.forward(x));
-        Ok(array_from_batch(y, &self.output))
+        array_from_batch("an output", y, &self.output)
     }
 
     /// The outputs in training step `step` (which keys the dropout masks); keeps what [`Network::backward`] needs and
@@ -137,7 +137,7 @@ impl Network {
         let x = batch_from_array("input", x, &self.input)?;
         self.stage = Stage::Forwarded { batch: x.dims()[0] };
         let y = self.layers.iter_mut().fold(x, |x, layer| layer.forward_train(step, x));
-        Ok(array_from_batch(y, &self.output))
+        array_from_batch("an output", y, &self.output)
     }
 
     /// Gradients of all parameters, kept for [`Network::update`], from dLoss/dOutput of the last
@@ -168,7 +168,9 @@ impl Network {
         }
         self.stage = Stage::Differentiated;
         let at_input = self.differentiate(gradient, input_gradient);
-        Ok(at_input.map(|gradient| array_from_batch(gradient, &self.input)))
+        at_input
+            .map(|gradient| array_from_batch("a gradient", gradient, &self.input))
+            .transpose()
     }
 
     /// One optimiser step with the gradients of the last [`Network::backward`], which it uses up.

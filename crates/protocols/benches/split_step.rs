@@ -29,7 +29,8 @@ const PAIRS: usize = 25;
 fn main() {
     let data = examples();
     // Warm-up: pages, caches, the clock of the processor.
-    (split_seconds(&data), unsplit_seconds(&data));
+    split_seconds(&data);
+    unsplit_seconds(&data);
     let mut rows: Vec<(f64, f64)> = (0..PAIRS).map(|_| (split_seconds(&data), unsplit_seconds(&data))).collect();
     rows.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
     let at = |quantile: f64| {

@@ -1,4 +1,5 @@
 //! A dishonest peer on an in-memory channel: every kind of wrong frame gives its error, and none is decoded.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use cloven_wire::{DecodeError, Header, Link, Message, Party, Reader, WireError, f32_array_len, memory, put_f32_array};
 use ndarray::{ArrayD, IxDyn};

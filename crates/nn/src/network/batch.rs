@@ -24,10 +24,15 @@ pub fn batch_from_array(what: &'static str, x: &ArrayD<f32>, sample: &[usize]) -
     Ok(tensor(values_in_order(x), internal(x.shape()[0], sample)))
 }
 
-/// The batch as an array `[batch, sample...]`.
-pub fn array_from_batch(batch: Batch, sample: &[usize]) -> ArrayD<f32> {
+/// The batch as an array `[batch, sample...]`, which must be finite: it may be on its way to another party, who could
+/// not tell divergence from a malformed message.
+pub fn array_from_batch(what: &'static str, batch: Batch, sample: &[usize]) -> Result<ArrayD<f32>, ModelError> {
     let shape: Vec<usize> = std::iter::once(batch.dims()[0]).chain(sample.iter().copied()).collect();
-    array(batch, &shape)
+    let array = array(batch, &shape);
+    match array.iter().all(|value| value.is_finite()) {
+        true => Ok(array),
+        false => Err(ModelError::Diverged { what }),
+    }
 }
 
 /// The values of any tensor as an array of another shape with as many values.

@@ -293,11 +293,13 @@ fn calls_out_of_order_and_wrong_shapes_are_errors() {
     assert!(Network::new(&model, std::ops::Range { start: 3, end: 2 }, 0).is_err());
 }
 
+type Named = Vec<(String, ArrayD<f32>)>;
+
 #[test]
 fn wrong_parameters_change_nothing() {
     let mut network = whole(&[4], vec![LayerSpec::Dense { outputs: 2, bias: true }]);
     let good = network.parameters();
-    let with = |change: &dyn Fn(&mut Vec<(String, ArrayD<f32>)>)| {
+    let with = |change: &dyn Fn(&mut Named)| {
         let mut parameters = good.iter().map(|(name, values)| (name.clone(), values + 1.0)).collect();
         change(&mut parameters);
         parameters

@@ -162,5 +162,8 @@ fn the_first_weights_of_seed_42() {
         .iter()
         .map(|(_, values)| *values.iter().next().unwrap())
         .collect();
-    assert_eq!(first, [0.0f32; 6]);
+    assert_eq!(
+        first,
+        [-0.26310956, 0.15191467, 0.022133188, 0.06625827, -0.060045213, 0.054214798f32]
+    );
 }

@@ -1,0 +1,217 @@
+//! `cloven run`, `demo` and `party`: what they print, write and agree on.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::{collections::BTreeSet, fs};
+
+use common::{TwoMachines, cloven, example, json, stderr, stdout, succeed, text};
+
+#[test]
+fn the_demo_trains_and_leaves_a_complete_run_folder() {
+    let runs = tempfile::tempdir().unwrap();
+    let output = cloven(&["demo", "--json", "--runs", &text(runs.path())]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary = json(&stdout(&output));
+    for field in [
+        "protocol",
+        "dataset",
+        "model",
+        "seed",
+        "epochs",
+        "test_accuracy",
+        "test_accuracy_plain",
+        "auc",
+        "seconds_total",
+        "seconds_per_epoch",
+        "seconds_per_epoch_plain",
+        "bytes_sent",
+        "bytes_per_epoch",
+        "peak_rss_bytes",
+        "params",
+        "leaks",
+    ] {
+        assert!(summary.get(field).is_some(), "{field}");
+    }
+    assert!(
+        summary["test_accuracy"].as_f64().unwrap() > 0.9,
+        "{}",
+        summary["test_accuracy"]
+    );
+    assert!(summary["auc"].as_f64().unwrap() > 0.95);
+
+    let folder = fs::read_dir(runs.path()).unwrap().next().unwrap().unwrap().path();
+    let files: BTreeSet<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(
+        files,
+        ["checkpoints", "job.toml", "metrics.jsonl", "summary.json"]
+            .map(str::to_owned)
+            .into()
+    );
+    for party in ["hospital", "cloud"] {
+        assert!(folder.join(format!("checkpoints/{party}.safetensors")).exists());
+    }
+    assert_eq!(json(&fs::read_to_string(folder.join("summary.json")).unwrap()), summary);
+    let metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let epochs = metrics
+        .lines()
+        .map(json)
+        .filter(|line| line["event"] == "epoch" && line["party"] == "hospital")
+        .count();
+    assert_eq!(epochs as u64, summary["epochs"].as_u64().unwrap());
+    assert!(stderr(&output).contains("What each party learns"));
+}
+
+#[test]
+fn init_makes_folders_that_run_and_keys_that_only_the_owner_reads() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = text(&root.path().join("trial"));
+    succeed(&["init", &folder]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let key = fs::metadata(format!("{folder}/hospital/key.pem")).unwrap();
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    }
+    let job = fs::read_to_string(format!("{folder}/job.toml")).unwrap();
+    assert!(!job.contains(root.path().to_str().unwrap()), "a job holds no path");
+    let summary = json(&succeed(&[
+        "run",
+        &format!("{folder}/job.toml"),
+        "--json",
+        "--runs",
+        &text(root.path()),
+        "--set",
+        "training.epochs=2",
+        "--compare-plain",
+    ]));
+    assert_eq!(summary["epochs"], 2);
+    assert_eq!(summary["test_accuracy_plain"], summary["test_accuracy"]);
+    // A second init must not replace a key.
+    let again = common::fail(5, &["init", &folder]);
+    assert!(again.contains("not overwritten"), "{again}");
+}
+
+#[test]
+fn two_parties_on_their_own_train_the_same_network_as_run_whoever_dials() {
+    let root = tempfile::tempdir().unwrap();
+    let together = root.path().join("together");
+    let settings = ["training.epochs=2"];
+    let all = json(&succeed(&[
+        "run",
+        &example("02_wdbc.toml"),
+        "--json",
+        "--run-folder",
+        &text(&together),
+        "--set",
+        settings[0],
+    ]));
+    for hospital_dials in [true, false] {
+        let machines = TwoMachines::new(hospital_dials);
+        let (hospital, cloud) = machines.both(&settings, &settings);
+        assert!(
+            hospital.status.success() && cloud.status.success(),
+            "{}\n{}",
+            stderr(&hospital),
+            stderr(&cloud)
+        );
+        for party in ["hospital", "cloud"] {
+            let weights = |run: &std::path::Path| fs::read(run.join(format!("checkpoints/{party}.safetensors"))).unwrap();
+            assert_eq!(weights(&machines.run_folder(party)), weights(&together), "{party}");
+            assert!(machines.run_folder(party).join("summary.json").exists());
+        }
+        let hospital = json(&stdout(&hospital));
+        let cloud = json(&stdout(&cloud));
+        assert_eq!(hospital["test_accuracy"], all["test_accuracy"]);
+        assert_eq!(cloud["test_accuracy"], serde_json::Value::Null, "the server has no labels");
+        // Both count the same bytes on the one link.
+        assert_eq!(hospital["bytes_per_epoch"], cloud["bytes_per_epoch"]);
+        assert_eq!(hospital["bytes_per_epoch"], all["bytes_per_epoch"]);
+    }
+}
+
+#[test]
+fn regression_and_one_output_per_class_train_too() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = text(&root.path().join("own"));
+    succeed(&["init", &folder, "--data", "own", "--client", "bank-a", "--server", "bank-b"]);
+    let rows: String = (0..120)
+        .map(|i| format!("{i},{},{}\n", (i * 7) % 11, 3 * i + (i * 7) % 11))
+        .collect();
+    fs::write(format!("{folder}/bank-a/train.csv"), format!("first,second,label\n{rows}")).unwrap();
+    let local = format!("{folder}/bank-a/local.toml");
+    let text_of = fs::read_to_string(&local)
+        .unwrap()
+        .replace("regression = false", "regression = true");
+    fs::write(&local, text_of).unwrap();
+    let job = format!("{folder}/job.toml");
+    let changed = fs::read_to_string(&job)
+        .unwrap()
+        .replace("classes = 2\n", "")
+        .replace("outputs = 2 }", "outputs = 1 }");
+    fs::write(&job, changed).unwrap();
+    let summary = json(&succeed(&[
+        "run",
+        &job,
+        "--json",
+        "--runs",
+        &text(root.path()),
+        "--set",
+        "data.shape=[2]",
+        "--set",
+        "training.loss=mse",
+    ]));
+    assert!(summary["test_loss"].as_f64().unwrap().is_finite());
+    assert_eq!(summary["test_accuracy"], serde_json::Value::Null);
+
+    let summary = json(&succeed(&[
+        "run",
+        &example("02_wdbc.toml"),
+        "--json",
+        "--runs",
+        &text(root.path()),
+        "--set",
+        "training.epochs=10",
+        "--set",
+        "training.loss=cross-entropy",
+        "--set",
+        "model.layers=[{type='dense',outputs=16},{type='tanh'},{type='dense',outputs=16},{type='sigmoid'},{type='dense',outputs=2}]",
+        "--set",
+        "model.server_layers=[2]",
+        "--set",
+        "training.optimiser={type='sgd',learning_rate=0.1,momentum=0.9}",
+    ]));
+    assert!(
+        summary["test_accuracy"].as_f64().unwrap() > 0.9,
+        "{}",
+        summary["test_accuracy"]
+    );
+}
+
+#[test]
+fn heart_beats_reach_the_accuracy_of_the_published_network_and_more() {
+    let Ok(data) = std::env::var("CLOVEN_DATA") else {
+        eprintln!("CLOVEN_DATA is not set: real-data check not run");
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    // Tests run in the crate's folder; the variable may count from the workspace's.
+    let data = std::path::absolute(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(data)).unwrap();
+    let output = common::command(&["run", &example("01_ecg.toml"), "--json", "--runs", &text(root.path())])
+        .env("CLOVEN_DATA", data)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary = json(&stdout(&output));
+    // Published, with a doubled softmax: 88.06 %.
+    assert!(
+        summary["test_accuracy"].as_f64().unwrap() > 0.92,
+        "{}",
+        summary["test_accuracy"]
+    );
+    assert!(summary["test_accuracy_subsets"]["disjoint"].as_f64().unwrap() > 0.92);
+    assert_eq!(summary["recall"].as_array().unwrap().len(), 5);
+}
