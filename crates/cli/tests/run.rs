@@ -127,9 +127,23 @@ fn two_parties_on_their_own_train_the_same_network_as_run_whoever_dials() {
         let cloud = json(&stdout(&cloud));
         assert_eq!(hospital["test_accuracy"], all["test_accuracy"]);
         assert_eq!(cloud["test_accuracy"], serde_json::Value::Null, "the server has no labels");
-        // Both count the same bytes on the one link.
-        assert_eq!(hospital["bytes_per_epoch"], cloud["bytes_per_epoch"]);
-        assert_eq!(hospital["bytes_per_epoch"], all["bytes_per_epoch"]);
+        // A message that arrives early is counted in the phase before; all else is the same on both sides.
+        let per_epoch = |summary: &serde_json::Value| summary["bytes_per_epoch"].as_f64().unwrap();
+        for party in [&hospital, &cloud] {
+            assert!((per_epoch(party) / per_epoch(&all) - 1.0).abs() < 0.02, "{party} {all}");
+        }
+        let everything = |summary: &serde_json::Value| {
+            summary["bytes_by_phase"]
+                .as_object()
+                .unwrap()
+                .values()
+                .map(|bytes| bytes.as_u64().unwrap())
+                .sum::<u64>()
+        };
+        assert!(
+            everything(&hospital).abs_diff(everything(&cloud)) < 200,
+            "the farewell may be on its way: {hospital} {cloud}"
+        );
     }
 }
 

@@ -149,7 +149,8 @@ impl Summary {
     }
 }
 
-/// All bytes on all links. One party alone sees its links from both directions; of several, each counts what it sent.
+/// All bytes on all links. One party alone sees its links from both directions (and counts a message that arrives early in the phase
+/// before); of several, each counts what it sent.
 fn all_bytes(parties: &BTreeMap<Party, PartySummary>, of: fn(&PartySummary) -> Traffic) -> u64 {
     let mut each = parties.values().map(of);
     match (each.next(), each.len()) {
