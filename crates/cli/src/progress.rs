@@ -106,7 +106,11 @@ impl Progress {
                 let loss = loss.map_or(String::new(), |l| format!(", loss {l:.4}"));
                 let moved = bytes(traffic.sent + traffic.received);
                 let of = self.plan.epochs;
-                self.line(&format!("{}: epoch {epoch}/{of}{loss}, {seconds:.2} s, {moved}", self.lead));
+                self.line(&format!(
+                    "{}: epoch {epoch}/{of}{loss}, {}, {moved}",
+                    self.lead,
+                    crate::words::seconds(*seconds)
+                ));
             }
             Update::Evaluated {
                 evaluation: Some(evaluation),

@@ -71,8 +71,9 @@ pub fn summary(summary: &Summary) -> String {
     row(
         "time",
         format!(
-            "{:.2} s in all, {:.2} s an epoch",
-            summary.seconds_total, summary.seconds_per_epoch
+            "{} in all, {} an epoch",
+            seconds(summary.seconds_total),
+            seconds(summary.seconds_per_epoch)
         ),
     );
     row("bytes", format!("{} an epoch, both ways", bytes(summary.bytes_per_epoch)));
@@ -90,6 +91,14 @@ pub fn summary(summary: &Summary) -> String {
 
 fn percent(fraction: f64) -> String {
     format!("{:.2} %", fraction * 100.0)
+}
+
+/// A duration in seconds or milliseconds.
+pub fn seconds(seconds: f64) -> String {
+    match seconds < 1.0 {
+        true => format!("{:.1} ms", seconds * 1e3),
+        false => format!("{seconds:.2} s"),
+    }
 }
 
 /// A number of bytes in decimal units.
