@@ -10,7 +10,7 @@ use std::{
 use cloven_data::{Dataset, Samples, Targets};
 use cloven_nn::{BatchTargets, Loss, Network};
 use cloven_protocols::{
-    Examples, Subset,
+    Examples, Subset, Task,
     plain::{Client, Server, client, server},
 };
 use cloven_wire::{
@@ -160,30 +160,29 @@ impl Prepared {
     async fn script<C: Channel>(&self, link: &mut Link<C>, reporter: &Reporter<'_>) -> Result<Vec<Network>, Error> {
         let cut = self.job.cut()?;
         let mut observe = |event| reporter.observe(event);
-        let (schedule, shuffle, loss) = (self.job.schedule(), self.job.shuffle(), self.job.training.loss);
+        let schedule = self.job.schedule();
         let networks = match &self.data {
-            Some(data) => {
-                let front = self.network(&cut, 0..cut.server.start)?;
-                let tail = self.network(&cut, cut.server.end..cut.model.layers.len())?;
-                let ClientData { train, test, subsets } = data;
-                let me = Client {
-                    front,
-                    tail,
-                    loss,
+            Some(ClientData { train, test, subsets }) => {
+                let (loss, shuffle) = (self.job.training.loss, self.job.shuffle());
+                let task = Task {
                     train,
                     test,
                     subsets,
+                    loss,
                     schedule,
                     shuffle,
                 };
-                client(me, link, &mut observe).await.map(|me| vec![me.front, me.tail])
+                let front = self.network(&cut, 0..cut.server.start)?;
+                let tail = self.network(&cut, cut.server.end..cut.model.layers.len())?;
+                client(Client { front, tail }, task, link, &mut observe)
+                    .await
+                    .map(|me| vec![me.front, me.tail])
             }
             None => {
-                let me = Server {
-                    middle: self.network(&cut, cut.server.clone())?,
-                    schedule,
-                };
-                server(me, link, &mut observe).await.map(|me| vec![me.middle])
+                let middle = self.network(&cut, cut.server.clone())?;
+                server(Server { middle }, schedule, link, &mut observe)
+                    .await
+                    .map(|me| vec![me.middle])
             }
         };
         networks.map_err(|cause| Error::Protocol {

@@ -107,6 +107,11 @@ impl Network {
         &self.input
     }
 
+    /// Shape of a batch of `rows` samples at the input.
+    pub fn batch_shape(&self, rows: usize) -> Vec<usize> {
+        [&[rows], self.input_shape()].concat()
+    }
+
     /// Shape of one sample at the output.
     pub fn output_shape(&self) -> &[usize] {
         &self.output

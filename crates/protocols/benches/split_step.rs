@@ -12,7 +12,7 @@ use std::{
 
 use cloven_nn::{BatchTargets, Loss, Network, OptimiserSpec, preset};
 use cloven_protocols::{
-    Event, Examples, Schedule, Shuffle,
+    Event, Examples, Schedule, Shuffle, Task,
     plain::{Client, Server, Unsplit, client, server, unsplit},
 };
 use cloven_wire::{
@@ -113,16 +113,9 @@ fn split_seconds(train: &Examples) -> f64 {
                 tell.send(listener.local_addr().expect("bound").to_string())
                     .expect("the client listens");
                 let channel = connect(&cloud, &at_cloud, Some(listener), "hospital", Reach::Accept).await;
-                server(
-                    Server {
-                        middle,
-                        schedule: schedule(),
-                    },
-                    &mut Link::new(channel),
-                    &mut |_| Ok(()),
-                )
-                .await
-                .expect("serves");
+                server(Server { middle }, schedule(), &mut Link::new(channel), &mut |_| Ok(()))
+                    .await
+                    .expect("serves");
             })
         });
         runtime().block_on(async {
@@ -131,15 +124,19 @@ fn split_seconds(train: &Examples) -> f64 {
             let me = Client {
                 front: network(0..cut.start),
                 tail: network(cut.end..preset.model.layers.len()),
-                loss: Loss::CrossEntropy,
+            };
+            let test = Examples {
+                x: ArrayD::zeros(IxDyn(&[0, 1, 128])),
+                targets: BatchTargets::Classes(vec![]),
+            };
+            let shuffle = Shuffle { seed: 1 };
+            let task = Task {
                 train,
-                test: &Examples {
-                    x: ArrayD::zeros(IxDyn(&[0, 1, 128])),
-                    targets: BatchTargets::Classes(vec![]),
-                },
+                test: &test,
                 subsets: &[],
+                loss: Loss::CrossEntropy,
                 schedule: schedule(),
-                shuffle: Shuffle { seed: 1 },
+                shuffle,
             };
             let (mut start, mut seconds) = (Instant::now(), 0.0);
             let mut observe = |event: Event| {
@@ -150,7 +147,7 @@ fn split_seconds(train: &Examples) -> f64 {
                 }
                 Ok(())
             };
-            client(me, &mut link, &mut observe).await.expect("trains");
+            client(me, task, &mut link, &mut observe).await.expect("trains");
             seconds
         })
     })

@@ -13,14 +13,18 @@
 mod error;
 mod event;
 mod examples;
+mod message;
 mod schedule;
+mod training;
 
 pub mod plain;
 
 pub use error::{Halted, ProtocolError};
 pub use event::{Event, Observe};
 pub use examples::{Examples, Subset};
+pub use message::Start;
 pub use schedule::{Schedule, Shuffle};
+pub use training::Task;
 
 /// What one role learns by taking part in a protocol, in words for the people who have to agree to it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

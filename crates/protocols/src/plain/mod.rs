@@ -29,7 +29,7 @@ mod server;
 mod unsplit;
 
 pub use client::{Client, client};
-pub use msg::{Activation, InputGradient, MESSAGES, Output, OutputGradient, Start};
+pub use msg::{Activation, InputGradient, MESSAGES, Output, OutputGradient};
 pub use server::{Server, server};
 pub use unsplit::{Unsplit, unsplit};
 

@@ -6,7 +6,7 @@ use cloven_wire::{Entry, Header, Link, Party, WireError, memory};
 use ndarray::{ArrayD, IxDyn};
 
 use super::{cost, *};
-use crate::{Event, Examples, Halted, Observe, ProtocolError, Schedule, Shuffle};
+use crate::{Event, Examples, Halted, Observe, ProtocolError, Schedule, Shuffle, Task};
 
 const SEED: u64 = 11;
 
@@ -58,25 +58,30 @@ fn network(range: std::ops::Range<usize>) -> Network {
 /// Cuts `m1` so that front, server and tail all hold parameters: 0..3 | 3..7 | 7..8 counts the front's, middle's and tail's layers.
 const CUT: [usize; 2] = [3, 7];
 
-fn roles<'a>(train: &'a Examples, test: &'a Examples, cut: [usize; 2]) -> (Client<'a>, Server) {
+fn roles(cut: [usize; 2]) -> (Client, Server) {
     let layers = preset("m1").unwrap().model.layers.len();
     let client = Client {
         front: network(0..cut[0]),
         tail: network(cut[1]..layers),
-        loss: Loss::CrossEntropy,
-        train,
-        test,
-        subsets: &[],
-        schedule: schedule(),
-        shuffle: Shuffle { seed: SEED },
     };
     (
         client,
         Server {
             middle: network(cut[0]..cut[1]),
-            schedule: schedule(),
         },
     )
+}
+
+fn task<'a>(train: &'a Examples, test: &'a Examples) -> Task<'a> {
+    let shuffle = Shuffle { seed: SEED };
+    Task {
+        train,
+        test,
+        subsets: &[],
+        loss: Loss::CrossEntropy,
+        schedule: schedule(),
+        shuffle,
+    }
 }
 
 fn ignore(_: Event) -> Result<(), Halted> {
@@ -91,9 +96,12 @@ async fn train<C: cloven_wire::Channel>(
     at_server: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Vec<(String, ArrayD<f32>)> {
-    let (me, other) = roles(train, test, cut);
+    let (me, other) = roles(cut);
     let mut quiet = ignore;
-    let (me, other) = tokio::join!(client(me, at_client, observe), server(other, at_server, &mut quiet));
+    let (me, other) = tokio::join!(
+        client(me, task(train, test), at_client, observe),
+        server(other, schedule(), at_server, &mut quiet)
+    );
     let (me, other) = (me.unwrap(), other.unwrap());
     [me.front.parameters(), other.middle.parameters(), me.tail.parameters()].concat()
 }
@@ -170,17 +178,19 @@ async fn against_client(frames: &[Vec<u8>]) -> ProtocolError {
     let (a, mut peer) = memory::pair(party("hospital"), party("cloud"));
     frames.iter().for_each(|f| peer.send_raw(f.clone()));
     drop(peer);
-    let (me, _) = roles(&data, &test, CUT);
-    client(me, &mut Link::new(a), &mut ignore).await.err().unwrap()
+    let (me, _) = roles(CUT);
+    client(me, task(&data, &test), &mut Link::new(a), &mut ignore)
+        .await
+        .err()
+        .unwrap()
 }
 
 async fn against_server(frames: &[Vec<u8>]) -> ProtocolError {
-    let (data, test) = (examples(8), examples(3));
     let (mut peer, b) = memory::pair(party("hospital"), party("cloud"));
     frames.iter().for_each(|f| peer.send_raw(f.clone()));
     drop(peer);
-    let (_, other) = roles(&data, &test, CUT);
-    server(other, &mut Link::new(b), &mut ignore).await.err().unwrap()
+    let (_, other) = roles(CUT);
+    server(other, schedule(), &mut Link::new(b), &mut ignore).await.err().unwrap()
 }
 
 /// The frames of an honest run in the order in which each side sent them.
@@ -188,7 +198,7 @@ async fn honest_frames() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (data, test) = (examples(8), examples(3));
     let (client_end, mut to_client) = memory::pair(party("hospital"), party("cloud"));
     let (mut to_server, server_end) = memory::pair(party("hospital"), party("cloud"));
-    let (me, other) = roles(&data, &test, CUT);
+    let (me, other) = roles(CUT);
     let (mut quiet, mut still) = (ignore, ignore);
     let (mut a, mut b) = (Link::new(client_end), Link::new(server_end));
     let relay = async {
@@ -202,7 +212,10 @@ async fn honest_frames() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         }
     };
     let parties = async {
-        let (x, y) = tokio::join!(client(me, &mut a, &mut quiet), server(other, &mut b, &mut still));
+        let (x, y) = tokio::join!(
+            client(me, task(&data, &test), &mut a, &mut quiet),
+            server(other, schedule(), &mut b, &mut still)
+        );
         x.and(y.map(|_| ())).unwrap();
         drop((a, b));
     };
@@ -304,12 +317,15 @@ async fn a_peer_that_dies_at_any_message_is_an_error_that_names_it() {
 async fn the_observer_can_stop_a_run() {
     let (data, test) = (examples(8), examples(3));
     let (a, _b) = memory::pair(party("hospital"), party("cloud"));
-    let (me, _) = roles(&data, &test, CUT);
+    let (me, _) = roles(CUT);
     let mut stop = |_| {
         Err(Halted {
             why: "memory cap".into(),
         })
     };
-    let error = client(me, &mut Link::new(a), &mut stop).await.err().unwrap();
+    let error = client(me, task(&data, &test), &mut Link::new(a), &mut stop)
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(error, ProtocolError::Halted(_)));
 }
