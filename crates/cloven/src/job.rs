@@ -7,11 +7,15 @@ use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use cloven_data::Expectation;
 use cloven_nn::{LayerSpec, Loss, ModelSpec, OptimiserSpec, preset};
-use cloven_protocols::{Leak, Schedule, Shuffle, plain};
+use cloven_protocols::{
+    EncryptionSet as Parameters, Leak, Schedule, Shuffle,
+    encrypted_activation::{self, Sealing},
+    plain,
+};
 use cloven_wire::Party;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, files::read_text};
+use crate::{EncryptionParameters, Error, files::read_text};
 
 /// A parsed and validated `job.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +42,8 @@ pub struct Job {
 pub enum Protocol {
     /// Ordinary split learning, unprotected.
     Plain,
+    /// Split learning with activations and gradients encrypted under the client's key.
+    EncryptedActivation,
 }
 
 impl Protocol {
@@ -45,6 +51,7 @@ impl Protocol {
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::EncryptedActivation => "encrypted-activation",
         }
     }
 }
@@ -193,9 +200,47 @@ impl Job {
     /// What each party learns by running this job.
     pub fn leaks(&self) -> Vec<Leak> {
         let front = self.cut().map(|cut| cut.server.start).unwrap_or(0);
+        let (client, server) = (self.first(Role::Client), self.first(Role::Server));
         match self.protocol {
-            Protocol::Plain => plain::leaks(self.first(Role::Client), self.first(Role::Server), front),
+            Protocol::Plain => plain::leaks(client, server, front),
+            Protocol::EncryptedActivation => encrypted_activation::leaks(client, server),
         }
+    }
+
+    /// Parameters of the encryption, where the protocol has one.
+    pub fn encryption(&self) -> Result<Option<EncryptionParameters>, Error> {
+        if self.protocol == Protocol::Plain {
+            return Ok(None);
+        }
+        let sealing = self.sealing()?;
+        let parameters = sealing.parameters();
+        Ok(Some(EncryptionParameters {
+            log2_n: parameters.log2_degree(),
+            log2_qp: parameters.log2_modulus(),
+            security_bits: Parameters::SECURITY_BITS,
+        }))
+    }
+
+    /// How batches are sealed at the server's one dense layer.
+    pub(crate) fn sealing(&self) -> Result<Sealing, Error> {
+        let cut = self.cut()?;
+        let place = "model.server_layers";
+        let LayerSpec::Dense { outputs, .. } = cut.model.layers[cut.server.start] else {
+            let kind = cut.model.layers[cut.server.start].kind();
+            return Err(Error::configuration(
+                place,
+                format!("encrypted-activation needs one dense layer at the server, got {kind}"),
+            ));
+        };
+        if cut.server.len() != 1 {
+            let problem = format!(
+                "encrypted-activation needs one dense layer at the server, got {} layers",
+                cut.server.len()
+            );
+            return Err(Error::configuration(place, problem));
+        }
+        let inputs = cut.model.shapes()?[cut.server.start].iter().product();
+        Sealing::new(self.training.batch, inputs, outputs).map_err(|e| Error::configuration("encryption", e))
     }
 
     /// The model's name in summaries: the preset's, or `custom`.
@@ -272,7 +317,10 @@ impl Job {
         let wrong = |key: &str, problem: String| Err(Error::configuration(format!("{place}: {key}"), problem));
         let count = |role| self.parties.values().filter(|r| **r == role).count();
         if (count(Role::Client), count(Role::Server)) != (1, 1) {
-            return wrong("parties", "protocol plain needs one client and one server".into());
+            return wrong(
+                "parties",
+                format!("protocol {} needs one client and one server", self.protocol.name()),
+            );
         }
         let t = &self.training;
         if t.epochs == 0 || t.batch == 0 || t.evaluation_batch == 0 {
@@ -285,6 +333,15 @@ impl Job {
             );
         }
         t.optimiser.validate()?;
+        if self.protocol == Protocol::EncryptedActivation {
+            self.sealing()?;
+            if self.training.optimiser.weight_decay() != 0.0 {
+                return wrong(
+                    "training.optimiser.weight_decay",
+                    "encrypted-activation needs 0: the client does not hold the weights that decay".into(),
+                );
+            }
+        }
         let cut = self.cut()?;
         let shapes = cut.model.shapes()?;
         let output = shapes.last().map(Vec::as_slice).unwrap_or_default();

@@ -49,12 +49,34 @@ pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> 
     let parties = runtime.block_on(all_parties(job, options, &mut folder, watch))?;
     let mut summary = Summary::new(job, &parties, begun.elapsed().as_secs_f64());
     if options.compare_plain {
-        // Plain split learning compared with itself.
-        let Protocol::Plain = job.protocol;
-        summary.compare_plain(&summary.clone());
+        summary.compare_plain(&match job.protocol {
+            // Plain split learning compared with itself.
+            Protocol::Plain => summary.clone(),
+            _ => run_plain(job, options, folder.path(), &runtime, watch)?,
+        });
     }
     folder.finish(&summary)?;
     Ok((summary, folder.path().to_owned()))
+}
+
+/// The same job without protection, in the folder `plain` of the run's.
+fn run_plain(
+    job: &Job,
+    options: &RunOptions,
+    run_folder: &Path,
+    runtime: &tokio::runtime::Runtime,
+    watch: &mut dyn FnMut(&Stamped),
+) -> Result<Summary, Error> {
+    let job = Job {
+        protocol: Protocol::Plain,
+        ..job.clone()
+    };
+    let mut folder = RunFolder::create(&options.runs, Some(&run_folder.join("plain")), &job)?;
+    let begun = Instant::now();
+    let parties = runtime.block_on(all_parties(&job, options, &mut folder, watch))?;
+    let summary = Summary::new(&job, &parties, begun.elapsed().as_secs_f64());
+    folder.finish(&summary)?;
+    Ok(summary)
 }
 
 async fn all_parties(

@@ -10,19 +10,23 @@ use std::{
 use cloven_data::{Dataset, Samples, Targets};
 use cloven_nn::{BatchTargets, Loss, Network};
 use cloven_protocols::{
-    Examples, Subset, Task,
-    plain::{Client, Server, client, server},
+    Examples, Observe, ProtocolError, Subset, Task,
+    encrypted_activation::{self, LatticeCipher, ServerLattice},
+    plain,
 };
 use cloven_wire::{
     AbortReason, Channel, Link, Party, WireError,
     tcp::{Endpoint, Identity, Notice, Reach, Roster, TcpChannel},
 };
 use ndarray::ArrayD;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use tokio::net::TcpListener;
 
 pub use crate::reporter::Watch;
 use crate::{
-    Error, Job, Local, PartySummary, Role, RosterFile, RunFolder, Update, catalogue, identity, job::Cut, reporter::Reporter,
+    Error, Job, Local, PartySummary, Role, RosterFile, RunFolder, Update, catalogue, identity,
+    job::{Cut, Protocol},
+    reporter::Reporter,
 };
 
 /// A party that has checked everything it can check alone.
@@ -93,14 +97,14 @@ impl Prepared {
         let channel = interruptible(self.connect(reporter)).await?;
         let begun = Instant::now();
         let mut link = Link::new(channel);
-        let networks = match interruptible(self.script(&mut link, reporter)).await {
-            Ok(networks) => networks,
+        let trained = match interruptible(self.script(&mut link, reporter)).await {
+            Ok(trained) => trained,
             Err(error) => {
                 link.abort(abort_reason(&error)).await;
                 return Err(error);
             }
         };
-        self.save(&networks, run_folder)?;
+        self.save(&trained, run_folder)?;
         let summary = reporter.summary(self.role, begun.elapsed(), link.traffic(), link.sent_by_message());
         link.into_channel().close().await;
         Ok(summary)
@@ -157,52 +161,125 @@ impl Prepared {
     }
 
     /// Runs the role's script; returns the trained parts of the network.
-    async fn script<C: Channel>(&self, link: &mut Link<C>, reporter: &Reporter<'_>) -> Result<Vec<Network>, Error> {
-        let cut = self.job.cut()?;
+    async fn script<C: Channel>(&self, link: &mut Link<C>, reporter: &Reporter<'_>) -> Result<Trained, Error> {
         let mut observe = |event| reporter.observe(event);
-        let schedule = self.job.schedule();
-        let networks = match &self.data {
-            Some(ClientData { train, test, subsets }) => {
-                let (loss, shuffle) = (self.job.training.loss, self.job.shuffle());
-                let task = Task {
-                    train,
-                    test,
-                    subsets,
-                    loss,
-                    schedule,
-                    shuffle,
-                };
-                let front = self.network(&cut, 0..cut.server.start)?;
-                let tail = self.network(&cut, cut.server.end..cut.model.layers.len())?;
-                client(Client { front, tail }, task, link, &mut observe)
-                    .await
-                    .map(|me| vec![me.front, me.tail])
-            }
-            None => {
-                let middle = self.network(&cut, cut.server.clone())?;
-                server(Server { middle }, schedule, link, &mut observe)
-                    .await
-                    .map(|me| vec![me.middle])
-            }
+        let trained = match (self.job.protocol, &self.data) {
+            (Protocol::Plain, Some(data)) => self.plain_client(data, link, &mut observe).await?,
+            (Protocol::Plain, None) => self.plain_server(link, &mut observe).await?,
+            (Protocol::EncryptedActivation, Some(data)) => self.sealed_client(data, link, &mut observe).await?,
+            (Protocol::EncryptedActivation, None) => self.sealed_server(link, &mut observe).await?,
         };
-        networks.map_err(|cause| Error::Protocol {
+        trained.map_err(|cause| Error::Protocol {
             party: self.party.clone(),
             cause: Box::new(cause),
         })
+    }
+
+    async fn plain_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let front = self.network(&cut, 0..cut.server.start)?;
+        let tail = self.network(&cut, cut.server.end..cut.model.layers.len())?;
+        let me = plain::client(plain::Client { front, tail }, self.task(data), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.front, me.tail],
+            unrevealed: None,
+        }))
+    }
+
+    async fn plain_server<C: Channel>(&self, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let middle = self.network(&cut, cut.server.clone())?;
+        let me = plain::server(plain::Server { middle }, self.job.schedule(), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.middle],
+            unrevealed: None,
+        }))
+    }
+
+    async fn sealed_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let me = encrypted_activation::Client {
+            front: self.network(&cut, 0..cut.server.start)?,
+            unrevealed: self.network(&cut, cut.server.clone())?,
+            tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
+            cipher: LatticeCipher::new(self.job.sealing()?, &mut fresh_randomness()?),
+            reveal_after: encrypted_activation::REVEAL_AFTER,
+        };
+        let me = encrypted_activation::client(me, self.task(data), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.front, me.tail],
+            unrevealed: Some(me.unrevealed),
+        }))
+    }
+
+    async fn sealed_server<C: Channel>(&self, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let me = encrypted_activation::Server {
+            layer: self.network(&cut, cut.server.clone())?,
+            cipher: ServerLattice::new(self.job.sealing()?),
+            reveal_after: encrypted_activation::REVEAL_AFTER,
+        };
+        let me = encrypted_activation::server(me, self.job.schedule(), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.layer],
+            unrevealed: None,
+        }))
+    }
+
+    fn task<'a>(&self, data: &'a ClientData) -> Task<'a> {
+        let ClientData { train, test, subsets } = data;
+        let (loss, schedule, shuffle) = (self.job.training.loss, self.job.schedule(), self.job.shuffle());
+        Task {
+            train,
+            test,
+            subsets,
+            loss,
+            schedule,
+            shuffle,
+        }
     }
 
     fn network(&self, cut: &Cut, layers: std::ops::Range<usize>) -> Result<Network, Error> {
         Ok(Network::new(&cut.model, layers, self.job.seed)?.with_optimiser(self.job.training.optimiser.clone())?)
     }
 
-    fn save(&self, networks: &[Network], run_folder: &Path) -> Result<(), Error> {
+    fn save(&self, trained: &Trained, run_folder: &Path) -> Result<(), Error> {
         let path = RunFolder::checkpoint(run_folder, &self.party);
         let folder = path.parent().unwrap_or(run_folder);
         std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
         // One entry: the order of several in the file would differ from run to run.
         let metadata = HashMap::from([("job".to_owned(), self.job.digest_hex())]);
-        Ok(cloven_nn::save_safetensors(&path, networks, metadata)?)
+        cloven_nn::save_safetensors(&path, &trained.parts, metadata.clone())?;
+        if let Some(unrevealed) = &trained.unrevealed {
+            cloven_nn::save_safetensors(
+                &path.with_extension("unrevealed.safetensors"),
+                std::slice::from_ref(unrevealed),
+                metadata,
+            )?;
+        }
+        Ok(())
     }
+}
+
+/// What a party's script leaves behind.
+struct Trained {
+    /// This party's layers.
+    parts: Vec<Network>,
+    /// `encrypted_activation`: what the client has not revealed of the server's layer; to be added to it.
+    unrevealed: Option<Network>,
+}
+
+/// The outer error is of this party's own set-up, the inner one of the script.
+type Outcome = Result<Result<Trained, ProtocolError>, Error>;
+
+/// A generator seeded by the operating system.
+fn fresh_randomness() -> Result<ChaCha20Rng, Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| Error::File {
+        path: "random numbers".into(),
+        cause: std::io::Error::other(e.to_string()),
+    })?;
+    Ok(ChaCha20Rng::from_seed(seed))
 }
 
 impl From<Notice> for Update {

@@ -137,7 +137,7 @@ impl Summary {
                 .map(|(name, p)| (name.clone(), p.sent_by_message.clone()))
                 .collect(),
             peak_rss_bytes: parties.iter().map(|(name, p)| (name.clone(), p.peak_rss_bytes)).collect(),
-            params: None,
+            params: job.encryption().ok().flatten(),
             leaks: job.leaks(),
         }
     }

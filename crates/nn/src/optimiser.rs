@@ -50,6 +50,13 @@ pub(crate) struct Moments {
 }
 
 impl OptimiserSpec {
+    /// The weight decay, whatever the kind.
+    pub fn weight_decay(&self) -> f64 {
+        match self {
+            Self::Sgd { weight_decay, .. } | Self::AdamW { weight_decay, .. } => *weight_decay,
+        }
+    }
+
     /// Checks that every setting is finite and in range.
     ///
     /// # Errors

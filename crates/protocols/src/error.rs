@@ -1,7 +1,8 @@
 //! Errors of a protocol run.
 
+use cloven_lattice::LatticeError;
 use cloven_nn::ModelError;
-use cloven_wire::{AbortReason, WireError};
+use cloven_wire::{AbortReason, DecodeError, Party, WireError};
 
 /// The observer asked the script to stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum ProtocolError {
     /// This party's own part of the network.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// This party's own encryption.
+    #[error("encryption: {0}")]
+    Encryption(#[from] LatticeError),
     /// The observer stopped the script.
     #[error(transparent)]
     Halted(#[from] Halted),
@@ -32,8 +36,29 @@ impl ProtocolError {
         match self {
             Self::Wire(error) => error.abort_reason(),
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
-            Self::Model(_) => AbortReason::Configuration,
+            Self::Model(_) | Self::Encryption(_) => AbortReason::Configuration,
             Self::Halted(_) => AbortReason::Limit,
+        }
+    }
+}
+
+/// The error of ciphertext bytes from `party` that cannot be read.
+pub(crate) fn malformed(party: &Party, round: u64, what: &'static str, cause: LatticeError) -> ProtocolError {
+    match cause {
+        // A result outside its range is no fault of the peer's bytes' form: training left the range of the encryption.
+        LatticeError::Range { .. } => ProtocolError::Encryption(cause),
+        _ => {
+            let cause = DecodeError::Field {
+                field: "ciphertext",
+                expected: "a valid ciphertext".into(),
+                got: cause.to_string(),
+            };
+            ProtocolError::Wire(WireError::Malformed {
+                party: party.clone(),
+                round,
+                what,
+                cause,
+            })
         }
     }
 }

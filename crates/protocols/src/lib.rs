@@ -10,6 +10,7 @@
 //!
 //! A script has no socket, file, clock or global random number generator inside. What happens is told to an observer as [`Event`]s.
 
+mod cost;
 mod error;
 mod event;
 mod examples;
@@ -17,14 +18,19 @@ mod message;
 mod schedule;
 mod training;
 
+pub mod encrypted_activation;
 pub mod plain;
 
+pub use cost::Cost;
 pub use error::{Halted, ProtocolError};
 pub use event::{Event, Observe};
 pub use examples::{Examples, Subset};
 pub use message::Start;
 pub use schedule::{Schedule, Shuffle};
 pub use training::Task;
+
+/// Parameters of the lattice encryption that a protocol uses.
+pub use cloven_lattice::Parameters as EncryptionSet;
 
 /// What one role learns by taking part in a protocol, in words for the people who have to agree to it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -145,7 +145,7 @@ async fn declared_cost_is_what_the_channel_counts() {
     train(&data, &test, CUT, &mut a, &mut b, &mut ignore).await;
     let shapes = preset("m1").unwrap().model.shapes().unwrap();
     let cut = CUT.map(|layer| shapes[layer].as_slice());
-    let mut declared = cost::START;
+    let mut declared = crate::Cost::START;
     for _ in 0..schedule().epochs {
         declared = schedule()
             .training_sizes(22)

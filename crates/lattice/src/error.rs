@@ -1,0 +1,81 @@
+//! Errors of the encryption.
+
+use cloven_ring::RingError;
+
+/// Why an object cannot be built, encoded or decoded.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LatticeError {
+    /// The parameters are outside the security table.
+    #[error("ring degree 2^{log2_degree} allows a modulus of at most {allowed} bits for 128-bit security, got {log2_modulus:.2}")]
+    Insecure {
+        /// Base-2 logarithm of the ring degree.
+        log2_degree: u32,
+        /// The table's bound on log2 of the whole modulus.
+        allowed: u32,
+        /// What was asked for.
+        log2_modulus: f64,
+    },
+    /// The table has no row for this degree.
+    #[error("ring degree 2^{log2_degree} is not in the security table (2^10 to 2^15)")]
+    Degree {
+        /// Base-2 logarithm of the ring degree.
+        log2_degree: u32,
+    },
+    /// The ring refused.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// Encoded bytes of a wrong length.
+    #[error("expected {expected} bytes, got {actual}")]
+    Length {
+        /// Bytes that the shape demands.
+        expected: usize,
+        /// Bytes that came.
+        actual: usize,
+    },
+    /// Unused bits at the end are not zero.
+    #[error("unused bits at the end are not zero")]
+    Padding,
+    /// A coefficient is not reduced.
+    #[error("coefficient {position}: expected less than {modulus}, got {actual}")]
+    Coefficient {
+        /// Its index.
+        position: usize,
+        /// The modulus.
+        modulus: u64,
+        /// The value.
+        actual: u64,
+    },
+    /// A matrix or batch of a wrong size.
+    #[error("{what}: expected {expected} numbers, got {actual}")]
+    Size {
+        /// Which operand.
+        what: &'static str,
+        /// What the layout demands.
+        expected: usize,
+        /// What was given.
+        actual: usize,
+    },
+    /// A number is too large for its scale, or not finite.
+    #[error("{what}: {value} at position {position} lies outside +-{bound}, the range of its fixed-point scale")]
+    Range {
+        /// Which operand or result.
+        what: &'static str,
+        /// Its index.
+        position: usize,
+        /// The number.
+        value: f64,
+        /// The largest magnitude allowed.
+        bound: f64,
+    },
+    /// No way of packing fits the ring.
+    #[error("no packing of {inputs} inputs and {outputs} outputs fits ring degree {degree}")]
+    NoLayout {
+        /// Inputs of the layer.
+        inputs: usize,
+        /// Outputs of the layer.
+        outputs: usize,
+        /// The ring degree.
+        degree: usize,
+    },
+}

@@ -1,0 +1,132 @@
+//! The client's script.
+
+use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network};
+use cloven_wire::{Channel, Link};
+use ndarray::ArrayD;
+
+use super::{
+    Reveals,
+    cipher::{ClientCipher, Direction},
+    msg::{Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput},
+};
+use crate::{
+    Observe, ProtocolError, Task,
+    error::malformed,
+    training::{self, ClientRounds},
+};
+
+/// What the client brings.
+pub struct Client<K> {
+    /// The layers before the server's.
+    pub front: Network,
+    /// V: a network of the server's one layer, whose weights the script sets to zero.
+    pub unrevealed: Network,
+    /// The layers after the server's; may be empty.
+    pub tail: Network,
+    /// Seals what leaves the client.
+    pub cipher: K,
+    /// Samples that must have contributed before V is revealed; [`super::REVEAL_AFTER`] but for tests.
+    pub reveal_after: usize,
+}
+
+/// Trains with the server at the other end of `link`; returns the client with its trained layers.
+pub async fn client<C: Channel, K: ClientCipher>(
+    mut me: Client<K>,
+    task: Task<'_>,
+    link: &mut Link<C>,
+    observe: &mut Observe<'_>,
+) -> Result<Client<K>, ProtocolError> {
+    me.forget_unrevealed()?;
+    let mut rounds = Rounds {
+        me,
+        loss: task.loss,
+        reveals: Reveals::default(),
+    };
+    training::client(&mut rounds, &task, link, observe).await?;
+    Ok(rounds.me)
+}
+
+impl<K> Client<K> {
+    /// V = 0; the optimiser keeps what it remembers.
+    fn forget_unrevealed(&mut self) -> Result<(), ProtocolError> {
+        let zeros: Vec<_> = self
+            .unrevealed
+            .parameters()
+            .into_iter()
+            .map(|(name, v)| (name, ArrayD::zeros(v.raw_dim())))
+            .collect();
+        Ok(self.unrevealed.set_parameters(&zeros)?)
+    }
+}
+
+struct Rounds<K> {
+    me: Client<K>,
+    loss: Loss,
+    reveals: Reveals,
+}
+
+impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {
+    async fn train(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>, t: &BatchTargets) -> Result<f64, ProtocolError> {
+        let (me, rows) = (&mut self.me, t.len());
+        // 1.
+        let a = me.front.forward_train(round, x)?;
+        link.send(round, &SealedActivation(me.cipher.seal(Direction::Forward, round, &a)?))
+            .await?;
+        // Of step 3, what needs no answer: a V.
+        let own = me.unrevealed.forward_train(round, &a)?;
+        // 2.
+        let SealedOutput(answer) = link.receive(round, &me.cipher.answer_len(Direction::Forward, rows)).await?;
+        let y = open(&mut me.cipher, link, Direction::Forward, round, &answer, rows)? + own;
+        // 3.
+        let z = me.tail.forward_train(round, &y)?;
+        let (loss, dz) = self.loss.value_and_gradient(&z, t)?;
+        let dy = me.tail.backward(&dz, Wish::Wanted)?.unwrap_or(dz);
+        link.send(round, &SealedGradient(me.cipher.seal(Direction::Backward, round, &dy)?))
+            .await?;
+        // Of step 5, what needs no answer: dy V^T and the updates of tail and V.
+        let own = me.unrevealed.backward(&dy, Wish::Wanted)?.unwrap_or(dy);
+        me.tail.update()?;
+        me.unrevealed.update()?;
+        // 4.
+        let SealedInputGradient(answer) = link.receive(round, &me.cipher.answer_len(Direction::Backward, rows)).await?;
+        let da = open(&mut me.cipher, link, Direction::Backward, round, &answer, rows)? + own;
+        // 5.
+        me.front.backward(&da, Wish::NotWanted)?;
+        me.front.update()?;
+        Ok(loss)
+    }
+
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
+        let me = &mut self.me;
+        let a = me.front.forward(x)?;
+        let rows = a.shape()[0];
+        link.send(round, &SealedActivation(me.cipher.seal(Direction::Forward, round, &a)?))
+            .await?;
+        let own = me.unrevealed.forward(&a)?;
+        let SealedOutput(answer) = link.receive(round, &me.cipher.answer_len(Direction::Forward, rows)).await?;
+        let y = open(&mut me.cipher, link, Direction::Forward, round, &answer, rows)? + own;
+        Ok(me.tail.forward(&y)?)
+    }
+
+    async fn end_epoch(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
+        if self.reveals.after_epoch(rows, self.me.reveal_after) {
+            let values = self.me.unrevealed.parameters().into_iter().map(|(_, value)| value).collect();
+            link.send(round, &Reveal(values)).await?;
+            self.me.forget_unrevealed()?;
+        }
+        Ok(())
+    }
+}
+
+fn open<C: Channel>(
+    cipher: &mut impl ClientCipher,
+    link: &Link<C>,
+    direction: Direction,
+    round: u64,
+    answer: &[u8],
+    rows: usize,
+) -> Result<ArrayD<f32>, ProtocolError> {
+    cipher
+        .open(direction, answer, rows)
+        .map_err(|cause| malformed(link.peer(), round, "sealed answer", cause))
+}

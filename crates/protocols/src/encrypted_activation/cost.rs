@@ -1,0 +1,35 @@
+//! Declared bytes of `encrypted_activation`: headers and payloads, without TLS.
+
+use cloven_wire::{Header, f32_array_len};
+
+use super::cipher::{Direction, SealedLen};
+use crate::Cost;
+
+/// One training batch of `rows` rows.
+pub fn training_batch(lengths: &impl SealedLen, rows: usize) -> Cost {
+    evaluation_batch(lengths, rows) + one_way_and_back(lengths, Direction::Backward, rows)
+}
+
+/// One evaluation batch.
+pub fn evaluation_batch(lengths: &impl SealedLen, rows: usize) -> Cost {
+    one_way_and_back(lengths, Direction::Forward, rows)
+}
+
+/// One reveal of parameters of these shapes.
+pub fn reveal(shapes: &[Vec<usize>]) -> Cost {
+    let payload: usize = shapes.iter().map(|shape| f32_array_len(shape)).sum();
+    Cost {
+        client_messages: 1,
+        client_bytes: (Header::LEN + payload) as u64,
+        ..Cost::default()
+    }
+}
+
+fn one_way_and_back(lengths: &impl SealedLen, direction: Direction, rows: usize) -> Cost {
+    Cost {
+        client_messages: 1,
+        server_messages: 1,
+        client_bytes: (Header::LEN + lengths.sealed_len(direction, rows)) as u64,
+        server_bytes: (Header::LEN + lengths.answer_len(direction, rows)) as u64,
+    }
+}

@@ -1,0 +1,64 @@
+//! Operations residue by residue, on slices of equal length: the loops below the polynomials.
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod ifma;
+mod scalar;
+
+use crate::Modulus;
+use crate::backend::Runnable;
+
+/// What to do with a residue of the left operand and its partner.
+#[derive(Clone, Copy)]
+pub(crate) enum Binary {
+    Add,
+    Sub,
+    Mul,
+}
+
+/// `left = left (op) right`.
+pub(crate) fn assign(runnable: Runnable, modulus: &Modulus, op: Binary, left: &mut [u64], right: &[u64]) {
+    match runnable {
+        Runnable::Scalar => scalar::assign(modulus, op, left, right),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Avx2(licence) => avx2::assign(licence, modulus, op, left, right),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::assign(licence, modulus, op, left, right),
+    }
+}
+
+/// `sum += left * right`.
+pub(crate) fn mul_add_assign(runnable: Runnable, modulus: &Modulus, sum: &mut [u64], left: &[u64], right: &[u64]) {
+    match runnable {
+        Runnable::Scalar => scalar::mul_add_assign(modulus, sum, left, right),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Avx2(licence) => avx2::mul_add_assign(licence, modulus, sum, left, right),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::mul_add_assign(licence, modulus, sum, left, right),
+    }
+}
+
+/// `values = factor * values`, for a factor in `0..q`.
+pub(crate) fn scale_assign(runnable: Runnable, modulus: &Modulus, values: &mut [u64], factor: u64) {
+    match runnable {
+        Runnable::Scalar => scalar::scale_assign(modulus, values, factor),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Avx2(licence) => avx2::scale_assign(licence, modulus, values, factor),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::scale_assign(licence, modulus, values, factor),
+    }
+}
+
+/// `values = -values`.
+pub(crate) fn neg_assign(runnable: Runnable, modulus: &Modulus, values: &mut [u64]) {
+    match runnable {
+        Runnable::Scalar => scalar::neg_assign(modulus, values),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Avx2(licence) => avx2::neg_assign(licence, modulus, values),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::neg_assign(licence, modulus, values),
+    }
+}

@@ -1,0 +1,77 @@
+//! The AVX-512 IFMA loops.
+
+use super::{Binary, scalar};
+use crate::Modulus;
+use crate::backend::Ifma;
+use crate::simd512::{Barrett, Constant, Field, load, shoup_quotient, store};
+use std::arch::x86_64::*;
+
+pub(super) fn assign(_licence: Ifma, modulus: &Modulus, op: Binary, left: &mut [u64], right: &[u64]) {
+    let ((vectors, rest), (others, other_rest)) = (left.as_chunks_mut(), right.as_chunks());
+    // SAFETY: the token shows that the machine has the features `assign_vectors` is compiled for.
+    unsafe { assign_vectors(modulus.value(), op, vectors, others) }
+    scalar::assign(modulus, op, rest, other_rest);
+}
+
+pub(super) fn mul_add_assign(_licence: Ifma, modulus: &Modulus, sum: &mut [u64], left: &[u64], right: &[u64]) {
+    let ((sums, sum_rest), (a, a_rest), (b, b_rest)) = (sum.as_chunks_mut(), left.as_chunks(), right.as_chunks());
+    // SAFETY: the token shows that the machine has the features `mul_add_vectors` is compiled for.
+    unsafe { mul_add_vectors(modulus.value(), sums, a, b) }
+    scalar::mul_add_assign(modulus, sum_rest, a_rest, b_rest);
+}
+
+pub(super) fn scale_assign(_licence: Ifma, modulus: &Modulus, values: &mut [u64], factor: u64) {
+    let (vectors, rest) = values.as_chunks_mut();
+    // SAFETY: the token shows that the machine has the features `scale_vectors` is compiled for.
+    unsafe { scale_vectors(modulus.value(), vectors, factor) }
+    scalar::scale_assign(modulus, rest, factor);
+}
+
+pub(super) fn neg_assign(_licence: Ifma, modulus: &Modulus, values: &mut [u64]) {
+    let (vectors, rest) = values.as_chunks_mut();
+    // SAFETY: the token shows that the machine has the features `neg_vectors` is compiled for.
+    unsafe { neg_vectors(modulus.value(), vectors) }
+    scalar::neg_assign(modulus, rest);
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn assign_vectors(q: u64, op: Binary, left: &mut [[u64; 8]], right: &[[u64; 8]]) {
+    let (field, barrett) = (Field::new(q), Barrett::new(q));
+    match op {
+        Binary::Add => for_pairs(left, right, |a, b| field.add(a, b)),
+        Binary::Sub => for_pairs(left, right, |a, b| field.sub(a, b)),
+        Binary::Mul => for_pairs(left, right, |a, b| barrett.mul(a, b)),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn for_pairs(left: &mut [[u64; 8]], right: &[[u64; 8]], op: impl Fn(__m512i, __m512i) -> __m512i) {
+    for (a, b) in left.iter_mut().zip(right) {
+        store(a, op(load(a), load(b)));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn mul_add_vectors(q: u64, sums: &mut [[u64; 8]], left: &[[u64; 8]], right: &[[u64; 8]]) {
+    let (field, barrett) = (Field::new(q), Barrett::new(q));
+    for (s, (a, b)) in sums.iter_mut().zip(left.iter().zip(right)) {
+        store(s, field.add(load(s), barrett.mul(load(a), load(b))));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn scale_vectors(q: u64, values: &mut [[u64; 8]], factor: u64) {
+    let (field, constant) = (Field::new(q), Constant::splat([factor, shoup_quotient(factor, q)]));
+    for v in values {
+        store(v, field.below_q(field.mul(load(v), constant)));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn neg_vectors(q: u64, values: &mut [[u64; 8]]) {
+    let field = Field::new(q);
+    for v in values {
+        store(v, field.sub(_mm512_setzero_si512(), load(v)));
+    }
+}

@@ -1,0 +1,252 @@
+//! Polynomials of R_q, with what their residues mean in the type.
+//!
+//! Two polynomials meet only in one domain, by their types, and only in one basis, which every operation checks, in release
+//! builds too: it is one pointer comparison against at least N additions, and what reaches this crate may come from a peer's
+//! parameters, so a mismatch is an error and not a panic.
+//!
+//! ```compile_fail
+//! # use cloven_ring::{Coefficients, Evaluations, Poly, RnsBasis, ntt_primes};
+//! # let basis = RnsBasis::new(16, &ntt_primes(50, 16, 1).unwrap()).unwrap();
+//! let mut a = Poly::<Coefficients>::zero(&basis);
+//! let b = Poly::<Evaluations>::zero(&basis);
+//! a.add_assign(&b).unwrap(); // the domains differ: no such program
+//! ```
+
+use crate::pointwise::{self, Binary};
+use crate::words::{Words, check_reduced};
+use crate::{RingError, RnsBasis};
+use std::fmt;
+use std::marker::PhantomData;
+use zeroize::Zeroize;
+
+/// What the residues of a polynomial are: [`Coefficients`] or [`Evaluations`], and nothing else.
+pub trait Domain: sealed::Sealed {
+    /// The name used in messages.
+    const NAME: &'static str;
+}
+
+/// The residues are the coefficients, X^0 first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coefficients;
+
+/// The residues are the values at the 2N-th roots of unity, in the order of [`crate::NttPlan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evaluations;
+
+impl Domain for Coefficients {
+    const NAME: &'static str = "coefficients";
+}
+
+impl Domain for Evaluations {
+    const NAME: &'static str = "evaluations";
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Coefficients {}
+    impl Sealed for super::Evaluations {}
+}
+
+/// A polynomial: N residues for every prime of its basis, prime after prime, each below its prime.
+///
+/// It may be secret: `Debug` shows no residue, and [`Zeroize`] wipes them (the polynomial is then zero). Comparison with
+/// `==` takes time that depends on the residues.
+#[derive(Clone)]
+pub struct Poly<D: Domain> {
+    basis: RnsBasis,
+    words: Words,
+    domain: PhantomData<D>,
+}
+
+impl<D: Domain> Poly<D> {
+    /// Zero.
+    pub fn zero(basis: &RnsBasis) -> Self {
+        Self::from_words(basis.clone(), Words::zeros(basis.words()))
+    }
+
+    /// From residues, prime after prime; every one is checked.
+    pub fn from_residues(basis: &RnsBasis, residues: &[u64]) -> Result<Self, RingError> {
+        if residues.len() != basis.words() {
+            return Err(RingError::Length {
+                what: "residues",
+                expected: basis.words(),
+                actual: residues.len(),
+            });
+        }
+        for (of_prime, modulus) in residues.chunks_exact(basis.degree()).zip(basis.moduli()) {
+            check_reduced(of_prime, modulus)?;
+        }
+        Ok(Self::from_words(basis.clone(), residues.into()))
+    }
+
+    /// The basis.
+    pub fn basis(&self) -> &RnsBasis {
+        &self.basis
+    }
+
+    /// The N residues modulo prime number `prime` of the basis.
+    ///
+    /// # Panics
+    /// If the basis has no such prime.
+    pub fn residues(&self, prime: usize) -> &[u64] {
+        let degree = self.basis.degree();
+        &self.words.as_slice()[prime * degree..(prime + 1) * degree]
+    }
+
+    /// The same, to write. The writer keeps every word below the prime: operations on others give wrong residues, and
+    /// panic in debug builds, but touch no other memory.
+    ///
+    /// # Panics
+    /// If the basis has no such prime.
+    pub fn residues_mut(&mut self, prime: usize) -> &mut [u64] {
+        let degree = self.basis.degree();
+        &mut self.words.as_mut_slice()[prime * degree..(prime + 1) * degree]
+    }
+
+    /// `self += other`.
+    pub fn add_assign(&mut self, other: &Self) -> Result<(), RingError> {
+        self.binary(Binary::Add, other)
+    }
+
+    /// `self -= other`.
+    pub fn sub_assign(&mut self, other: &Self) -> Result<(), RingError> {
+        self.binary(Binary::Sub, other)
+    }
+
+    /// `self = -self`.
+    pub fn neg_assign(&mut self) {
+        let basis = self.basis.clone();
+        for (prime, modulus) in basis.moduli().iter().enumerate() {
+            pointwise::neg_assign(basis.runnable(), modulus, self.residues_mut(prime));
+        }
+    }
+
+    /// `self = factor * self`, one reduced factor for every prime (an integer, or a constant of the residue system).
+    pub fn scale_assign(&mut self, factors: &[u64]) -> Result<(), RingError> {
+        let basis = self.basis.clone();
+        if factors.len() != basis.moduli().len() {
+            return Err(RingError::Length {
+                what: "factors",
+                expected: basis.moduli().len(),
+                actual: factors.len(),
+            });
+        }
+        for (&factor, modulus) in factors.iter().zip(basis.moduli()) {
+            check_reduced(&[factor], modulus)?;
+        }
+        for (prime, (&factor, modulus)) in factors.iter().zip(basis.moduli()).enumerate() {
+            pointwise::scale_assign(basis.runnable(), modulus, self.residues_mut(prime), factor);
+        }
+        Ok(())
+    }
+
+    fn binary(&mut self, op: Binary, other: &Self) -> Result<(), RingError> {
+        self.basis.check_same(&other.basis)?;
+        for (prime, modulus) in other.basis.moduli().iter().enumerate() {
+            let runnable = self.basis.runnable();
+            pointwise::assign(runnable, modulus, op, self.residues_mut(prime), other.residues(prime));
+        }
+        Ok(())
+    }
+
+    fn from_words(basis: RnsBasis, words: Words) -> Self {
+        Self {
+            basis,
+            words,
+            domain: PhantomData,
+        }
+    }
+}
+
+impl Poly<Coefficients> {
+    /// The polynomial with these N small coefficients, X^0 first: each below every prime in absolute value for constant
+    /// time, any others are reduced.
+    pub fn from_signed(basis: &RnsBasis, coefficients: &[i64]) -> Result<Self, RingError> {
+        if coefficients.len() != basis.degree() {
+            return Err(RingError::Length {
+                what: "coefficients",
+                expected: basis.degree(),
+                actual: coefficients.len(),
+            });
+        }
+        let mut poly = Self::zero(basis);
+        for (prime, modulus) in basis.moduli().iter().enumerate() {
+            for (residue, &c) in poly.residues_mut(prime).iter_mut().zip(coefficients) {
+                *residue = modulus.from_signed(c);
+            }
+        }
+        Ok(poly)
+    }
+
+    /// The transform, in place.
+    pub fn into_evaluations(mut self) -> Poly<Evaluations> {
+        for (words, plan) in self
+            .words
+            .as_mut_slice()
+            .chunks_exact_mut(self.basis.degree())
+            .zip(self.basis.plans())
+        {
+            plan.forward(words);
+        }
+        Poly::from_words(self.basis, self.words)
+    }
+}
+
+impl Poly<Evaluations> {
+    /// The inverse transform, in place.
+    pub fn into_coefficients(mut self) -> Poly<Coefficients> {
+        for (words, plan) in self
+            .words
+            .as_mut_slice()
+            .chunks_exact_mut(self.basis.degree())
+            .zip(self.basis.plans())
+        {
+            plan.inverse(words);
+        }
+        Poly::from_words(self.basis, self.words)
+    }
+
+    /// `self *= other`, the product of the ring.
+    pub fn mul_assign(&mut self, other: &Self) -> Result<(), RingError> {
+        self.binary(Binary::Mul, other)
+    }
+
+    /// `out = self * other`.
+    pub fn mul_into(&self, other: &Self, out: &mut Self) -> Result<(), RingError> {
+        out.basis.check_same(&self.basis)?;
+        out.words.as_mut_slice().copy_from_slice(self.words.as_slice());
+        out.mul_assign(other)
+    }
+
+    /// `self += left * right`.
+    pub fn mul_add_assign(&mut self, left: &Self, right: &Self) -> Result<(), RingError> {
+        self.basis.check_same(&left.basis)?;
+        self.basis.check_same(&right.basis)?;
+        for (prime, modulus) in left.basis.moduli().iter().enumerate() {
+            let runnable = self.basis.runnable();
+            let (left, right) = (left.residues(prime), right.residues(prime));
+            pointwise::mul_add_assign(runnable, modulus, self.residues_mut(prime), left, right);
+        }
+        Ok(())
+    }
+}
+
+impl<D: Domain> Zeroize for Poly<D> {
+    fn zeroize(&mut self) {
+        self.words.zeroize();
+    }
+}
+
+impl<D: Domain> PartialEq for Poly<D> {
+    fn eq(&self, other: &Self) -> bool {
+        self.basis == other.basis && self.words.as_slice() == other.words.as_slice()
+    }
+}
+
+impl<D: Domain> Eq for Poly<D> {}
+
+impl<D: Domain> fmt::Debug for Poly<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Poly({}, {:?})", D::NAME, self.basis)
+    }
+}

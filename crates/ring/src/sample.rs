@@ -1,0 +1,137 @@
+//! Random polynomials; the generator is an argument. Cryptographic use asks for ChaCha20 or better with a 32-byte seed.
+//!
+//! All samplers read the generator as a stream of little-endian 64-bit words, and only words they use, so a seed gives the
+//! same polynomial on every backend and machine.
+//!
+//! * [`uniform`]: prime after prime, residue after residue: the next word masked to the bit length of the prime, words not
+//!   below the prime skipped. The number skipped is public and independent of the residues kept.
+//! * [`ternary`]: four coefficients to a word, by repeated multiplication by three (Lemire); the probability of any four is
+//!   1/81 within a factor of 1 +- 2^-57. Constant time.
+//! * [`gaussian`]: one word to a coefficient: the lowest bit is the sign, the other 63 are compared with *every* entry of
+//!   the cumulative table of the magnitude. Constant time.
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod avx2;
+mod cumulative;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod ifma;
+
+pub use cumulative::{SIGMA, TAIL};
+
+use crate::backend::Runnable;
+use crate::{Coefficients, Domain, Modulus, Poly, RnsBasis};
+use rand::Rng;
+use zeroize::Zeroize;
+
+/// Words drawn from the generator at a time.
+const CHUNK: usize = 256;
+/// Ternary coefficients made of one word.
+const TRITS: usize = 4;
+
+/// Uniform residues: a uniform polynomial in either domain.
+pub fn uniform<D: Domain>(rng: &mut impl Rng, basis: &RnsBasis) -> Poly<D> {
+    let mut poly = Poly::zero(basis);
+    uniform_into(rng, &mut poly);
+    poly
+}
+
+/// [`uniform`] without an allocation.
+pub fn uniform_into<D: Domain>(rng: &mut impl Rng, poly: &mut Poly<D>) {
+    let basis = poly.basis().clone();
+    for (prime, modulus) in basis.moduli().iter().enumerate() {
+        fill_uniform(rng, modulus, poly.residues_mut(prime));
+    }
+}
+
+/// Coefficients uniform in -1, 0, 1.
+pub fn ternary(rng: &mut impl Rng, basis: &RnsBasis) -> Poly<Coefficients> {
+    let mut poly = Poly::zero(basis);
+    ternary_into(rng, &mut poly);
+    poly
+}
+
+/// [`ternary`] without an allocation.
+pub fn ternary_into(rng: &mut impl Rng, poly: &mut Poly<Coefficients>) {
+    fill_signed(rng, poly, TRITS, |words, coefficients| {
+        for (word, four) in words.iter().zip(coefficients.chunks_mut(TRITS)) {
+            let mut fraction = *word;
+            for c in four {
+                *c = ((u128::from(fraction) * 3) >> 64) as i64 - 1;
+                fraction = fraction.wrapping_mul(3);
+            }
+        }
+    });
+}
+
+/// Coefficients from the discrete Gaussian of parameter [`SIGMA`] = 3.19 on the integers, cut at [`TAIL`].
+pub fn gaussian(rng: &mut impl Rng, basis: &RnsBasis) -> Poly<Coefficients> {
+    let mut poly = Poly::zero(basis);
+    gaussian_into(rng, &mut poly);
+    poly
+}
+
+/// [`gaussian`] without an allocation.
+pub fn gaussian_into(rng: &mut impl Rng, poly: &mut Poly<Coefficients>) {
+    let runnable = poly.basis().runnable();
+    fill_signed(rng, poly, 1, |words, coefficients| match runnable {
+        Runnable::Scalar => cumulative::fill(words, coefficients),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Avx2(licence) => avx2::fill(licence, words, coefficients),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::fill(licence, words, coefficients),
+    });
+}
+
+fn fill_uniform(rng: &mut impl Rng, modulus: &Modulus, residues: &mut [u64]) {
+    let mask = u64::MAX >> (u64::BITS - modulus.bits());
+    let mut words = [0; CHUNK];
+    let mut kept = 0;
+    while kept < residues.len() {
+        // Never more words than are missing: no word of the stream is lost.
+        let words = &mut words[..CHUNK.min(residues.len() - kept)];
+        fill_words(rng, words);
+        for &mut word in words {
+            let candidate = word & mask;
+            residues[kept] = candidate;
+            kept += usize::from(candidate < modulus.value());
+        }
+    }
+}
+
+/// Fills a polynomial with small signed coefficients, `yield_` of them to a random word.
+fn fill_signed(rng: &mut impl Rng, poly: &mut Poly<Coefficients>, yield_: usize, draw: impl Fn(&[u64], &mut [i64])) {
+    let basis = poly.basis().clone();
+    let (mut words, mut coefficients) = ([0; CHUNK], [0; CHUNK]);
+    for start in (0..basis.degree()).step_by(CHUNK) {
+        let coefficients = &mut coefficients[..CHUNK.min(basis.degree() - start)];
+        let words = &mut words[..coefficients.len().div_ceil(yield_)];
+        fill_words(rng, words);
+        draw(words, coefficients);
+        for (prime, modulus) in basis.moduli().iter().enumerate() {
+            let q = modulus.value() as i64;
+            for (residue, &c) in poly.residues_mut(prime)[start..].iter_mut().zip(&*coefficients) {
+                // |c| may exceed a tiny prime: those of the tests.
+                *residue = if q > TAIL {
+                    (c + (q & (c >> 63))) as u64
+                } else {
+                    modulus.from_signed(c)
+                };
+            }
+        }
+    }
+    words.zeroize();
+    coefficients.zeroize();
+}
+
+/// The next words of the stream.
+fn fill_words(rng: &mut impl Rng, words: &mut [u64]) {
+    let mut bytes = [0; CHUNK * size_of::<u64>()];
+    let bytes = &mut bytes[..size_of_val(words)];
+    rng.fill_bytes(bytes);
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    bytes.zeroize();
+}

@@ -1,0 +1,71 @@
+//! The memory of polynomials: words on cache-line boundaries.
+
+use crate::{Modulus, RingError};
+use zeroize::Zeroize;
+
+/// Words of a cache line: a vector load that straddles two lines costs twice as much.
+const LINE: usize = 8;
+
+/// A fixed number of words that begin on a cache line.
+#[derive(Debug)]
+pub(crate) struct Words {
+    buffer: Vec<u64>,
+    start: usize,
+    length: usize,
+}
+
+impl Words {
+    pub(crate) fn zeros(length: usize) -> Self {
+        let buffer = vec![0; length + LINE - 1];
+        // `align_offset` may decline with a huge number; then the words start where the buffer does.
+        let start = buffer.as_ptr().align_offset(LINE * size_of::<u64>());
+        Self {
+            start: if start < LINE { start } else { 0 },
+            buffer,
+            length,
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u64] {
+        &self.buffer[self.start..self.start + self.length]
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u64] {
+        &mut self.buffer[self.start..self.start + self.length]
+    }
+}
+
+impl From<&[u64]> for Words {
+    fn from(words: &[u64]) -> Self {
+        let mut copy = Self::zeros(words.len());
+        copy.as_mut_slice().copy_from_slice(words);
+        copy
+    }
+}
+
+impl Clone for Words {
+    fn clone(&self) -> Self {
+        self.as_slice().into()
+    }
+}
+
+impl Zeroize for Words {
+    /// Wipes the words; their number stays.
+    fn zeroize(&mut self) {
+        self.buffer.as_mut_slice().zeroize();
+    }
+}
+
+/// Refuses a word that is not below the prime. Without an early exit: the words may be secret, their validity is not.
+pub(crate) fn check_reduced(words: &[u64], modulus: &Modulus) -> Result<(), RingError> {
+    let q = modulus.value();
+    if words.iter().fold(true, |all, &word| all & (word < q)) {
+        return Ok(());
+    }
+    let index = words.iter().position(|&word| word >= q).unwrap_or_default();
+    Err(RingError::Residue {
+        index,
+        modulus: q,
+        actual: words[index],
+    })
+}
