@@ -9,6 +9,7 @@ mod encryption;
 mod error;
 pub mod linear;
 mod parameters;
+mod stream;
 
 pub use encryption::{Ciphertext, RandomnessKey, SecretKey, Upload};
 pub use error::LatticeError;

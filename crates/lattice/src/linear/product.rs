@@ -114,10 +114,11 @@ impl Product {
             let values = unpack(packed, self.scales.response, count)?;
             let (c1, c0) = values.split_at(layout.degree);
             let products = self.times_secret(c1, secret)?;
+            let modulus = self.parameters.basis().moduli()[0];
             for (index, (at, c0)) in layout.wanted(g, r, rows).zip(c0).enumerate() {
                 let (i, j) = (index / layout.width(r), index % layout.width(r));
                 let position = (g * layout.samples + i) * layout.outputs + r * layout.block_outputs + j;
-                y[position] = self.read(products[at].wrapping_add(*c0 as i64), position)?;
+                y[position] = self.read(modulus.centred(products.residues(0)[at]).wrapping_add(*c0 as i64), position)?;
             }
         }
         Ok(y)
@@ -155,12 +156,17 @@ impl Product {
     }
 
     /// c1 s over the integers, for c1 modulo 2^B taken centred: N 2^(B-1) must stay below q/2.
-    fn times_secret(&self, c1: &[u64], secret: &SecretKey) -> Result<Vec<i64>, LatticeError> {
-        let bits = self.scales.response;
-        let centred: Vec<i64> = c1.iter().map(|&c| centre(c as i64, bits)).collect();
-        let product = secret.times(Poly::from_signed(self.parameters.basis(), &centred)?)?;
-        let modulus = self.parameters.basis().moduli()[0];
-        Ok(product.residues(0).iter().map(|&c| modulus.centred(c)).collect())
+    fn times_secret(&self, c1: &[u64], secret: &SecretKey) -> Result<Poly<Coefficients>, LatticeError> {
+        let basis = self.parameters.basis();
+        let (half, lift) = (
+            1 << (self.scales.response - 1),
+            basis.moduli()[0].value() - (1 << self.scales.response),
+        );
+        let mut centred = Poly::zero(basis);
+        for (residue, &c) in centred.residues_mut(0).iter_mut().zip(c1) {
+            *residue = c + if c < half { 0 } else { lift };
+        }
+        secret.times(centred)
     }
 
     fn read(&self, value: i64, position: usize) -> Result<f32, LatticeError> {
@@ -190,10 +196,12 @@ fn centre(value: i64, bits: u32) -> i64 {
 pub(super) fn fixed(what: &'static str, values: &[f32], scale: u32, log2_bound: i32) -> Result<Vec<i64>, LatticeError> {
     let factor = 2f64.powi(scale as i32);
     let bound = 2f64.powi(log2_bound);
+    // Added and taken away again, it leaves a number below 2^51 rounded to an integer.
+    const MAGIC: f64 = 6_755_399_441_055_744.0;
     let round = |(position, &value): (usize, &f32)| {
-        let scaled = (f64::from(value) * factor).round();
+        let scaled = f64::from(value) * factor;
         match scaled.abs() < bound {
-            true => Ok(scaled as i64),
+            true => Ok((scaled + MAGIC - MAGIC) as i64),
             false => Err(LatticeError::Range {
                 what,
                 position,

@@ -85,12 +85,12 @@ impl Product {
         let (c0, c1) = (c0.into_coefficients(), c1.into_coefficients());
         let modulus = basis.moduli()[0];
         let bias = &weights.bias[r * self.layout.block_outputs..][..self.layout.width(r)];
+        let switch = Switch::new(modulus.value(), self.scales.response);
+        let mut values: Vec<u64> = c1.residues(0).iter().map(|&c| switch.apply(c)).collect();
         let residues = c0.residues(0);
         let wanted = self.layout.wanted(g, r, rows).zip(bias.iter().cycle());
-        let with_bias = wanted.map(|(at, &bias)| modulus.add(residues[at], modulus.from_signed(bias)));
-        let all = c1.residues(0).iter().copied().chain(with_bias);
-        let switch = Switch::new(modulus.value(), self.scales.response);
-        pack(all.map(|c| switch.apply(c)), self.scales.response, out);
+        values.extend(wanted.map(|(at, &bias)| switch.apply(modulus.add(residues[at], modulus.from_signed(bias)))));
+        pack(&values, self.scales.response, out);
         Ok(())
     }
 
