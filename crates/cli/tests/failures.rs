@@ -12,6 +12,23 @@ fn a_wrong_command_line_and_wrong_settings() {
     fail(2, &["rnu"]);
     let error = fail(3, &["run", &example("02_wdbc.toml"), "--set", "training.epoch=3"]);
     assert!(error.contains("unknown field `epoch`"), "{error}");
+    let sealed = |setting| {
+        fail(
+            3,
+            &[
+                "run",
+                &example("02_wdbc.toml"),
+                "--set",
+                "protocol=encrypted-activation",
+                "--set",
+                setting,
+            ],
+        )
+    };
+    let error = sealed("seed=1");
+    assert!(error.contains("one dense layer at the server, got 3 layers"), "{error}");
+    let error = sealed("model.server_layers=[1]");
+    assert!(error.contains("one dense layer at the server, got relu"), "{error}");
     let error = fail(1, &["run", "no/such/job.toml"]);
     assert!(error.contains("no/such/job.toml"), "{error}");
     let error = fail(3, &["run", &example("02_wdbc.toml"), "--set", "data.name=nothing"]);

@@ -206,6 +206,43 @@ fn regression_and_one_output_per_class_train_too() {
 }
 
 #[test]
+fn sealed_training_reaches_what_plain_reaches_and_says_what_is_learnt() {
+    let root = tempfile::tempdir().unwrap();
+    let output = cloven(&[
+        "run",
+        &example("02_wdbc.toml"),
+        "--json",
+        "--compare-plain",
+        "--run-folder",
+        &text(&root.path().join("run")),
+        "--set",
+        "protocol=encrypted-activation",
+        "--set",
+        "model.server_layers=[2]",
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary = json(&stdout(&output));
+    let (sealed, plain) = (&summary["test_accuracy"], &summary["test_accuracy_plain"]);
+    // 113 test rows: two of them are 1.8 points.
+    assert!(
+        (sealed.as_f64().unwrap() - plain.as_f64().unwrap()).abs() < 0.02,
+        "{sealed} {plain}"
+    );
+    assert!(summary["seconds_per_epoch_plain"].as_f64().is_some());
+    assert_eq!(summary["params"]["log2_n"], 11);
+    assert_eq!(summary["params"]["security_bits"], 128);
+    assert!(summary["params"]["log2_qp"].as_f64().unwrap() < 53.0);
+    let leaks = summary["leaks"].to_string();
+    assert!(leaks.contains("no activation, gradient or label"), "{leaks}");
+    let sent = &summary["messages_sent"]["hospital"];
+    // 456 rows an epoch, 20 epochs: after each third epoch at least 1,024 samples went into what is revealed.
+    assert_eq!(sent["reveal"]["messages"], 6);
+    for file in ["hospital.safetensors", "hospital.unrevealed.safetensors", "cloud.safetensors"] {
+        assert!(root.path().join("run/checkpoints").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
 fn heart_beats_reach_the_accuracy_of_the_published_network_and_more() {
     let Ok(data) = std::env::var("CLOVEN_DATA") else {
         eprintln!("CLOVEN_DATA is not set: real-data check not run");

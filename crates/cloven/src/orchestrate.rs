@@ -44,15 +44,17 @@ pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> 
         .enable_all()
         .build()
         .map_err(Error::file("runtime"))?;
+    // Before a run folder exists: what is wrong here leaves nothing behind.
+    let locals = locals(job, options)?;
     let mut folder = RunFolder::create(&options.runs, options.run_folder.as_deref(), job)?;
     let begun = Instant::now();
-    let parties = runtime.block_on(all_parties(job, options, &mut folder, watch))?;
+    let parties = runtime.block_on(all_parties(job, options, &locals, &mut folder, watch))?;
     let mut summary = Summary::new(job, &parties, begun.elapsed().as_secs_f64());
     if options.compare_plain {
         summary.compare_plain(&match job.protocol {
             // Plain split learning compared with itself.
             Protocol::Plain => summary.clone(),
-            _ => run_plain(job, options, folder.path(), &runtime, watch)?,
+            _ => run_plain(job, options, &locals, folder.path(), &runtime, watch)?,
         });
     }
     folder.finish(&summary)?;
@@ -63,6 +65,7 @@ pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> 
 fn run_plain(
     job: &Job,
     options: &RunOptions,
+    locals: &Locals,
     run_folder: &Path,
     runtime: &tokio::runtime::Runtime,
     watch: &mut dyn FnMut(&Stamped),
@@ -73,7 +76,7 @@ fn run_plain(
     };
     let mut folder = RunFolder::create(&options.runs, Some(&run_folder.join("plain")), &job)?;
     let begun = Instant::now();
-    let parties = runtime.block_on(all_parties(&job, options, &mut folder, watch))?;
+    let parties = runtime.block_on(all_parties(&job, options, locals, &mut folder, watch))?;
     let summary = Summary::new(&job, &parties, begun.elapsed().as_secs_f64());
     folder.finish(&summary)?;
     Ok(summary)
@@ -82,12 +85,13 @@ fn run_plain(
 async fn all_parties(
     job: &Job,
     options: &RunOptions,
+    locals: &Locals,
     folder: &mut RunFolder,
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<BTreeMap<Party, PartySummary>, Error> {
     let private = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
     make_identities(job, private.path())?;
-    let mut crew = Crew::new(job, options, folder.path().to_owned(), private.path());
+    let mut crew = Crew::new(job, options, locals, folder.path().to_owned(), private.path());
     let servers: Vec<_> = job.parties.iter().filter(|(_, role)| **role == Role::Server).collect();
     for (server, _) in &servers {
         crew.start(server, Some("127.0.0.1:0"), &BTreeMap::new())?;
@@ -138,6 +142,25 @@ async fn all_parties(
     }
 }
 
+/// What each party keeps to itself.
+type Locals = BTreeMap<Party, Local>;
+
+/// Every party's own `local.toml` beside the job, where there is one; a client without data there needs a data set known by name.
+fn locals(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
+    let one = |(party, role): (&Party, &Role)| {
+        let own = options.job_folder.join(party.as_str()).join(Local::FILE);
+        let mut local = match own.exists() {
+            true => Local::read(&std::path::absolute(&own).map_err(Error::file(&own))?)?,
+            false => Local::default(),
+        };
+        if *role == Role::Client && local.data.is_none() {
+            local.data = Some(catalogue::find(&job.data.name)?);
+        }
+        Ok((party.clone(), local))
+    };
+    job.parties.iter().map(one).collect()
+}
+
 /// A connection that broke is mostly the consequence of another party's failure: prefer that one.
 fn root_cause(first: Error, others: Vec<Error>) -> Error {
     let consequence = |error: &Error| error.exit_code() == 6;
@@ -182,6 +205,7 @@ enum News {
 struct Crew<'a> {
     job: &'a Job,
     options: &'a RunOptions,
+    locals: &'a Locals,
     run_folder: PathBuf,
     private: &'a Path,
     tell: mpsc::UnboundedSender<(Party, News)>,
@@ -192,11 +216,12 @@ struct Crew<'a> {
 }
 
 impl<'a> Crew<'a> {
-    fn new(job: &'a Job, options: &'a RunOptions, run_folder: PathBuf, private: &'a Path) -> Self {
+    fn new(job: &'a Job, options: &'a RunOptions, locals: &'a Locals, run_folder: PathBuf, private: &'a Path) -> Self {
         let (tell, news) = mpsc::unbounded_channel();
         Self {
             job,
             options,
+            locals,
             run_folder,
             private,
             tell,
@@ -244,16 +269,9 @@ impl<'a> Crew<'a> {
         Ok(())
     }
 
-    /// The party's own `local.toml` beside the job, if there is one, with keys and addresses of this run.
+    /// The party's settings, with keys and addresses of this run.
     fn write_local(&self, party: &Party, listen: Option<&str>, dial: &BTreeMap<Party, String>) -> Result<PathBuf, Error> {
-        let own = self.options.job_folder.join(party.as_str()).join(Local::FILE);
-        let mut local = match own.exists() {
-            true => Local::read(&std::path::absolute(&own).map_err(Error::file(&own))?)?,
-            false => Local::default(),
-        };
-        if self.job.role(party)? == Role::Client && local.data.is_none() {
-            local.data = Some(catalogue::find(&self.job.data.name)?);
-        }
+        let mut local = self.locals.get(party).cloned().unwrap_or_default();
         let fresh = Local::default();
         (local.key, local.certificate, local.roster) = (fresh.key, fresh.certificate, fresh.roster);
         local.listen = listen.map(str::to_owned);

@@ -67,6 +67,19 @@ fn mistakes_are_one_clear_sentence() {
 }
 
 #[test]
+fn sealed_jobs_need_one_dense_layer_and_no_weight_decay() {
+    let sealed = ["protocol=encrypted-activation"];
+    let job = parse(ECG, &sealed).unwrap();
+    let parameters = job.encryption().unwrap().unwrap();
+    assert_eq!((parameters.log2_n, parameters.security_bits), (11, 128));
+    assert!(parse(ECG, &[]).unwrap().encryption().unwrap().is_none());
+    assert_ne!(job.digest(), parse(ECG, &[]).unwrap().digest());
+    let decay = [sealed[0], "training.optimiser.weight_decay=0.1"];
+    assert!(problem(ECG, &decay).contains("the client does not hold the weights that decay"));
+    assert!(problem(ECG, &[sealed[0], "model.server_layers=[0]"]).contains("got conv1d"));
+}
+
+#[test]
 fn a_job_has_no_room_for_paths_or_addresses() {
     for key in ["data.path='/x'", "parties.hospital='10.0.0.1:7443'", "listen='0.0.0.0:1'"] {
         assert!(parse(WDBC, &[key]).is_err(), "{key}");
