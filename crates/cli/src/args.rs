@@ -45,6 +45,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  cloven party ecg/job.toml --as hospital\n  \
                       cloven party ecg/job.toml --as hospital --accept 3f9c2a7d0b1e4c55")]
     Party(PartyArgs),
+    /// Run every protocol on the same job and compare time, bytes and accuracy with plain split learning, in one run
+    #[command(after_help = "Examples:\n  cloven bench\n  cloven bench --data mitbih --epochs 2 --repeats 5 --json")]
+    Bench(BenchArgs),
     /// Pin the identities of other parties
     #[command(subcommand)]
     Roster(RosterCommand),
@@ -125,6 +128,20 @@ pub struct PartyArgs {
     /// For `cloven run`: updates as JSON lines on stdout, no questions, end when stdin ends
     #[arg(long, hide = true, requires_all = ["accept", "run_folder"])]
     pub events: bool,
+}
+
+/// `cloven bench`
+#[derive(ClapArgs)]
+pub struct BenchArgs {
+    /// What to train on: wdbc (inside the program) or mitbih (from the folder in CLOVEN_DATA)
+    #[arg(long, default_value = "wdbc")]
+    pub data: String,
+    /// Epochs of each run
+    #[arg(long, default_value_t = 2)]
+    pub epochs: u32,
+    /// How often each protocol runs; ratios are taken within a repeat, and their median is shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub repeats: u32,
 }
 
 /// `cloven roster`

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cloven::{
-    Error, Job, Local, Party, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update,
+    BenchOptions, Error, Job, Local, Party, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update, bench,
     data::{InspectOptions, inspect},
     init::{InitOptions, init, roster_add, roster_path, template},
     parse_settings,
@@ -11,7 +11,7 @@ use cloven::{
 };
 
 use crate::{
-    args::{Args, Command, DataCommand, DemoArgs, InitArgs, PartyArgs, RosterCommand, RunArgs},
+    args::{Args, BenchArgs, Command, DataCommand, DemoArgs, InitArgs, PartyArgs, RosterCommand, RunArgs},
     progress::Progress,
     words::{self, print_line},
 };
@@ -25,6 +25,7 @@ pub fn dispatch(args: Args) -> Result<(), Error> {
         Command::Run(args) => run(args, json),
         Command::Party(args) if args.events => party_of_run(args),
         Command::Party(args) => party(args, json),
+        Command::Bench(args) => run_bench(args, json),
         Command::Roster(command) => roster(command, json),
         Command::Data(command) => data(command, json),
     }
@@ -84,6 +85,21 @@ fn finish(summary: &Summary, folder: &Path, json: bool) {
         }
         false => print_line(&format!("{}\nrun folder: {}", words::summary(summary), folder.display())),
     }
+}
+
+fn run_bench(args: BenchArgs, json: bool) -> Result<(), Error> {
+    let options = BenchOptions {
+        program: program()?,
+        data: args.data,
+        epochs: args.epochs,
+        repeats: args.repeats,
+    };
+    let rows = bench(&options, &mut |done| eprintln!("{done}"))?;
+    match json {
+        true => print_line(&serde_json::to_string(&rows).expect("rows have only string keys")),
+        false => print_line(&words::bench(&rows)),
+    }
+    Ok(())
 }
 
 fn party(args: PartyArgs, json: bool) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use cloven::{Error, Job, Leak, Summary};
+use cloven::{BenchRow, Error, Job, Leak, Summary};
 
 /// Prints an error: one sentence on stderr and, with `--json`, an object on stdout.
 pub fn failure(error: &Error, json: bool) {
@@ -85,6 +85,26 @@ pub fn summary(summary: &Summary) -> String {
             .flatten()
             .map_or(String::new(), |m| format!(", {} memory", bytes(m)));
         row(&format!("  {party}"), format!("{} sent{memory}", bytes(*sent)));
+    }
+    lines.join("\n")
+}
+
+/// The rows of `cloven bench` as a table.
+pub fn bench(rows: &[BenchRow]) -> String {
+    let mut lines = vec![format!(
+        "{:<22}{:>12}{:>10}{:>14}{:>10}{:>12}",
+        "protocol", "an epoch", "x plain", "bytes", "accuracy", "memory"
+    )];
+    for row in rows {
+        lines.push(format!(
+            "{:<22}{:>12}{:>10.2}{:>14}{:>10}{:>12}",
+            row.protocol,
+            seconds(row.seconds_per_epoch),
+            row.ratio_to_plain,
+            bytes(row.bytes_per_epoch),
+            row.test_accuracy.map_or("-".into(), percent),
+            row.peak_rss_bytes.map_or("-".into(), bytes)
+        ));
     }
     lines.join("\n")
 }

@@ -266,3 +266,13 @@ fn heart_beats_reach_the_accuracy_of_the_published_network_and_more() {
     assert!(summary["test_accuracy_subsets"]["disjoint"].as_f64().unwrap() > 0.92);
     assert_eq!(summary["recall"].as_array().unwrap().len(), 5);
 }
+
+#[test]
+fn bench_compares_every_protocol_with_plain() {
+    let rows = json(&succeed(&["bench", "--epochs", "1", "--repeats", "2", "--json"]));
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows[0]["protocol"], "plain");
+    assert_eq!(rows[0]["ratio_to_plain"], 1.0);
+    assert_eq!(rows[1]["protocol"], "encrypted-activation");
+    assert!(rows[1]["bytes_per_epoch"].as_u64() > rows[0]["bytes_per_epoch"].as_u64());
+}

@@ -47,6 +47,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::EncryptedActivation];
+
     /// The name, as in the job file.
     pub fn name(self) -> &'static str {
         match self {

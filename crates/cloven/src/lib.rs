@@ -4,6 +4,7 @@
 //! Data goes one way: [`Job`] and [`Local`] → [`party::Prepared`] → a protocol's script; results come back as [`Update`]s, of which a
 //! [`RunFolder`] keeps a record.
 
+mod bench;
 mod catalogue;
 mod error;
 mod files;
@@ -18,6 +19,7 @@ mod run_folder;
 mod summary;
 mod update;
 
+pub use bench::{BenchOptions, BenchRow, bench};
 pub use catalogue::DATASETS;
 pub use error::{EXIT_CODES, Error};
 pub use identity::{PublicIdentity, RosterFile};
