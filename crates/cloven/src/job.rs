@@ -15,6 +15,7 @@ use cloven_protocols::{
 use cloven_wire::Party;
 use serde::{Deserialize, Serialize};
 
+pub use self::settings::{Setting, parse_settings};
 use crate::{EncryptionParameters, Error, files::read_text};
 
 /// A parsed and validated `job.toml`.
@@ -155,15 +156,15 @@ pub(crate) struct Cut {
 
 impl Job {
     /// Reads a job file, applies `--set` settings and validates the result.
-    pub fn read(path: &Path, settings: &[(String, toml::Value)]) -> Result<Self, Error> {
+    pub fn read(path: &Path, settings: &[Setting]) -> Result<Self, Error> {
         Self::parse(&read_text(path)?, &path.display().to_string(), settings)
     }
 
     /// Parses a job; `place` names it in errors.
-    pub fn parse(text: &str, place: &str, settings: &[(String, toml::Value)]) -> Result<Self, Error> {
+    pub fn parse(text: &str, place: &str, settings: &[Setting]) -> Result<Self, Error> {
         let mut table: toml::Table = toml::from_str(text).map_err(|e| Error::configuration(place, e))?;
         for (key, value) in settings {
-            set(&mut table, key, value.clone())?;
+            settings::set(&mut table, key, value.clone())?;
         }
         // With nothing set, parse the text itself: only then can an error show the line.
         let job: Self = match settings.is_empty() {
@@ -388,40 +389,6 @@ fn consecutive(numbers: &[usize], layers: usize) -> Result<Range<usize>, Error> 
     Ok(range)
 }
 
-/// Parses `--set key=value`: the value is TOML, or else text.
-pub fn parse_settings(settings: &[String]) -> Result<Vec<(String, toml::Value)>, Error> {
-    settings
-        .iter()
-        .map(|setting| {
-            let (key, value) = setting.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-                Error::configuration(format!("--set {setting}"), "expected key=value, such as training.epochs=3")
-            })?;
-            let parsed = toml::from_str::<toml::Table>(&format!("v = {value}"))
-                .ok()
-                .and_then(|mut t| t.remove("v"));
-            Ok((
-                key.trim().to_owned(),
-                parsed.unwrap_or_else(|| toml::Value::String(value.to_owned())),
-            ))
-        })
-        .collect()
-}
-
-fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Error> {
-    match key.split_once('.') {
-        None => {
-            table.insert(key.to_owned(), value);
-            Ok(())
-        }
-        Some((head, rest)) => {
-            let inner = table.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            let inner = inner
-                .as_table_mut()
-                .ok_or_else(|| Error::configuration("--set", format!("{head} is not a table")))?;
-            set(inner, rest, value)
-        }
-    }
-}
-
+mod settings;
 #[cfg(test)]
 mod tests;
