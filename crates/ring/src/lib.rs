@@ -1,4 +1,4 @@
-//! The arithmetic floor of Cloven: Z_q and R_q = Z_q[X]/(X^N + 1) for odd primes q below 2^50.
+//! The arithmetic floor of Cloven: Z_q and `R_q = Z_q[X]/(X^N + 1)` for odd primes q below 2^50.
 //!
 //! | item | what it is |
 //! |---|---|

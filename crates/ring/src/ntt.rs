@@ -1,4 +1,4 @@
-//! The negacyclic number-theoretic transform: R_q = Z_q[X]/(X^N + 1) to its N evaluations and back.
+//! The negacyclic number-theoretic transform: `R_q = Z_q[X]/(X^N + 1)` to its N evaluations and back.
 //!
 //! # Order of the evaluations
 //!

@@ -62,3 +62,14 @@ pub(crate) fn neg_assign(runnable: Runnable, modulus: &Modulus, values: &mut [u6
         Runnable::Ifma(licence) => ifma::neg_assign(licence, modulus, values),
     }
 }
+
+/// The residues of integers of absolute value below q.
+pub(crate) fn residues_of(runnable: Runnable, modulus: &Modulus, integers: &[i64], residues: &mut [u64]) {
+    match runnable {
+        Runnable::Scalar => scalar::residues_of(modulus, integers, residues),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Avx2(licence) => avx2::residues_of(licence, modulus, integers, residues),
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::residues_of(licence, modulus, integers, residues),
+    }
+}

@@ -4,7 +4,7 @@
 //! builds too: it is one pointer comparison against at least N additions, and what reaches this crate may come from a peer's
 //! parameters, so a mismatch is an error and not a panic.
 //!
-//! ```compile_fail
+//! ```compile_fail,E0308
 //! # use cloven_ring::{Coefficients, Evaluations, Poly, RnsBasis, ntt_primes};
 //! # let basis = RnsBasis::new(16, &ntt_primes(50, 16, 1).unwrap()).unwrap();
 //! let mut a = Poly::<Coefficients>::zero(&basis);

@@ -1,7 +1,7 @@
 //! Modular matrix products of the linear core: block-constant polynomials times polynomials, many at once.
 //!
 //! With kw * nw = N, multiplying evaluations by a polynomial in X^nw multiplies each of the kw blocks of nw slots by a
-//! scalar (see [`crate::NttPlan`]). So, with one scalar u[i][t][class] for output i, term t and class,
+//! scalar (see [`crate::NttPlan`]). So, with one scalar `u[i][t][class]` for output i, term t and class,
 //!
 //! ```text
 //! output[i][slot] (+)= sum_t  u[i][t][class of slot] * input[t][slot]   mod q

@@ -1,4 +1,5 @@
-//! Random polynomials; the generator is an argument. Cryptographic use asks for ChaCha20 or better with a 32-byte seed.
+//! Random polynomials; the generator is an argument. Cryptographic use asks for ChaCha20 or its equal, from a
+//! 32-byte seed.
 //!
 //! All samplers read the generator as a stream of little-endian 64-bit words, and only words they use, so a seed gives the
 //! same polynomial on every backend and machine.
@@ -21,6 +22,7 @@ mod ifma;
 pub use cumulative::{SIGMA, TAIL};
 
 use crate::backend::Runnable;
+use crate::pointwise;
 use crate::{Coefficients, Domain, Modulus, Poly, RnsBasis};
 use rand::Rng;
 use zeroize::Zeroize;
@@ -86,38 +88,37 @@ pub fn gaussian_into(rng: &mut impl Rng, poly: &mut Poly<Coefficients>) {
 
 fn fill_uniform(rng: &mut impl Rng, modulus: &Modulus, residues: &mut [u64]) {
     let mask = u64::MAX >> (u64::BITS - modulus.bits());
-    let mut words = [0; CHUNK];
     let mut kept = 0;
     while kept < residues.len() {
-        // Never more words than are missing: no word of the stream is lost.
-        let words = &mut words[..CHUNK.min(residues.len() - kept)];
-        fill_words(rng, words);
-        for &mut word in words {
-            let candidate = word & mask;
+        // As many words as are missing, so none is lost, in place: what is kept moves down.
+        let start = kept;
+        fill_words(rng, &mut residues[start..]);
+        for i in start..residues.len() {
+            let candidate = residues[i] & mask;
             residues[kept] = candidate;
             kept += usize::from(candidate < modulus.value());
         }
     }
 }
 
-/// Fills a polynomial with small signed coefficients, `yield_` of them to a random word.
-fn fill_signed(rng: &mut impl Rng, poly: &mut Poly<Coefficients>, yield_: usize, draw: impl Fn(&[u64], &mut [i64])) {
+/// Fills a polynomial with small signed coefficients, `per_word` of them to a random word.
+fn fill_signed(rng: &mut impl Rng, poly: &mut Poly<Coefficients>, per_word: usize, draw: impl Fn(&[u64], &mut [i64])) {
     let basis = poly.basis().clone();
     let (mut words, mut coefficients) = ([0; CHUNK], [0; CHUNK]);
     for start in (0..basis.degree()).step_by(CHUNK) {
         let coefficients = &mut coefficients[..CHUNK.min(basis.degree() - start)];
-        let words = &mut words[..coefficients.len().div_ceil(yield_)];
+        let words = &mut words[..coefficients.len().div_ceil(per_word)];
         fill_words(rng, words);
         draw(words, coefficients);
         for (prime, modulus) in basis.moduli().iter().enumerate() {
-            let q = modulus.value() as i64;
-            for (residue, &c) in poly.residues_mut(prime)[start..].iter_mut().zip(&*coefficients) {
-                // |c| may exceed a tiny prime: those of the tests.
-                *residue = if q > TAIL {
-                    (c + (q & (c >> 63))) as u64
-                } else {
-                    modulus.from_signed(c)
-                };
+            let residues = &mut poly.residues_mut(prime)[start..start + coefficients.len()];
+            if modulus.value() > TAIL as u64 {
+                pointwise::residues_of(basis.runnable(), modulus, coefficients, residues);
+            } else {
+                residues
+                    .iter_mut()
+                    .zip(&*coefficients)
+                    .for_each(|(r, &c)| *r = modulus.from_signed(c));
             }
         }
     }
@@ -127,11 +128,6 @@ fn fill_signed(rng: &mut impl Rng, poly: &mut Poly<Coefficients>, yield_: usize,
 
 /// The next words of the stream.
 fn fill_words(rng: &mut impl Rng, words: &mut [u64]) {
-    let mut bytes = [0; CHUNK * size_of::<u64>()];
-    let bytes = &mut bytes[..size_of_val(words)];
-    rng.fill_bytes(bytes);
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_le_bytes(*bytes);
-    }
-    bytes.zeroize();
+    rng.fill_bytes(bytemuck::cast_slice_mut(words));
+    words.iter_mut().for_each(|word| *word = u64::from_le(*word));
 }

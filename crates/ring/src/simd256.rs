@@ -95,7 +95,7 @@ impl Field {
     /// The residue in `0..q` as an integer, for `|x| <= 8q`.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    pub(crate) fn to_words(self, x: __m256d) -> __m256i {
+    pub(crate) fn words(self, x: __m256d) -> __m256i {
         // Rounding to even may leave x a hair outside +-q/2, never outside +-q: one correction makes it a residue.
         let x = self.centre(x);
         let negative = _mm256_cmp_pd::<_CMP_LT_OQ>(x, _mm256_setzero_pd());
@@ -106,22 +106,22 @@ impl Field {
     /// Words below 2^52 as f64.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    pub(crate) fn from_words(self, x: __m256i) -> __m256d {
+    pub(crate) fn numbers(self, x: __m256i) -> __m256d {
         _mm256_sub_pd(_mm256_or_pd(_mm256_castsi256_pd(x), self.integer), self.integer)
     }
 
-    /// [`Self::to_words`] for words that travel in f64 registers.
+    /// [`Self::words`] for words that travel in f64 registers.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    pub(crate) fn to_bits(self, x: __m256d) -> __m256d {
-        _mm256_castsi256_pd(self.to_words(x))
+    pub(crate) fn packed(self, x: __m256d) -> __m256d {
+        _mm256_castsi256_pd(self.words(x))
     }
 
-    /// [`Self::from_words`] for words that travel in f64 registers.
+    /// [`Self::numbers`] for words that travel in f64 registers.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    pub(crate) fn from_bits(self, x: __m256d) -> __m256d {
-        self.from_words(_mm256_castpd_si256(x))
+    pub(crate) fn unpacked(self, x: __m256d) -> __m256d {
+        self.numbers(_mm256_castpd_si256(x))
     }
 
     /// Cooley-Tukey: (x, y) to (x + wy, x - wy).

@@ -84,8 +84,14 @@ impl Field {
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
     pub(crate) fn sub(&self, x: __m512i, y: __m512i) -> __m512i {
-        let difference = _mm512_sub_epi64(x, y);
-        _mm512_min_epu64(difference, _mm512_add_epi64(difference, self.q))
+        self.lift(_mm512_sub_epi64(x, y))
+    }
+
+    /// From `-q..q` to `0..q`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    pub(crate) fn lift(&self, x: __m512i) -> __m512i {
+        _mm512_min_epu64(x, _mm512_add_epi64(x, self.q))
     }
 
     /// Cooley-Tukey: (x, y) to (x + wy, x - wy), all below 4q.
@@ -93,6 +99,16 @@ impl Field {
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
     pub(crate) fn forward(&self, x: __m512i, y: __m512i, w: Constant) -> (__m512i, __m512i) {
         let (x, t) = (self.below_2q(x), self.mul(y, w));
+        (_mm512_add_epi64(x, t), _mm512_sub_epi64(_mm512_add_epi64(x, self.twice), t))
+    }
+
+    /// [`Self::forward`] when both results are multiplied next: only their low 52 bits are right.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+    pub(crate) fn forward_low_bits(&self, x: __m512i, y: __m512i, c: Constant) -> (__m512i, __m512i) {
+        let (zero, x) = (_mm512_setzero_si512(), self.below_2q(x));
+        let estimate = _mm512_madd52hi_epu64(zero, y, c.quotient);
+        let t = self.subtract_multiple(_mm512_madd52lo_epu64(zero, y, c.w), estimate);
         (_mm512_add_epi64(x, t), _mm512_sub_epi64(_mm512_add_epi64(x, self.twice), t))
     }
 

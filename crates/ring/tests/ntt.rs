@@ -1,5 +1,7 @@
 //! Every backend against the scalar one, the scalar one against schoolbook products.
 
+#![allow(clippy::unwrap_used)]
+
 use cloven_ring::{Backend, Modulus, NttPlan, RingError, ntt_primes};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;

@@ -1,5 +1,7 @@
 //! Every backend against a 128-bit oracle, over shapes that fill no register block.
 
+#![allow(clippy::unwrap_used)]
+
 use cloven_ring::product::{Classes, MatrixProduct, Scalars, Shape};
 use cloven_ring::{Backend, Modulus, NttPlan, RingError, ntt_primes};
 use proptest::prelude::*;

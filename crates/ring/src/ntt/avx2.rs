@@ -124,8 +124,8 @@ impl Tables {
         let passes = one.ilog2() / 2;
         if passes == 0 {
             for_quarters(group, |[a, b, c, d]| {
-                let (a, b) = (field.from_bits(a), field.from_bits(b));
-                forward_butterfly(field, [a, b, field.from_bits(c), field.from_bits(d)], w)
+                let (a, b) = (field.unpacked(a), field.unpacked(b));
+                forward_butterfly(field, [a, b, field.unpacked(c), field.unpacked(d)], w)
             });
         } else if passes % 2 == 1 {
             for_quarters(group, |[a, b, c, d]| {
@@ -157,7 +157,7 @@ impl Tables {
             let (a, c) = field.inverse(a, c, scaled_w1);
             let (b, d) = field.inverse(b, d, scaled_w1);
             let (a, b) = (field.mul(a, scale), field.mul(b, scale));
-            [field.to_bits(a), field.to_bits(b), field.to_bits(c), field.to_bits(d)]
+            [field.packed(a), field.packed(b), field.packed(c), field.packed(d)]
         });
     }
 
@@ -165,7 +165,7 @@ impl Tables {
     fn convert_short(&self, values: &mut [u64]) {
         let field = Field::new(self.q);
         for v in values.as_chunks_mut().0 {
-            store_pd(v, field.from_bits(load_pd(v)));
+            store_pd(v, field.unpacked(load_pd(v)));
         }
     }
 
@@ -173,7 +173,7 @@ impl Tables {
     fn scale_short(&self, values: &mut [u64]) {
         let (field, scale) = (Field::new(self.q), Constant::splat(self.scale[0]));
         for v in values.as_chunks_mut().0 {
-            store(v, field.to_words(field.mul(load_pd(v), scale)));
+            store(v, field.words(field.mul(load_pd(v), scale)));
         }
     }
 }

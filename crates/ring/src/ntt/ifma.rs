@@ -116,7 +116,7 @@ impl Tables {
         let [w1, w2, w3] = [one, two, two + 1].map(|i| Constant::splat(self.forward[i]));
         for_quarters(group, |[a, b, c, d]| {
             let (a, c) = field.forward(a, c, w1);
-            let (b, d) = field.forward(b, d, w1);
+            let (b, d) = field.forward_low_bits(b, d, w1);
             let (a, b) = field.forward(a, b, w2);
             let (c, d) = field.forward(c, d, w3);
             [a, b, c, d]

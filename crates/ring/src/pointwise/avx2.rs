@@ -34,6 +34,13 @@ pub(super) fn neg_assign(_licence: Avx2, modulus: &Modulus, values: &mut [u64]) 
     scalar::neg_assign(modulus, rest);
 }
 
+pub(super) fn residues_of(_licence: Avx2, modulus: &Modulus, integers: &[i64], residues: &mut [u64]) {
+    let ((vectors, rest), (outputs, other_rest)) = (integers.as_chunks::<4>(), residues.as_chunks_mut());
+    // SAFETY: the token shows that the machine has the features `lift_vectors` is compiled for.
+    unsafe { lift_vectors(modulus.value(), bytemuck::cast_slice(vectors), outputs) }
+    scalar::residues_of(modulus, rest, other_rest);
+}
+
 #[target_feature(enable = "avx2,fma")]
 fn assign_vectors(q: u64, op: Binary, left: &mut [[u64; 4]], right: &[[u64; 4]]) {
     let field = Field::new(q);
@@ -44,7 +51,7 @@ fn assign_vectors(q: u64, op: Binary, left: &mut [[u64; 4]], right: &[[u64; 4]])
         }),
         Binary::Sub => for_pairs(left, right, |a, b| lift(_mm256_sub_epi64(a, b), prime)),
         Binary::Mul => for_pairs(left, right, |a, b| {
-            field.to_words(field.mul_residues(field.from_words(a), field.from_words(b)))
+            field.words(field.mul_residues(field.numbers(a), field.numbers(b)))
         }),
     }
 }
@@ -69,8 +76,8 @@ fn for_pairs(left: &mut [[u64; 4]], right: &[[u64; 4]], op: impl Fn(__m256i, __m
 fn mul_add_vectors(q: u64, sums: &mut [[u64; 4]], left: &[[u64; 4]], right: &[[u64; 4]]) {
     let field = Field::new(q);
     for (s, (a, b)) in sums.iter_mut().zip(left.iter().zip(right)) {
-        let [former, a, b] = [&*s, a, b].map(|words| field.from_words(load(words)));
-        store(s, field.to_words(_mm256_add_pd(former, field.mul_residues(a, b))));
+        let [former, a, b] = [&*s, a, b].map(|words| field.numbers(load(words)));
+        store(s, field.words(_mm256_add_pd(former, field.mul_residues(a, b))));
     }
 }
 
@@ -78,7 +85,7 @@ fn mul_add_vectors(q: u64, sums: &mut [[u64; 4]], left: &[[u64; 4]], right: &[[u
 fn scale_vectors(q: u64, values: &mut [[u64; 4]], factor: u64) {
     let (field, factor) = (Field::new(q), Constant::splat(constant(factor, q)));
     for v in values {
-        store(v, field.to_words(field.mul(field.from_words(load(v)), factor)));
+        store(v, field.words(field.mul(field.numbers(load(v)), factor)));
     }
 }
 
@@ -87,5 +94,13 @@ fn neg_vectors(q: u64, values: &mut [[u64; 4]]) {
     let prime = _mm256_set1_epi64x(q as i64);
     for v in values {
         store(v, lift(_mm256_sub_epi64(_mm256_setzero_si256(), load(v)), prime));
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn lift_vectors(q: u64, integers: &[[u64; 4]], residues: &mut [[u64; 4]]) {
+    let prime = _mm256_set1_epi64x(q as i64);
+    for (r, c) in residues.iter_mut().zip(integers) {
+        store(r, lift(load(c), prime));
     }
 }

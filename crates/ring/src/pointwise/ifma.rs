@@ -34,6 +34,13 @@ pub(super) fn neg_assign(_licence: Ifma, modulus: &Modulus, values: &mut [u64]) 
     scalar::neg_assign(modulus, rest);
 }
 
+pub(super) fn residues_of(_licence: Ifma, modulus: &Modulus, integers: &[i64], residues: &mut [u64]) {
+    let ((vectors, rest), (outputs, other_rest)) = (integers.as_chunks::<8>(), residues.as_chunks_mut());
+    // SAFETY: the token shows that the machine has the features `lift_vectors` is compiled for.
+    unsafe { lift_vectors(modulus.value(), bytemuck::cast_slice(vectors), outputs) }
+    scalar::residues_of(modulus, rest, other_rest);
+}
+
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
 fn assign_vectors(q: u64, op: Binary, left: &mut [[u64; 8]], right: &[[u64; 8]]) {
     let (field, barrett) = (Field::new(q), Barrett::new(q));
@@ -73,5 +80,13 @@ fn neg_vectors(q: u64, values: &mut [[u64; 8]]) {
     let field = Field::new(q);
     for v in values {
         store(v, field.sub(_mm512_setzero_si512(), load(v)));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn lift_vectors(q: u64, integers: &[[u64; 8]], residues: &mut [[u64; 8]]) {
+    let field = Field::new(q);
+    for (r, c) in residues.iter_mut().zip(integers) {
+        store(r, field.lift(load(c)));
     }
 }

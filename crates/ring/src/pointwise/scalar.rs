@@ -25,3 +25,11 @@ pub(super) fn scale_assign(modulus: &Modulus, values: &mut [u64], factor: u64) {
 pub(super) fn neg_assign(modulus: &Modulus, values: &mut [u64]) {
     values.iter_mut().for_each(|v| *v = modulus.neg(*v));
 }
+
+pub(super) fn residues_of(modulus: &Modulus, integers: &[i64], residues: &mut [u64]) {
+    let q = modulus.value() as i64;
+    residues
+        .iter_mut()
+        .zip(integers)
+        .for_each(|(r, &c)| *r = (c + (q & (c >> 63))) as u64);
+}

@@ -99,12 +99,12 @@ impl Reduction {
         let low = _mm256_add_epi64(low, _mm256_slli_epi64::<DIGIT>(_mm256_and_si256(middle, self.half_digit)));
         let high = _mm256_add_epi64(high, _mm256_srli_epi64::<DIGIT>(middle));
         let high = _mm256_add_epi64(high, _mm256_srli_epi64::<{ 2 * DIGIT }>(low));
-        let digits = [low, high].map(|sum| self.field.from_words(_mm256_and_si256(sum, self.digit)));
-        let top = self.field.from_words(_mm256_srli_epi64::<{ 2 * DIGIT }>(high));
+        let digits = [low, high].map(|sum| self.field.numbers(_mm256_and_si256(sum, self.digit)));
+        let top = self.field.numbers(_mm256_srli_epi64::<{ 2 * DIGIT }>(high));
         let [next, last] = self.radix;
         let upper = _mm256_add_pd(self.multiple(digits[1], next), self.multiple(top, last));
         // Each part is below 1.01q.
-        self.field.to_words(_mm256_add_pd(self.field.centre(digits[0]), upper))
+        self.field.words(_mm256_add_pd(self.field.centre(digits[0]), upper))
     }
 
     /// `digit * w` for any digit below 2^50, which a small prime does not bound.

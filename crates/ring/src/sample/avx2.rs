@@ -6,14 +6,14 @@ use crate::simd256::{load, store};
 use std::arch::x86_64::*;
 
 pub(super) fn fill(_licence: Avx2, words: &[u64], coefficients: &mut [i64]) {
-    let ((vectors, rest), (outputs, other_rest)) = (words.as_chunks(), coefficients.as_chunks_mut());
+    let ((vectors, rest), (outputs, other_rest)) = (words.as_chunks(), coefficients.as_chunks_mut::<16>());
     // SAFETY: the token shows that the machine has the features `fill_vectors` is compiled for.
-    unsafe { fill_vectors(vectors, outputs) }
+    unsafe { fill_vectors(vectors, bytemuck::cast_slice_mut(outputs)) }
     cumulative::fill(rest, other_rest);
 }
 
 #[target_feature(enable = "avx2,fma")]
-fn fill_vectors(words: &[[u64; 16]], coefficients: &mut [[i64; 16]]) {
+fn fill_vectors(words: &[[u64; 16]], coefficients: &mut [[u64; 16]]) {
     for (words, outputs) in words.iter().zip(coefficients) {
         let words = words.as_chunks().0;
         let words = [load(&words[0]), load(&words[1]), load(&words[2]), load(&words[3])];
@@ -27,11 +27,9 @@ fn fill_vectors(words: &[[u64; 16]], coefficients: &mut [[i64; 16]]) {
                 magnitude[i] = _mm256_sub_epi64(magnitude[i], _mm256_cmpgt_epi64(uniform[i], below));
             }
         }
-        let mut signed = [0; 16];
-        for (part, (word, magnitude)) in signed.as_chunks_mut().0.iter_mut().zip(words.iter().zip(magnitude)) {
+        for (part, (word, magnitude)) in outputs.as_chunks_mut().0.iter_mut().zip(words.iter().zip(magnitude)) {
             let minus = _mm256_sub_epi64(_mm256_setzero_si256(), _mm256_and_si256(*word, _mm256_set1_epi64x(1)));
             store(part, _mm256_sub_epi64(_mm256_xor_si256(magnitude, minus), minus));
         }
-        *outputs = signed.map(|c| c as i64);
     }
 }

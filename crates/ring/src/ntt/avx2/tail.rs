@@ -47,8 +47,8 @@ impl Tail {
         if length == 8 {
             for ([v0, v1], lines) in block.as_chunks_mut().0.as_chunks_mut().0.iter_mut().zip(groups) {
                 let (a, b) = forward_eight(field, field.centre(load_pd(v0)), load_pd(v1), lines);
-                store(v0, field.to_words(a));
-                store(v1, field.to_words(b));
+                store(v0, field.words(a));
+                store(v1, field.words(b));
             }
             return;
         }
@@ -60,10 +60,10 @@ impl Tail {
             let (b, d) = field.forward(field.centre(load_pd(v1)), load_pd(v3), w);
             let (a, b) = forward_eight(field, a, b, lower);
             let (c, d) = forward_eight(field, c, d, upper);
-            store(v0, field.to_words(a));
-            store(v1, field.to_words(b));
-            store(v2, field.to_words(c));
-            store(v3, field.to_words(d));
+            store(v0, field.words(a));
+            store(v1, field.words(b));
+            store(v2, field.words(c));
+            store(v3, field.words(d));
         }
     }
 
@@ -135,7 +135,7 @@ fn forward_eight(field: &Field, x: __m256d, y: __m256d, lines: &Lines) -> (__m25
 #[target_feature(enable = "avx2,fma")]
 fn inverse_eight(field: &Field, x: __m256d, y: __m256d, lines: &Lines) -> (__m256d, __m256d) {
     let [w4, w2, w1] = lines.spread();
-    let (x, y) = swap_halves(field.from_bits(x), field.from_bits(y));
+    let (x, y) = swap_halves(field.unpacked(x), field.unpacked(y));
     let (x, y) = swap_neighbours(x, y);
     let (x, y) = field.inverse(x, y, w1);
     let (x, y) = swap_neighbours(x, y);
