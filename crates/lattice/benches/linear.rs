@@ -57,7 +57,7 @@ fn linear(c: &mut Criterion) {
     let product = Product::new(&parameters, [ROWS, 256, 5], scales).expect("fits");
     let (x, w) = (numbers(ROWS * 256), numbers(256 * 5));
     let weights = product.weights(&w, &numbers(5)).expect("in range");
-    let mut seal = |round: &mut u64| {
+    let seal = |round: &mut u64| {
         *round += 1;
         product.encrypt(&x, &secret, &key, &round.to_le_bytes()).expect("encrypts")
     };

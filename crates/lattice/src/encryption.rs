@@ -1,67 +1,24 @@
 //! Secret keys and seeded symmetric encryption: (c0, c1) = (-a s + e + m, a), with a expanded from a 32-byte seed.
 
-use cloven_ring::{Coefficients, Evaluations, Poly, sample};
+use cloven_ring::{Coefficients, Evaluations, Poly, RnsBasis, sample};
 use rand_chacha::ChaCha20Rng;
 use zeroize::Zeroize;
 
 use crate::{
-    LatticeError, Parameters,
-    bits::{pack, packed_len, unpack},
+    LatticeError, Parameters, RandomnessKey, Tensor,
+    randomness::SEED,
     stream::{Domain, Stream},
+    wire::{check_len, read_residues, residues_len, write_residues},
 };
 
 /// Low bits of c0 that are not sent where the modulus is one prime: they hold nothing but noise. The error this adds, uniform over 8
 /// values, has deviation 2.3 beside the encryption's 3.19.
 const DROPPED: u32 = 3;
-/// Length of the seed of c1 in bytes.
-const SEED: usize = 32;
 
 /// A uniform ternary secret. Wiped on drop; neither `Debug` nor `Clone`.
 pub struct SecretKey {
     parameters: Parameters,
     s: Poly<Evaluations>,
-}
-
-/// The key of the pseudorandom function that encryption randomness comes from. Wiped on drop.
-///
-/// Randomness is PRF(key, context, plaintext): the same step on the same data gives the same bytes, on other data independent ones, so a
-/// retried step can never encrypt two messages under one mask.
-pub struct RandomnessKey([u8; 32]);
-
-impl RandomnessKey {
-    /// Wraps 32 secret uniform bytes.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The seed of the public mask and the stream of the secret error for one ciphertext.
-    fn derive(&self, context: &[u8], plaintext: &Poly<Coefficients>) -> ([u8; SEED], Stream) {
-        let mut bytes = Vec::with_capacity(8 * plaintext.basis().words());
-        for prime in 0..plaintext.basis().moduli().len() {
-            plaintext
-                .residues(prime)
-                .iter()
-                .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-        }
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(&(context.len() as u64).to_le_bytes()).update(context);
-        // In one piece: the hash is fastest on many blocks at once.
-        hasher.update(&bytes);
-        bytes.zeroize();
-        let mut output = hasher.finalize_xof();
-        let (mut mask, mut error) = ([0; SEED], [0; 32]);
-        output.fill(&mut mask);
-        output.fill(&mut error);
-        let errors = Stream::new(Domain::Error, &error);
-        error.zeroize();
-        (mask, errors)
-    }
-}
-
-impl Drop for RandomnessKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
 }
 
 /// A ciphertext on its way from the key holder: the seed of c1, and c0.
@@ -97,11 +54,14 @@ impl SecretKey {
     pub fn encrypt(&self, plaintext: &Poly<Coefficients>, key: &RandomnessKey, context: &[u8]) -> Result<Upload, LatticeError> {
         let basis = self.parameters.basis();
         let (seed, mut errors) = key.derive(context, plaintext);
-        let mut mask: Poly<Evaluations> = sample::uniform(&mut Stream::new(Domain::Mask, &seed), basis);
+        let mut mask = expand(basis, seed);
         mask.mul_assign(&self.s)?;
+        let mut mask = mask.into_coefficients();
         let mut c0 = sample::gaussian(&mut errors, basis);
         c0.add_assign(plaintext)?;
-        c0.sub_assign(&mask.into_coefficients())?;
+        c0.sub_assign(&mask)?;
+        // a s gives the key away: a is public.
+        mask.zeroize();
         Ok(Upload { seed, c0 })
     }
 
@@ -110,6 +70,11 @@ impl SecretKey {
         let mut product = c1.into_evaluations();
         product.mul_assign(&self.s)?;
         Ok(product.into_coefficients())
+    }
+
+    /// The plaintext of a sum of products of ciphertexts, plus noise.
+    pub fn decrypt_tensor(&self, tensor: &Tensor) -> Result<Poly<Coefficients>, LatticeError> {
+        tensor.at(&self.s)
     }
 
     /// c0 + c1 s: plaintext plus noise.
@@ -129,62 +94,90 @@ impl Drop for SecretKey {
 impl Upload {
     /// The length in bytes of every encoded upload.
     pub fn encoded_len(parameters: &Parameters) -> usize {
-        let moduli = parameters.basis().moduli();
-        let dropped = dropped(parameters);
-        SEED + moduli
-            .iter()
-            .map(|m| packed_len(parameters.degree(), m.bits() - dropped))
-            .sum::<usize>()
+        SEED + residues_len(parameters.basis(), dropped(parameters))
     }
 
     /// Appends the wire form: the seed, then c0's residues, bit-packed.
     pub fn encode(&self, parameters: &Parameters, out: &mut Vec<u8>) {
-        let dropped = dropped(parameters);
-        out.extend_from_slice(&self.seed);
-        for (prime, modulus) in parameters.basis().moduli().iter().enumerate() {
-            let kept: Vec<u64> = self.c0.residues(prime).iter().map(|c| c >> dropped).collect();
-            pack(&kept, modulus.bits() - dropped, out);
-        }
+        self.write(dropped(parameters), out);
     }
 
     /// Reads and expands what [`Upload::encode`] wrote. Every residue is checked.
     pub fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Ciphertext, LatticeError> {
-        let (dropped, basis) = (dropped(parameters), parameters.basis());
-        let expected = Self::encoded_len(parameters);
-        if bytes.len() != expected {
-            return Err(LatticeError::Length {
-                expected,
-                actual: bytes.len(),
-            });
-        }
-        let (seed, mut rest) = bytes.split_at(SEED);
-        let mut c0 = Poly::<Coefficients>::zero(basis);
-        for (prime, modulus) in basis.moduli().iter().enumerate() {
-            let bits = modulus.bits() - dropped;
-            let (packed, tail) = rest.split_at(packed_len(basis.degree(), bits));
-            rest = tail;
-            let residues = c0.residues_mut(prime);
-            for (position, value) in unpack(packed, bits, basis.degree())?.into_iter().enumerate() {
-                let residue = value << dropped;
-                if residue >= modulus.value() {
-                    return Err(LatticeError::Coefficient {
-                        position,
-                        modulus: modulus.value(),
-                        actual: residue,
-                    });
-                }
-                // The middle of the values that were rounded to this one, if it is one.
-                residues[position] = (residue + ((1 << dropped) >> 1)).min(modulus.value() - 1);
-            }
-        }
+        Self::read(parameters, dropped(parameters), bytes)
+    }
+
+    /// The length of the wire form with all bits of c0.
+    pub(crate) fn exact_len(parameters: &Parameters) -> usize {
+        SEED + residues_len(parameters.basis(), 0)
+    }
+
+    /// Appends the wire form with all bits of c0: for what is summed many times, where the rounding's mean of half a unit would add up.
+    pub(crate) fn encode_exact(&self, out: &mut Vec<u8>) {
+        self.write(0, out);
+    }
+
+    /// Reads and expands what [`Upload::encode_exact`] wrote.
+    pub(crate) fn decode_exact(parameters: &Parameters, bytes: &[u8]) -> Result<Ciphertext, LatticeError> {
+        Self::read(parameters, 0, bytes)
+    }
+
+    /// Seed and c0, of a fresh ciphertext.
+    pub(crate) fn into_parts(self) -> ([u8; SEED], Poly<Coefficients>) {
+        (self.seed, self.c0)
+    }
+
+    fn write(&self, dropped: u32, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.seed);
+        write_residues(&self.c0, dropped, out);
+    }
+
+    fn read(parameters: &Parameters, dropped: u32, bytes: &[u8]) -> Result<Ciphertext, LatticeError> {
+        let basis = parameters.basis();
+        check_len(SEED + residues_len(basis, dropped), bytes)?;
+        let (seed, packed) = bytes.split_at(SEED);
+        let c0 = read_residues::<Coefficients>(basis, dropped, packed)?;
         let mut fixed = [0; SEED];
         fixed.copy_from_slice(seed);
-        let c1 = sample::uniform(&mut Stream::new(Domain::Mask, &fixed), basis);
         Ok(Ciphertext {
             c0: c0.into_evaluations(),
-            c1,
+            c1: expand(basis, fixed),
         })
     }
+}
+
+impl Ciphertext {
+    /// The length in bytes of every encoded ciphertext.
+    pub fn encoded_len(parameters: &Parameters) -> usize {
+        2 * residues_len(parameters.basis(), 0)
+    }
+
+    /// Appends the wire form of a ciphertext without a seed: the evaluations of c0, then those of c1.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        write_residues(&self.c0, 0, out);
+        write_residues(&self.c1, 0, out);
+    }
+
+    /// Reads what [`Ciphertext::encode`] wrote. Every residue is checked.
+    pub fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Self, LatticeError> {
+        check_len(Self::encoded_len(parameters), bytes)?;
+        let (c0, c1) = bytes.split_at(bytes.len() / 2);
+        Ok(Self {
+            c0: read_residues(parameters.basis(), 0, c0)?,
+            c1: read_residues(parameters.basis(), 0, c1)?,
+        })
+    }
+
+    /// The sum of the plaintexts.
+    pub fn add_assign(&mut self, other: &Self) -> Result<(), LatticeError> {
+        self.c0.add_assign(&other.c0)?;
+        Ok(self.c1.add_assign(&other.c1)?)
+    }
+}
+
+/// The public polynomial of a seed.
+pub(crate) fn expand(basis: &RnsBasis, seed: [u8; SEED]) -> Poly<Evaluations> {
+    sample::uniform(&mut Stream::new(Domain::Mask, &seed), basis)
 }
 
 fn dropped(parameters: &Parameters) -> u32 {

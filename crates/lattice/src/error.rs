@@ -78,4 +78,26 @@ pub enum LatticeError {
         /// The ring degree.
         degree: usize,
     },
+    /// The modulus cannot hold message and flooding.
+    #[error(
+        "flooding of deviation 2^{log2_deviation:.1} needs {missing} bits more than the modulus of {log2_modulus:.1} bits has"
+    )]
+    Flooding {
+        /// Bits by which the modulus is too short.
+        missing: u32,
+        /// log2 of the deviation that the stated secrecy demands.
+        log2_deviation: f64,
+        /// log2 of the whole modulus.
+        log2_modulus: f64,
+    },
+    /// A number has more bits than the arithmetic holds.
+    #[error("{what}: expected at most {allowed} bits, got {actual}")]
+    Wide {
+        /// Which number.
+        what: &'static str,
+        /// The limit.
+        allowed: u32,
+        /// What was asked for.
+        actual: u32,
+    },
 }

@@ -1,16 +1,36 @@
-//! Lattice encryption (RLWE) for the linear core: parameter sets that cannot be built outside the security table, secret keys, seeded
-//! encryption, and products of encrypted rows with plaintext matrices that need no rotation, relinearisation or rescaling.
+//! Lattice encryption (RLWE) for the linear core: parameter sets that cannot be built outside the security table, secret and
+//! public keys, and products that need no rotation, relinearisation or rescaling: encrypted rows with a plaintext matrix, plaintext rows
+//! with an encrypted matrix that is updated in place, and two ciphertexts with each other.
+//!
+//! | item | what it is |
+//! |---|---|
+//! | [`Parameters`] | ring degree and primes, inside the security table |
+//! | [`SecretKey`], [`RandomnessKey`], [`Upload`] | seeded symmetric encryption; its randomness is a function of the data |
+//! | [`PublicKey`], [`Flooding`] | encryption without the secret; hiding how a response was made |
+//! | [`linear`] | matrix products on encrypted data |
+//! | [`Tensor`], [`centred_coefficients`] | products of ciphertexts; reading integers wider than a prime |
 //!
 //! Numbers are fixed-point integers in polynomial *coefficients*, so that one product in R_q is a block of a matrix product; see
 //! [`linear`].
 
 mod bits;
+mod crt;
 mod encryption;
 mod error;
+mod hiding;
 pub mod linear;
 mod parameters;
+mod public;
+mod randomness;
 mod stream;
+mod tensor;
+mod wire;
 
-pub use encryption::{Ciphertext, RandomnessKey, SecretKey, Upload};
+pub use crt::centred_coefficients;
+pub use encryption::{Ciphertext, SecretKey, Upload};
 pub use error::LatticeError;
+pub use hiding::{Flooding, Secrecy};
 pub use parameters::Parameters;
+pub use public::PublicKey;
+pub use randomness::RandomnessKey;
+pub use tensor::Tensor;

@@ -14,6 +14,10 @@ pub(crate) enum Domain {
     Mask,
     /// A ciphertext's secret error.
     Error,
+    /// The secrets of a public-key encryption.
+    Public,
+    /// A response's re-randomisation and flooding.
+    Hiding,
 }
 
 impl Domain {
@@ -21,6 +25,8 @@ impl Domain {
         match self {
             Self::Mask => "cloven v1 lattice ciphertext mask",
             Self::Error => "cloven v1 lattice ciphertext error",
+            Self::Public => "cloven v1 lattice public-key encryption",
+            Self::Hiding => "cloven v1 lattice response hiding",
         }
     }
 }

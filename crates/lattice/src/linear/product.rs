@@ -2,12 +2,8 @@
 
 use cloven_ring::{Coefficients, Poly};
 
-use super::layout::Layout;
-use crate::{
-    LatticeError, Parameters, RandomnessKey, SecretKey, Upload,
-    bits::{packed_len, unpack},
-    encryption::fresh_variance,
-};
+use super::{compression::Compression, layout::Layout};
+use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, encryption::fresh_variance, wire::check_len};
 
 /// Fixed-point scales and response precision, in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,19 +22,21 @@ pub struct Product {
     pub(super) parameters: Parameters,
     pub(super) layout: Layout,
     pub(super) scales: Scales,
+    pub(super) compression: Compression,
 }
 
 impl Product {
-    /// The product of batches of `rows` rows with an inputs x outputs matrix; the layout is the one with the fewest bytes. The modulus must
-    /// be one prime.
+    /// The product of batches of `rows` rows with an inputs x outputs matrix; the layout is the one with the fewest bytes.
     pub fn new(parameters: &Parameters, shape: [usize; 3], scales: Scales) -> Result<Self, LatticeError> {
         let upload = Upload::encoded_len(parameters);
-        let response = packed_len(parameters.degree(), scales.response);
+        let compression = Compression::new(parameters, scales.response)?;
+        let response = compression.len(0);
         let layout = Layout::choose(parameters.degree(), shape, upload, response)?;
         Ok(Self {
             parameters: parameters.clone(),
             layout,
             scales,
+            compression,
         })
     }
 
@@ -54,12 +52,7 @@ impl Product {
 
     /// Bytes of the response for `rows` rows.
     pub fn response_len(&self, rows: usize) -> usize {
-        let one = |g, r| {
-            packed_len(
-                self.layout.degree + self.layout.samples_in(g, rows) * self.layout.width(r),
-                self.scales.response,
-            )
-        };
+        let one = |g, r| self.compression.len(self.layout.samples_in(g, rows) * self.layout.width(r));
         self.blocks(rows).map(|(g, r)| one(g, r)).sum()
     }
 
@@ -72,12 +65,10 @@ impl Product {
     /// Fresh noise times W, rounding of W and x, and the response's rounding, whose part from c1 is multiplied by the secret.
     pub fn error_deviation(&self, row: f64, column: f64) -> f64 {
         let unit = |bits: u32| 2f64.powi(-(bits as i32));
-        let n = self.layout.degree as f64;
         let fresh = fresh_variance(&self.parameters) * (column * unit(self.scales.input)).powi(2);
         let rounded = ((row * unit(self.scales.weight)).powi(2) + (column * unit(self.scales.input)).powi(2)) / 12.0;
-        let step =
-            2f64.powf(self.parameters.log2_modulus() - f64::from(self.scales.response + self.scales.input + self.scales.weight));
-        (fresh + rounded + step * step * (1.0 + n * 2.0 / 3.0) / 12.0).sqrt()
+        let step = unit(self.scales.input + self.scales.weight);
+        (fresh + rounded + step * step * self.compression.variance()).sqrt()
     }
 
     /// Encrypts `x`, row-major, as many rows as it holds. `context` must not repeat (see [`RandomnessKey`]).
@@ -97,28 +88,23 @@ impl Product {
 
     /// Reads a response: `rows` x outputs, row-major. A result beyond [`Product::output_bound`] is an error.
     pub fn decrypt(&self, response: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
-        let expected = self.response_len(rows);
-        if response.len() != expected {
-            return Err(LatticeError::Length {
-                expected,
-                actual: response.len(),
-            });
-        }
+        check_len(self.response_len(rows), response)?;
         let layout = &self.layout;
         let mut y = vec![0.0; rows * layout.outputs];
         let mut rest = response;
         for (g, r) in self.blocks(rows) {
-            let count = layout.degree + layout.samples_in(g, rows) * layout.width(r);
-            let (packed, tail) = rest.split_at(packed_len(count, self.scales.response));
+            let wanted: Vec<usize> = layout.wanted(g, r, rows).collect();
+            let (packed, tail) = rest.split_at(self.compression.len(wanted.len()));
             rest = tail;
-            let values = unpack(packed, self.scales.response, count)?;
-            let (c1, c0) = values.split_at(layout.degree);
-            let products = self.times_secret(c1, secret)?;
-            let modulus = self.parameters.basis().moduli()[0];
-            for (index, (at, c0)) in layout.wanted(g, r, rows).zip(c0).enumerate() {
+            for (index, value) in self
+                .compression
+                .read(packed, wanted.into_iter(), secret)?
+                .into_iter()
+                .enumerate()
+            {
                 let (i, j) = (index / layout.width(r), index % layout.width(r));
                 let position = (g * layout.samples + i) * layout.outputs + r * layout.block_outputs + j;
-                y[position] = self.read(modulus.centred(products.residues(0)[at]).wrapping_add(*c0 as i64), position)?;
+                y[position] = self.read(value, position)?;
             }
         }
         Ok(y)
@@ -155,26 +141,9 @@ impl Product {
         Ok(Poly::from_signed(self.parameters.basis(), &coefficients)?)
     }
 
-    /// c1 s over the integers, for c1 modulo 2^B taken centred: N 2^(B-1) must stay below q/2.
-    fn times_secret(&self, c1: &[u64], secret: &SecretKey) -> Result<Poly<Coefficients>, LatticeError> {
-        let basis = self.parameters.basis();
-        let (half, lift) = (
-            1 << (self.scales.response - 1),
-            basis.moduli()[0].value() - (1 << self.scales.response),
-        );
-        let mut centred = Poly::zero(basis);
-        for (residue, &c) in centred.residues_mut(0).iter_mut().zip(c1) {
-            *residue = c + if c < half { 0 } else { lift };
-        }
-        secret.times(centred)
-    }
-
     fn read(&self, value: i64, position: usize) -> Result<f32, LatticeError> {
-        let centred = centre(value, self.scales.response) as f64;
-        let unit = 2f64.powf(
-            self.parameters.log2_modulus() - f64::from(self.scales.response) - f64::from(self.scales.input + self.scales.weight),
-        );
-        let (value, bound) = (centred * unit, self.output_bound());
+        let unit = self.compression.unit() * 2f64.powi(-((self.scales.input + self.scales.weight) as i32));
+        let (value, bound) = (value as f64 * unit, self.output_bound());
         match value.abs() < bound {
             true => Ok(value as f32),
             false => Err(LatticeError::Range {
@@ -187,15 +156,10 @@ impl Product {
     }
 }
 
-/// The representative of `value` modulo 2^bits in [-2^(bits-1), 2^(bits-1)).
-fn centre(value: i64, bits: u32) -> i64 {
-    (value << (64 - bits)) >> (64 - bits)
-}
-
-/// Rounds numbers to integers at scale 2^`scale`, which must stay below 2^`log2_bound`.
+/// Rounds numbers to integers at scale 2^`scale`, which must stay below 2^`log2_bound` and 2^62.
 pub(super) fn fixed(what: &'static str, values: &[f32], scale: u32, log2_bound: i32) -> Result<Vec<i64>, LatticeError> {
     let factor = 2f64.powi(scale as i32);
-    let bound = 2f64.powi(log2_bound);
+    let bound = 2f64.powi(log2_bound.min(62));
     // Added and taken away again, it leaves a number below 2^51 rounded to an integer.
     const MAGIC: f64 = 6_755_399_441_055_744.0;
     let round = |(position, &value): (usize, &f32)| {

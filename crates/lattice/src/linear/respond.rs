@@ -3,7 +3,7 @@
 use cloven_ring::{Coefficients, Evaluations, Poly};
 
 use super::product::{Product, fixed};
-use crate::{Ciphertext, LatticeError, Upload, bits::pack};
+use crate::{Ciphertext, LatticeError, Upload};
 
 /// A weight's integer stays below 2^this, so that block sums cannot come near the modulus.
 const LOG2_WEIGHT: i32 = 40;
@@ -82,15 +82,15 @@ impl Product {
             c0.mul_add_assign(&ciphertext.c0, block)?;
             c1.mul_add_assign(&ciphertext.c1, block)?;
         }
-        let (c0, c1) = (c0.into_coefficients(), c1.into_coefficients());
-        let modulus = basis.moduli()[0];
+        let (mut c0, c1) = (c0.into_coefficients(), c1.into_coefficients());
         let bias = &weights.bias[r * self.layout.block_outputs..][..self.layout.width(r)];
-        let switch = Switch::new(modulus.value(), self.scales.response);
-        let mut values: Vec<u64> = c1.residues(0).iter().map(|&c| switch.apply(c)).collect();
-        let residues = c0.residues(0);
-        let wanted = self.layout.wanted(g, r, rows).zip(bias.iter().cycle());
-        values.extend(wanted.map(|(at, &bias)| switch.apply(modulus.add(residues[at], modulus.from_signed(bias)))));
-        pack(&values, self.scales.response, out);
+        for (prime, modulus) in basis.moduli().iter().enumerate() {
+            let residues = c0.residues_mut(prime);
+            for (at, &bias) in self.layout.wanted(g, r, rows).zip(bias.iter().cycle()) {
+                residues[at] = modulus.add(residues[at], modulus.from_signed(bias));
+            }
+        }
+        self.compression.write(&c0, &c1, self.layout.wanted(g, r, rows), out);
         Ok(())
     }
 
@@ -108,29 +108,5 @@ impl Product {
             }
         }
         Ok(Poly::<Coefficients>::from_signed(self.parameters.basis(), &coefficients)?.into_evaluations())
-    }
-}
-
-/// round(c 2^B / q) modulo 2^B for c < q < 2^50, in floating point: the product is off by less than 2^-20, which moves a rounding only
-/// where it was undecided to that precision anyway.
-struct Switch {
-    factor: f64,
-    mask: u64,
-}
-
-impl Switch {
-    /// 2^52: adding it to a number below 2^51 leaves the number, rounded, in the low bits.
-    const MAGIC: f64 = 4_503_599_627_370_496.0;
-
-    fn new(modulus: u64, bits: u32) -> Self {
-        Self {
-            factor: 2f64.powi(bits as i32) / modulus as f64,
-            mask: (1 << bits) - 1,
-        }
-    }
-
-    fn apply(&self, c: u64) -> u64 {
-        let exact = f64::from_bits(c | Self::MAGIC.to_bits()) - Self::MAGIC;
-        (exact * self.factor + Self::MAGIC).to_bits() & self.mask
     }
 }

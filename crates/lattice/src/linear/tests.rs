@@ -25,7 +25,7 @@ fn key() -> RandomnessKey {
 }
 
 /// Numbers in -1..1 from a linear congruential sequence.
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
+pub(super) fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

@@ -1,0 +1,260 @@
+//! Plaintext rows times an encrypted matrix that is updated in place: the key holder's side, and the shape.
+//!
+//! With kw nw = N, both powers of two, block (q, r) of W and a row's block q are
+//!
+//! ```text
+//! W[q,r](X)    = sum_{b<kw} sum_{j<nw}  W[q kw+b][r nw+j]  X^(j + nw b)
+//! xfwd[i,q](X) = sum_{b<kw}  x[i][q kw+b]  X^(-nw b)
+//! xbwd[i,q](X) = sum_{b<kw}  x[i][q kw+b]  X^(+nw b)
+//! d[i,r](X)    = sum_{j<nw}  delta[i][r nw+j]  X^j
+//!
+//! coefficient j < nw of  sum_q W[q,r] xfwd[i,q]  =  y[i][r nw+j]
+//! sum_i d[i,r] xbwd[i,q]  =  the block (q, r) of x^T delta, in the very layout of W[q,r]
+//! ```
+//!
+//! Both parties' rounds: the key holder sends Enc(W) once; per batch the other party sends Enc(x W), the key holder Enc(-eta delta), and
+//! W <- W - eta x^T delta is an addition of ciphertexts. x stands at 2^sx, W at 2^sw, delta at 2^(sw-sx). xfwd and xbwd are polynomials
+//! in X^nw, so in evaluations all products are modular matrix products with kw scalars a block (see `respond`).
+//!
+//! Noise stays in W and grows with the root of the number of updates: [`WeightProduct::error_deviation`].
+
+use cloven_ring::{Coefficients, NttPlan, Poly, product::MatrixProduct};
+
+use super::{
+    compression::Compression,
+    product::{Scales, fixed},
+};
+use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, wire::check_len};
+
+mod noise;
+mod respond;
+#[cfg(test)]
+mod tests;
+
+pub use respond::{EncodedRows, EncryptedWeights, Hiding};
+
+/// Bits below which data are rounded; a larger scale is reached by an exact multiplication, since f32 data hold no more.
+const ROUNDED: u32 = 44;
+
+/// Plaintext rows times an encrypted matrix, as both parties compute it.
+#[derive(Debug, Clone)]
+pub struct WeightProduct {
+    parameters: Parameters,
+    inputs: usize,
+    outputs: usize,
+    block_outputs: usize,
+    scales: Scales,
+    compression: Compression,
+    /// For every prime, the transform of length kw.
+    subrings: Vec<NttPlan>,
+    kernel: MatrixProduct,
+}
+
+impl WeightProduct {
+    /// Rows times an inputs x outputs matrix, with the widest blocks that are of use: the fewest responses.
+    pub fn new(parameters: &Parameters, [inputs, outputs]: [usize; 2], scales: Scales) -> Result<Self, LatticeError> {
+        let degree = parameters.degree();
+        let all_inputs = inputs.clamp(2, degree).next_power_of_two();
+        let block_outputs = outputs.clamp(1, degree).next_power_of_two().max(degree / all_inputs);
+        Self::with_block_outputs(parameters, [inputs, outputs], block_outputs.min(degree / 2), scales)
+    }
+
+    /// The same with blocks of `block_outputs` (nw: a power of two, at most N/2) outputs.
+    pub fn with_block_outputs(
+        parameters: &Parameters,
+        [inputs, outputs]: [usize; 2],
+        block_outputs: usize,
+        scales: Scales,
+    ) -> Result<Self, LatticeError> {
+        let (degree, basis) = (parameters.degree(), parameters.basis());
+        if inputs == 0 || outputs == 0 || !block_outputs.is_power_of_two() || block_outputs > degree / 2 {
+            return Err(LatticeError::NoLayout { inputs, outputs, degree });
+        }
+        if scales.weight < scales.input {
+            return Err(LatticeError::Wide {
+                what: "scale of the input, of which delta has the rest",
+                allowed: scales.weight,
+                actual: scales.input,
+            });
+        }
+        let plans = basis.plans().iter();
+        Ok(Self {
+            parameters: parameters.clone(),
+            inputs,
+            outputs,
+            block_outputs,
+            scales,
+            compression: Compression::new(parameters, scales.response)?,
+            subrings: plans
+                .map(|plan| plan.subring(degree / block_outputs))
+                .collect::<Result<_, _>>()?,
+            kernel: MatrixProduct::with_backend(basis.backend())?,
+        })
+    }
+
+    /// kw: inputs of a block.
+    pub fn block_inputs(&self) -> usize {
+        self.parameters.degree() / self.block_outputs
+    }
+
+    /// nw: outputs of a block.
+    pub fn block_outputs(&self) -> usize {
+        self.block_outputs
+    }
+
+    /// Blocks of inputs: ceil(k / kw).
+    pub fn input_blocks(&self) -> usize {
+        self.inputs.div_ceil(self.block_inputs())
+    }
+
+    /// Blocks of outputs: ceil(n / nw).
+    pub fn output_blocks(&self) -> usize {
+        self.outputs.div_ceil(self.block_outputs)
+    }
+
+    /// Bytes of the encrypted matrix.
+    pub fn weights_len(&self) -> usize {
+        self.input_blocks() * self.output_blocks() * Upload::exact_len(&self.parameters)
+    }
+
+    /// Bytes of the encrypted delta of `rows` rows.
+    pub fn delta_len(&self, rows: usize) -> usize {
+        rows * self.output_blocks() * Upload::exact_len(&self.parameters)
+    }
+
+    /// Bytes of the response for `rows` rows.
+    pub fn response_len(&self, rows: usize) -> usize {
+        let one = |r| self.compression.len(self.width(r));
+        rows * (0..self.output_blocks()).map(one).sum::<usize>()
+    }
+
+    /// The largest result that is surely read right.
+    pub fn output_bound(&self) -> f64 {
+        2f64.powf(self.parameters.log2_modulus() - 2.0 - f64::from(self.scales.input + self.scales.weight))
+    }
+
+    /// Encrypts an inputs x outputs matrix, row-major. `context` must not repeat (see [`RandomnessKey`]).
+    pub fn encrypt_weights(
+        &self,
+        matrix: &[f32],
+        secret: &SecretKey,
+        key: &RandomnessKey,
+        context: &[u8],
+    ) -> Result<Vec<u8>, LatticeError> {
+        check_size("matrix", self.inputs * self.outputs, matrix.len())?;
+        let (integers, lift) = self.integers("weight", matrix, self.scales.weight)?;
+        let mut out = Vec::with_capacity(self.weights_len());
+        for q in 0..self.input_blocks() {
+            for r in 0..self.output_blocks() {
+                let mut block = vec![0; self.parameters.degree()];
+                let rows = integers.chunks(self.outputs).skip(q * self.block_inputs());
+                for (row, coefficients) in rows.zip(block.chunks_mut(self.block_outputs)) {
+                    coefficients[..self.width(r)].copy_from_slice(&row[r * self.block_outputs..][..self.width(r)]);
+                }
+                let plaintext = self.plaintext(&block, lift)?;
+                let context = [context, &(q as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
+                secret.encrypt(&plaintext, key, &context)?.encode_exact(&mut out);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Encrypts -`rate` delta of a batch, row-major: one ciphertext per output block and row.
+    pub fn encrypt_delta(
+        &self,
+        delta: &[f32],
+        rate: f32,
+        secret: &SecretKey,
+        key: &RandomnessKey,
+        context: &[u8],
+    ) -> Result<Vec<u8>, LatticeError> {
+        let rows = rows_of("delta", delta, self.outputs)?;
+        let step: Vec<f32> = delta.iter().map(|d| -rate * d).collect();
+        let (integers, lift) = self.integers("delta", &step, self.scales.weight - self.scales.input)?;
+        let mut out = Vec::with_capacity(self.delta_len(rows));
+        for r in 0..self.output_blocks() {
+            for (i, row) in integers.chunks(self.outputs).enumerate() {
+                let mut coefficients = vec![0; self.parameters.degree()];
+                coefficients[..self.width(r)].copy_from_slice(&row[r * self.block_outputs..][..self.width(r)]);
+                let plaintext = self.plaintext(&coefficients, lift)?;
+                let context = [context, &(i as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
+                secret.encrypt(&plaintext, key, &context)?.encode_exact(&mut out);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Reads a response: `rows` x outputs, row-major. A result beyond [`WeightProduct::output_bound`] is an error.
+    pub fn decrypt(&self, response: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
+        check_len(self.response_len(rows), response)?;
+        let unit = self.compression.unit() * 2f64.powi(-((self.scales.input + self.scales.weight) as i32));
+        let bound = self.output_bound();
+        let mut y = vec![0.0; rows * self.outputs];
+        let mut rest = response;
+        for (r, i) in self.responses(rows) {
+            let (packed, tail) = rest.split_at(self.compression.len(self.width(r)));
+            rest = tail;
+            let first = i * self.outputs + r * self.block_outputs;
+            for (j, step) in self
+                .compression
+                .read(packed, 0..self.width(r), secret)?
+                .into_iter()
+                .enumerate()
+            {
+                let value = step as f64 * unit;
+                if value.abs() >= bound {
+                    return Err(LatticeError::Range {
+                        what: "output",
+                        position: first + j,
+                        value,
+                        bound,
+                    });
+                }
+                y[first + j] = value as f32;
+            }
+        }
+        Ok(y)
+    }
+
+    /// (output block, row) of every response and delta, in order.
+    fn responses(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        (0..self.output_blocks()).flat_map(move |r| (0..rows).map(move |i| (r, i)))
+    }
+
+    /// Outputs in block `r`; the last may be narrower.
+    fn width(&self, r: usize) -> usize {
+        self.block_outputs.min(self.outputs - r * self.block_outputs)
+    }
+
+    /// Integers at no more than [`ROUNDED`] bits, and by how many bits they are still to be multiplied.
+    fn integers(&self, what: &'static str, values: &[f32], scale: u32) -> Result<(Vec<i64>, u32), LatticeError> {
+        let lift = scale.saturating_sub(ROUNDED);
+        let log2_bound = self.parameters.log2_modulus() as i32 - 2 - lift as i32;
+        Ok((fixed(what, values, scale - lift, log2_bound)?, lift))
+    }
+
+    /// Coefficients times 2^lift.
+    fn plaintext(&self, coefficients: &[i64], lift: u32) -> Result<Poly<Coefficients>, LatticeError> {
+        let basis = self.parameters.basis();
+        let mut plaintext = Poly::from_signed(basis, coefficients)?;
+        if lift > 0 {
+            let factors: Vec<u64> = basis.moduli().iter().map(|m| m.pow(2, lift.into())).collect();
+            plaintext.scale_assign(&factors)?;
+        }
+        Ok(plaintext)
+    }
+}
+
+/// Rows of `width` numbers in `values`: at least one, all whole.
+fn rows_of(what: &'static str, values: &[f32], width: usize) -> Result<usize, LatticeError> {
+    let rows = values.len().div_ceil(width).max(1);
+    check_size(what, rows * width, values.len())?;
+    Ok(rows)
+}
+
+fn check_size(what: &'static str, expected: usize, actual: usize) -> Result<(), LatticeError> {
+    match expected == actual {
+        true => Ok(()),
+        false => Err(LatticeError::Size { what, expected, actual }),
+    }
+}

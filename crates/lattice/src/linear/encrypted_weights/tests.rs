@@ -1,0 +1,316 @@
+//! Training steps on an encrypted matrix against exact integers, the noise formula against measured noise, hostile bytes.
+
+use proptest::prelude::*;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::*;
+use crate::{Flooding, PublicKey, Secrecy, linear::tests::numbers};
+
+const SCALES: Scales = Scales {
+    input: 5,
+    weight: 38,
+    response: 37,
+};
+const RATE: f32 = 0.01;
+
+fn parameters() -> Parameters {
+    Parameters::new(11, &[50]).unwrap()
+}
+
+fn secret(parameters: &Parameters) -> SecretKey {
+    SecretKey::generate(parameters, &mut ChaCha20Rng::from_seed([1; 32]))
+}
+
+fn key() -> RandomnessKey {
+    RandomnessKey::new([2; 32])
+}
+
+/// The encrypted matrix beside the same in integers.
+struct Trainer {
+    product: WeightProduct,
+    secret: SecretKey,
+    encrypted: EncryptedWeights,
+    /// At 2^sw, which must not exceed [`ROUNDED`].
+    exact: Vec<i128>,
+    seed: u64,
+}
+
+impl Trainer {
+    fn new(product: WeightProduct, seed: u64) -> Self {
+        let secret = secret(&product.parameters);
+        let w: Vec<f32> = numbers(product.inputs * product.outputs, seed)
+            .iter()
+            .map(|w| w / 16.0)
+            .collect();
+        let bytes = product.encrypt_weights(&w, &secret, &key(), &seed.to_le_bytes()).unwrap();
+        assert_eq!(bytes.len(), product.weights_len());
+        Self {
+            encrypted: product.receive_weights(&bytes).unwrap(),
+            exact: wide(fixed("w", &w, product.scales.weight, 60).unwrap()),
+            secret,
+            product,
+            seed,
+        }
+    }
+
+    /// Rows in 0..1, as pixels are.
+    fn rows(&self, count: usize, seed: u64) -> Vec<f32> {
+        let all = numbers(count * self.product.inputs, self.seed ^ seed);
+        all.iter().map(|x| x / 2.0 + 0.5).collect()
+    }
+
+    fn update(&mut self, x: &[f32], seed: u64) {
+        let (product, outputs) = (&self.product, self.product.outputs);
+        let rows = x.len() / product.inputs;
+        let delta = numbers(rows * outputs, self.seed ^ seed);
+        let context = [self.seed.to_le_bytes(), seed.to_le_bytes()].concat();
+        let bytes = product.encrypt_delta(&delta, RATE, &self.secret, &key(), &context).unwrap();
+        assert_eq!(bytes.len(), product.delta_len(rows));
+        let encoded = product.encode_rows(x).unwrap();
+        product.update(&mut self.encrypted, &encoded, &bytes).unwrap();
+
+        let step: Vec<f32> = delta.iter().map(|d| -RATE * d).collect();
+        let step = wide(fixed("d", &step, product.scales.weight - product.scales.input, 60).unwrap());
+        let x = wide(fixed("x", x, product.scales.input, 60).unwrap());
+        for (x, step) in x.chunks(product.inputs).zip(step.chunks(outputs)) {
+            for (x, w) in x.iter().zip(self.exact.chunks_mut(outputs)) {
+                w.iter_mut().zip(step).for_each(|(w, d)| *w += x * d);
+            }
+        }
+    }
+
+    /// Errors of all outputs of a forward product.
+    fn errors(&self, x: &[f32]) -> Vec<f64> {
+        let product = &self.product;
+        let rows = x.len() / product.inputs;
+        let response = product.forward(&self.encrypted, &product.encode_rows(x).unwrap()).unwrap();
+        assert_eq!(response.len(), product.response_len(rows));
+        let y = product.decrypt(&response, rows, &self.secret).unwrap();
+        y.iter().zip(self.outputs(x)).map(|(y, e)| f64::from(*y) - e).collect()
+    }
+
+    fn outputs(&self, x: &[f32]) -> Vec<f64> {
+        let product = &self.product;
+        let x = wide(fixed("x", x, product.scales.input, 60).unwrap());
+        let unit = 2f64.powi(-((product.scales.input + product.scales.weight) as i32));
+        let one = |row: &[i128], j: usize| -> f64 {
+            let sum: i128 = row
+                .iter()
+                .zip(self.exact.chunks(product.outputs))
+                .map(|(x, w)| x * w[j])
+                .sum();
+            sum as f64 * unit
+        };
+        x.chunks(product.inputs)
+            .flat_map(|row| (0..product.outputs).map(move |j| one(row, j)))
+            .collect()
+    }
+}
+
+fn wide(values: Vec<i64>) -> Vec<i128> {
+    values.into_iter().map(i128::from).collect()
+}
+
+#[test]
+fn the_noise_formula_is_the_measured_noise_after_no_one_and_five_updates() {
+    // Without an update the response's rounding is all there is; let it stand above the rounding of results to f32.
+    for (updates, response) in [(0, 33), (1, 37), (5, 37)] {
+        let scales = Scales { response, ..SCALES };
+        let product = WeightProduct::new(&parameters(), [100, 128], scales).unwrap();
+        let (mut squares, mut count) = (0.0, 0.0);
+        for seed in 0..10 {
+            let mut trainer = Trainer::new(product.clone(), 1000 * updates + seed);
+            let batches: Vec<Vec<f32>> = (0..updates).map(|u| trainer.rows(6, u + 10)).collect();
+            for (u, batch) in batches.iter().enumerate() {
+                trainer.update(batch, u as u64 + 20);
+            }
+            let batches: Vec<&[f32]> = batches.iter().map(Vec::as_slice).collect();
+            for row in trainer.rows(3, 5).chunks(100) {
+                let formula = product.error_deviation(row, &batches).unwrap();
+                let errors = trainer.errors(row);
+                // Results are read as f32, whose rounding is far below.
+                squares += errors.iter().map(|e| (e / formula).powi(2)).sum::<f64>();
+                count += errors.len() as f64;
+            }
+        }
+        let ratio = squares / count;
+        println!("{updates} updates: measured / formula variance {ratio:.3}");
+        assert!((0.88..1.12).contains(&ratio), "{updates} updates: {ratio}");
+    }
+}
+
+#[test]
+fn the_published_layer_trains() {
+    let product = WeightProduct::new(&parameters(), [784, 128], SCALES).unwrap();
+    assert_eq!(
+        (product.block_inputs(), product.block_outputs(), product.input_blocks()),
+        (16, 128, 49)
+    );
+    let mut trainer = Trainer::new(product, 3);
+    let x = trainer.rows(60, 1);
+    assert!(trainer.errors(&x).iter().all(|e| e.abs() < 1e-6));
+    trainer.update(&x, 2);
+    let worst = trainer.errors(&x).iter().fold(0.0, |m: f64, e| m.max(e.abs()));
+    let formula = trainer.product.error_deviation(&x[..784], &[&x]).unwrap();
+    println!("worst error after one update {worst:e}, formula's deviation {formula:e}");
+    assert!(worst < 7.0 * formula, "{worst:e} {formula:e}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn any_shape_trains(
+        inputs in 1usize..150, outputs in 1usize..70, rows in 1usize..7, log2_block in 0u32..11, two_primes: bool, seed: u64
+    ) {
+        let (parameters, response) = match two_primes {
+            true => (Parameters::new(12, &[50, 30]).unwrap(), 36),
+            false => (parameters(), 37),
+        };
+        let scales = Scales { response, ..SCALES };
+        let shape = [inputs, outputs];
+        for product in [
+            WeightProduct::new(&parameters, shape, scales).unwrap(),
+            WeightProduct::with_block_outputs(&parameters, shape, 1 << log2_block, scales).unwrap(),
+        ] {
+            let step = product.compression.unit() * 2f64.powi(-43);
+            let mut trainer = Trainer::new(product, seed);
+            let x = trainer.rows(rows, 1);
+            let limit = |batches: &[&[f32]]| {
+                let deviation = x.chunks(inputs).map(|row| trainer.product.error_deviation(row, batches).unwrap());
+                7.0 * deviation.fold(0.0, f64::max) + step + 1e-6
+            };
+            let (before, after) = (limit(&[]), limit(&[&x]));
+            prop_assert!(trainer.errors(&x).iter().all(|e| e.abs() < before));
+            trainer.update(&x, 2);
+            prop_assert!(trainer.errors(&x).iter().all(|e| e.abs() < after));
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_are_errors_or_numbers(change in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4), cut in 0usize..3) {
+        let product = WeightProduct::with_block_outputs(&parameters(), [20, 9], 256, SCALES).unwrap();
+        let secret = secret(&parameters());
+        let mut weights = product.encrypt_weights(&numbers(180, 1), &secret, &key(), b"w").unwrap();
+        let mut delta = product.encrypt_delta(&numbers(18, 2), RATE, &secret, &key(), b"d").unwrap();
+        let mut encrypted = product.receive_weights(&weights).unwrap();
+        let x = product.encode_rows(&numbers(40, 3)).unwrap();
+        let mut response = product.forward(&encrypted, &x).unwrap();
+        for bytes in [&mut weights, &mut delta, &mut response] {
+            let length = bytes.len();
+            change.iter().for_each(|(at, flip)| bytes[at % length] ^= flip);
+            bytes.truncate(length - cut);
+        }
+        let results = [
+            product.receive_weights(&weights).map(|_| ()),
+            product.update(&mut encrypted, &x, &delta),
+            product.decrypt(&response, 2, &secret).map(|_| ()),
+        ];
+        for result in results {
+            let length = matches!(result, Err(LatticeError::Length { .. }));
+            prop_assert!(cut == 0 || length);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_delta_changes_nothing() {
+    let product = WeightProduct::with_block_outputs(&parameters(), [20, 9], 4, SCALES).unwrap();
+    let mut trainer = Trainer::new(product, 9);
+    let x = trainer.rows(2, 1);
+    let delta = numbers(18, 2);
+    let mut bytes = trainer
+        .product
+        .encrypt_delta(&delta, RATE, &trainer.secret, &key(), b"d")
+        .unwrap();
+    bytes.iter_mut().rev().take(7).for_each(|b| *b = 0xff);
+    let encoded = trainer.product.encode_rows(&x).unwrap();
+    let before = trainer.product.forward(&trainer.encrypted, &encoded).unwrap();
+    let error = trainer.product.update(&mut trainer.encrypted, &encoded, &bytes).unwrap_err();
+    assert!(matches!(error, LatticeError::Coefficient { .. }));
+    assert_eq!(trainer.product.forward(&trainer.encrypted, &encoded).unwrap(), before);
+}
+
+#[test]
+fn a_hidden_forward_is_right_to_its_precision() {
+    // W stands far above the flooding: 44 bits of it, multiplied exactly.
+    let parameters = Parameters::new(13, &[50, 50]).unwrap();
+    let scales = Scales {
+        input: 5,
+        weight: 86,
+        response: 36,
+    };
+    let product = WeightProduct::new(&parameters, [30, 20], scales).unwrap();
+    let secrecy = Secrecy {
+        statistical_bits: 40,
+        revealed: 1 << 30,
+        noise_bound: 2f64.powi(14),
+        message_bound: 2f64.powi(5 + 86 + 4),
+    };
+    let flooding = Flooding::new(&parameters, secrecy).unwrap();
+    let secret = secret(&parameters);
+    let receiver = PublicKey::generate(&secret, &key(), b"p").unwrap();
+    let w = numbers(600, 1);
+    let encrypted = product.encrypt_weights(&w, &secret, &key(), b"w").unwrap();
+    let encrypted = product.receive_weights(&encrypted).unwrap();
+    let x: Vec<f32> = numbers(60, 2).iter().map(|x| (x * 32.0).round() / 32.0).collect();
+    let hiding = Hiding {
+        flooding: &flooding,
+        receiver: &receiver,
+        key: &key(),
+        context: b"batch",
+    };
+    let rows = product.encode_rows(&x).unwrap();
+    let response = product.forward_hidden(&encrypted, &rows, &hiding).unwrap();
+    let plain = product.forward(&encrypted, &rows).unwrap();
+    assert_eq!(response.len(), plain.len());
+    let same = response.iter().zip(&plain).filter(|(a, b)| a == b).count();
+    assert!(same < response.len() / 100, "{same} bytes of {}", response.len());
+    let y = product.decrypt(&response, 2, &secret).unwrap();
+    for (i, row) in x.chunks(30).enumerate() {
+        for j in 0..20 {
+            let exact: f64 = row
+                .iter()
+                .enumerate()
+                .map(|(k, x)| f64::from(*x) * f64::from(w[k * 20 + j]))
+                .sum();
+            assert!((f64::from(y[i * 20 + j]) - exact).abs() < 1e-4, "{} {exact}", y[i * 20 + j]);
+        }
+    }
+}
+
+#[test]
+fn wrong_sizes_and_settings_are_named() {
+    let new = |shape, scales| WeightProduct::new(&parameters(), shape, scales);
+    assert!(matches!(new([0, 5], SCALES), Err(LatticeError::NoLayout { .. })));
+    assert!(matches!(
+        WeightProduct::with_block_outputs(&parameters(), [5, 5], 3, SCALES),
+        Err(LatticeError::NoLayout { .. })
+    ));
+    assert!(matches!(
+        new([5, 5], Scales { input: 39, ..SCALES }),
+        Err(LatticeError::Wide { .. })
+    ));
+    let product = new([5, 5], SCALES).unwrap();
+    let secret = secret(&parameters());
+    assert!(matches!(
+        product.encode_rows(&[0.0; 7]),
+        Err(LatticeError::Size { expected: 10, .. })
+    ));
+    assert!(matches!(
+        product.encrypt_weights(&[0.0; 24], &secret, &key(), b"w"),
+        Err(LatticeError::Size {
+            expected: 25,
+            actual: 24,
+            ..
+        })
+    ));
+    assert!(matches!(
+        product.encrypt_delta(&[f32::INFINITY; 5], RATE, &secret, &key(), b"d"),
+        Err(LatticeError::Range { what: "delta", .. })
+    ));
+    let other = new([500, 500], SCALES).unwrap();
+    let weights = product.encrypt_weights(&[0.0; 25], &secret, &key(), b"w").unwrap();
+    let weights = product.receive_weights(&weights).unwrap();
+    let rows = other.encode_rows(&[0.0; 500]).unwrap();
+    assert!(matches!(other.forward(&weights, &rows), Err(LatticeError::Size { .. })));
+}

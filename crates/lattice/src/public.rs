@@ -1,0 +1,117 @@
+//! Public keys: an encryption of zero that anybody can turn into encryptions of anything.
+//!
+//! With b = -a s + e, a ternary u and Gaussian e0 and e1,
+//!
+//! ```text
+//! (c0, c1) = (b u + e0 + m,  a u + e1)        c0 + c1 s = m + e u + e0 + e1 s
+//! ```
+//!
+//! A coefficient of e u sums N products of deviation sigma sqrt(2/3), and so does one of e1 s: the noise has variance
+//! sigma^2 (1 + 4N/3).
+
+use cloven_ring::{Coefficients, Evaluations, Poly, sample};
+use zeroize::Zeroize;
+
+use crate::{
+    Ciphertext, LatticeError, Parameters, RandomnessKey, SecretKey,
+    encryption::expand,
+    randomness::SEED,
+    stream::{Domain, Stream},
+    wire::{check_len, read_residues, residues_len, write_residues},
+};
+
+/// Purposes of randomness, apart from each other and from symmetric encryption.
+const KEY: &str = "cloven v1 lattice purpose: public key";
+const ENCRYPTION: &str = "cloven v1 lattice purpose: public-key encryption";
+
+/// An encryption (b, a) of zero, in evaluations; a comes from a seed.
+pub struct PublicKey {
+    parameters: Parameters,
+    seed: [u8; SEED],
+    b: Poly<Evaluations>,
+    a: Poly<Evaluations>,
+}
+
+impl PublicKey {
+    /// A public key of `secret`. `context` names the key; the same context gives the same key.
+    pub fn generate(secret: &SecretKey, key: &RandomnessKey, context: &[u8]) -> Result<Self, LatticeError> {
+        let parameters = secret.parameters().clone();
+        let zero = Poly::zero(parameters.basis());
+        let (seed, b) = secret.encrypt(&zero, &key.for_purpose(KEY), context)?.into_parts();
+        let a = expand(parameters.basis(), seed);
+        let b = b.into_evaluations();
+        Ok(Self { parameters, seed, b, a })
+    }
+
+    /// The parameters it belongs to.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Encrypts a scaled plaintext. `context` as in [`SecretKey::encrypt`]; `key` is the encryptor's own, and the same `key` may serve
+    /// symmetric encryption under the same contexts.
+    pub fn encrypt(
+        &self,
+        plaintext: &Poly<Coefficients>,
+        key: &RandomnessKey,
+        context: &[u8],
+    ) -> Result<Ciphertext, LatticeError> {
+        let mut randomness = key.for_purpose(ENCRYPTION).stream(Domain::Public, context, &[plaintext]);
+        let mut ciphertext = self.zero(&mut randomness)?;
+        let mut message = plaintext.clone().into_evaluations();
+        let sum = ciphertext.c0.add_assign(&message);
+        message.zeroize();
+        sum?;
+        Ok(ciphertext)
+    }
+
+    /// A fresh encryption of zero; whoever knows the randomness can undo it.
+    pub(crate) fn zero(&self, randomness: &mut Stream) -> Result<Ciphertext, LatticeError> {
+        let basis = self.parameters.basis();
+        let mut u = sample::ternary(randomness, basis).into_evaluations();
+        let mut c0 = sample::gaussian(randomness, basis).into_evaluations();
+        let mut c1 = sample::gaussian(randomness, basis).into_evaluations();
+        c0.mul_add_assign(&self.b, &u)?;
+        c1.mul_add_assign(&self.a, &u)?;
+        u.zeroize();
+        Ok(Ciphertext { c0, c1 })
+    }
+
+    /// Variance of the noise of an encryption.
+    pub fn noise_variance(&self) -> f64 {
+        noise_variance(&self.parameters)
+    }
+
+    /// The length in bytes of every encoded key.
+    pub fn encoded_len(parameters: &Parameters) -> usize {
+        SEED + residues_len(parameters.basis(), 0)
+    }
+
+    /// Appends the wire form: the seed of a, then the evaluations of b, bit-packed.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.seed);
+        write_residues(&self.b, 0, out);
+    }
+
+    /// Reads and expands what [`PublicKey::encode`] wrote. Every residue is checked; that the key encrypts zero cannot be.
+    pub fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Self, LatticeError> {
+        check_len(Self::encoded_len(parameters), bytes)?;
+        let (head, packed) = bytes.split_at(SEED);
+        let mut seed = [0; SEED];
+        seed.copy_from_slice(head);
+        Ok(Self {
+            parameters: parameters.clone(),
+            seed,
+            b: read_residues(parameters.basis(), 0, packed)?,
+            a: expand(parameters.basis(), seed),
+        })
+    }
+}
+
+/// Variance of the noise of a public-key encryption: sigma^2 (1 + 4N/3).
+pub(crate) fn noise_variance(parameters: &Parameters) -> f64 {
+    sample::SIGMA * sample::SIGMA * (1.0 + 4.0 * parameters.degree() as f64 / 3.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Where encryption randomness comes from: a pseudorandom function of the data.
+
+use cloven_ring::{Coefficients, Poly};
+use zeroize::Zeroize;
+
+use crate::stream::{Domain, Stream};
+
+/// Length of the seed of a public polynomial in bytes.
+pub(crate) const SEED: usize = 32;
+
+/// The key of the pseudorandom function that encryption randomness comes from. Wiped on drop.
+///
+/// Randomness is PRF(key, context, plaintext): the same step on the same data gives the same bytes, on other data independent ones, so a
+/// retried step can never encrypt two messages under one mask.
+pub struct RandomnessKey([u8; 32]);
+
+impl RandomnessKey {
+    /// Wraps 32 secret uniform bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// An independent key for another purpose than symmetric encryption: contexts of different purposes cannot collide.
+    pub(crate) fn for_purpose(&self, purpose: &'static str) -> Self {
+        Self(blake3::derive_key(purpose, &self.0))
+    }
+
+    /// The seed of the public mask and the stream of the secret error for one ciphertext.
+    pub(crate) fn derive(&self, context: &[u8], plaintext: &Poly<Coefficients>) -> ([u8; SEED], Stream) {
+        let mut output = self.output(context, &[plaintext]);
+        let mut mask = [0; SEED];
+        output.fill(&mut mask);
+        (mask, secret_stream(&mut output, Domain::Error))
+    }
+
+    /// One secret stream that depends on `context` and all of `data`.
+    pub(crate) fn stream<D: cloven_ring::Domain>(&self, domain: Domain, context: &[u8], data: &[&Poly<D>]) -> Stream {
+        secret_stream(&mut self.output(context, data), domain)
+    }
+
+    fn output<D: cloven_ring::Domain>(&self, context: &[u8], data: &[&Poly<D>]) -> blake3::OutputReader {
+        let words = data.iter().map(|poly| poly.basis().words()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(8 * words);
+        for poly in data {
+            for prime in 0..poly.basis().moduli().len() {
+                let residues = poly.residues(prime).iter();
+                residues.for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+            }
+        }
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(&(context.len() as u64).to_le_bytes()).update(context);
+        // In one piece: the hash is fastest on many blocks at once.
+        hasher.update(&bytes);
+        bytes.zeroize();
+        hasher.finalize_xof()
+    }
+}
+
+impl Drop for RandomnessKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+fn secret_stream(output: &mut blake3::OutputReader, domain: Domain) -> Stream {
+    let mut seed = [0; SEED];
+    output.fill(&mut seed);
+    let stream = Stream::new(domain, &seed);
+    seed.zeroize();
+    stream
+}
