@@ -39,19 +39,17 @@ impl RandomnessKey {
     }
 
     fn output<D: cloven_ring::Domain>(&self, context: &[u8], data: &[&Poly<D>]) -> blake3::OutputReader {
-        let words = data.iter().map(|poly| poly.basis().words()).sum::<usize>();
-        let mut bytes = Vec::with_capacity(8 * words);
+        let mut words: Vec<u64> = Vec::with_capacity(data.iter().map(|poly| poly.basis().words()).sum());
         for poly in data {
             for prime in 0..poly.basis().moduli().len() {
-                let residues = poly.residues(prime).iter();
-                residues.for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+                words.extend(poly.residues(prime).iter().map(|word| word.to_le()));
             }
         }
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&(context.len() as u64).to_le_bytes()).update(context);
         // In one piece: the hash is fastest on many blocks at once.
-        hasher.update(&bytes);
-        bytes.zeroize();
+        hasher.update(bytemuck::cast_slice(&words));
+        words.zeroize();
         hasher.finalize_xof()
     }
 }
