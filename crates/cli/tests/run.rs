@@ -243,6 +243,39 @@ fn sealed_training_reaches_what_plain_reaches_and_says_what_is_learnt() {
 }
 
 #[test]
+fn the_published_mode_trains_and_says_that_it_does_not_protect() {
+    let root = tempfile::tempdir().unwrap();
+    let (runs, example) = (text(root.path()), example("02_wdbc.toml"));
+    let base = [
+        "run",
+        &example,
+        "--json",
+        "--runs",
+        &runs,
+        "--set",
+        "protocol=encrypted-activation",
+    ];
+    let settings = [
+        "--set",
+        "model.server_layers=[2]",
+        "--set",
+        "encryption.mode=paper",
+        "--set",
+        "training.epochs=5",
+    ];
+    let output = cloven(&[&base[..], &settings].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary = json(&stdout(&output));
+    assert_eq!(summary["mode"], "paper");
+    assert!(summary["test_accuracy"].as_f64().unwrap() > 0.9);
+    assert!(
+        stderr(&output).contains("the activation of every training row exactly"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn heart_beats_reach_the_accuracy_of_the_published_network_and_more() {
     let Ok(data) = std::env::var("CLOVEN_DATA") else {
         eprintln!("CLOVEN_DATA is not set: real-data check not run");

@@ -35,6 +35,28 @@ pub struct Job {
     pub model: Model,
     /// Loss, optimiser, amount of work.
     pub training: Training,
+    /// Settings of the encryption, for protocols that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+}
+
+/// Settings of the encryption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encryption {
+    /// Which messages are encrypted.
+    pub mode: Mode,
+}
+
+/// Modes of `encrypted-activation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Activations and gradients.
+    #[default]
+    Sealed,
+    /// The published flow: activations only, gradients in the clear, which gives the activations away. For comparison.
+    Paper,
 }
 
 /// The protocols that exist.
@@ -207,12 +229,20 @@ impl Job {
         let (client, server) = (self.first(Role::Client), self.first(Role::Server));
         match self.protocol {
             Protocol::Plain => plain::leaks(client, server, front),
-            Protocol::EncryptedActivation => encrypted_activation::leaks(client, server),
+            Protocol::EncryptedActivation => match self.mode() {
+                Mode::Sealed => encrypted_activation::leaks(client, server),
+                Mode::Paper => encrypted_activation::paper::leaks(client, server),
+            },
         }
     }
 
+    /// Which messages are encrypted, where the protocol has an encryption.
+    pub fn mode(&self) -> Mode {
+        self.encryption.map_or(Mode::default(), |encryption| encryption.mode)
+    }
+
     /// Parameters of the encryption, where the protocol has one.
-    pub fn encryption(&self) -> Result<Option<EncryptionParameters>, Error> {
+    pub fn encryption_parameters(&self) -> Result<Option<EncryptionParameters>, Error> {
         if self.protocol == Protocol::Plain {
             return Ok(None);
         }
@@ -337,9 +367,12 @@ impl Job {
             );
         }
         t.optimiser.validate()?;
+        if self.protocol == Protocol::Plain && self.encryption.is_some() {
+            return wrong("encryption", "protocol plain has no encryption".into());
+        }
         if self.protocol == Protocol::EncryptedActivation {
             self.sealing()?;
-            if self.training.optimiser.weight_decay() != 0.0 {
+            if self.mode() == Mode::Sealed && self.training.optimiser.weight_decay() != 0.0 {
                 return wrong(
                     "training.optimiser.weight_decay",
                     "encrypted-activation needs 0: the client does not hold the weights that decay".into(),

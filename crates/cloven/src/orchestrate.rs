@@ -72,6 +72,7 @@ fn run_plain(
 ) -> Result<Summary, Error> {
     let job = Job {
         protocol: Protocol::Plain,
+        encryption: None,
         ..job.clone()
     };
     let mut folder = RunFolder::create(&options.runs, Some(&run_folder.join("plain")), &job)?;

@@ -11,7 +11,7 @@ use cloven_data::{Dataset, Samples, Targets};
 use cloven_nn::{BatchTargets, Loss, Network};
 use cloven_protocols::{
     Examples, Observe, ProtocolError, Subset, Task,
-    encrypted_activation::{self, LatticeCipher, ServerLattice},
+    encrypted_activation::{self, LatticeCipher, ServerLattice, paper},
     plain,
 };
 use cloven_wire::{
@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 pub use crate::reporter::Watch;
 use crate::{
     Error, Job, Local, PartySummary, Role, RosterFile, RunFolder, Update, catalogue, identity,
-    job::{Cut, Protocol},
+    job::{Cut, Mode, Protocol},
     reporter::Reporter,
 };
 
@@ -163,11 +163,13 @@ impl Prepared {
     /// Runs the role's script; returns the trained parts of the network.
     async fn script<C: Channel>(&self, link: &mut Link<C>, reporter: &Reporter<'_>) -> Result<Trained, Error> {
         let mut observe = |event| reporter.observe(event);
-        let trained = match (self.job.protocol, &self.data) {
-            (Protocol::Plain, Some(data)) => self.plain_client(data, link, &mut observe).await?,
-            (Protocol::Plain, None) => self.plain_server(link, &mut observe).await?,
-            (Protocol::EncryptedActivation, Some(data)) => self.sealed_client(data, link, &mut observe).await?,
-            (Protocol::EncryptedActivation, None) => self.sealed_server(link, &mut observe).await?,
+        let trained = match (self.job.protocol, self.job.mode(), &self.data) {
+            (Protocol::Plain, _, Some(data)) => self.plain_client(data, link, &mut observe).await?,
+            (Protocol::Plain, _, None) => self.plain_server(link, &mut observe).await?,
+            (Protocol::EncryptedActivation, Mode::Sealed, Some(data)) => self.sealed_client(data, link, &mut observe).await?,
+            (Protocol::EncryptedActivation, Mode::Sealed, None) => self.sealed_server(link, &mut observe).await?,
+            (Protocol::EncryptedActivation, Mode::Paper, Some(data)) => self.paper_client(data, link, &mut observe).await?,
+            (Protocol::EncryptedActivation, Mode::Paper, None) => self.paper_server(link, &mut observe).await?,
         };
         trained.map_err(|cause| Error::Protocol {
             party: self.party.clone(),
@@ -220,6 +222,35 @@ impl Prepared {
             reveal_after: encrypted_activation::REVEAL_AFTER,
         };
         let me = encrypted_activation::server(me, self.job.schedule(), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.layer],
+            unrevealed: None,
+        }))
+    }
+
+    async fn paper_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let me = paper::Client {
+            front: self.network(&cut, 0..cut.server.start)?,
+            layer: self.network(&cut, cut.server.clone())?,
+            tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
+            cipher: LatticeCipher::new(self.job.sealing()?, &mut fresh_randomness()?),
+        };
+        let me = paper::client(me, self.task(data), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.front, me.tail],
+            unrevealed: None,
+        }))
+    }
+
+    async fn paper_server<C: Channel>(&self, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let layer = self.network(&cut, cut.server.clone())?;
+        let me = paper::Server {
+            layer,
+            cipher: ServerLattice::new(self.job.sealing()?),
+        };
+        let me = paper::server(me, self.job.schedule(), link, observe).await;
         Ok(me.map(|me| Trained {
             parts: vec![me.layer],
             unrevealed: None,

@@ -7,7 +7,10 @@ use cloven_protocols::Leak;
 use cloven_wire::{MessageTraffic, Party, Traffic};
 use serde::{Deserialize, Serialize};
 
-use crate::{Job, Role};
+use crate::{
+    Job, Role,
+    job::{Mode, Protocol},
+};
 
 /// What one party has to report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +59,8 @@ pub struct Summary {
     pub job: String,
     /// The protocol.
     pub protocol: String,
+    /// Its mode; null where there is one only.
+    pub mode: Option<Mode>,
     /// The data set's name.
     pub dataset: String,
     /// The model's name.
@@ -112,6 +117,7 @@ impl Summary {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             job: job.digest_hex(),
             protocol: job.protocol.name().to_owned(),
+            mode: (job.protocol == Protocol::EncryptedActivation).then(|| job.mode()),
             dataset: job.data.name.clone(),
             model: job.model_name(),
             seed: job.seed,
@@ -137,7 +143,7 @@ impl Summary {
                 .map(|(name, p)| (name.clone(), p.sent_by_message.clone()))
                 .collect(),
             peak_rss_bytes: parties.iter().map(|(name, p)| (name.clone(), p.peak_rss_bytes)).collect(),
-            params: job.encryption().ok().flatten(),
+            params: job.encryption_parameters().ok().flatten(),
             leaks: job.leaks(),
         }
     }

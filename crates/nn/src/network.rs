@@ -13,7 +13,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use ndarray::ArrayD;
 
@@ -178,7 +178,7 @@ impl Network {
             .transpose()
     }
 
-    /// One optimiser step with the gradients of the last [`Network::backward`], which it uses up.
+    /// One optimiser step with the gradients of the last [`Network::backward`] or [`Network::set_gradients`], which it uses up.
     ///
     /// # Errors
     /// [`ModelError::Order`] without a `backward` or an optimiser before.
@@ -226,8 +226,33 @@ impl Network {
     /// # Errors
     /// [`ModelError::Parameter`] for a missing, unknown, repeated, misshapen or non-finite one; then nothing changes.
     pub fn set_parameters(&mut self, parameters: &[(String, ArrayD<f32>)]) -> Result<(), ModelError> {
-        let mut given = std::collections::BTreeMap::new();
-        for (name, values) in parameters {
+        let given = self.checked(parameters)?;
+        for parameter in self.parameters_mut() {
+            parameter.set(given[parameter.name()]);
+            parameter.clear_gradient();
+        }
+        self.stage = Stage::Idle;
+        Ok(())
+    }
+
+    /// Gives all parameters gradients that were computed elsewhere, named and laid out as [`Network::parameters`], in any
+    /// order, for the next [`Network::update`]. They replace those of a `backward`; what a `forward_train` kept is no longer used.
+    ///
+    /// # Errors
+    /// [`ModelError::Parameter`] for a missing, unknown, repeated, misshapen or non-finite one; then nothing changes.
+    pub fn set_gradients(&mut self, gradients: &[(String, ArrayD<f32>)]) -> Result<(), ModelError> {
+        let given = self.checked(gradients)?;
+        for parameter in self.parameters_mut() {
+            parameter.set_gradient_array(given[parameter.name()]);
+        }
+        self.stage = Stage::Differentiated;
+        Ok(())
+    }
+
+    /// One array for each parameter, by name, in its shape and finite.
+    fn checked<'a>(&self, arrays: &'a [(String, ArrayD<f32>)]) -> Result<BTreeMap<&'a str, &'a ArrayD<f32>>, ModelError> {
+        let mut given = BTreeMap::new();
+        for (name, values) in arrays {
             if given.insert(name.as_str(), values).is_some() {
                 return Err(parameter_error(name, "it once", "it twice"));
             }
@@ -239,18 +264,11 @@ impl Network {
                 .ok_or_else(|| parameter_error(name, format!("{:?}", parameter.shape()), "nothing"))?;
             parameter.check(values)?;
         }
-        if let Some(name) = given
-            .keys()
-            .find(|name| self.parameter_refs().all(|parameter| parameter.name() != **name))
-        {
-            return Err(parameter_error(name, format!("only those of layers {:?}", self.range), "it"));
+        let unknown = |name: &&&str| self.parameter_refs().all(|parameter| parameter.name() != **name);
+        match given.keys().find(unknown) {
+            Some(name) => Err(parameter_error(name, format!("only those of layers {:?}", self.range), "it")),
+            None => Ok(given),
         }
-        for parameter in self.parameters_mut() {
-            parameter.set(given[parameter.name()]);
-            parameter.clear_gradient();
-        }
-        self.stage = Stage::Idle;
-        Ok(())
     }
 
     /// Goes back through the layers, no further than somebody needs.

@@ -16,6 +16,8 @@ mod event;
 mod examples;
 mod message;
 mod schedule;
+#[cfg(test)]
+mod testing;
 mod training;
 
 pub mod encrypted_activation;

@@ -70,13 +70,21 @@ fn mistakes_are_one_clear_sentence() {
 fn sealed_jobs_need_one_dense_layer_and_no_weight_decay() {
     let sealed = ["protocol=encrypted-activation"];
     let job = parse(ECG, &sealed).unwrap();
-    let parameters = job.encryption().unwrap().unwrap();
+    let parameters = job.encryption_parameters().unwrap().unwrap();
     assert_eq!((parameters.log2_n, parameters.security_bits), (11, 128));
-    assert!(parse(ECG, &[]).unwrap().encryption().unwrap().is_none());
+    assert!(parse(ECG, &[]).unwrap().encryption_parameters().unwrap().is_none());
     assert_ne!(job.digest(), parse(ECG, &[]).unwrap().digest());
     let decay = [sealed[0], "training.optimiser.weight_decay=0.1"];
     assert!(problem(ECG, &decay).contains("the client does not hold the weights that decay"));
     assert!(problem(ECG, &[sealed[0], "model.server_layers=[0]"]).contains("got conv1d"));
+    let paper = parse(ECG, &[decay[0], decay[1], "encryption.mode=paper"]).unwrap();
+    assert!(
+        paper
+            .leaks()
+            .iter()
+            .any(|leak| leak.learns.contains("the activation of every training row exactly"))
+    );
+    assert!(problem(ECG, &["encryption.mode=paper"]).contains("plain has no encryption"));
 }
 
 #[test]

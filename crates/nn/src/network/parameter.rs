@@ -117,6 +117,11 @@ impl Parameter {
         self.gradient = Some(gradient);
     }
 
+    /// Keeps a gradient in PyTorch's layout that passed [`Parameter::check`] for the next update.
+    pub fn set_gradient_array(&mut self, gradient: &ArrayD<f32>) {
+        self.gradient = Some(self.layout.matrix(values_in_order(gradient), &self.shape));
+    }
+
     /// Forgets the gradient.
     pub fn clear_gradient(&mut self) {
         self.gradient = None;

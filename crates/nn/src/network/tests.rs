@@ -325,5 +325,31 @@ fn wrong_parameters_change_nothing() {
     ] {
         assert_eq!(network.set_parameters(&bad).unwrap_err().to_string(), expected);
         assert_eq!(network.parameters(), good);
+        assert_eq!(network.set_gradients(&bad).unwrap_err().to_string(), expected);
+        assert!(network.gradients().is_empty());
     }
+}
+
+#[test]
+fn given_gradients_update_as_those_of_backward() {
+    let model = preset("m1").unwrap().model;
+    let adam = OptimiserSpec::AdamW {
+        learning_rate: 0.01,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.1,
+    };
+    let [mut one, mut other] = [0, 1].map(|_| Network::new(&model, 0..8, 4).unwrap().with_optimiser(adam.clone()).unwrap());
+    for step in 0..3 {
+        one.forward_train(step, &spread(&[3, 1, 128], step as usize)).unwrap();
+        one.backward(&spread(&[3, 5], 1), InputGradient::NotWanted).unwrap();
+        let gradients: Named = one.gradients().into_iter().rev().collect();
+        other.set_gradients(&gradients).unwrap();
+        assert_eq!(one.gradients(), other.gradients());
+        one.update().unwrap();
+        other.update().unwrap();
+        assert_eq!(one.parameters(), other.parameters());
+    }
+    assert!(other.update().is_err(), "an update uses the gradients up");
 }

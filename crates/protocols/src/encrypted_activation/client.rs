@@ -118,7 +118,8 @@ impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {
     }
 }
 
-fn open<C: Channel>(
+/// Opens an answer; bytes that are none are the peer's fault.
+pub(super) fn open<C: Channel>(
     cipher: &mut impl ClientCipher,
     link: &Link<C>,
     direction: Direction,

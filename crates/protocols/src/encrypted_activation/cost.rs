@@ -1,8 +1,11 @@
 //! Declared bytes of `encrypted_activation`: headers and payloads, without TLS.
 
-use cloven_wire::{Header, f32_array_len};
+use cloven_wire::Header;
 
-use super::cipher::{Direction, SealedLen};
+use super::{
+    cipher::{Direction, SealedLen},
+    msg::arrays_len,
+};
 use crate::Cost;
 
 /// One training batch of `rows` rows.
@@ -17,10 +20,9 @@ pub fn evaluation_batch(lengths: &impl SealedLen, rows: usize) -> Cost {
 
 /// One reveal of parameters of these shapes.
 pub fn reveal(shapes: &[Vec<usize>]) -> Cost {
-    let payload: usize = shapes.iter().map(|shape| f32_array_len(shape)).sum();
     Cost {
         client_messages: 1,
-        client_bytes: (Header::LEN + payload) as u64,
+        client_bytes: (Header::LEN + arrays_len(shapes)) as u64,
         ..Cost::default()
     }
 }

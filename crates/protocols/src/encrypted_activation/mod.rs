@@ -1,4 +1,5 @@
 //! Split learning with encrypted activations, mode `sealed` (after "A More Secure Split", arXiv 2309.08697, with its leaks closed).
+//! The published message flow, leaks and all, is mode `paper`: module [`paper`].
 //!
 //! **Parties.** *Client*: data, labels, encryption key, the layers before and after the cut, the loss, the optimiser. *Server*: one dense
 //! layer.
@@ -36,9 +37,10 @@ mod cipher;
 mod client;
 pub mod cost;
 mod msg;
+pub mod paper;
 mod server;
 
-pub use cipher::{ClientCipher, IdealCipher, LatticeCipher, Sealing, ServerCipher, ServerLattice};
+pub use cipher::{ClientCipher, Direction, IdealCipher, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice};
 pub use client::{Client, client};
 pub use msg::{MESSAGES, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput};
 pub use server::{Server, server};
@@ -89,5 +91,7 @@ impl Reveals {
     }
 }
 
+#[cfg(test)]
+mod attack;
 #[cfg(test)]
 mod tests;

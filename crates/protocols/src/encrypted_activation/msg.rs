@@ -70,7 +70,7 @@ impl Message for Reveal {
     type Expect = [Vec<usize>];
 
     fn max_len(shapes: &[Vec<usize>]) -> usize {
-        shapes.iter().map(|shape| f32_array_len(shape)).sum()
+        arrays_len(shapes)
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -78,10 +78,16 @@ impl Message for Reveal {
     }
 
     fn decode(reader: &mut Reader<'_>, shapes: &[Vec<usize>]) -> Result<Self, DecodeError> {
-        shapes
-            .iter()
-            .map(|shape| reader.f32_array(shape))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        read_arrays(reader, shapes).map(Self)
     }
+}
+
+/// The length of arrays of these shapes, one after the other.
+pub(super) fn arrays_len(shapes: &[Vec<usize>]) -> usize {
+    shapes.iter().map(|shape| f32_array_len(shape)).sum()
+}
+
+/// Reads arrays of these shapes, one after the other.
+pub(super) fn read_arrays(reader: &mut Reader<'_>, shapes: &[Vec<usize>]) -> Result<Vec<ArrayD<f32>>, DecodeError> {
+    shapes.iter().map(|shape| reader.f32_array(shape)).collect()
 }

@@ -31,25 +31,13 @@ pub async fn server<C: Channel, K: ServerCipher>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<Server<K>, ProtocolError> {
-    me.prepare()?;
+    prepare(&me.layer, &mut me.cipher)?;
     let mut rounds = Rounds {
         me,
         reveals: Reveals::default(),
     };
     training::server(&mut rounds, schedule, link, observe).await?;
     Ok(rounds.me)
-}
-
-impl<K: ServerCipher> Server<K> {
-    /// Hands U to the cipher.
-    fn prepare(&mut self) -> Result<(), ProtocolError> {
-        let parameters = self.layer.parameters();
-        let mut values = parameters.iter().map(|(_, value)| value);
-        if let Some(weight) = values.next() {
-            self.cipher.set_layer(weight, values.next())?;
-        }
-        Ok(())
-    }
 }
 
 struct Rounds<K> {
@@ -60,7 +48,7 @@ struct Rounds<K> {
 impl<C: Channel, K: ServerCipher> ServerRounds<C> for Rounds<K> {
     async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
         // 2.
-        self.outputs(link, round, rows).await?;
+        answer_activation(&mut self.me.cipher, link, round, rows).await?;
         // 4.
         let cipher = &mut self.me.cipher;
         let SealedGradient(sealed) = link.receive(round, &cipher.sealed_len(Direction::Backward, rows)).await?;
@@ -70,11 +58,7 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Rounds<K> {
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        let cipher = &mut self.me.cipher;
-        let SealedActivation(sealed) = link.receive(round, &cipher.sealed_len(Direction::Forward, rows)).await?;
-        let answer = cipher.answer(Direction::Forward, &sealed, rows);
-        let answer = answer.map_err(|cause| malformed(link.peer(), round, "sealed activation", cause))?;
-        Ok(link.send(round, &SealedOutput(answer)).await?)
+        answer_activation(&mut self.me.cipher, link, round, rows).await
     }
 
     async fn end_epoch(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
@@ -86,6 +70,29 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Rounds<K> {
         let Reveal(values) = link.receive(round, &shapes[..]).await?;
         parameters.iter_mut().zip(&values).for_each(|((_, u), v)| *u += v);
         self.me.layer.set_parameters(&parameters)?;
-        self.me.prepare()
+        prepare(&self.me.layer, &mut self.me.cipher)
     }
+}
+
+/// Hands the layer as it now is to the cipher.
+pub(super) fn prepare(layer: &Network, cipher: &mut impl ServerCipher) -> Result<(), ProtocolError> {
+    let parameters = layer.parameters();
+    let mut values = parameters.iter().map(|(_, value)| value);
+    if let Some(weight) = values.next() {
+        cipher.set_layer(weight, values.next())?;
+    }
+    Ok(())
+}
+
+/// Step 2: a sealed activation in, the sealed output out.
+pub(super) async fn answer_activation<C: Channel>(
+    cipher: &mut impl ServerCipher,
+    link: &mut Link<C>,
+    round: u64,
+    rows: usize,
+) -> Result<(), ProtocolError> {
+    let SealedActivation(sealed) = link.receive(round, &cipher.sealed_len(Direction::Forward, rows)).await?;
+    let answer = cipher.answer(Direction::Forward, &sealed, rows);
+    let answer = answer.map_err(|cause| malformed(link.peer(), round, "sealed activation", cause))?;
+    Ok(link.send(round, &SealedOutput(answer)).await?)
 }

@@ -1,110 +1,66 @@
 //! `sealed` against `plain`, real encryption against the ideal cipher, declared cost against counters, tampering, and what the server sees.
 
-use std::ops::Range;
-
-use cloven_nn::{BatchTargets, Loss, Network, OptimiserSpec, preset};
-use cloven_wire::{Entry, Header, Link, Party, WireError, memory};
-use ndarray::{ArrayD, IxDyn};
+use cloven_nn::{Network, OptimiserSpec, preset};
+use cloven_wire::{Header, Message};
+use ndarray::ArrayD;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::{cipher::SealedLen, *};
-use crate::{Cost, Event, Examples, Halted, ProtocolError, Schedule, Shuffle, Task, plain};
+use super::*;
+use crate::{Examples, ProtocolError, plain, testing::*};
 
-const SEED: u64 = 5;
 const LAYER: usize = 7;
 
-fn party(name: &str) -> Party {
-    name.parse().unwrap()
+/// The client's layers before and after the server's, and the server's.
+pub(super) fn parts(optimiser: OptimiserSpec) -> [Network; 3] {
+    [0..LAYER, LAYER + 1..8, LAYER..LAYER + 1].map(|layers| network(layers, optimiser.clone()))
 }
 
-fn examples(rows: usize) -> Examples {
-    let mut state = 3u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32
-    };
-    let x = ArrayD::from_shape_fn(IxDyn(&[rows, 1, 128]), |_| next());
-    let labels = x.outer_iter().map(|row| (row.sum() * 10.0) as u32 % 5).collect();
-    Examples {
-        x,
-        targets: BatchTargets::Classes(labels),
-    }
-}
-
-fn schedule() -> Schedule {
-    Schedule {
-        epochs: 3,
-        batch: 4,
-        evaluation_batch: 8,
-        evaluate_every: 1,
-    }
-}
-
-fn task<'a>(train: &'a Examples, test: &'a Examples) -> Task<'a> {
-    Task {
-        train,
-        test,
-        subsets: &[],
-        loss: Loss::CrossEntropy,
-        schedule: schedule(),
-        shuffle: Shuffle { seed: SEED },
-    }
-}
-
-fn network(layers: Range<usize>) -> Network {
-    let adam = OptimiserSpec::AdamW {
-        learning_rate: 3e-3,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        weight_decay: 0.0,
-    };
-    Network::new(&preset("m1").unwrap().model, layers, SEED)
-        .unwrap()
-        .with_optimiser(adam)
-        .unwrap()
-}
-
-fn roles<K, S>(at_client: K, at_server: S, reveal_after: usize) -> (Client<K>, Server<S>) {
-    let layers = preset("m1").unwrap().model.layers.len();
+pub(super) fn roles<K, S>(
+    (at_client, at_server): (K, S),
+    reveal_after: usize,
+    optimiser: OptimiserSpec,
+) -> (Client<K>, Server<S>) {
+    let [front, tail, layer] = parts(optimiser.clone());
     let client = Client {
-        front: network(0..LAYER),
-        unrevealed: network(LAYER..LAYER + 1),
-        tail: network(LAYER + 1..layers),
+        front,
+        unrevealed: network(LAYER..LAYER + 1, optimiser),
+        tail,
         cipher: at_client,
         reveal_after,
     };
     (
         client,
         Server {
-            layer: network(LAYER..LAYER + 1),
+            layer,
             cipher: at_server,
             reveal_after,
         },
     )
 }
 
-fn ideal() -> IdealCipher {
-    IdealCipher::new(&preset("m1").unwrap().model, LAYER).unwrap()
+pub(super) fn ideal() -> (IdealCipher, IdealCipher) {
+    let cipher = || IdealCipher::new(&preset("m1").unwrap().model, LAYER).unwrap();
+    (cipher(), cipher())
 }
 
-fn lattice() -> (LatticeCipher, ServerLattice) {
-    let sealing = Sealing::new(4, 256, 5).unwrap();
-    (
-        LatticeCipher::new(sealing.clone(), &mut ChaCha20Rng::from_seed([9; 32])),
-        ServerLattice::new(sealing),
-    )
+pub(super) fn sealing() -> Sealing {
+    Sealing::new(4, 256, 5).unwrap()
 }
 
-fn ignore(_: Event) -> Result<(), Halted> {
-    Ok(())
+pub(super) fn lattice() -> (LatticeCipher, ServerLattice) {
+    let key = LatticeCipher::new(sealing(), &mut ChaCha20Rng::from_seed([9; 32]));
+    (key, ServerLattice::new(sealing()))
 }
 
-/// All weights after training: the front's, then W = U + V.
-struct Trained {
-    front: Vec<(String, ArrayD<f32>)>,
-    layer: Vec<ArrayD<f32>>,
-    links: [Link<memory::MemoryChannel>; 2],
+/// All weights after training: the front's, then the layer's (W = U + V).
+pub(super) struct Trained {
+    pub front: Vec<(String, ArrayD<f32>)>,
+    pub layer: Vec<ArrayD<f32>>,
+    pub links: [MemoryLink; 2],
+}
+
+pub(super) fn values(layer: &Network) -> Vec<ArrayD<f32>> {
+    layer.parameters().into_iter().map(|(_, value)| value).collect()
 }
 
 async fn train<K: ClientCipher, S: ServerCipher>(
@@ -112,121 +68,83 @@ async fn train<K: ClientCipher, S: ServerCipher>(
     data: &Examples,
     test: &Examples,
 ) -> Trained {
-    let (a, b) = memory::pair(party("hospital"), party("cloud"));
-    let (mut a, mut b) = (Link::new(a).record(), Link::new(b).record());
+    let mut links = links();
     let (mut quiet, mut still) = (ignore, ignore);
+    let [a, b] = &mut links;
     let (me, other) = tokio::join!(
-        client(me, task(data, test), &mut a, &mut quiet),
-        server(other, schedule(), &mut b, &mut still)
+        client(me, task(data, test), a, &mut quiet),
+        server(other, schedule(), b, &mut still)
     );
     let (me, other) = (me.unwrap(), other.unwrap());
-    let unrevealed = me.unrevealed.parameters();
-    let layer = other
-        .layer
-        .parameters()
-        .into_iter()
-        .zip(&unrevealed)
-        .map(|((_, u), (_, v))| u + v)
-        .collect();
+    let (u, v) = (values(&other.layer), values(&me.unrevealed));
     Trained {
         front: me.front.parameters(),
-        layer,
-        links: [a, b],
+        layer: u.into_iter().zip(&v).map(|(u, v)| u + v).collect(),
+        links,
     }
 }
 
-async fn train_plain(data: &Examples, test: &Examples) -> (Vec<(String, ArrayD<f32>)>, Vec<ArrayD<f32>>) {
-    let (a, b) = memory::pair(party("hospital"), party("cloud"));
-    let (mut a, mut b) = (Link::new(a), Link::new(b));
-    let me = plain::Client {
-        front: network(0..LAYER),
-        tail: network(LAYER + 1..8),
-    };
-    let other = plain::Server {
-        middle: network(LAYER..LAYER + 1),
-    };
+pub(super) async fn train_plain(data: &Examples, test: &Examples, optimiser: OptimiserSpec) -> Trained {
+    let mut links = links();
+    let [front, tail, middle] = parts(optimiser);
     let (mut quiet, mut still) = (ignore, ignore);
+    let [a, b] = &mut links;
     let (me, other) = tokio::join!(
-        plain::client(me, task(data, test), &mut a, &mut quiet),
-        plain::server(other, schedule(), &mut b, &mut still)
+        plain::client(plain::Client { front, tail }, task(data, test), a, &mut quiet),
+        plain::server(plain::Server { middle }, schedule(), b, &mut still)
     );
-    (
-        me.unwrap().front.parameters(),
-        other.unwrap().middle.parameters().into_iter().map(|(_, w)| w).collect(),
-    )
-}
-
-fn distance(a: &[ArrayD<f32>], b: &[ArrayD<f32>]) -> f32 {
-    a.iter()
-        .zip(b)
-        .flat_map(|(a, b)| a.iter().zip(b))
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max)
+    Trained {
+        front: me.unwrap().front.parameters(),
+        layer: values(&other.unwrap().middle),
+        links,
+    }
 }
 
 /// With one batch an epoch V moves into U after every step, and every sum is made of the same numbers in the same order as in `plain`.
 #[tokio::test]
 async fn with_an_ideal_cipher_the_weights_are_those_of_plain() {
     let (data, test) = (examples(4), examples(3));
-    let sealed = train(roles(ideal(), ideal(), 1), &data, &test).await;
-    let (front, layer) = train_plain(&data, &test).await;
-    assert_eq!(sealed.front, front);
-    assert_eq!(sealed.layer, layer);
+    let sealed = train(roles(ideal(), 1, adam(0.0)), &data, &test).await;
+    let plain = train_plain(&data, &test, adam(0.0)).await;
+    assert_eq!(sealed.front, plain.front);
+    assert_eq!(sealed.layer, plain.layer);
 }
 
 /// With V held back, a W is summed as a U + a V: the same training but for the rounding of single-precision sums.
 #[tokio::test]
 async fn holding_v_back_changes_rounding_only() {
     let (data, test) = (examples(22), examples(3));
-    let (_, layer) = train_plain(&data, &test).await;
+    let plain = train_plain(&data, &test, adam(0.0)).await;
     for reveal_after in [1, 30, 1_000_000] {
-        let sealed = train(roles(ideal(), ideal(), reveal_after), &data, &test).await;
-        let distance = distance(&sealed.layer, &layer);
+        let sealed = train(roles(ideal(), reveal_after, adam(0.0)), &data, &test).await;
+        let distance = distance(&sealed.layer, &plain.layer);
         assert!(distance < 2e-5, "{reveal_after}: {distance:e}");
     }
 }
 
+/// With SGD an update is as far off as its gradient. Adam would turn the sign of a gradient near zero into a whole step.
 #[tokio::test]
 async fn real_encryption_trains_the_same_network() {
     let (data, test) = (examples(22), examples(10));
-    let (at_client, at_server) = lattice();
-    let sealed = train(roles(at_client, at_server, 30), &data, &test).await;
-    let (_, layer) = train_plain(&data, &test).await;
-    // Adam moves a weight by up to the learning rate of 3e-3 a step, in 18 steps.
-    let distance = distance(&sealed.layer, &layer);
-    assert!(distance < 3e-3, "{distance:e}");
+    let sealed = train(roles(lattice(), 30, sgd(0.1)), &data, &test).await;
+    let plain = train_plain(&data, &test, sgd(0.1)).await;
+    let distance = distance(&sealed.layer, &plain.layer);
+    assert!(distance < 1e-4, "{distance:e}");
 }
 
 #[tokio::test]
 async fn declared_cost_is_what_the_channel_counts() {
-    let (data, test) = (examples(22), examples(10));
-    let (at_client, at_server) = lattice();
-    let Trained {
-        links: [a, b], layer, ..
-    } = train(roles(at_client, at_server, 30), &data, &test).await;
-    let lengths = Sealing::new(4, 256, 5).unwrap();
+    let Trained { links, layer, .. } = train(roles(lattice(), 30, adam(0.0)), &examples(22), &examples(10)).await;
+    let lengths = sealing();
     let shapes: Vec<Vec<usize>> = layer.iter().map(|w| w.shape().to_vec()).collect();
+    let batches = declared(
+        [22, 10],
+        |rows| cost::training_batch(&lengths, rows),
+        |rows| cost::evaluation_batch(&lengths, rows),
+    );
     // 22 rows an epoch: 44 after the second.
-    let mut declared = Cost::START + cost::reveal(&shapes);
-    for _ in 0..schedule().epochs {
-        declared = schedule()
-            .training_sizes(22)
-            .fold(declared, |c, rows| c + cost::training_batch(&lengths, rows));
-        declared = schedule()
-            .evaluation_sizes(10)
-            .fold(declared, |c, rows| c + cost::evaluation_batch(&lengths, rows));
-    }
-    assert_eq!(
-        (a.traffic().sent, b.traffic().sent),
-        (declared.client_bytes, declared.server_bytes)
-    );
-    let messages = |link: &Link<_>| link.sent_by_message().values().map(|m| m.messages).sum::<u64>();
-    assert_eq!(
-        (messages(&a), messages(&b)),
-        (declared.client_messages, declared.server_messages)
-    );
-    let plain = |t: &[Entry]| t.iter().map(|e| (e.what, e.round, e.len, e.digest)).collect::<Vec<_>>();
-    assert_eq!(plain(a.transcript().unwrap()), plain(b.transcript().unwrap()));
+    assert_eq!(counted(&links), batches + cost::reveal(&shapes));
+    assert_same_transcript(&links);
 }
 
 /// What the server receives has the same form whatever the data, and no ciphertext repeats although batches do.
@@ -237,8 +155,7 @@ async fn the_servers_view_has_the_same_form_for_other_data() {
     for scale in [0.0, 1.0] {
         let mut data = examples(12);
         data.x.mapv_inplace(|v| v * scale);
-        let (at_client, at_server) = lattice();
-        let Trained { links: [_, b], .. } = train(roles(at_client, at_server, 30), &data, &test).await;
+        let Trained { links: [_, b], .. } = train(roles(lattice(), 30, adam(0.0)), &data, &test).await;
         let received: Vec<_> = b
             .transcript()
             .unwrap()
@@ -263,115 +180,44 @@ fn v_is_never_revealed_for_fewer_samples() {
 }
 
 /// The frames of an honest run, by sender.
-async fn honest_frames(data: &Examples, test: &Examples) -> [Vec<Vec<u8>>; 2] {
-    let (client_end, mut to_client) = memory::pair(party("hospital"), party("cloud"));
-    let (mut to_server, server_end) = memory::pair(party("hospital"), party("cloud"));
-    let (at_client, at_server) = lattice();
-    let (me, other) = roles(at_client, at_server, 8);
-    let (mut quiet, mut still) = (ignore, ignore);
-    let (mut a, mut b) = (Link::new(client_end), Link::new(server_end));
-    let relay = async {
-        let mut frames = [Vec::new(), Vec::new()];
-        loop {
-            tokio::select! {
-                Some(frame) = to_client.receive_raw() => { to_server.send_raw(frame.clone()); frames[0].push(frame); }
-                Some(frame) = to_server.receive_raw() => { to_client.send_raw(frame.clone()); frames[1].push(frame); }
-                else => return frames,
-            }
-        }
-    };
-    let parties = async {
+async fn honest_frames(data: &Examples, test: &Examples) -> [Vec<Frame>; 2] {
+    let (me, other) = roles(lattice(), 8, adam(0.0));
+    let run = async |[mut a, mut b]: [_; 2]| {
+        let (mut quiet, mut still) = (ignore, ignore);
         let (x, y) = tokio::join!(
             client(me, task(data, test), &mut a, &mut quiet),
             server(other, schedule(), &mut b, &mut still)
         );
         x.map(|_| ()).and(y.map(|_| ())).unwrap();
-        drop((a, b));
     };
-    tokio::join!(relay, parties).0
+    relayed(run).await.1
 }
 
 /// Runs one party against a peer that sends `frames` and leaves.
-async fn against(sender: usize, frames: &[Vec<u8>], data: &Examples, test: &Examples) -> Result<(), ProtocolError> {
-    let (hospital, cloud) = memory::pair(party("hospital"), party("cloud"));
-    let (at_client, at_server) = lattice();
-    let (me, other) = roles(at_client, at_server, 8);
-    let play = |mut peer: memory::MemoryChannel| frames.iter().for_each(|f| peer.send_raw(f.clone()));
+async fn against(sender: usize, frames: &[Frame], data: &Examples, test: &Examples) -> Result<(), ProtocolError> {
+    let mut link = scripted(sender, frames);
+    let (me, other) = roles(lattice(), 8, adam(0.0));
     match sender {
-        0 => {
-            play(hospital);
-            server(other, schedule(), &mut Link::new(cloud), &mut ignore)
-                .await
-                .map(|_| ())
-        }
-        _ => {
-            play(cloud);
-            client(me, task(data, test), &mut Link::new(hospital), &mut ignore)
-                .await
-                .map(|_| ())
-        }
+        0 => server(other, schedule(), &mut link, &mut ignore).await.map(|_| ()),
+        _ => client(me, task(data, test), &mut link, &mut ignore).await.map(|_| ()),
     }
 }
 
-fn header(frame: &[u8]) -> Header {
-    Header::from_bytes(frame[..Header::LEN].try_into().unwrap(), &party("peer")).unwrap()
+/// Residues of c0 that are not below q.
+pub(super) fn unreduced(frame: &[u8]) -> Tampered {
+    ("coefficient not below q", with(frame, Header::LEN + 32, &[0xff; 32]))
 }
 
 #[tokio::test]
 async fn every_message_tampered_with_is_refused_by_name() {
     let (data, test) = (examples(8), examples(3));
-    let frames = honest_frames(&data, &test).await;
-    let mut covered = std::collections::BTreeSet::new();
-    for (sender, name) in ["hospital", "cloud"].into_iter().enumerate() {
-        for (message, kind) in MESSAGES {
-            let Some(at) = frames[sender].iter().position(|f| header(f).kind == kind) else {
-                continue;
-            };
-            covered.insert(kind);
-            for (how, bad) in tampered(&frames[sender][at]) {
-                let script: Vec<_> = frames[sender][..at].iter().cloned().chain([bad]).collect();
-                let error = against(sender, &script, &data, &test).await.unwrap_err();
-                let ProtocolError::Wire(error) = error else {
-                    panic!("{message}, {how}: {error}")
-                };
-                let refused = matches!(
-                    error,
-                    WireError::Unexpected { .. } | WireError::Malformed { .. } | WireError::BadHeader { .. }
-                );
-                assert!(refused && error.to_string().contains(name), "{message}, {how}: {error}");
-            }
-        }
-    }
-    assert_eq!(covered.len(), MESSAGES.len(), "every message kind has its case");
-}
-
-fn tampered(frame: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let with = |at: usize, byte: u8| {
-        let mut bad = frame.to_vec();
-        bad[at] = byte;
-        bad
+    let payload = |frame: &[u8]| match header(frame).kind {
+        SealedActivation::KIND | SealedGradient::KIND => vec![unreduced(frame)],
+        Reveal::KIND => tampered_tensor(frame),
+        _ => Vec::new(),
     };
-    let mut shorter = frame[..frame.len() - 1].to_vec();
-    shorter[..4].copy_from_slice(&(header(frame).len - 1).to_le_bytes());
-    let mut longer = [frame, &[0; 8]].concat();
-    longer[..4].copy_from_slice(&(header(frame).len + 8).to_le_bytes());
-    let mut cases = vec![
-        ("unknown kind", with(4, 77)),
-        ("reserved byte", with(5, 1)),
-        ("wrong round", with(15, 0x80)),
-        ("truncated", shorter),
-        ("too long", longer),
-        ("oversize", with(3, 0x7f)),
-    ];
-    if [2, 4].contains(&header(frame).kind) {
-        let mut unreduced = frame.to_vec();
-        unreduced[Header::LEN + 32..Header::LEN + 64].fill(0xff);
-        cases.push(("coefficient not below q", unreduced));
-    }
-    if header(frame).kind == 6 {
-        cases.push(("another shape", with(Header::LEN + 1, 0xee)));
-    }
-    cases
+    let against = async |sender, frames: &[Frame]| against(sender, frames, &data, &test).await;
+    every_tampering_is_refused(&MESSAGES, &honest_frames(&data, &test).await, payload, against).await;
 }
 
 #[tokio::test]
@@ -383,7 +229,7 @@ async fn flipped_ciphertext_bits_never_panic() {
             let at = frames.iter().position(|f| header(f).len > 9001).unwrap();
             let mut bad = frames[at].clone();
             bad[Header::LEN + bit / 8] ^= 1 << (bit % 8);
-            let script: Vec<_> = frames[..at].iter().cloned().chain([bad]).collect();
+            let script = [&frames[..at], &[bad]].concat();
             assert!(
                 against(sender, &script, &data, &test).await.is_err(),
                 "at the latest when the peer is gone"
@@ -394,7 +240,7 @@ async fn flipped_ciphertext_bits_never_panic() {
 
 #[test]
 fn bytes_of_a_step_of_the_published_network() {
-    let lengths = Sealing::new(4, 256, 5).unwrap();
+    let lengths = sealing();
     let step = cost::training_batch(&lengths, 4);
     // 13,245 rows in batches of 4.
     let epoch = 3312 * (step.client_bytes + step.server_bytes);

@@ -2,7 +2,7 @@
 
 use cloven_lattice::{
     LatticeError, Parameters, RandomnessKey, SecretKey,
-    linear::{Product, Scales, Weights},
+    linear::{Layout, Product, Scales, Weights},
 };
 use ndarray::{ArrayD, IxDyn};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -50,6 +50,11 @@ impl Sealing {
     /// The encryption's parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
+    }
+
+    /// Where the numbers of a direction stand in its ciphertexts.
+    pub fn layout(&self, direction: Direction) -> &Layout {
+        self.product(direction).layout()
     }
 
     fn product(&self, direction: Direction) -> &Product {

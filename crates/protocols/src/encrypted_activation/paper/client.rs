@@ -1,0 +1,96 @@
+//! The client's script.
+
+use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network};
+use cloven_wire::{Channel, Link};
+use ndarray::ArrayD;
+
+use super::{Gradients, InputGradient};
+use crate::{
+    Observe, ProtocolError, Task,
+    encrypted_activation::{
+        ClientCipher, Direction,
+        client::open,
+        msg::{SealedActivation, SealedOutput},
+    },
+    training::{self, ClientRounds},
+};
+
+/// What the client brings.
+pub struct Client<K> {
+    /// The layers before the server's.
+    pub front: Network,
+    /// A network of the server's one layer, which works out dW = a^T dy. Its weights play no part in that and stay as they are.
+    pub layer: Network,
+    /// The layers after the server's; may be empty.
+    pub tail: Network,
+    /// Seals the activations.
+    pub cipher: K,
+}
+
+/// Trains with the server at the other end of `link`; returns the client with its trained layers.
+pub async fn client<C: Channel, K: ClientCipher>(
+    me: Client<K>,
+    task: Task<'_>,
+    link: &mut Link<C>,
+    observe: &mut Observe<'_>,
+) -> Result<Client<K>, ProtocolError> {
+    let mut rounds = Rounds { me, loss: task.loss };
+    training::client(&mut rounds, &task, link, observe).await?;
+    Ok(rounds.me)
+}
+
+struct Rounds<K> {
+    me: Client<K>,
+    loss: Loss,
+}
+
+impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {
+    async fn train(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>, t: &BatchTargets) -> Result<f64, ProtocolError> {
+        let me = &mut self.me;
+        // 1.
+        let a = me.front.forward_train(round, x)?;
+        me.send_sealed(link, round, &a).await?;
+        // Of step 3, what needs no answer: the layer keeps a for dW.
+        me.layer.forward_train(round, &a)?;
+        // 2.
+        let y = me.receive_output(link, round, t.len()).await?;
+        // 3.
+        let z = me.tail.forward_train(round, &y)?;
+        let (loss, dz) = self.loss.value_and_gradient(&z, t)?;
+        let output = me.tail.backward(&dz, Wish::Wanted)?.unwrap_or(dz);
+        me.layer.backward(&output, Wish::NotWanted)?;
+        let layer = me.layer.gradients().into_iter().map(|(_, gradient)| gradient).collect();
+        link.send(round, &Gradients { output, layer }).await?;
+        me.tail.update()?;
+        // 5.
+        let InputGradient(da) = link.receive(round, a.shape()).await?;
+        me.front.backward(&da, Wish::NotWanted)?;
+        me.front.update()?;
+        Ok(loss)
+    }
+
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
+        let me = &mut self.me;
+        let a = me.front.forward(x)?;
+        me.send_sealed(link, round, &a).await?;
+        let y = me.receive_output(link, round, a.shape()[0]).await?;
+        Ok(me.tail.forward(&y)?)
+    }
+}
+
+impl<K: ClientCipher> Client<K> {
+    async fn send_sealed<C: Channel>(&mut self, link: &mut Link<C>, round: u64, a: &ArrayD<f32>) -> Result<(), ProtocolError> {
+        let sealed = self.cipher.seal(Direction::Forward, round, a)?;
+        Ok(link.send(round, &SealedActivation(sealed)).await?)
+    }
+
+    async fn receive_output<C: Channel>(
+        &mut self,
+        link: &mut Link<C>,
+        round: u64,
+        rows: usize,
+    ) -> Result<ArrayD<f32>, ProtocolError> {
+        let SealedOutput(answer) = link.receive(round, &self.cipher.answer_len(Direction::Forward, rows)).await?;
+        open(&mut self.cipher, link, Direction::Forward, round, &answer, rows)
+    }
+}

@@ -1,0 +1,68 @@
+//! The server's script.
+
+use cloven_nn::{InputGradient as Wish, Network};
+use cloven_wire::{Channel, Link};
+use ndarray::ArrayD;
+
+use super::{Gradients, InputGradient};
+use crate::{
+    Observe, ProtocolError, Schedule,
+    encrypted_activation::{
+        ServerCipher,
+        server::{answer_activation, prepare},
+    },
+    training::{self, ServerRounds},
+};
+
+/// What the server brings.
+pub struct Server<K> {
+    /// W: the server's one layer, with its optimiser.
+    pub layer: Network,
+    /// Multiplies what is sealed.
+    pub cipher: K,
+}
+
+/// Trains with the client at the other end of `link`; returns the server with its trained layer.
+pub async fn server<C: Channel, K: ServerCipher>(
+    mut me: Server<K>,
+    schedule: Schedule,
+    link: &mut Link<C>,
+    observe: &mut Observe<'_>,
+) -> Result<Server<K>, ProtocolError> {
+    prepare(&me.layer, &mut me.cipher)?;
+    training::server(&mut me, schedule, link, observe).await?;
+    Ok(me)
+}
+
+impl<C: Channel, K: ServerCipher> ServerRounds<C> for Server<K> {
+    async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
+        // 2.
+        answer_activation(&mut self.cipher, link, round, rows).await?;
+        // 4. The gradient goes out before the update, so that the client's last step overlaps it.
+        let Gradients { output: dy, layer } = link.receive(round, &Gradients::shapes(&self.layer, rows)[..]).await?;
+        let da = self.input_gradient(round, dy)?;
+        link.send(round, &InputGradient(da)).await?;
+        self.update(layer)
+    }
+
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
+        answer_activation(&mut self.cipher, link, round, rows).await
+    }
+}
+
+impl<K: ServerCipher> Server<K> {
+    /// dy W^T. It is what the layer's own backward pass gives, whatever its input was; the server does not know a.
+    fn input_gradient(&mut self, round: u64, dy: ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
+        let input = ArrayD::zeros(self.layer.batch_shape(dy.shape()[0]));
+        self.layer.forward_train(round, &input)?;
+        Ok(self.layer.backward(&dy, Wish::Wanted)?.unwrap_or(dy))
+    }
+
+    /// One step of the server's optimiser with the client's dW and dbias; the new W is prepared for the cipher.
+    fn update(&mut self, gradients: Vec<ArrayD<f32>>) -> Result<(), ProtocolError> {
+        let names = self.layer.parameters().into_iter().map(|(name, _)| name);
+        self.layer.set_gradients(&names.zip(gradients).collect::<Vec<_>>())?;
+        self.layer.update()?;
+        prepare(&self.layer, &mut self.cipher)
+    }
+}

@@ -1,0 +1,230 @@
+//! What the tests of all protocols share: a small job, recorded and scripted links, tampering.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use cloven_nn::{BatchTargets, Loss, Network, OptimiserSpec, preset};
+use cloven_wire::{Entry, Header, Link, Party, WireError, memory};
+use ndarray::{ArrayD, IxDyn};
+
+use crate::{Cost, Event, Examples, Halted, ProtocolError, Schedule, Shuffle, Task};
+
+pub const SEED: u64 = 5;
+/// Client and server by the order of their names here.
+pub const PARTIES: [&str; 2] = ["hospital", "cloud"];
+
+pub type MemoryLink = Link<memory::MemoryChannel>;
+/// A message as it crosses the link, header included.
+pub type Frame = Vec<u8>;
+
+fn party(name: &str) -> Party {
+    name.parse().unwrap()
+}
+
+/// Rows in the shape of `m1`'s input with labels that depend on them, from a fixed linear congruential sequence.
+pub fn examples(rows: usize) -> Examples {
+    let mut state = 3u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let x = ArrayD::from_shape_fn(IxDyn(&[rows, 1, 128]), |_| next());
+    let labels = x.outer_iter().map(|row| (row.sum() * 10.0) as u32 % 5).collect();
+    Examples {
+        x,
+        targets: BatchTargets::Classes(labels),
+    }
+}
+
+pub fn schedule() -> Schedule {
+    Schedule {
+        epochs: 3,
+        batch: 4,
+        evaluation_batch: 8,
+        evaluate_every: 1,
+    }
+}
+
+pub fn task<'a>(train: &'a Examples, test: &'a Examples) -> Task<'a> {
+    Task {
+        train,
+        test,
+        subsets: &[],
+        loss: Loss::CrossEntropy,
+        schedule: schedule(),
+        shuffle: Shuffle { seed: SEED },
+    }
+}
+
+pub fn adam(weight_decay: f64) -> OptimiserSpec {
+    OptimiserSpec::AdamW {
+        learning_rate: 3e-3,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay,
+    }
+}
+
+pub fn sgd(learning_rate: f64) -> OptimiserSpec {
+    OptimiserSpec::Sgd {
+        learning_rate,
+        momentum: 0.0,
+        weight_decay: 0.0,
+    }
+}
+
+/// These layers of `m1`.
+pub fn network(layers: Range<usize>, optimiser: OptimiserSpec) -> Network {
+    Network::new(&preset("m1").unwrap().model, layers, SEED)
+        .unwrap()
+        .with_optimiser(optimiser)
+        .unwrap()
+}
+
+pub fn ignore(_: Event) -> Result<(), Halted> {
+    Ok(())
+}
+
+/// The client's and the server's end, both recording.
+pub fn links() -> [MemoryLink; 2] {
+    let (a, b) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
+    [a, b].map(|end| Link::new(end).record())
+}
+
+/// Runs both parties over a relay that keeps every frame, by sender: all that a party sees of the other.
+pub async fn relayed<T>(run: impl AsyncFnOnce([MemoryLink; 2]) -> T) -> (T, [Vec<Frame>; 2]) {
+    let (client_end, mut to_client) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
+    let (mut to_server, server_end) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
+    let relay = async {
+        let mut frames = [Vec::new(), Vec::new()];
+        loop {
+            tokio::select! {
+                Some(frame) = to_client.receive_raw() => { to_server.send_raw(frame.clone()); frames[0].push(frame); }
+                Some(frame) = to_server.receive_raw() => { to_client.send_raw(frame.clone()); frames[1].push(frame); }
+                else => return frames,
+            }
+        }
+    };
+    tokio::join!(run([Link::new(client_end), Link::new(server_end)]), relay)
+}
+
+/// A link to a peer that has sent `frames` and left; `sender` is the peer's place in [`PARTIES`].
+pub fn scripted(sender: usize, frames: &[Frame]) -> MemoryLink {
+    let (hospital, cloud) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
+    let (mut peer, own) = if sender == 0 { (hospital, cloud) } else { (cloud, hospital) };
+    frames.iter().for_each(|frame| peer.send_raw(frame.clone()));
+    Link::new(own)
+}
+
+pub fn header(frame: &[u8]) -> Header {
+    Header::from_bytes(frame[..Header::LEN].try_into().unwrap(), &party("peer")).unwrap()
+}
+
+/// The frame with other bytes from `at` on.
+pub fn with(frame: &[u8], at: usize, bytes: &[u8]) -> Frame {
+    let mut bad = frame.to_vec();
+    bad[at..at + bytes.len()].copy_from_slice(bytes);
+    bad
+}
+
+/// A way of tampering, and the frame so tampered with.
+pub type Tampered = (&'static str, Frame);
+
+/// What can be done to a frame whatever its message.
+fn tampered_header(frame: &[u8]) -> Vec<Tampered> {
+    let resized = |mut bad: Frame| {
+        let len = (bad.len() - Header::LEN) as u32;
+        bad[..4].copy_from_slice(&len.to_le_bytes());
+        bad
+    };
+    vec![
+        ("unknown kind", with(frame, 4, &[77])),
+        ("reserved byte", with(frame, 5, &[1])),
+        ("wrong round", with(frame, 15, &[0x80])),
+        ("truncated", resized(frame[..frame.len() - 1].to_vec())),
+        ("too long", resized([frame, &[0; 8]].concat())),
+        ("oversize", with(frame, 3, &[0x7f])),
+    ]
+}
+
+/// What can be done to a frame whose payload begins and ends with a tensor.
+pub fn tampered_tensor(frame: &[u8]) -> Vec<Tampered> {
+    vec![
+        ("another rank", with(frame, Header::LEN, &[9])),
+        ("another shape", with(frame, Header::LEN + 1, &[0xee])),
+        ("not a number", with(frame, frame.len() - 4, &f32::NAN.to_le_bytes())),
+    ]
+}
+
+/// The first frame of every kind is tampered with in every way, those of `payload` included, and played to its receiver by `against`; each
+/// must be refused with an error that names the sender, and each message kind must have occurred.
+pub async fn every_tampering_is_refused(
+    messages: &[(&str, u8)],
+    frames: &[Vec<Frame>; 2],
+    payload: impl Fn(&[u8]) -> Vec<Tampered>,
+    against: impl AsyncFn(usize, &[Frame]) -> Result<(), ProtocolError>,
+) {
+    let mut covered = BTreeSet::new();
+    for (sender, name) in PARTIES.into_iter().enumerate() {
+        for &(message, kind) in messages {
+            let Some(at) = frames[sender].iter().position(|f| header(f).kind == kind) else {
+                continue;
+            };
+            covered.insert(kind);
+            let frame = &frames[sender][at];
+            for (how, bad) in [tampered_header(frame), payload(frame)].concat() {
+                let script = [&frames[sender][..at], &[bad]].concat();
+                let error = against(sender, &script).await.unwrap_err();
+                let ProtocolError::Wire(error) = error else {
+                    panic!("{message}, {how}: {error}")
+                };
+                let refused = matches!(
+                    error,
+                    WireError::Unexpected { .. } | WireError::Malformed { .. } | WireError::BadHeader { .. }
+                );
+                assert!(refused && error.to_string().contains(name), "{message}, {how}: {error}");
+            }
+        }
+    }
+    assert_eq!(covered.len(), messages.len(), "every message kind has its case");
+}
+
+/// The declared cost of the whole schedule, from that of one training and one evaluation batch.
+pub fn declared(
+    [train_rows, test_rows]: [usize; 2],
+    training: impl Fn(usize) -> Cost,
+    evaluation: impl Fn(usize) -> Cost,
+) -> Cost {
+    (0..schedule().epochs).fold(Cost::START, |cost, _| {
+        let cost = schedule().training_sizes(train_rows).fold(cost, |c, rows| c + training(rows));
+        schedule()
+            .evaluation_sizes(test_rows)
+            .fold(cost, |c, rows| c + evaluation(rows))
+    })
+}
+
+/// What the channels counted.
+pub fn counted([client, server]: &[MemoryLink; 2]) -> Cost {
+    let messages = |link: &MemoryLink| link.sent_by_message().values().map(|m| m.messages).sum();
+    Cost {
+        client_messages: messages(client),
+        server_messages: messages(server),
+        client_bytes: client.traffic().sent,
+        server_bytes: server.traffic().sent,
+    }
+}
+
+/// Both ends recorded the same messages.
+pub fn assert_same_transcript([client, server]: &[MemoryLink; 2]) {
+    let plain = |link: &MemoryLink| {
+        let entries: &[Entry] = link.transcript().unwrap();
+        entries.iter().map(|e| (e.what, e.round, e.len, e.digest)).collect::<Vec<_>>()
+    };
+    assert_eq!(plain(client), plain(server));
+}
+
+/// The greatest difference between two lists of arrays.
+pub fn distance(a: &[ArrayD<f32>], b: &[ArrayD<f32>]) -> f32 {
+    let pairs = a.iter().zip(b).flat_map(|(a, b)| a.iter().zip(b));
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
