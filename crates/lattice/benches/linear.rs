@@ -15,7 +15,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 const ROWS: usize = 4;
 
 fn linear(c: &mut Criterion) {
-    let parameters = Parameters::new(11, &[48]).expect("inside the table");
+    let parameters = Parameters::new(11, &[50]).expect("inside the table");
     let secret = SecretKey::generate(&parameters, &mut ChaCha20Rng::from_seed([1; 32]));
     let key = RandomnessKey::new([2; 32]);
     let numbers = |count: usize| (0..count).map(|i| (i * 37 % 101) as f32 / 101.0 - 0.5).collect::<Vec<f32>>();
@@ -52,7 +52,7 @@ fn linear(c: &mut Criterion) {
     let scales = Scales {
         input: 21,
         weight: 19,
-        response: 27,
+        response: 29,
     };
     let product = Product::new(&parameters, [ROWS, 256, 5], scales).expect("fits");
     let (x, w) = (numbers(ROWS * 256), numbers(256 * 5));

@@ -224,6 +224,18 @@ pub fn assert_same_transcript([client, server]: &[MemoryLink; 2]) {
 }
 
 /// The greatest difference between two lists of arrays.
+/// Trained weights of the layer at `index` differ by far less than training moved them. (A difference near the encryption's error is amplified where
+/// a maximum or a kink is decided the other way.)
+pub fn assert_close(a: &[ArrayD<f32>], b: &[ArrayD<f32>], index: usize) {
+    let initial: Vec<_> = network(index..index + 1, sgd(0.1))
+        .parameters()
+        .into_iter()
+        .map(|(_, value)| value)
+        .collect();
+    let (apart, moved) = (distance(a, b), distance(&initial, b));
+    assert!(apart < moved / 20.0, "{apart:e} apart, moved by {moved:e}");
+}
+
 pub fn distance(a: &[ArrayD<f32>], b: &[ArrayD<f32>]) -> f32 {
     let pairs = a.iter().zip(b).flat_map(|(a, b)| a.iter().zip(b));
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)

@@ -18,7 +18,7 @@
 //! After an epoch, once at least [`REVEAL_AFTER`] samples went into it, V moves into U: the client sends it in the clear (`reveal`) and starts
 //! again from zero. Evaluation is steps 1 and 2. With an exact encryption this is step by step the training of `plain` (a test).
 //!
-//! **Encryption.** [`cloven_lattice::linear::Product`]: N = 2048, one 48-bit prime (the table allows 53 bits), 128-bit classical security.
+//! **Encryption.** [`cloven_lattice::linear::Product`]: N = 2048, one 50-bit prime (the table allows 53 bits), 128-bit classical security.
 //! Responses are not re-randomised, because the client may learn U (below). Every ciphertext's randomness is a PRF of the client's own key,
 //! its context (direction, round) and its plaintext.
 //!

@@ -9,7 +9,7 @@ use crate::{
     encrypted_activation::{
         ClientCipher, ServerCipher,
         msg::SealedActivation,
-        tests::{Trained, ideal, lattice, parts, sealing, train_plain, unreduced, values},
+        tests::{LAYER, Trained, ideal, lattice, parts, sealing, train_plain, unreduced, values},
     },
     testing::*,
 };
@@ -62,8 +62,7 @@ async fn real_encryption_trains_the_same_network() {
     let (data, test) = (examples(22), examples(3));
     let (_, other) = train(roles(lattice(), sgd(0.1)), &data, &test, &mut links()).await;
     let plain = train_plain(&data, &test, sgd(0.1)).await;
-    let distance = distance(&values(&other.layer), &plain.layer);
-    assert!(distance < 1e-4, "{distance:e}");
+    assert_close(&values(&other.layer), &plain.layer, LAYER);
 }
 
 #[tokio::test]
