@@ -20,7 +20,7 @@ pub const EXIT_CODES: [(u8, &str); 11] = [
     ),
     (6, "connection: a party is unreachable, absent, late or gone"),
     (7, "a party sent something the protocol does not allow"),
-    (8, "training diverged"),
+    (8, "training diverged, or a result left the range of the encryption"),
     (9, "a memory cap was reached"),
     (130, "interrupted"),
 ];
@@ -105,6 +105,7 @@ impl Error {
             Self::Protocol { cause, .. } => match cause.as_ref() {
                 ProtocolError::Wire(error) => wire_code(error),
                 ProtocolError::Model(error) => model_code(error),
+                ProtocolError::Encryption(_) => 8,
                 ProtocolError::Halted(_) => 9,
                 _ => 1,
             },

@@ -36,7 +36,8 @@ impl ProtocolError {
         match self {
             Self::Wire(error) => error.abort_reason(),
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
-            Self::Model(_) | Self::Encryption(_) => AbortReason::Configuration,
+            Self::Encryption(_) => AbortReason::Diverged,
+            Self::Model(_) => AbortReason::Configuration,
             Self::Halted(_) => AbortReason::Limit,
         }
     }
