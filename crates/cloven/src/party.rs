@@ -142,7 +142,10 @@ impl Prepared {
             .connect(&peers, &|notice| reporter.tell(notice.into()))
             .await
             .map_err(failed)?;
-        Ok(channels.into_values().next().expect("a valid plain job has exactly one peer"))
+        Ok(channels
+            .into_values()
+            .next()
+            .expect("a valid job has one client and one server"))
     }
 
     /// How each other party is reached: dialled where an address is known, else awaited.
