@@ -35,6 +35,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  cloven init trial                       both parties on this machine, embedded data\n  \
                       cloven init ecg --data mitbih           heart beats from the folder in CLOVEN_DATA\n  \
+                      cloven init three --client north,south,west   three hospitals and a cloud\n  \
                       cloven init ecg --data own --as hospital   only the hospital's key; run on the hospital's machine"
     )]
     Init(InitArgs),
@@ -75,9 +76,9 @@ pub struct InitArgs {
     /// Make only this party's key and settings; its public identity is written beside the job
     #[arg(long = "as", value_name = "NAME")]
     pub only: Option<Party>,
-    /// Name of the client, who has the data
-    #[arg(long, default_value = "hospital", value_name = "NAME")]
-    pub client: Party,
+    /// Name of a client, who has data; several clients (NAME,NAME) share the server's layers
+    #[arg(long = "client", default_value = "hospital", value_name = "NAME", value_delimiter = ',')]
+    pub clients: Vec<Party>,
     /// Name of the server
     #[arg(long, default_value = "cloud", value_name = "NAME")]
     pub server: Party,

@@ -194,14 +194,14 @@ fn make(args: InitArgs, json: bool) -> Result<(), Error> {
         folder,
         data,
         only,
-        client,
+        clients,
         server,
     } = args;
     let options = InitOptions {
         folder: folder.clone(),
         data,
         only: only.clone(),
-        client,
+        clients,
         server,
     };
     let made = init(&options)?;

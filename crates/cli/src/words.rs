@@ -52,6 +52,9 @@ pub fn summary(summary: &Summary) -> String {
     if let Some(accuracy) = summary.test_accuracy {
         row("test accuracy", percent(accuracy));
     }
+    for (client, accuracy) in &summary.test_accuracy_by_client {
+        row(&format!("  of {client}"), percent(*accuracy));
+    }
     for (subset, accuracy) in &summary.test_accuracy_subsets {
         row(&format!("  on {subset} rows"), percent(*accuracy));
     }

@@ -7,11 +7,14 @@
 //!     local.toml key.pem certificate.pem roster.toml
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use cloven_wire::Party;
 
-use crate::{Error, Job, Local, PublicIdentity, Role, RosterFile, catalogue, files, identity};
+use crate::{Error, Job, Local, Part, PublicIdentity, Role, RosterFile, catalogue, files, identity};
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -22,8 +25,8 @@ pub struct InitOptions {
     pub data: String,
     /// Only this party's folder; otherwise every party's, and all pin each other.
     pub only: Option<Party>,
-    /// The name of the client in a new job.
-    pub client: Party,
+    /// The names of the clients in a new job; at least one.
+    pub clients: Vec<Party>,
     /// The name of the server in a new job.
     pub server: Party,
 }
@@ -83,13 +86,16 @@ pub fn init(options: &InitOptions) -> Result<Vec<PathBuf>, Error> {
 
 fn job_text(options: &InitOptions) -> Result<String, Error> {
     let template = template(&options.data)?;
-    if options.client == options.server {
-        return Err(Error::configuration(
-            "--server",
-            format!("client and server cannot both be called {}", options.client),
-        ));
+    let names: BTreeSet<_> = options.clients.iter().chain([&options.server]).collect();
+    if names.len() != options.clients.len() + 1 {
+        return Err(Error::configuration("--client", "every party needs a name of its own"));
     }
-    let renamed = template.replacen("hospital = \"client\"", &format!("{} = \"client\"", options.client), 1);
+    let clients: Vec<String> = options
+        .clients
+        .iter()
+        .map(|client| format!("{client} = \"client\""))
+        .collect();
+    let renamed = template.replacen("hospital = \"client\"", &clients.join("\n"), 1);
     Ok(renamed.replacen("cloud = \"server\"", &format!("{} = \"server\"", options.server), 1))
 }
 
@@ -116,7 +122,14 @@ fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
         identity::ROSTER
     );
     let role = job.role(party)?;
-    let peer = job.parties.keys().find(|p| *p != party).map_or("peer", Party::as_str);
+    let server = job.parties.iter().find(|(_, role)| **role == Role::Server);
+    let server = server.map_or("server", |(party, _)| party.as_str());
+    if let Some(part) = Part::of_client(job, party).filter(|_| job.data.name != "own") {
+        let part = String::from(part);
+        text += &format!(
+            "# For a trial: this client's part of the data set's training rows. Delete it for data of its own.\npart = \"{part}\"\n\n"
+        );
+    }
     text += match role {
         Role::Server => {
             "# Who dials is free: one side listens, the other has an address under [dial].\nlisten = \"127.0.0.1:7443\"\n\n"
@@ -128,7 +141,7 @@ fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
     text += "[limits]\n# threads = 2\n# memory_mb = 2000\n\n[deadlines]\nconnect_seconds = 60\nmessage_seconds = 120\n";
     if role == Role::Client {
         text += &format!(
-            "\n[dial]\n{peer} = \"127.0.0.1:7443\"\n\n[data]\n{}",
+            "\n[dial]\n{server} = \"127.0.0.1:7443\"\n\n[data]\n{}",
             data_text(&job.data.name)
         );
     }

@@ -152,6 +152,9 @@ pub struct Training {
     pub optimiser: OptimiserSpec,
 }
 
+/// Every client is a connection and a session at the server.
+const MAX_CLIENTS: usize = 64;
+
 fn one() -> u64 {
     1
 }
@@ -226,12 +229,14 @@ impl Job {
     /// What each party learns by running this job.
     pub fn leaks(&self) -> Vec<Leak> {
         let front = self.cut().map(|cut| cut.server.start).unwrap_or(0);
-        let (client, server) = (self.first(Role::Client), self.first(Role::Server));
+        let clients: Vec<&str> = self.clients().map(Party::as_str).collect();
+        let server = self.parties.iter().find(|(_, role)| **role == Role::Server);
+        let server = server.map_or("nobody", |(party, _)| party.as_str());
         match self.protocol {
-            Protocol::Plain => plain::leaks(client, server, front),
+            Protocol::Plain => plain::leaks(&clients, server, front),
             Protocol::EncryptedActivation => match self.mode() {
-                Mode::Sealed => encrypted_activation::leaks(client, server),
-                Mode::Paper => encrypted_activation::paper::leaks(client, server),
+                Mode::Sealed => encrypted_activation::leaks(&clients, server),
+                Mode::Paper => encrypted_activation::paper::leaks(&clients, server),
             },
         }
     }
@@ -339,21 +344,24 @@ impl Job {
         }
     }
 
-    fn first(&self, role: Role) -> &str {
+    /// The clients, in order.
+    pub fn clients(&self) -> impl Iterator<Item = &Party> {
         self.parties
             .iter()
-            .find(|(_, r)| **r == role)
-            .map(|(p, _)| p.as_str())
-            .unwrap_or("nobody")
+            .filter(|(_, role)| **role == Role::Client)
+            .map(|(party, _)| party)
     }
 
     fn validate(&self, place: &str) -> Result<(), Error> {
         let wrong = |key: &str, problem: String| Err(Error::configuration(format!("{place}: {key}"), problem));
         let count = |role| self.parties.values().filter(|r| **r == role).count();
-        if (count(Role::Client), count(Role::Server)) != (1, 1) {
+        if !(1..=MAX_CLIENTS).contains(&count(Role::Client)) || count(Role::Server) != 1 {
             return wrong(
                 "parties",
-                format!("protocol {} needs one client and one server", self.protocol.name()),
+                format!(
+                    "protocol {} needs one to {MAX_CLIENTS} clients and one server",
+                    self.protocol.name()
+                ),
             );
         }
         let t = &self.training;

@@ -24,7 +24,7 @@ pub use catalogue::DATASETS;
 pub use error::{EXIT_CODES, Error};
 pub use identity::{PublicIdentity, RosterFile};
 pub use job::{Job, Role, parse_settings};
-pub use local::{Deadlines, Limits, Local, LocalData};
+pub use local::{Deadlines, Limits, Local, LocalData, Part};
 pub use orchestrate::{RunOptions, run};
 pub use run_folder::RunFolder;
 pub use summary::{EncryptionParameters, PartySummary, Summary};

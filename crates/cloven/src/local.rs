@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use cloven_data::{Dataset, Source, Split};
+use cloven_data::{Dataset, Source, Split, Standardiser};
 use cloven_wire::Party;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct Local {
     /// Where this party's data are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<LocalData>,
+    /// Train on this part of the training rows only: `1/3` is every third row, from the first. For trying several clients on one data set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// Caps.
     #[serde(default)]
     pub limits: Limits,
@@ -50,6 +53,49 @@ pub enum LocalData {
     Embedded(String),
     /// Files.
     Files(Box<Source>),
+}
+
+/// One of several equal parts of the training rows, as `2/3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Part {
+    /// From 1.
+    number: usize,
+    of: usize,
+}
+
+impl Part {
+    /// The part of one of several clients that divide one data set among them.
+    pub(crate) fn of_client(job: &Job, client: &Party) -> Option<Self> {
+        let place = job.clients().position(|other| other == client)?;
+        let of = job.clients().count();
+        (of > 1).then_some(Self { number: place + 1, of })
+    }
+
+    /// Every `of`-th row.
+    fn rows(self, rows: usize) -> Vec<usize> {
+        (self.number - 1..rows).step_by(self.of).collect()
+    }
+}
+
+impl TryFrom<String> for Part {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parts = text
+            .split_once('/')
+            .and_then(|(number, of)| Some((number.trim().parse().ok()?, of.trim().parse().ok()?)));
+        parts
+            .filter(|(number, of)| (1..=*of).contains(number))
+            .map(|(number, of)| Self { number, of })
+            .ok_or_else(|| format!("expected a part such as \"1/3\", got {text:?}"))
+    }
+}
+
+impl From<Part> for String {
+    fn from(part: Part) -> Self {
+        format!("{}/{}", part.number, part.of)
+    }
 }
 
 /// Caps on what a party's process may use.
@@ -138,6 +184,7 @@ impl Default for Local {
             listen: None,
             dial: BTreeMap::new(),
             data: None,
+            part: None,
             limits: Limits::default(),
             deadlines: Deadlines::default(),
         }
@@ -145,12 +192,31 @@ impl Default for Local {
 }
 
 impl LocalData {
-    /// Loads, splits, standardises and checks the data against the job.
-    pub(crate) fn load(&self, job: &Job) -> Result<Dataset, Error> {
+    /// Loads, splits, standardises and checks the data against the job; of the training rows, keeps `part`.
+    pub(crate) fn load(&self, job: &Job, part: Option<Part>) -> Result<Dataset, Error> {
+        let Some(part) = part else {
+            return self.load_whole(job, job.data.standardise);
+        };
+        let mut data = self.load_whole(job, false)?;
+        data.train = data.train.select(&part.rows(data.train.rows()));
+        if data.train.rows() == 0 {
+            let part = String::from(part);
+            return Err(Error::configuration("part", format!("{part} of the training rows is no row")));
+        }
+        if job.data.standardise {
+            let standardiser = Standardiser::fit(&data.train.x);
+            standardiser.apply(&mut data.train.x)?;
+            standardiser.apply(&mut data.test.x)?;
+            data.standardiser = Some(standardiser);
+        }
+        Ok(data)
+    }
+
+    fn load_whole(&self, job: &Job, standardise: bool) -> Result<Dataset, Error> {
         let split = Split {
             test_fraction: job.data.test_fraction,
             seed: job.seed,
-            standardise: job.data.standardise,
+            standardise,
             max_train_rows: job.data.train_rows,
             max_test_rows: job.data.test_rows,
         };

@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    Error, Job, Local, PartySummary, PublicIdentity, Role, RosterFile, RunFolder, Stamped, Summary, Update, catalogue, files,
-    identity, job::Protocol, party::interrupted,
+    Error, Job, Local, Part, PartySummary, PublicIdentity, Role, RosterFile, RunFolder, Stamped, Summary, Update, catalogue,
+    files, identity, job::Protocol, party::interrupted,
 };
 
 /// How long the other parties may take to end once one has failed or the operator interrupted.
@@ -156,6 +156,8 @@ fn locals(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
         };
         if *role == Role::Client && local.data.is_none() {
             local.data = Some(catalogue::find(&job.data.name)?);
+            // The clients divide one data set among them.
+            local.part = local.part.or_else(|| Part::of_client(job, party));
         }
         Ok((party.clone(), local))
     };

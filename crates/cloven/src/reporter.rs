@@ -8,7 +8,7 @@ use std::{
 
 use cloven_nn::Evaluation;
 use cloven_protocols::{Event, Halted};
-use cloven_wire::{MessageTraffic, Party, Traffic};
+use cloven_wire::{Channel, Link, MessageTraffic, Party, Traffic};
 
 use crate::{PartySummary, Role, Stamped, Update};
 
@@ -84,22 +84,22 @@ impl<'a> Reporter<'a> {
         self.check_memory()
     }
 
-    pub(crate) fn summary(
-        &self,
-        role: Role,
-        seconds: Duration,
-        traffic: Traffic,
-        sent: &BTreeMap<&'static str, MessageTraffic>,
-    ) -> PartySummary {
+    pub(crate) fn summary(&self, role: Role, seconds: Duration, links: &[Link<impl Channel>]) -> PartySummary {
         let state = self.state.borrow();
+        let mut sent_by_message: BTreeMap<String, MessageTraffic> = BTreeMap::new();
+        for (name, count) in links.iter().flat_map(Link::sent_by_message) {
+            let sum = sent_by_message.entry((*name).to_owned()).or_default();
+            sum.messages += count.messages;
+            sum.bytes += count.bytes;
+        }
         PartySummary {
             role,
             seconds_total: seconds.as_secs_f64(),
             seconds_training: state.training_seconds,
-            traffic,
+            traffic: links.iter().map(Link::traffic).sum(),
             training_traffic: state.training,
             evaluation_traffic: state.evaluating,
-            sent_by_message: sent.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            sent_by_message,
             peak_rss_bytes: peak_rss_bytes(),
             evaluation: state.evaluation.clone(),
             subsets: state.subsets.clone(),
@@ -168,7 +168,7 @@ impl State<'_> {
                 let (seconds, bytes) = self.end_phase(traffic);
                 self.rows = 0;
                 self.training_seconds += seconds;
-                self.training = sum(self.training, bytes);
+                self.training = [self.training, bytes].into_iter().sum();
                 Some(Update::Epoch {
                     epoch,
                     loss,
@@ -183,7 +183,7 @@ impl State<'_> {
                 traffic,
             } => {
                 let (seconds, bytes) = self.end_phase(traffic);
-                self.evaluating = sum(self.evaluating, bytes);
+                self.evaluating = [self.evaluating, bytes].into_iter().sum();
                 self.evaluation.clone_from(&evaluation);
                 self.subsets.clone_from(&subsets);
                 Some(Update::Evaluated {
@@ -201,13 +201,6 @@ impl State<'_> {
     fn end_phase(&mut self, traffic: Traffic) -> (f64, Traffic) {
         let (begun, before) = std::mem::replace(&mut self.phase, (Instant::now(), traffic));
         (begun.elapsed().as_secs_f64(), traffic.since(before))
-    }
-}
-
-fn sum(a: Traffic, b: Traffic) -> Traffic {
-    Traffic {
-        sent: a.sent + b.sent,
-        received: a.received + b.received,
     }
 }
 

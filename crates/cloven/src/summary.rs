@@ -69,11 +69,15 @@ pub struct Summary {
     pub seed: u64,
     /// Epochs trained.
     pub epochs: u32,
-    /// Accuracy on the test rows after the last epoch; absent where there are no classes or this party does not know it.
+    /// Accuracy on the test rows after the last epoch; absent where there are no classes or this party does not know it. Of several clients,
+    /// here and below, the mean.
     pub test_accuracy: Option<f64>,
+    /// The same of each of several clients, each with its own layers and on its own test rows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub test_accuracy_by_client: BTreeMap<Party, f64>,
     /// Area under the ROC curve (two classes), or its mean over classes, each against the rest.
     pub auc: Option<f64>,
-    /// Recall of each class.
+    /// Recall of each class; not given for several clients.
     pub recall: Option<Vec<Option<f64>>>,
     /// Accuracy on named subsets of the test rows.
     pub test_accuracy_subsets: BTreeMap<String, f64>,
@@ -106,8 +110,9 @@ pub struct Summary {
 impl Summary {
     /// Combines what the parties report. `seconds_total` is the caller's own measurement.
     pub fn new(job: &Job, parties: &BTreeMap<Party, PartySummary>, seconds_total: f64) -> Self {
-        let knows = parties.values().find(|p| p.evaluation.is_some());
-        let evaluation = knows.and_then(|p| p.evaluation.as_ref());
+        let know: Vec<&PartySummary> = parties.values().filter(|p| p.evaluation.is_some()).collect();
+        let evaluations = || know.iter().filter_map(|p| p.evaluation.as_ref());
+        let only = evaluations().next().filter(|_| know.len() == 1);
         let slowest = parties.values().map(|p| p.seconds_training).fold(0.0, f64::max);
         let total = |of: fn(&PartySummary) -> Traffic| all_bytes(parties, of);
         let (training, evaluating) = (total(|p| p.training_traffic), total(|p| p.evaluation_traffic));
@@ -122,15 +127,19 @@ impl Summary {
             model: job.model_name(),
             seed: job.seed,
             epochs: job.training.epochs,
-            test_accuracy: evaluation.and_then(|e| e.accuracy),
-            auc: evaluation.and_then(|e| e.auc),
-            recall: evaluation.filter(|e| e.accuracy.is_some()).map(|e| e.recall.clone()),
-            test_accuracy_subsets: knows
-                .into_iter()
-                .flat_map(|p| &p.subsets)
-                .filter_map(|(name, e)| Some((name.clone(), e.accuracy?)))
+            test_accuracy: mean(evaluations().map(|e| e.accuracy)),
+            test_accuracy_by_client: match job.clients().count() {
+                1 => BTreeMap::new(),
+                _ => accuracies(parties),
+            },
+            auc: mean(evaluations().map(|e| e.auc)),
+            recall: only.filter(|e| e.accuracy.is_some()).map(|e| e.recall.clone()),
+            test_accuracy_subsets: know
+                .iter()
+                .flat_map(|p| p.subsets.keys())
+                .filter_map(|name| Some((name.clone(), mean(know.iter().map(|p| p.subsets.get(name)?.accuracy))?)))
                 .collect(),
-            test_loss: evaluation.map(|e| e.loss),
+            test_loss: mean(evaluations().map(|e| Some(e.loss))),
             test_accuracy_plain: None,
             seconds_total,
             seconds_per_epoch: slowest / f64::from(job.training.epochs),
@@ -153,6 +162,17 @@ impl Summary {
         self.test_accuracy_plain = plain.test_accuracy;
         self.seconds_per_epoch_plain = Some(plain.seconds_per_epoch);
     }
+}
+
+/// The mean, where all are known and there is at least one.
+fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let values: Vec<f64> = values.collect::<Option<_>>()?;
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn accuracies(parties: &BTreeMap<Party, PartySummary>) -> BTreeMap<Party, f64> {
+    let accuracy = |(name, party): (&Party, &PartySummary)| Some((name.clone(), party.evaluation.as_ref()?.accuracy?));
+    parties.iter().filter_map(accuracy).collect()
 }
 
 /// All bytes on all links. One party alone sees its links from both directions (and counts a message that arrives early in the phase

@@ -113,9 +113,14 @@ fn split_seconds(train: &Examples) -> f64 {
                 tell.send(listener.local_addr().expect("bound").to_string())
                     .expect("the client listens");
                 let channel = connect(&cloud, &at_cloud, Some(listener), "hospital", Reach::Accept).await;
-                server(Server { middle }, schedule(), &mut Link::new(channel), &mut |_| Ok(()))
-                    .await
-                    .expect("serves");
+                server(
+                    Server { middle: vec![middle] },
+                    schedule(),
+                    &mut [Link::new(channel)],
+                    &mut |_| Ok(()),
+                )
+                .await
+                .expect("serves");
             })
         });
         runtime().block_on(async {

@@ -16,12 +16,12 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The `start` message.
+    /// The messages `start` and `begin`.
     pub const START: Self = Cost {
         client_messages: 1,
-        server_messages: 0,
+        server_messages: 1,
         client_bytes: (Header::LEN + 16) as u64,
-        server_bytes: 0,
+        server_bytes: (Header::LEN + 12) as u64,
     };
 }
 

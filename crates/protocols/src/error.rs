@@ -25,6 +25,9 @@ pub enum ProtocolError {
     /// This party's own encryption.
     #[error("encryption: {0}")]
     Encryption(#[from] LatticeError),
+    /// This party's own key cannot be used.
+    #[error("{0}")]
+    Identity(String),
     /// The observer stopped the script.
     #[error(transparent)]
     Halted(#[from] Halted),
@@ -37,7 +40,7 @@ impl ProtocolError {
             Self::Wire(error) => error.abort_reason(),
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
             Self::Encryption(_) => AbortReason::Diverged,
-            Self::Model(_) => AbortReason::Configuration,
+            Self::Model(_) | Self::Identity(_) => AbortReason::Configuration,
             Self::Halted(_) => AbortReason::Limit,
         }
     }

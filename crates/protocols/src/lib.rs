@@ -27,7 +27,7 @@ pub use cost::Cost;
 pub use error::{Halted, ProtocolError};
 pub use event::{Event, Observe};
 pub use examples::{Examples, Subset};
-pub use message::Start;
+pub use message::{Begin, Start};
 pub use schedule::{Schedule, Shuffle};
 pub use training::Task;
 
@@ -41,4 +41,29 @@ pub struct Leak {
     pub party: String,
     /// One sentence.
     pub learns: String,
+}
+
+impl Leak {
+    fn new(party: &str, learns: &str) -> Self {
+        Self {
+            party: party.to_owned(),
+            learns: learns.to_owned(),
+        }
+    }
+
+    /// What every one of several clients learns beyond what one alone would, from the server's layer as it stands after an epoch.
+    fn of_shared_layer(clients: &[&str]) -> Vec<Self> {
+        let rows = "the number of training rows of all clients together";
+        let change = match clients.len() {
+            1 => return Vec::new(),
+            2 => {
+                "after every epoch, the change that the other client made to the server's layer (the layer's change less its own part)"
+            }
+            _ => {
+                "after every epoch, the sum of the changes that the other clients made to the server's layer (the layer's change less its own part)"
+            }
+        };
+        let of = |client: &&str| [Self::new(client, change), Self::new(client, rows)];
+        clients.iter().flat_map(of).collect()
+    }
 }

@@ -46,6 +46,48 @@ impl Message for Start {
     }
 }
 
+/// Server to client, once, in answer to [`Start`]: how much there is to do in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begin {
+    /// The number of clients.
+    pub clients: u32,
+    /// Training rows of all clients.
+    pub train_rows: u64,
+}
+
+impl Message for Begin {
+    const KIND: u8 = 15;
+    const NAME: &'static str = "begin";
+    /// The number of clients in the job, and the receiver's own training rows.
+    type Expect = (u32, u64);
+
+    fn max_len(_: &(u32, u64)) -> usize {
+        12
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.clients.to_le_bytes());
+        out.extend_from_slice(&self.train_rows.to_le_bytes());
+    }
+
+    fn decode(reader: &mut Reader<'_>, (clients, own): &(u32, u64)) -> Result<Self, DecodeError> {
+        let field = |field, least: u64, most: u64, got: u64| match (least..=most).contains(&got) {
+            true => Ok(got),
+            false => Err(DecodeError::Field {
+                field,
+                expected: format!("{least} to {most}"),
+                got: got.to_string(),
+            }),
+        };
+        let clients = u64::from(*clients);
+        let most = if clients == 1 { *own } else { Start::MAX_ROWS * clients };
+        Ok(Self {
+            clients: field("clients", clients, clients, reader.u32()?.into())? as u32,
+            train_rows: field("training rows of all clients", *own, most, reader.u64()?)?,
+        })
+    }
+}
+
 /// Declares a message that is one tensor of a shape the receiver knows: `[rows, ...]`.
 macro_rules! tensor_message {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::Range};
 
 use cloven_nn::{BatchTargets, Loss, Network, OptimiserSpec, preset};
-use cloven_wire::{Entry, Header, Link, Party, WireError, memory};
+use cloven_wire::{Entry, Header, Link, Message, Party, WireError, memory};
 use ndarray::{ArrayD, IxDyn};
 
 use crate::{Cost, Event, Examples, Halted, ProtocolError, Schedule, Shuffle, Task};
@@ -52,6 +52,7 @@ pub fn task<'a>(train: &'a Examples, test: &'a Examples) -> Task<'a> {
         loss: Loss::CrossEntropy,
         schedule: schedule(),
         shuffle: Shuffle { seed: SEED },
+        clients: 1,
     }
 }
 
@@ -147,6 +148,17 @@ fn tampered_header(frame: &[u8]) -> Vec<Tampered> {
     ]
 }
 
+/// What can be done to a frame that is a list of counts.
+pub fn tampered_counts(frame: &[u8]) -> Vec<Tampered> {
+    vec![
+        (
+            "absurd first count",
+            with(frame, Header::LEN + 3, &[0x7f, 0x7f, 0x7f, 0x7f, 0x7f]),
+        ),
+        ("absurd last count", with(frame, frame.len() - 1, &[0x7f])),
+    ]
+}
+
 /// What can be done to a frame whose payload begins and ends with a tensor.
 pub fn tampered_tensor(frame: &[u8]) -> Vec<Tampered> {
     vec![
@@ -187,6 +199,33 @@ pub async fn every_tampering_is_refused(
         }
     }
     assert_eq!(covered.len(), messages.len(), "every message kind has its case");
+}
+
+/// As [`every_tampering_is_refused`], for one message on its own: it is sent to a receiver that waits for it.
+pub async fn every_tampering_is_refused_on_receipt<M: Message>(
+    message: &M,
+    expect: &M::Expect,
+    payload: impl Fn(&[u8]) -> Vec<Tampered>,
+) {
+    let frame = frame_of(message).await;
+    assert!(
+        scripted(1, std::slice::from_ref(&frame))
+            .receive::<M>(3, expect)
+            .await
+            .is_ok()
+    );
+    for (how, bad) in [tampered_header(&frame), payload(&frame)].concat() {
+        let error = scripted(1, &[bad]).receive::<M>(3, expect).await.err();
+        let error = error.unwrap_or_else(|| panic!("{}, {how}: accepted", M::NAME)).to_string();
+        assert!(error.contains(PARTIES[1]), "{}, {how}: {error}", M::NAME);
+    }
+}
+
+/// A message of round 3 as it crosses a link.
+async fn frame_of<M: Message>(message: &M) -> Frame {
+    let (hospital, mut cloud) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
+    Link::new(hospital).send(3, message).await.unwrap();
+    cloud.receive_raw().await.unwrap()
 }
 
 /// The declared cost of the whole schedule, from that of one training and one evaluation batch.
@@ -239,4 +278,23 @@ pub fn assert_close(a: &[ArrayD<f32>], b: &[ArrayD<f32>], index: usize) {
 pub fn distance(a: &[ArrayD<f32>], b: &[ArrayD<f32>]) -> f32 {
     let pairs = a.iter().zip(b).flat_map(|(a, b)| a.iter().zip(b));
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// The names of several clients, in order.
+pub const CLIENTS: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// A link for each of [`CLIENTS`], and the server's ends.
+pub fn several_links() -> [Vec<MemoryLink>; 2] {
+    let pairs = CLIENTS.map(|name| memory::pair(party(name), party(PARTIES[1])));
+    let (clients, server): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    [clients, server].map(|ends| ends.into_iter().map(Link::new).collect())
+}
+
+/// Different rows for each of [`CLIENTS`], of different numbers.
+pub fn several_examples() -> [Examples; 3] {
+    let all = examples(30);
+    [0..6, 6..18, 18..30].map(|rows| {
+        let (x, targets) = all.batch(&rows.collect::<Vec<_>>());
+        Examples { x, targets }
+    })
 }

@@ -25,6 +25,15 @@ impl Traffic {
     }
 }
 
+impl std::iter::Sum for Traffic {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            sent: sum.sent + one.sent,
+            received: sum.received + one.received,
+        })
+    }
+}
+
 /// A reliable, ordered, authenticated link to one peer.
 ///
 /// Implementations: [`crate::memory::MemoryChannel`] and [`crate::tcp::TcpChannel`].

@@ -53,7 +53,7 @@ fn mistakes_are_one_clear_sentence() {
         (&["model.server_layers=[7]"], "from 0 to 6"),
         (&["model.preset=m1"], "either `preset` or `layers`"),
         (&["data.classes=3"], "the last layer gives [1]"),
-        (&["parties.third=client"], "one client and one server"),
+        (&["parties.third=server"], "one to 64 clients and one server"),
         (&["training.optimiser.learning_rate=-1.0"], "learning_rate"),
         (&["parties.Big=client"], "cannot be a party's name"),
     ] {

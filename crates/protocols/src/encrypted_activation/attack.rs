@@ -5,6 +5,8 @@ mod algebra;
 mod uploads;
 mod witness;
 
+use std::slice::from_mut;
+
 use cloven_nn::{BatchTargets, Loss};
 use cloven_wire::{Header, Message, Reader};
 use ndarray::Array2;
@@ -47,7 +49,7 @@ async fn run_paper(task: Task<'_>, sealing: &Sealing) -> (Vec<paper::Gradients>,
         let (mut quiet, mut still) = (ignore, ignore);
         let (me, _) = tokio::join!(
             paper::client(me, task, &mut a, &mut quiet),
-            paper::server(other, task.schedule, &mut b, &mut still)
+            paper::server(other, task.schedule, from_mut(&mut b), &mut still)
         );
         me.unwrap()
     };
@@ -133,7 +135,7 @@ async fn run_sealed(task: Task<'_>, sealing: &Sealing) -> (SealedView, [Vec<Arra
         let (mut quiet, mut still) = (ignore, ignore);
         let (me, other) = tokio::join!(
             client(me, task, &mut a, &mut quiet),
-            server(other, task.schedule, &mut b, &mut still)
+            server(other, task.schedule, from_mut(&mut b), &mut still)
         );
         (me.unwrap(), other.unwrap())
     };

@@ -1,22 +1,24 @@
 //! The client's script.
 
 use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network};
-use cloven_wire::{Channel, Link};
+use cloven_wire::{Channel, DecodeError, Link, Message, Party, WireError};
 use ndarray::ArrayD;
+use rand_chacha::ChaCha20Rng;
 
 use super::{
     Reveals,
     cipher::{ClientCipher, Direction},
-    msg::{Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput},
+    msg::{MaskKey, MaskKeys, MaskedReveal, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput},
+    secure_sum::{Fellows, MaskSecret, PairMasks, to_fixed},
 };
 use crate::{
     Observe, ProtocolError, Task,
     error::malformed,
-    training::{self, ClientRounds},
+    training::{self, ClientRounds, Cohort},
 };
 
 /// What the client brings.
-pub struct Client<K> {
+pub struct Client<'a, K> {
     /// The layers before the server's.
     pub front: Network,
     /// V: a network of the server's one layer, whose weights the script sets to zero.
@@ -27,26 +29,29 @@ pub struct Client<K> {
     pub cipher: K,
     /// Samples that must have contributed before V is revealed; [`super::REVEAL_AFTER`] but for tests.
     pub reveal_after: usize,
+    /// With several clients: who they are, and the randomness of this client's masks.
+    pub fellows: Option<(Fellows<'a>, ChaCha20Rng)>,
 }
 
 /// Trains with the server at the other end of `link`; returns the client with its trained layers.
-pub async fn client<C: Channel, K: ClientCipher>(
-    mut me: Client<K>,
+pub async fn client<'a, C: Channel, K: ClientCipher>(
+    mut me: Client<'a, K>,
     task: Task<'_>,
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
-) -> Result<Client<K>, ProtocolError> {
+) -> Result<Client<'a, K>, ProtocolError> {
     me.forget_unrevealed()?;
     let mut rounds = Rounds {
         me,
         loss: task.loss,
         reveals: Reveals::default(),
+        masks: None,
     };
     training::client(&mut rounds, &task, link, observe).await?;
     Ok(rounds.me)
 }
 
-impl<K> Client<K> {
+impl<K> Client<'_, K> {
     /// V = 0; the optimiser keeps what it remembers.
     fn forget_unrevealed(&mut self) -> Result<(), ProtocolError> {
         let zeros: Vec<_> = self
@@ -59,13 +64,32 @@ impl<K> Client<K> {
     }
 }
 
-struct Rounds<K> {
-    me: Client<K>,
+struct Rounds<'a, K> {
+    me: Client<'a, K>,
     loss: Loss,
     reveals: Reveals,
+    /// With several clients.
+    masks: Option<PairMasks>,
 }
 
-impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {
+impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<'_, K> {
+    async fn begin(&mut self, link: &mut Link<C>, cohort: &Cohort) -> Result<(), ProtocolError> {
+        if (cohort.clients > 1) != self.me.fellows.is_some() {
+            // Without masks, V would go out in the clear.
+            let clients = cohort.clients;
+            return Err(ProtocolError::Identity(format!(
+                "a job of {clients} clients needs the other clients' certificates"
+            )));
+        }
+        if let Some((fellows, rng)) = &mut self.me.fellows {
+            let secret = MaskSecret::generate(rng);
+            link.send(0, &MaskKey(secret.signed(fellows)?)).await?;
+            let MaskKeys(keys) = link.receive(0, &fellows.clients[..]).await?;
+            self.masks = Some(secret.agree(fellows, &keys).map_err(|client| forged(link, &client))?);
+        }
+        Ok(())
+    }
+
     async fn train(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>, t: &BatchTargets) -> Result<f64, ProtocolError> {
         let (me, rows) = (&mut self.me, t.len());
         // 1.
@@ -108,14 +132,35 @@ impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {
         Ok(me.tail.forward(&y)?)
     }
 
-    async fn end_epoch(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        if self.reveals.after_epoch(rows, self.me.reveal_after) {
-            let values = self.me.unrevealed.parameters().into_iter().map(|(_, value)| value).collect();
-            link.send(round, &Reveal(values)).await?;
-            self.me.forget_unrevealed()?;
+    async fn end_epoch(&mut self, link: &mut Link<C>, round: u64, cohort: &Cohort) -> Result<(), ProtocolError> {
+        if !self.reveals.after_epoch(cohort.rows, self.me.reveal_after) {
+            return Ok(());
         }
-        Ok(())
+        let values: Vec<_> = self.me.unrevealed.parameters().into_iter().map(|(_, value)| value).collect();
+        match &mut self.masks {
+            None => link.send(round, &Reveal(values)).await?,
+            Some(masks) => {
+                let mut values = to_fixed(&values, cohort.shares.iter().sum())?;
+                masks.mask(&mut values);
+                link.send(round, &MaskedReveal(values)).await?;
+            }
+        }
+        self.me.forget_unrevealed()
     }
+}
+
+/// The error of a mask key without its owner's signature: the server exchanged it.
+fn forged<C: Channel>(link: &Link<C>, client: &Party) -> ProtocolError {
+    ProtocolError::Wire(WireError::Malformed {
+        party: link.peer().clone(),
+        round: 0,
+        what: MaskKeys::NAME,
+        cause: DecodeError::Field {
+            field: "signature",
+            expected: format!("that of {client}, under its pinned certificate"),
+            got: "another".into(),
+        },
+    })
 }
 
 /// Opens an answer; bytes that are none are the peer's fault.

@@ -2,7 +2,7 @@
 //! The published message flow, leaks and all, is mode `paper`: module [`paper`].
 //!
 //! **Parties.** *Client*: data, labels, encryption key, the layers before and after the cut, the loss, the optimiser. *Server*: one dense
-//! layer.
+//! layer. There may be several clients, each with a key of its own; they share the server's layer (`crate::training`).
 //!
 //! **The layer is W = U + V** (and its bias likewise). The server holds U; the client holds V, what it has not revealed yet, zero at the
 //! start, and the optimiser's state.
@@ -16,7 +16,8 @@
 //! 5. client: da = Dec + dy V^T; front and V are updated
 //!
 //! After an epoch, once at least [`REVEAL_AFTER`] samples went into it, V moves into U: the client sends it in the clear (`reveal`) and starts
-//! again from zero. Evaluation is steps 1 and 2. With an exact encryption this is step by step the training of `plain` (a test).
+//! again from zero. Of several clients each sends its V, times its share of all rows, under masks that cancel in the sum (`secure_sum`): the server
+//! learns the sum, over at least as many samples of all clients. Evaluation is steps 1 and 2. With an exact encryption this is step by step the training of `plain` (a test).
 //!
 //! **Encryption.** [`cloven_lattice::linear::Product`]: N = 2048, one 50-bit prime (the table allows 53 bits), 128-bit classical security.
 //! Responses are not re-randomised, because the client may learn U (below). Every ciphertext's randomness is a PRF of the client's own key,
@@ -38,11 +39,15 @@ mod client;
 pub mod cost;
 mod msg;
 pub mod paper;
+mod secure_sum;
 mod server;
 
 pub use cipher::{ClientCipher, Direction, IdealCipher, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice};
 pub use client::{Client, client};
-pub use msg::{MESSAGES, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput};
+pub use msg::{
+    MESSAGES, MaskKey, MaskKeys, MaskedReveal, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput,
+};
+pub use secure_sum::Fellows;
 pub use server::{Server, server};
 
 use crate::Leak;
@@ -52,38 +57,34 @@ use crate::Leak;
 pub const REVEAL_AFTER: usize = 1024;
 
 /// What each role learns.
-pub fn leaks(client: &str, server: &str) -> Vec<Leak> {
-    let leak = |party: &str, learns: &str| Leak {
-        party: party.to_owned(),
-        learns: learns.to_owned(),
-    };
-    vec![
-        leak(
+pub fn leaks(clients: &[&str], server: &str) -> Vec<Leak> {
+    let mut leaks = vec![
+        Leak::new(
             server,
             "the change of its layer's weights after each epoch, summed over at least 1,024 samples: a statement about all of them together, without a per-sample guarantee",
         ),
-        leak(
+        Leak::new(
             server,
             "the whole network's architecture (job file) and the numbers of training and test rows; no activation, gradient or label",
         ),
-        leak(
-            client,
-            "the weights of the server's layer: from the first response it decrypts",
-        ),
-    ]
+    ];
+    let of_client = "the weights of the server's layer: from the first response it decrypts";
+    leaks.extend(clients.iter().map(|client| Leak::new(client, of_client)));
+    leaks.extend(Leak::of_shared_layer(clients));
+    leaks
 }
 
 /// Counts samples and says after which epochs V is revealed; the same at both parties.
 #[derive(Debug, Default)]
 pub(crate) struct Reveals {
-    samples: usize,
+    samples: u64,
 }
 
 impl Reveals {
-    /// An epoch of `rows` rows has ended: whether V is revealed now.
-    fn after_epoch(&mut self, rows: usize, least: usize) -> bool {
+    /// An epoch of `rows` rows, of all clients, has ended: whether V is revealed now.
+    fn after_epoch(&mut self, rows: u64, least: usize) -> bool {
         self.samples += rows;
-        let due = self.samples >= least;
+        let due = self.samples >= least as u64;
         if due {
             self.samples = 0;
         }

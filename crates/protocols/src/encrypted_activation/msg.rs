@@ -1,18 +1,25 @@
 //! The messages of `encrypted_activation`.
 
-use cloven_wire::{DecodeError, Message, Reader, f32_array_len, put_f32_array};
+use std::collections::BTreeMap;
+
+use cloven_wire::{DecodeError, Message, Party, Reader, f32_array_len, put_f32_array};
 use ndarray::ArrayD;
 
-use crate::Start;
+use super::secure_sum::{KEY, SignedKey};
+use crate::{Begin, Start};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 6] = [
+pub const MESSAGES: [(&str, u8); 10] = [
     (Start::NAME, Start::KIND),
+    (Begin::NAME, Begin::KIND),
     (SealedActivation::NAME, SealedActivation::KIND),
     (SealedOutput::NAME, SealedOutput::KIND),
     (SealedGradient::NAME, SealedGradient::KIND),
     (SealedInputGradient::NAME, SealedInputGradient::KIND),
     (Reveal::NAME, Reveal::KIND),
+    (MaskKey::NAME, MaskKey::KIND),
+    (MaskKeys::NAME, MaskKeys::KIND),
+    (MaskedReveal::NAME, MaskedReveal::KIND),
 ];
 
 /// Declares a message that is ciphertext bytes of exactly the expected length. What is inside is checked by the cipher that reads it.
@@ -79,6 +86,117 @@ impl Message for Reveal {
 
     fn decode(reader: &mut Reader<'_>, shapes: &[Vec<usize>]) -> Result<Self, DecodeError> {
         read_arrays(reader, shapes).map(Self)
+    }
+}
+
+/// A signature is at most this long.
+const MAX_SIGNATURE: usize = 128;
+
+/// Client to server, with several clients: the public key of its masks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskKey(pub SignedKey);
+
+impl Message for MaskKey {
+    const KIND: u8 = 9;
+    const NAME: &'static str = "mask key";
+    type Expect = ();
+
+    fn max_len((): &()) -> usize {
+        KEY + 1 + MAX_SIGNATURE
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_signed_key(out, &self.0);
+    }
+
+    fn decode(reader: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        read_signed_key(reader).map(Self)
+    }
+}
+
+/// Server to every client, with several clients: the mask keys of all, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskKeys(pub BTreeMap<Party, SignedKey>);
+
+impl Message for MaskKeys {
+    const KIND: u8 = 10;
+    const NAME: &'static str = "mask keys";
+    /// The clients of the job, in order.
+    type Expect = [Party];
+
+    fn max_len(clients: &[Party]) -> usize {
+        clients
+            .iter()
+            .map(|client| 1 + client.as_str().len() + KEY + 1 + MAX_SIGNATURE)
+            .sum()
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        for (client, key) in &self.0 {
+            out.push(client.as_str().len() as u8);
+            out.extend_from_slice(client.as_str().as_bytes());
+            put_signed_key(out, key);
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>, clients: &[Party]) -> Result<Self, DecodeError> {
+        let mut keys = BTreeMap::new();
+        for client in clients {
+            let len = reader.u8()? as usize;
+            let name = reader.bytes(len.min(Party::MAX_LEN))?;
+            if name != client.as_str().as_bytes() {
+                return Err(DecodeError::Field {
+                    field: "client",
+                    expected: client.to_string(),
+                    got: String::from_utf8_lossy(name).escape_debug().to_string(),
+                });
+            }
+            keys.insert(client.clone(), read_signed_key(reader)?);
+        }
+        Ok(Self(keys))
+    }
+}
+
+fn put_signed_key(out: &mut Vec<u8>, SignedKey { key, signature }: &SignedKey) {
+    out.extend_from_slice(key);
+    out.push(signature.len() as u8);
+    out.extend_from_slice(signature);
+}
+
+fn read_signed_key(reader: &mut Reader<'_>) -> Result<SignedKey, DecodeError> {
+    let key = reader.array()?;
+    let len = reader.u8()? as usize;
+    if len > MAX_SIGNATURE {
+        return Err(DecodeError::Field {
+            field: "length of a signature",
+            expected: format!("at most {MAX_SIGNATURE}"),
+            got: len.to_string(),
+        });
+    }
+    let signature = reader.bytes(len)?.to_vec();
+    Ok(SignedKey { key, signature })
+}
+
+/// Client to server, with several clients: its share of V as fixed-point numbers under its masks; only the sum over all clients means anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskedReveal(pub Vec<u64>);
+
+impl Message for MaskedReveal {
+    const KIND: u8 = 11;
+    const NAME: &'static str = "masked reveal";
+    /// The number of values.
+    type Expect = usize;
+
+    fn max_len(values: &usize) -> usize {
+        8 * values
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    }
+
+    fn decode(reader: &mut Reader<'_>, values: &usize) -> Result<Self, DecodeError> {
+        (0..*values).map(|_| reader.u64()).collect::<Result<_, _>>().map(Self)
     }
 }
 

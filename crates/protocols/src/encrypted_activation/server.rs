@@ -1,56 +1,73 @@
 //! The server's script.
 
+use std::collections::BTreeMap;
+
 use cloven_nn::Network;
 use cloven_wire::{Channel, Link};
+use futures_util::future::try_join_all;
+use ndarray::ArrayD;
 
 use super::{
     Reveals,
     cipher::{Direction, ServerCipher},
-    msg::{Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput},
+    msg::{MaskKey, MaskKeys, MaskedReveal, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput},
+    secure_sum::add_fixed,
 };
 use crate::{
     Observe, ProtocolError, Schedule,
     error::malformed,
-    training::{self, ServerRounds},
+    training::{self, Cohort, ServerRounds, Sessions},
 };
 
 /// What the server brings.
 pub struct Server<K> {
     /// U: the server's one layer.
     pub layer: Network,
-    /// Multiplies what is sealed.
-    pub cipher: K,
-    /// Samples that must have contributed before V is revealed; the same as the client's.
+    /// Multiply what is sealed: one for each client.
+    pub ciphers: Vec<K>,
+    /// Samples that must have contributed before V is revealed; the same as the clients'.
     pub reveal_after: usize,
 }
 
-/// Trains with the client at the other end of `link`; returns the server with its trained layer.
+/// Trains with a client at the other end of each link; returns the server with its trained layer.
 pub async fn server<C: Channel, K: ServerCipher>(
-    mut me: Server<K>,
+    me: Server<K>,
     schedule: Schedule,
-    link: &mut Link<C>,
+    links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<Server<K>, ProtocolError> {
-    prepare(&me.layer, &mut me.cipher)?;
-    let mut rounds = Rounds {
-        me,
+    let mut job = Job {
+        layer: me.layer,
+        sessions: me.ciphers.into_iter().map(Session).collect(),
         reveals: Reveals::default(),
+        reveal_after: me.reveal_after,
     };
-    training::server(&mut rounds, schedule, link, observe).await?;
-    Ok(rounds.me)
+    job.prepare()?;
+    training::server(&mut job, schedule, links, observe).await?;
+    Ok(Server {
+        layer: job.layer,
+        ciphers: job.sessions.into_iter().map(|session| session.0).collect(),
+        reveal_after: job.reveal_after,
+    })
 }
 
-struct Rounds<K> {
-    me: Server<K>,
+/// All clients' sessions, and what they share.
+struct Job<K> {
+    layer: Network,
+    sessions: Vec<Session<K>>,
     reveals: Reveals,
+    reveal_after: usize,
 }
 
-impl<C: Channel, K: ServerCipher> ServerRounds<C> for Rounds<K> {
+/// One client's session: U as the cipher needs it.
+struct Session<K>(K);
+
+impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
     async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
+        let Self(cipher) = self;
         // 2.
-        answer_activation(&mut self.me.cipher, link, round, rows).await?;
+        answer_activation(cipher, link, round, rows).await?;
         // 4.
-        let cipher = &mut self.me.cipher;
         let SealedGradient(sealed) = link.receive(round, &cipher.sealed_len(Direction::Backward, rows)).await?;
         let answer = cipher.answer(Direction::Backward, &sealed, rows);
         let answer = answer.map_err(|cause| malformed(link.peer(), round, "sealed gradient", cause))?;
@@ -58,25 +75,79 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Rounds<K> {
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        answer_activation(&mut self.me.cipher, link, round, rows).await
-    }
-
-    async fn end_epoch(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        if !self.reveals.after_epoch(rows, self.me.reveal_after) {
-            return Ok(());
-        }
-        let mut parameters = self.me.layer.parameters();
-        let shapes: Vec<Vec<usize>> = parameters.iter().map(|(_, value)| value.shape().to_vec()).collect();
-        let Reveal(values) = link.receive(round, &shapes[..]).await?;
-        parameters.iter_mut().zip(&values).for_each(|((_, u), v)| *u += v);
-        self.me.layer.set_parameters(&parameters)?;
-        prepare(&self.me.layer, &mut self.me.cipher)
+        answer_activation(&mut self.0, link, round, rows).await
     }
 }
 
-/// Hands the layer as it now is to the cipher.
-pub(super) fn prepare(layer: &Network, cipher: &mut impl ServerCipher) -> Result<(), ProtocolError> {
-    let parameters = layer.parameters();
+impl<C: Channel, K: ServerCipher> Sessions<C> for Job<K> {
+    type Session = Session<K>;
+
+    fn sessions(&mut self) -> &mut [Session<K>] {
+        &mut self.sessions
+    }
+
+    async fn begin(&mut self, links: &mut [Link<C>], cohort: &Cohort) -> Result<(), ProtocolError> {
+        if cohort.clients == 1 {
+            return Ok(());
+        }
+        let mut keys = BTreeMap::new();
+        for link in &mut *links {
+            let MaskKey(key) = link.receive(0, &()).await?;
+            keys.insert(link.peer().clone(), key);
+        }
+        let keys = MaskKeys(keys);
+        for link in links {
+            link.send(0, &keys).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_epoch(&mut self, links: &mut [Link<C>], rounds: &[u64], cohort: &Cohort) -> Result<(), ProtocolError> {
+        if !self.reveals.after_epoch(cohort.rows, self.reveal_after) {
+            return Ok(());
+        }
+        let mut parameters = self.layer.parameters();
+        match links {
+            [link] => {
+                let shapes: Vec<Vec<usize>> = parameters.iter().map(|(_, value)| value.shape().to_vec()).collect();
+                let Reveal(values) = link.receive(rounds[0], &shapes[..]).await?;
+                parameters.iter_mut().zip(&values).for_each(|((_, u), v)| *u += v);
+            }
+            _ => {
+                let sums = sums(links, rounds, parameters.iter().map(|(_, value)| value.len()).sum()).await?;
+                add_fixed(parameters.iter_mut().map(|(_, u)| u), &sums);
+            }
+        }
+        self.layer.set_parameters(&parameters)?;
+        self.prepare()
+    }
+}
+
+impl<K: ServerCipher> Job<K> {
+    /// Hands the layer as it now is to every session.
+    fn prepare(&mut self) -> Result<(), ProtocolError> {
+        let parameters = self.layer.parameters();
+        self.sessions
+            .iter_mut()
+            .try_for_each(|session| prepare(&parameters, &mut session.0))
+    }
+}
+
+/// The sum of what all clients reveal under their masks.
+async fn sums<C: Channel>(links: &mut [Link<C>], rounds: &[u64], values: usize) -> Result<Vec<u64>, ProtocolError> {
+    let each = links.iter_mut().zip(rounds);
+    let revealed: Vec<MaskedReveal> = try_join_all(each.map(|(link, round)| link.receive(*round, &values))).await?;
+    let mut sums = vec![0u64; values];
+    for MaskedReveal(masked) in &revealed {
+        sums.iter_mut()
+            .zip(masked)
+            .for_each(|(sum, value)| *sum = sum.wrapping_add(*value));
+    }
+    Ok(sums)
+}
+
+/// Hands a layer's parameters to the cipher.
+pub(super) fn prepare(parameters: &[(String, ArrayD<f32>)], cipher: &mut impl ServerCipher) -> Result<(), ProtocolError> {
     let mut values = parameters.iter().map(|(_, value)| value);
     if let Some(weight) = values.next() {
         cipher.set_layer(weight, values.next())?;

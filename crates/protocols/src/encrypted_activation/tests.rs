@@ -1,12 +1,14 @@
 //! `sealed` against `plain`, real encryption against the ideal cipher, declared cost against counters, tampering, and what the server sees.
 
+use std::slice::from_mut;
+
 use cloven_nn::{Network, OptimiserSpec, preset};
 use cloven_wire::{Header, Message};
 use ndarray::ArrayD;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{Examples, ProtocolError, plain, testing::*};
+use crate::{Begin, Examples, ProtocolError, Start, plain, testing::*};
 
 pub(super) const LAYER: usize = 7;
 
@@ -19,7 +21,7 @@ pub(super) fn roles<K, S>(
     (at_client, at_server): (K, S),
     reveal_after: usize,
     optimiser: OptimiserSpec,
-) -> (Client<K>, Server<S>) {
+) -> (Client<'static, K>, Server<S>) {
     let [front, tail, layer] = parts(optimiser.clone());
     let client = Client {
         front,
@@ -27,12 +29,13 @@ pub(super) fn roles<K, S>(
         tail,
         cipher: at_client,
         reveal_after,
+        fellows: None,
     };
     (
         client,
         Server {
             layer,
-            cipher: at_server,
+            ciphers: vec![at_server],
             reveal_after,
         },
     )
@@ -64,7 +67,7 @@ pub(super) fn values(layer: &Network) -> Vec<ArrayD<f32>> {
 }
 
 async fn train<K: ClientCipher, S: ServerCipher>(
-    (me, other): (Client<K>, Server<S>),
+    (me, other): (Client<'_, K>, Server<S>),
     data: &Examples,
     test: &Examples,
 ) -> Trained {
@@ -73,7 +76,7 @@ async fn train<K: ClientCipher, S: ServerCipher>(
     let [a, b] = &mut links;
     let (me, other) = tokio::join!(
         client(me, task(data, test), a, &mut quiet),
-        server(other, schedule(), b, &mut still)
+        server(other, schedule(), from_mut(b), &mut still)
     );
     let (me, other) = (me.unwrap(), other.unwrap());
     let (u, v) = (values(&other.layer), values(&me.unrevealed));
@@ -91,11 +94,11 @@ pub(super) async fn train_plain(data: &Examples, test: &Examples, optimiser: Opt
     let [a, b] = &mut links;
     let (me, other) = tokio::join!(
         plain::client(plain::Client { front, tail }, task(data, test), a, &mut quiet),
-        plain::server(plain::Server { middle }, schedule(), b, &mut still)
+        plain::server(plain::Server { middle: vec![middle] }, schedule(), from_mut(b), &mut still)
     );
     Trained {
         front: me.unwrap().front.parameters(),
-        layer: values(&other.unwrap().middle),
+        layer: values(&other.unwrap().middle[0]),
         links,
     }
 }
@@ -185,7 +188,7 @@ async fn honest_frames(data: &Examples, test: &Examples) -> [Vec<Frame>; 2] {
         let (mut quiet, mut still) = (ignore, ignore);
         let (x, y) = tokio::join!(
             client(me, task(data, test), &mut a, &mut quiet),
-            server(other, schedule(), &mut b, &mut still)
+            server(other, schedule(), from_mut(&mut b), &mut still)
         );
         x.map(|_| ()).and(y.map(|_| ())).unwrap();
     };
@@ -197,7 +200,7 @@ async fn against(sender: usize, frames: &[Frame], data: &Examples, test: &Exampl
     let mut link = scripted(sender, frames);
     let (me, other) = roles(lattice(), 8, adam(0.0));
     match sender {
-        0 => server(other, schedule(), &mut link, &mut ignore).await.map(|_| ()),
+        0 => server(other, schedule(), from_mut(&mut link), &mut ignore).await.map(|_| ()),
         _ => client(me, task(data, test), &mut link, &mut ignore).await.map(|_| ()),
     }
 }
@@ -211,12 +214,41 @@ pub(super) fn unreduced(frame: &[u8]) -> Tampered {
 async fn every_message_tampered_with_is_refused_by_name() {
     let (data, test) = (examples(8), examples(3));
     let payload = |frame: &[u8]| match header(frame).kind {
+        Start::KIND | Begin::KIND => tampered_counts(frame),
         SealedActivation::KIND | SealedGradient::KIND => vec![unreduced(frame)],
         Reveal::KIND => tampered_tensor(frame),
         _ => Vec::new(),
     };
     let against = async |sender, frames: &[Frame]| against(sender, frames, &data, &test).await;
-    every_tampering_is_refused(&MESSAGES, &honest_frames(&data, &test).await, payload, against).await;
+    let masks = [MaskKey::KIND, MaskKeys::KIND, MaskedReveal::KIND];
+    let of_one_client: Vec<_> = MESSAGES.into_iter().filter(|(_, kind)| !masks.contains(kind)).collect();
+    assert_eq!(of_one_client.len() + masks.len(), MESSAGES.len());
+    every_tampering_is_refused(&of_one_client, &honest_frames(&data, &test).await, payload, against).await;
+}
+
+/// The messages that several clients add.
+#[tokio::test]
+async fn every_message_of_several_clients_tampered_with_is_refused() {
+    let key = secure_sum::SignedKey {
+        key: [5; 32],
+        signature: vec![6; 70],
+    };
+    let length = |at: usize| move |frame: &[u8]| vec![("length of the signature", with(frame, Header::LEN + at, &[0xff]))];
+    every_tampering_is_refused_on_receipt(&MaskKey(key.clone()), &(), length(32)).await;
+    let clients = CLIENTS.map(|name| name.parse().unwrap());
+    let keys = MaskKeys(
+        clients
+            .iter()
+            .map(|client: &cloven_wire::Party| (client.clone(), key.clone()))
+            .collect(),
+    );
+    let names = |frame: &[u8]| {
+        let length = length(6 + 32)(frame);
+        let name = ("another client", with(frame, Header::LEN + 1, b"b"));
+        [vec![name, ("length of a name", with(frame, Header::LEN, &[0xff]))], length].concat()
+    };
+    every_tampering_is_refused_on_receipt(&keys, &clients[..], names).await;
+    every_tampering_is_refused_on_receipt(&MaskedReveal(vec![7; 9]), &9, |_| Vec::new()).await;
 }
 
 #[tokio::test]

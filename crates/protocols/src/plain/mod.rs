@@ -36,30 +36,27 @@ pub use unsplit::{Unsplit, unsplit};
 use crate::Leak;
 
 /// What each role learns. `front_layers` is the number of layers between the data and the cut.
-pub fn leaks(client: &str, server: &str, front_layers: usize) -> Vec<Leak> {
-    let leak = |party: &str, learns: &str| Leak {
-        party: party.to_owned(),
-        learns: learns.to_owned(),
-    };
+pub fn leaks(clients: &[&str], server: &str, front_layers: usize) -> Vec<Leak> {
     let activation = match front_layers {
         0 => "every input row in the clear: no layer stands before the cut",
         _ => "the activation of every training and test row in the clear; inputs can often be reconstructed from them",
     };
-    vec![
-        leak(server, activation),
-        leak(
+    let mut leaks = vec![
+        Leak::new(server, activation),
+        Leak::new(
             server,
             "the gradient of every training row at its output, which in effect gives away the row's label",
         ),
-        leak(
+        Leak::new(
             server,
             "the whole network's architecture (job file) and the numbers of training and test rows",
         ),
-        leak(
-            client,
-            "the outputs and gradients of the server's layers on its own rows; enough of them give the server's weights away",
-        ),
-    ]
+    ];
+    let of_client =
+        "the outputs and gradients of the server's layers on its own rows; enough of them give the server's weights away";
+    leaks.extend(clients.iter().map(|client| Leak::new(client, of_client)));
+    leaks.extend(Leak::of_shared_layer(clients));
+    leaks
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use cloven_wire::Message;
 
-use crate::{Start, message::tensor_message};
+use crate::{Begin, Start, message::tensor_message};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 5] = [
+pub const MESSAGES: [(&str, u8); 6] = [
     (Start::NAME, Start::KIND),
+    (Begin::NAME, Begin::KIND),
     (Activation::NAME, Activation::KIND),
     (Output::NAME, Output::KIND),
     (OutputGradient::NAME, OutputGradient::KIND),

@@ -6,42 +6,53 @@ use cloven_wire::{Channel, Link};
 use super::msg::{Activation, InputGradient, Output, OutputGradient};
 use crate::{
     Observe, ProtocolError, Schedule,
-    training::{self, ServerRounds},
+    training::{self, Cohort, ServerRounds, Sessions, average},
 };
 
 /// What the server brings.
 pub struct Server {
-    /// The server's layers.
-    pub middle: Network,
+    /// The server's layers: a copy for each client, all alike.
+    pub middle: Vec<Network>,
 }
 
-/// Trains with the client at the other end of `link`; returns the server with its trained layers.
+/// Trains with a client at the other end of each link; returns the server with its trained layers, all copies alike.
 pub async fn server<C: Channel>(
     mut me: Server,
     schedule: Schedule,
-    link: &mut Link<C>,
+    links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<Server, ProtocolError> {
-    training::server(&mut me, schedule, link, observe).await?;
+    training::server(&mut me, schedule, links, observe).await?;
     Ok(me)
 }
 
-impl<C: Channel> ServerRounds<C> for Server {
+impl<C: Channel> ServerRounds<C> for Network {
     async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
         // 2.
-        let Activation(a) = link.receive(round, &self.middle.batch_shape(rows)[..]).await?;
-        let y = Output(self.middle.forward_train(round, &a)?);
+        let Activation(a) = link.receive(round, &self.batch_shape(rows)[..]).await?;
+        let y = Output(self.forward_train(round, &a)?);
         link.send(round, &y).await?;
         // 4. The gradient goes out before the update, so that the client's last step overlaps it.
         let OutputGradient(dy) = link.receive(round, y.0.shape()).await?;
-        let da = self.middle.backward(&dy, Wish::Wanted)?.unwrap_or(dy);
+        let da = self.backward(&dy, Wish::Wanted)?.unwrap_or(dy);
         link.send(round, &InputGradient(da)).await?;
-        self.middle.update()?;
-        Ok(())
+        Ok(self.update()?)
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        let Activation(a) = link.receive(round, &self.middle.batch_shape(rows)[..]).await?;
-        Ok(link.send(round, &Output(self.middle.forward(&a)?)).await?)
+        let Activation(a) = link.receive(round, &self.batch_shape(rows)[..]).await?;
+        Ok(link.send(round, &Output(self.forward(&a)?)).await?)
+    }
+}
+
+impl<C: Channel> Sessions<C> for Server {
+    type Session = Network;
+
+    fn sessions(&mut self) -> &mut [Network] {
+        &mut self.middle
+    }
+
+    async fn end_epoch(&mut self, _: &mut [Link<C>], _: &[u64], cohort: &Cohort) -> Result<(), ProtocolError> {
+        average(self.middle.iter_mut(), &cohort.shares)
     }
 }

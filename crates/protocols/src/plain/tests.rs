@@ -1,12 +1,14 @@
 //! The test ladder of `plain`: equality with unsplit training, the same transcript on both channels, declared cost against the
 //! channel's counters, and tampering with every message.
 
+use std::slice::from_mut;
+
 use cloven_nn::{Loss, preset};
-use cloven_wire::{Header, Link, Message, WireError};
+use cloven_wire::{Link, Message, WireError};
 use ndarray::ArrayD;
 
 use super::{cost, *};
-use crate::{Event, Examples, Halted, Observe, ProtocolError, Shuffle, Start, testing::*};
+use crate::{Begin, Event, Examples, Halted, Observe, ProtocolError, Shuffle, Start, testing::*};
 
 /// Cuts `m1` so that front, server and tail all hold parameters: 0..3 | 3..7 | 7..8 counts the front's, middle's and tail's layers.
 const CUT: [usize; 2] = [3, 7];
@@ -20,7 +22,7 @@ fn roles(cut: [usize; 2]) -> (Client, Server) {
     (
         client,
         Server {
-            middle: network(cut[0]..cut[1], adam(0.01)),
+            middle: vec![network(cut[0]..cut[1], adam(0.01))],
         },
     )
 }
@@ -36,10 +38,10 @@ async fn train<C: cloven_wire::Channel>(
     let mut quiet = ignore;
     let (me, other) = tokio::join!(
         client(me, task(train, test), at_client, observe),
-        server(other, schedule(), at_server, &mut quiet)
+        server(other, schedule(), from_mut(at_server), &mut quiet)
     );
     let (me, other) = (me.unwrap(), other.unwrap());
-    [me.front.parameters(), other.middle.parameters(), me.tail.parameters()].concat()
+    [me.front.parameters(), other.middle[0].parameters(), me.tail.parameters()].concat()
 }
 
 #[tokio::test]
@@ -103,7 +105,7 @@ async fn against(sender: usize, frames: &[Frame]) -> Result<(), ProtocolError> {
     let mut link = scripted(sender, frames);
     let (me, other) = roles(CUT);
     match sender {
-        0 => server(other, schedule(), &mut link, &mut ignore).await.map(|_| ()),
+        0 => server(other, schedule(), from_mut(&mut link), &mut ignore).await.map(|_| ()),
         _ => client(me, task(&data, &test), &mut link, &mut ignore).await.map(|_| ()),
     }
 }
@@ -111,7 +113,7 @@ async fn against(sender: usize, frames: &[Frame]) -> Result<(), ProtocolError> {
 #[tokio::test]
 async fn every_message_tampered_with_is_refused_by_name() {
     let payload = |frame: &[u8]| match header(frame).kind {
-        Start::KIND => vec![("absurd row count", with(frame, Header::LEN + 7, &[0x7f]))],
+        Start::KIND | Begin::KIND => tampered_counts(frame),
         _ => tampered_tensor(frame),
     };
     every_tampering_is_refused(&MESSAGES, &honest_frames().await, payload, against).await;
@@ -141,8 +143,13 @@ async fn a_peer_that_dies_at_any_message_is_an_error_that_names_it() {
 #[tokio::test]
 async fn the_observer_can_stop_a_run() {
     let (data, test) = (examples(8), examples(3));
-    let [mut a, _b] = links();
+    let [mut a, mut b] = links();
     let (me, _) = roles(CUT);
+    let begin = Begin {
+        clients: 1,
+        train_rows: 8,
+    };
+    b.send(0, &begin).await.unwrap();
     let mut stop = |_| {
         Err(Halted {
             why: "memory cap".into(),

@@ -8,6 +8,7 @@
 mod connect;
 mod hello;
 mod identity;
+mod signature;
 mod socket;
 mod tls;
 

@@ -34,40 +34,36 @@ mod server;
 
 pub use client::{Client, client};
 pub use msg::{Gradients, InputGradient, MESSAGES};
-pub use server::{Server, server};
+pub use server::{Server, Session, server};
 
 use crate::Leak;
 
 /// What each role learns.
-pub fn leaks(client: &str, server: &str) -> Vec<Leak> {
-    let leak = |party: &str, learns: &str| Leak {
-        party: party.to_owned(),
-        learns: learns.to_owned(),
-    };
-    vec![
-        leak(
+pub fn leaks(clients: &[&str], server: &str) -> Vec<Leak> {
+    let mut leaks = vec![
+        Leak::new(
             server,
             "the activation of every training row exactly, whenever a batch has no more rows than the layer has outputs (with cross-entropy at \
              the layer's output: fewer rows than outputs), from two messages and a pseudo-inverse; inputs can often be reconstructed from \
              activations",
         ),
-        leak(
+        Leak::new(
             server,
             "in a larger batch, the sums of its activations weighted by the gradients, which narrow the activations down",
         ),
-        leak(
+        Leak::new(
             server,
             "the gradient of every training row at the layer's output in the clear, which in effect gives away the row's label",
         ),
-        leak(
+        Leak::new(
             server,
             "the whole network's architecture (job file) and the numbers of training and test rows; of test rows nothing else",
         ),
-        leak(
-            client,
-            "the weights of the server's layer: from the first response it decrypts",
-        ),
-    ]
+    ];
+    let of_client = "the weights of the server's layer: from the first response it decrypts";
+    leaks.extend(clients.iter().map(|client| Leak::new(client, of_client)));
+    leaks.extend(Leak::of_shared_layer(clients));
+    leaks
 }
 
 #[cfg(test)]

@@ -11,30 +11,49 @@ use crate::{
         ServerCipher,
         server::{answer_activation, prepare},
     },
-    training::{self, ServerRounds},
+    training::{self, Cohort, ServerRounds, Sessions, average},
 };
 
-/// What the server brings.
+/// What the server brings: a session for each client, all with the same layer.
 pub struct Server<K> {
+    /// The sessions.
+    pub sessions: Vec<Session<K>>,
+}
+
+/// What the server has for one client.
+pub struct Session<K> {
     /// W: the server's one layer, with its optimiser.
     pub layer: Network,
     /// Multiplies what is sealed.
     pub cipher: K,
 }
 
-/// Trains with the client at the other end of `link`; returns the server with its trained layer.
+/// Trains with a client at the other end of each link; returns the server with its trained layer, alike in all sessions.
 pub async fn server<C: Channel, K: ServerCipher>(
     mut me: Server<K>,
     schedule: Schedule,
-    link: &mut Link<C>,
+    links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<Server<K>, ProtocolError> {
-    prepare(&me.layer, &mut me.cipher)?;
-    training::server(&mut me, schedule, link, observe).await?;
+    me.sessions.iter_mut().try_for_each(Session::prepare)?;
+    training::server(&mut me, schedule, links, observe).await?;
     Ok(me)
 }
 
-impl<C: Channel, K: ServerCipher> ServerRounds<C> for Server<K> {
+impl<C: Channel, K: ServerCipher> Sessions<C> for Server<K> {
+    type Session = Session<K>;
+
+    fn sessions(&mut self) -> &mut [Session<K>] {
+        &mut self.sessions
+    }
+
+    async fn end_epoch(&mut self, _: &mut [Link<C>], _: &[u64], cohort: &Cohort) -> Result<(), ProtocolError> {
+        average(self.sessions.iter_mut().map(|session| &mut session.layer), &cohort.shares)?;
+        self.sessions.iter_mut().try_for_each(Session::prepare)
+    }
+}
+
+impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
     async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
         // 2.
         answer_activation(&mut self.cipher, link, round, rows).await?;
@@ -50,7 +69,12 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Server<K> {
     }
 }
 
-impl<K: ServerCipher> Server<K> {
+impl<K: ServerCipher> Session<K> {
+    /// Hands the layer as it now is to the cipher.
+    fn prepare(&mut self) -> Result<(), ProtocolError> {
+        prepare(&self.layer.parameters(), &mut self.cipher)
+    }
+
     /// dy W^T. It is what the layer's own backward pass gives, whatever its input was; the server does not know a.
     fn input_gradient(&mut self, round: u64, dy: ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
         let input = ArrayD::zeros(self.layer.batch_shape(dy.shape()[0]));
@@ -63,6 +87,6 @@ impl<K: ServerCipher> Server<K> {
         let names = self.layer.parameters().into_iter().map(|(name, _)| name);
         self.layer.set_gradients(&names.zip(gradients).collect::<Vec<_>>())?;
         self.layer.update()?;
-        prepare(&self.layer, &mut self.cipher)
+        self.prepare()
     }
 }

@@ -1,11 +1,13 @@
 //! Mode `paper` against `plain`, declared cost against counters, and tampering. What its messages give away is in `attack.rs`.
 
+use std::slice::from_mut;
+
 use cloven_nn::OptimiserSpec;
 use cloven_wire::{Header, Message};
 
 use super::*;
 use crate::{
-    Examples, ProtocolError,
+    Begin, Examples, ProtocolError, Start,
     encrypted_activation::{
         ClientCipher, ServerCipher,
         msg::SealedActivation,
@@ -27,8 +29,10 @@ pub(in crate::encrypted_activation) fn roles<K, S>(
         cipher: at_client,
     };
     let server = Server {
-        layer: at_server_layer,
-        cipher: at_server,
+        sessions: vec![Session {
+            layer: at_server_layer,
+            cipher: at_server,
+        }],
     };
     (client, server)
 }
@@ -42,7 +46,7 @@ async fn train<K: ClientCipher, S: ServerCipher>(
     let (mut quiet, mut still) = (ignore, ignore);
     let (me, other) = tokio::join!(
         client(me, task(data, test), a, &mut quiet),
-        server(other, schedule(), b, &mut still)
+        server(other, schedule(), from_mut(b), &mut still)
     );
     (me.unwrap(), other.unwrap())
 }
@@ -54,7 +58,7 @@ async fn with_an_ideal_cipher_the_weights_are_those_of_plain_bit_for_bit() {
     let (me, other) = train(roles(ideal(), adam(0.01)), &data, &test, &mut links()).await;
     let Trained { front, layer, .. } = train_plain(&data, &test, adam(0.01)).await;
     assert_eq!(me.front.parameters(), front);
-    assert_eq!(values(&other.layer), layer);
+    assert_eq!(values(&other.sessions[0].layer), layer);
 }
 
 #[tokio::test]
@@ -62,7 +66,7 @@ async fn real_encryption_trains_the_same_network() {
     let (data, test) = (examples(22), examples(3));
     let (_, other) = train(roles(lattice(), sgd(0.1)), &data, &test, &mut links()).await;
     let plain = train_plain(&data, &test, sgd(0.1)).await;
-    assert_close(&values(&other.layer), &plain.layer, LAYER);
+    assert_close(&values(&other.sessions[0].layer), &plain.layer, LAYER);
 }
 
 #[tokio::test]
@@ -84,7 +88,7 @@ async fn against(sender: usize, frames: &[Frame]) -> Result<(), ProtocolError> {
     let mut link = scripted(sender, frames);
     let (me, other) = roles(lattice(), adam(0.0));
     match sender {
-        0 => server(other, schedule(), &mut link, &mut ignore).await.map(|_| ()),
+        0 => server(other, schedule(), from_mut(&mut link), &mut ignore).await.map(|_| ()),
         _ => {
             let (data, test) = (examples(8), examples(3));
             client(me, task(&data, &test), &mut link, &mut ignore).await.map(|_| ())
@@ -98,6 +102,7 @@ async fn every_message_tampered_with_is_refused_by_name() {
     let run = async |mut links: [_; 2]| drop(train(roles(lattice(), adam(0.0)), &data, &test, &mut links).await);
     let frames = relayed(run).await.1;
     let payload = |frame: &[u8]| match header(frame).kind {
+        Start::KIND | Begin::KIND => tampered_counts(frame),
         SealedActivation::KIND => vec![unreduced(frame)],
         Gradients::KIND => {
             // dy of 4 x 5 comes first, then the weight.
@@ -131,7 +136,7 @@ async fn a_peer_that_dies_at_any_message_is_an_error_that_names_it() {
 
 #[test]
 fn what_the_server_learns_is_said() {
-    let leaks = leaks("hospital", "cloud");
+    let leaks = leaks(&["hospital"], "cloud");
     let about = |party: &str, word: &str| leaks.iter().any(|leak| leak.party == party && leak.learns.contains(word));
     assert!(about("cloud", "activation of every training row exactly"));
     assert!(about("cloud", "label"));

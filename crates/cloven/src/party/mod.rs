@@ -1,0 +1,214 @@
+//! One party's part in a job, in this process.
+
+mod rows;
+mod scripts;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    path::Path,
+    time::Instant,
+};
+
+use cloven_wire::{
+    AbortReason, Link, Party, WireError,
+    tcp::{Endpoint, Identity, Notice, Reach, Roster, TcpChannel},
+};
+use tokio::net::TcpListener;
+
+use self::{rows::ClientData, scripts::Trained};
+pub use crate::reporter::Watch;
+use crate::{Error, Job, Local, PartySummary, Role, RosterFile, RunFolder, Update, catalogue, identity, reporter::Reporter};
+
+/// A party that has checked everything it can check alone.
+pub struct Prepared {
+    job: Job,
+    local: Local,
+    party: Party,
+    role: Role,
+    identity: Identity,
+    roster: Roster,
+    data: Option<ClientData>,
+}
+
+impl Prepared {
+    /// Checks job, key, roster and, for a client, loads the data. `local` is what the party keeps to itself.
+    pub fn new(job: Job, party: Party, local: Local) -> Result<Self, Error> {
+        let role = job.role(&party)?;
+        let identity = identity::load(&party, &local.key, &local.certificate)?;
+        let roster = RosterFile::read(&local.roster)?.roster(&local.roster)?;
+        for peer in job.parties.keys().filter(|p| **p != party) {
+            if roster.get(peer).is_none() {
+                let roster = local.roster.display();
+                return Err(Error::Roster(format!(
+                    "{roster} does not pin {peer}: run `cloven roster add {peer}.identity.toml`"
+                )));
+            }
+        }
+        let data = match (role, &local.data) {
+            (Role::Server, _) => None,
+            (Role::Client, Some(data)) => Some(data.load(&job, local.part)?),
+            (Role::Client, None) => Some(catalogue::find(&job.data.name)?.load(&job, local.part)?),
+        };
+        let data = data.map(|data| ClientData::new(data, &job));
+        Ok(Self {
+            job,
+            local,
+            party,
+            role,
+            identity,
+            roster,
+            data,
+        })
+    }
+
+    /// Takes part in the job: connects, runs the role's script, writes the trained weights into `run_folder`.
+    ///
+    /// Single-threaded but for the layers' arithmetic: there is one link, and the script either waits for its peer or computes.
+    pub fn run<'a>(self, run_folder: &Path, watch: &'a mut Watch<'a>) -> Result<PartySummary, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::file("runtime"))?;
+        let reporter = Reporter::new(self.party.clone(), self.local.limits.memory_mb, watch);
+        let summary = runtime.block_on(self.take_part(run_folder, &reporter))?;
+        reporter.tell(Update::Finished {
+            summary: Box::new(summary.clone()),
+        });
+        Ok(summary)
+    }
+
+    async fn take_part(self, run_folder: &Path, reporter: &Reporter<'_>) -> Result<PartySummary, Error> {
+        let channels = interruptible(self.connect(reporter)).await?;
+        let begun = Instant::now();
+        let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
+        let trained = match interruptible(self.script(&mut links, reporter)).await {
+            Ok(trained) => trained,
+            Err(error) => {
+                for link in &mut links {
+                    link.abort(abort_reason(&error)).await;
+                }
+                return Err(error);
+            }
+        };
+        self.save(&trained, run_folder)?;
+        let summary = reporter.summary(self.role, begun.elapsed(), &links);
+        for link in links {
+            link.into_channel().close().await;
+        }
+        Ok(summary)
+    }
+
+    async fn connect(&self, reporter: &Reporter<'_>) -> Result<BTreeMap<Party, TcpChannel>, Error> {
+        let failed = |cause: WireError| Error::Protocol {
+            party: self.party.clone(),
+            cause: Box::new(cause.into()),
+        };
+        let peers = self.peers()?;
+        let listener = match &self.local.listen {
+            None => None,
+            Some(address) => {
+                let listener = TcpListener::bind(address).await.map_err(|e| {
+                    failed(WireError::Local {
+                        what: format!("cannot listen on {address}"),
+                        cause: e.to_string(),
+                    })
+                })?;
+                let address = listener.local_addr().map_err(Error::file(address))?.to_string();
+                reporter.tell(Update::Listening { address });
+                Some(listener)
+            }
+        };
+        let endpoint = Endpoint {
+            identity: &self.identity,
+            roster: &self.roster,
+            job: self.job.digest(),
+            listener,
+            connect_deadline: self.local.deadlines.connect(),
+            message_deadline: self.local.deadlines.message(),
+        };
+        endpoint
+            .connect(&peers, &|notice| reporter.tell(notice.into()))
+            .await
+            .map_err(failed)
+    }
+
+    /// How each party that this one talks to is reached: dialled where an address is known, else awaited. Clients talk to the server only.
+    fn peers(&self) -> Result<BTreeMap<Party, Reach>, Error> {
+        let others = self.job.parties.iter().filter(|(_, role)| **role != self.role);
+        others
+            .map(|(peer, _)| match (self.local.dial.get(peer), &self.local.listen) {
+                (Some(address), _) => Ok((peer.clone(), Reach::Dial(address.clone()))),
+                (None, Some(_)) => Ok((peer.clone(), Reach::Accept)),
+                (None, None) => Err(Error::configuration(
+                    Local::FILE,
+                    format!("say how to reach {peer}: `listen` here, or an address under [dial]"),
+                )),
+            })
+            .collect()
+    }
+
+    fn save(&self, trained: &Trained, run_folder: &Path) -> Result<(), Error> {
+        let path = RunFolder::checkpoint(run_folder, &self.party);
+        let folder = path.parent().unwrap_or(run_folder);
+        std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
+        // One entry: the order of several in the file would differ from run to run.
+        let metadata = HashMap::from([("job".to_owned(), self.job.digest_hex())]);
+        cloven_nn::save_safetensors(&path, &trained.parts, metadata.clone())?;
+        if let Some(unrevealed) = &trained.unrevealed {
+            cloven_nn::save_safetensors(
+                &path.with_extension("unrevealed.safetensors"),
+                std::slice::from_ref(unrevealed),
+                metadata,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Notice> for Update {
+    fn from(notice: Notice) -> Self {
+        match notice {
+            Notice::Waiting { party, address } => Self::Waiting { peer: party, address },
+            Notice::TurnedAway { from, why } => Self::TurnedAway {
+                from: from.to_string(),
+                why,
+            },
+            Notice::Connected { party } => Self::Connected { peer: party },
+        }
+    }
+}
+
+/// Ends `work` when the operator interrupts (SIGINT, SIGTERM).
+async fn interruptible<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted() => Err(Error::Interrupted),
+    }
+}
+
+#[cfg(unix)]
+pub(crate) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => (),
+            _ = terminate.recv() => (),
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) async fn interrupted() {
+    drop(tokio::signal::ctrl_c().await);
+}
+
+/// What peers are told; never more than a category.
+fn abort_reason(error: &Error) -> AbortReason {
+    match error {
+        Error::Protocol { cause, .. } => cause.abort_reason(),
+        Error::Interrupted => AbortReason::Interrupted,
+        _ => AbortReason::Configuration,
+    }
+}

@@ -1,0 +1,51 @@
+//! A client's rows.
+
+use cloven_data::{Dataset, Samples, Targets};
+use cloven_nn::{BatchTargets, Loss};
+use cloven_protocols::{Examples, Subset};
+use ndarray::ArrayD;
+
+use crate::Job;
+
+/// A client's rows, in the form that the loss takes.
+pub(super) struct ClientData {
+    pub(super) train: Examples,
+    pub(super) test: Examples,
+    pub(super) subsets: Vec<Subset>,
+}
+
+impl ClientData {
+    pub(super) fn new(data: Dataset, job: &Job) -> Self {
+        let (loss, classes) = (job.training.loss, job.data.classes.unwrap_or(0));
+        let convert = |samples: Samples| Examples {
+            targets: targets(samples.targets, loss, classes),
+            x: samples.x,
+        };
+        let subsets = data
+            .test_subsets
+            .into_iter()
+            .map(|(name, rows)| Subset { name, rows })
+            .collect();
+        Self {
+            train: convert(data.train),
+            test: convert(data.test),
+            subsets,
+        }
+    }
+}
+
+fn targets(targets: Targets, loss: Loss, classes: usize) -> BatchTargets {
+    match (targets, loss) {
+        (Targets::Values(values), _) => BatchTargets::Values(values.into_dyn()),
+        (Targets::Classes { index, .. }, Loss::CrossEntropy) => BatchTargets::Classes(index),
+        (Targets::Classes { index, .. }, _) => {
+            // Two classes are one output, the second class being the positive one; more are one output each.
+            let value = |row: usize, k: usize| match classes {
+                2 => index[row] as f32,
+                _ => f32::from(index[row] as usize == k),
+            };
+            let outputs = if classes == 2 { 1 } else { classes };
+            BatchTargets::Values(ArrayD::from_shape_fn(vec![index.len(), outputs], |at| value(at[0], at[1])))
+        }
+    }
+}

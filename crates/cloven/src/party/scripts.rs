@@ -1,0 +1,184 @@
+//! From a job and a role to the protocol's script.
+
+use cloven_nn::Network;
+use cloven_protocols::{
+    Observe, ProtocolError, Task,
+    encrypted_activation::{self, Fellows, LatticeCipher, ServerLattice, paper},
+    plain,
+};
+use cloven_wire::{Channel, Link};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::{Prepared, rows::ClientData};
+use crate::{
+    Error,
+    job::{Cut, Mode, Protocol},
+    reporter::Reporter,
+};
+
+impl Prepared {
+    /// Runs the role's script, with a link for each party that this one talks to, in the order of their names; returns the trained parts of the
+    /// network.
+    pub(super) async fn script<C: Channel>(&self, links: &mut [Link<C>], reporter: &Reporter<'_>) -> Result<Trained, Error> {
+        let mut observe = |event| reporter.observe(event);
+        let observe: &mut Observe<'_> = &mut observe;
+        let trained = match (self.job.protocol, self.job.mode(), &self.data, &mut *links) {
+            (Protocol::Plain, _, Some(data), [link]) => self.plain_client(data, link, observe).await?,
+            (Protocol::Plain, _, _, links) => self.plain_server(links, observe).await?,
+            (Protocol::EncryptedActivation, Mode::Sealed, Some(data), [link]) => self.sealed_client(data, link, observe).await?,
+            (Protocol::EncryptedActivation, Mode::Sealed, _, links) => self.sealed_server(links, observe).await?,
+            (Protocol::EncryptedActivation, Mode::Paper, Some(data), [link]) => self.paper_client(data, link, observe).await?,
+            (Protocol::EncryptedActivation, Mode::Paper, _, links) => self.paper_server(links, observe).await?,
+        };
+        trained.map_err(|cause| Error::Protocol {
+            party: self.party.clone(),
+            cause: Box::new(cause),
+        })
+    }
+
+    async fn plain_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let front = self.network(&cut, 0..cut.server.start)?;
+        let tail = self.network(&cut, cut.server.end..cut.model.layers.len())?;
+        let me = plain::client(plain::Client { front, tail }, self.task(data), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.front, me.tail],
+            unrevealed: None,
+        }))
+    }
+
+    async fn plain_server<C: Channel>(&self, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let middle = links.iter().map(|_| self.network(&cut, cut.server.clone()));
+        let me = plain::Server {
+            middle: middle.collect::<Result<_, _>>()?,
+        };
+        let me = plain::server(me, self.job.schedule(), links, observe).await;
+        Ok(me.map(|me| Trained {
+            // All copies are alike.
+            parts: me.middle.into_iter().take(1).collect(),
+            unrevealed: None,
+        }))
+    }
+
+    async fn sealed_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let me = encrypted_activation::Client {
+            front: self.network(&cut, 0..cut.server.start)?,
+            unrevealed: self.network(&cut, cut.server.clone())?,
+            tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
+            cipher: LatticeCipher::new(self.job.sealing()?, &mut fresh_randomness()?),
+            reveal_after: encrypted_activation::REVEAL_AFTER,
+            fellows: self.fellows()?,
+        };
+        let me = encrypted_activation::client(me, self.task(data), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.front, me.tail],
+            unrevealed: Some(me.unrevealed),
+        }))
+    }
+
+    async fn sealed_server<C: Channel>(&self, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let me = encrypted_activation::Server {
+            layer: self.network(&cut, cut.server.clone())?,
+            ciphers: links
+                .iter()
+                .map(|_| Ok(ServerLattice::new(self.job.sealing()?)))
+                .collect::<Result<_, Error>>()?,
+            reveal_after: encrypted_activation::REVEAL_AFTER,
+        };
+        let me = encrypted_activation::server(me, self.job.schedule(), links, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.layer],
+            unrevealed: None,
+        }))
+    }
+
+    async fn paper_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let me = paper::Client {
+            front: self.network(&cut, 0..cut.server.start)?,
+            layer: self.network(&cut, cut.server.clone())?,
+            tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
+            cipher: LatticeCipher::new(self.job.sealing()?, &mut fresh_randomness()?),
+        };
+        let me = paper::client(me, self.task(data), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.front, me.tail],
+            unrevealed: None,
+        }))
+    }
+
+    async fn paper_server<C: Channel>(&self, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+        let cut = self.job.cut()?;
+        let session = |_| {
+            Ok(paper::Session {
+                layer: self.network(&cut, cut.server.clone())?,
+                cipher: ServerLattice::new(self.job.sealing()?),
+            })
+        };
+        let me = paper::Server {
+            sessions: links.iter().map(session).collect::<Result<_, Error>>()?,
+        };
+        let me = paper::server(me, self.job.schedule(), links, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: me.sessions.into_iter().take(1).map(|session| session.layer).collect(),
+            unrevealed: None,
+        }))
+    }
+
+    fn task<'a>(&self, data: &'a ClientData) -> Task<'a> {
+        let ClientData { train, test, subsets } = data;
+        let (loss, schedule, shuffle) = (self.job.training.loss, self.job.schedule(), self.job.shuffle());
+        Task {
+            train,
+            test,
+            subsets,
+            loss,
+            schedule,
+            shuffle,
+            clients: self.job.clients().count() as u32,
+        }
+    }
+
+    /// The other clients, where there are any.
+    fn fellows(&self) -> Result<Option<(Fellows<'_>, ChaCha20Rng)>, Error> {
+        let clients: Vec<_> = self.job.clients().cloned().collect();
+        if clients.len() == 1 {
+            return Ok(None);
+        }
+        let fellows = Fellows {
+            identity: &self.identity,
+            roster: &self.roster,
+            clients,
+            job: self.job.digest(),
+        };
+        Ok(Some((fellows, fresh_randomness()?)))
+    }
+
+    fn network(&self, cut: &Cut, layers: std::ops::Range<usize>) -> Result<Network, Error> {
+        Ok(Network::new(&cut.model, layers, self.job.seed)?.with_optimiser(self.job.training.optimiser.clone())?)
+    }
+}
+
+/// What a party's script leaves behind.
+pub(super) struct Trained {
+    /// This party's layers.
+    pub(super) parts: Vec<Network>,
+    /// `encrypted_activation`: what the client has not revealed of the server's layer; to be added to it.
+    pub(super) unrevealed: Option<Network>,
+}
+
+/// The outer error is of this party's own set-up, the inner one of the script.
+type Outcome = Result<Result<Trained, ProtocolError>, Error>;
+
+/// A generator seeded by the operating system.
+fn fresh_randomness() -> Result<ChaCha20Rng, Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| Error::File {
+        path: "random numbers".into(),
+        cause: std::io::Error::other(e.to_string()),
+    })?;
+    Ok(ChaCha20Rng::from_seed(seed))
+}
