@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::expectation::Expectation;
-use crate::samples::Samples;
+use crate::samples::{Samples, Targets};
 use crate::split::Split;
 use crate::standardise::Standardiser;
 
@@ -56,6 +56,14 @@ impl Dataset {
             test_fraction: split.test_fraction,
             empty,
         })
+    }
+
+    /// The names of the classes by number; nothing for regression.
+    pub fn class_names(&self) -> Option<&[String]> {
+        match &self.train.targets {
+            Targets::Classes { names, .. } => Some(names),
+            Targets::Values(_) => None,
+        }
     }
 
     /// Checks both parts against what a job expects, and brings samples into the expected shape where only dimensions of 1 differ

@@ -18,9 +18,13 @@ pub enum DataError {
     #[error("{file}: cannot be read: {source}")]
     Io { file: PathBuf, source: std::io::Error },
 
+    /// The operating system refused or broke off writing.
+    #[error("{file}: cannot be written: {source}")]
+    Write { file: PathBuf, source: std::io::Error },
+
     /// The file name ends in nothing that is known.
     #[error(
-        "{file}: the format cannot be told from the name; end it in .csv, .data, .hdf5, .h5, .idx or -ubyte (CSV and IDX also with .gz), or set format"
+        "{file}: the format cannot be told from the name; end it in .csv, .data, .hdf5, .h5, .idx, -ubyte, .npy or .npz (CSV, IDX and npy also with .gz), or set format"
     )]
     UnknownFormat { file: PathBuf },
 
@@ -83,6 +87,26 @@ pub enum DataError {
     #[error("{file}: the column name {column} occurs {times} times; name it by its number")]
     AmbiguousColumn { file: PathBuf, column: String, times: usize },
 
+    /// A feature of the training file is not among the columns of a file to predict from.
+    #[error("{file}: the feature column {column} is missing; the file has {available}")]
+    MissingColumn {
+        file: PathBuf,
+        column: String,
+        available: String,
+    },
+
+    /// A column of a file to predict from that is matched by its name occurs more than once.
+    #[error("{file}: the feature column {column} occurs {times} times")]
+    AmbiguousFeature { file: PathBuf, column: String, times: usize },
+
+    /// A file to predict from has a column that the training file does not have.
+    #[error("{file}: the column {column} is no feature of the training file; remove it, or list it under drop")]
+    ExtraColumn { file: PathBuf, column: String },
+
+    /// A file to predict from has a number of columns that leaves open which are the features.
+    #[error("{file}: expected {expected} feature columns, found {actual} (target and dropped columns not counted)")]
+    FeatureCount { file: PathBuf, expected: usize, actual: usize },
+
     /// The test file's columns are not the train file's.
     #[error("{file}: column {column} is {actual:?}, the train file has {expected:?} there")]
     ColumnDiffers {
@@ -128,11 +152,11 @@ pub enum DataError {
     #[error("{file}: {place} is {value}, expected a finite 32-bit number")]
     NotFinite { file: PathBuf, place: String, value: String },
 
-    /// An HDF5 data set that the options name does not exist.
+    /// A data set (HDF5) or array (npz) that the options name does not exist.
     #[error("{file}: no data set {name:?}; the file has {available}")]
     UnknownDataSet { file: PathBuf, name: String, available: String },
 
-    /// No HDF5 data set is named and the names in the file do not settle it.
+    /// No data set or array is named and the names in the file do not settle it.
     #[error(
         "{file}: expected exactly one data set whose name starts with {prefix:?}, found {found}; set {option} to one of {available}"
     )]

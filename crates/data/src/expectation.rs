@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::IxDyn;
+use ndarray::{ArrayD, IxDyn};
 
 use crate::error::DataError;
 use crate::samples::{Samples, Targets};
@@ -23,7 +23,12 @@ impl Expectation {
     /// Fewer classes than expected are fine: a party need not have met all.
     pub(crate) fn fit(&self, file: &Path, samples: &mut Samples) -> Result<(), DataError> {
         self.check_classes(file, &samples.targets)?;
-        let actual = samples.sample_shape().to_vec();
+        self.fit_shape(file, &mut samples.x)
+    }
+
+    /// The part of [`fit`](Self::fit) that is about `x`, of shape `[rows, sample shape...]`.
+    pub(crate) fn fit_shape(&self, file: &Path, x: &mut ArrayD<f32>) -> Result<(), DataError> {
+        let actual = x.shape().get(1..).unwrap_or(&[]).to_vec();
         if actual == self.shape {
             return Ok(());
         }
@@ -35,9 +40,10 @@ impl Expectation {
         if !fits(&actual, &self.shape) {
             return Err(different());
         }
-        let shape: Vec<usize> = std::iter::once(samples.rows()).chain(self.shape.iter().copied()).collect();
-        let x = std::mem::take(&mut samples.x);
-        samples.x = x.into_shape_with_order(IxDyn(&shape)).map_err(|_| different())?;
+        let shape: Vec<usize> = x.shape().iter().take(1).chain(&self.shape).copied().collect();
+        *x = std::mem::take(x)
+            .into_shape_with_order(IxDyn(&shape))
+            .map_err(|_| different())?;
         Ok(())
     }
 

@@ -1,23 +1,26 @@
-//! Files in, arrays out: readers for CSV, HDF5 and IDX, class names, splits and standardisation.
+//! Files in, arrays out: readers for CSV, HDF5, IDX and npy, class names, splits and standardisation.
 //!
 //! [`load`] turns a party's [`Source`] (the `[data]` table of its `local.toml`) into a [`Dataset`] of train and test
-//! [`Samples`]; [`inspect()`] describes any readable file without a job; [`embedded`] holds the data the tool carries along.
+//! [`Samples`]; [`read_features`] reads rows to predict from; [`inspect()`] describes any readable file without a job; [`embedded`] holds the data the tool carries along.
 //!
 //! Everything read is treated as hostile: sizes are capped before memory is allocated, and every fault is one
 //! [`DataError`] sentence that names the file, what was expected and what was found. A value that is not a finite number
 //! never reaches training.
 
 mod csv;
+mod data_sets;
 mod dataset;
 pub mod embedded;
 mod error;
 mod expectation;
+mod features;
 mod hdf5;
 mod idx;
 mod input;
 mod inspect;
 mod labels;
 mod load;
+mod npy;
 mod numbers;
 mod samples;
 mod source;
@@ -27,11 +30,13 @@ mod standardise;
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use expectation::Expectation;
+pub use features::{FeatureOptions, Features, read_features};
 pub use input::MAX_BYTES;
 pub use inspect::{ArraySummary, FileSummary, InspectOptions, Inspection, inspect};
 pub use labels::MAX_CLASSES;
 pub use load::load;
+pub use npy::{NpyElement, npy_bytes, write_npy};
 pub use samples::{Samples, Targets};
-pub use source::{Column, CsvOptions, Format, Hdf5Options, IdxOptions, OnMissing, Source};
+pub use source::{Column, CsvOptions, Format, Hdf5Options, IdxOptions, NpyOptions, OnMissing, Source};
 pub use split::Split;
 pub use standardise::Standardiser;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::csv;
+use crate::data_sets::Part;
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::expectation::Expectation;
 use crate::hdf5;
 use crate::idx;
 use crate::labels::{self, Labels, Table};
+use crate::npy;
 use crate::samples::Samples;
 use crate::source::{Format, Source};
 use crate::split::Split;
@@ -64,9 +66,9 @@ fn read(source: &Source, base: &Path) -> Result<(Table, Option<Table>), DataErro
         Format::Hdf5 => {
             let options = source.hdf5.clone().unwrap_or_default();
             let test_file = test_file.or_else(|| options.test_x.as_ref().map(|_| train_file.clone()));
-            let train = hdf5::read_table(&train_file, &options, hdf5::Part::Train)?;
+            let train = hdf5::read_table(&train_file, &options, Part::Train)?;
             let test = test_file
-                .map(|file| hdf5::read_table(&file, &options, hdf5::Part::Test))
+                .map(|file| hdf5::read_table(&file, &options, Part::Test))
                 .transpose()?;
             Ok((train, test))
         }
@@ -79,6 +81,16 @@ fn read(source: &Source, base: &Path) -> Result<(Table, Option<Table>), DataErro
             };
             let labels = labels_file(base, &test_file, "idx.test_labels", options.test_labels.as_ref())?;
             Ok((train, Some(idx::read_table(&test_file, &labels, &options)?)))
+        }
+        Format::Npy => {
+            let options = source.npy.clone().unwrap_or_default();
+            let test_file = test_file.or_else(|| options.test_x.as_ref().map(|_| train_file.clone()));
+            let labels = |path: &Option<PathBuf>| path.as_ref().map(|path| base.join(path));
+            let train = npy::read_table(&train_file, labels(&options.train_labels), &options, Part::Train)?;
+            let test = test_file
+                .map(|file| npy::read_table(&file, labels(&options.test_labels), &options, Part::Test))
+                .transpose()?;
+            Ok((train, test))
         }
     }
 }

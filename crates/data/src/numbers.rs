@@ -1,10 +1,11 @@
-//! Arrays of numbers as HDF5 and IDX files store them, before they become features or labels.
+//! Arrays of numbers as HDF5, IDX and npy files store them, before they become features or labels.
 
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
 
 use crate::error::DataError;
+use crate::input::MAX_BYTES;
 use crate::labels::Labels;
 
 /// An array with the element type of its file; integers of other widths are widened to the next that is listed.
@@ -179,6 +180,26 @@ impl Elements {
             Elements::I64(_) => "i64",
             Elements::F32(_) => "f32",
             Elements::F64(_) => "f64",
+        }
+    }
+}
+
+/// The bytes that an announced array takes, if they are within the cap.
+pub(crate) fn checked_size(shape: &[usize], width: u64, file: &Path) -> Result<u64, DataError> {
+    // Eight dimensions: the product may exceed u128, hence saturating.
+    let bytes = shape
+        .iter()
+        .fold(u128::from(width), |product, &size| product.saturating_mul(size as u128));
+    match u64::try_from(bytes) {
+        Ok(bytes) if bytes <= MAX_BYTES => Ok(bytes),
+        _ => {
+            let what = format!("the announced array of shape {shape:?}");
+            Err(DataError::TooLarge {
+                file: file.into(),
+                what,
+                actual: bytes,
+                limit: MAX_BYTES,
+            })
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct Source {
     /// How to read IDX.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idx: Option<IdxOptions>,
+    /// How to read npy and npz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub npy: Option<NpyOptions>,
     /// Named parts of the test file to report on separately: IDX files of 0-based row numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub test_subsets: BTreeMap<String, PathBuf>,
@@ -51,6 +54,8 @@ pub enum Format {
     Hdf5,
     /// The layout of the MNIST files: a short header and big-endian elements, also gzipped.
     Idx,
+    /// NumPy's files: `.npy`, one array, also gzipped, or `.npz`, several.
+    Npy,
 }
 
 /// How to read CSV files.
@@ -137,6 +142,38 @@ pub struct IdxOptions {
     pub regression: bool,
 }
 
+/// How to read npy files, each one array, and npz files, archives of named arrays.
+///
+/// In an archive, without a name, the one array whose name starts with `x` holds the features and the one that starts with `y` the
+/// labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NpyOptions {
+    /// Features of the train archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    /// Labels of the train archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y: Option<String>,
+    /// Features of the test archive; the name of `x` when absent and the test archive has it. Without a test file, the train archive
+    /// is taken for both parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_x: Option<String>,
+    /// Labels of the test archive; the name of `y` when absent and the test archive has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_y: Option<String>,
+    /// The file of the train labels; needed when the train file is a single array.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_labels: Option<PathBuf>,
+    /// The file of the test labels; needed when the test file is a single array.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<PathBuf>,
+    /// Whether features stored as unsigned bytes are divided by 255.
+    pub scale: bool,
+    /// Whether the labels are real values instead of classes.
+    pub regression: bool,
+}
+
 impl Default for CsvOptions {
     fn default() -> Self {
         Self {
@@ -175,6 +212,8 @@ impl Format {
             Some(Format::Csv)
         } else if plain.ends_with(".idx") || plain.ends_with("-ubyte") {
             Some(Format::Idx)
+        } else if plain.ends_with(".npy") || name.ends_with(".npz") {
+            Some(Format::Npy)
         } else {
             None
         }
@@ -187,6 +226,7 @@ impl fmt::Display for Format {
             Format::Csv => "CSV",
             Format::Hdf5 => "HDF5",
             Format::Idx => "IDX",
+            Format::Npy => "npy",
         })
     }
 }
@@ -203,11 +243,15 @@ impl fmt::Display for Column {
 impl Source {
     /// Makes every relative path count from `base`.
     pub fn resolve(&mut self, base: &Path) {
-        let labels = self
+        let idx = self
             .idx
             .iter_mut()
             .flat_map(|idx| [&mut idx.train_labels, &mut idx.test_labels]);
-        let optional = labels.chain([&mut self.test]).filter_map(Option::as_mut);
+        let npy = self
+            .npy
+            .iter_mut()
+            .flat_map(|npy| [&mut npy.train_labels, &mut npy.test_labels]);
+        let optional = idx.chain(npy).chain([&mut self.test]).filter_map(Option::as_mut);
         for path in optional.chain(self.test_subsets.values_mut()).chain([&mut self.train]) {
             *path = base.join(&*path);
         }
@@ -238,6 +282,7 @@ impl Source {
             (Format::Csv, self.csv.is_some()),
             (Format::Hdf5, self.hdf5.is_some()),
             (Format::Idx, self.idx.is_some()),
+            (Format::Npy, self.npy.is_some()),
         ];
         for (table, given) in tables {
             if given && table != format {

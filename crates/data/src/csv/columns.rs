@@ -11,9 +11,10 @@ const NAMES_SHOWN: usize = 12;
 
 /// The columns that are read.
 pub(crate) struct Columns {
-    /// Numbers of the feature columns, in file order.
+    /// Numbers of the feature columns, in the order of the features.
     pub(crate) features: Vec<usize>,
-    pub(crate) target: usize,
+    /// Nothing where only features are read.
+    pub(crate) target: Option<usize>,
     names: Option<Vec<String>>,
 }
 
@@ -52,7 +53,28 @@ impl Columns {
         }
         Ok(Columns {
             features,
-            target,
+            target: Some(target),
+            names: records.names.clone(),
+        })
+    }
+
+    /// The `count` columns of features alone, found by the names that they had in training, where these are known and the file has
+    /// a header.
+    pub(crate) fn choose_features<R>(
+        file: &Path,
+        records: &Records<R>,
+        options: &CsvOptions,
+        expected: Option<&[String]>,
+        count: usize,
+    ) -> Result<Self, DataError> {
+        let aside = Aside::of(records, options);
+        let features = match (expected, &records.names) {
+            (Some(expected), Some(names)) => by_name(file, records, expected, names, &aside)?,
+            _ => by_position(file, records.width, count, &aside)?,
+        };
+        Ok(Columns {
+            features,
+            target: None,
             names: records.names.clone(),
         })
     }
@@ -60,7 +82,7 @@ impl Columns {
     /// How many of the fields that are read are missing, and the column of the first.
     pub(crate) fn first_missing(&self, record: &Record, markers: &[String]) -> (u64, usize) {
         let mut found = (0, 0);
-        for column in self.features.iter().copied().chain([self.target]) {
+        for column in self.features.iter().copied().chain(self.target) {
             if markers.iter().any(|marker| marker == record.field(column)) {
                 found = (found.0 + 1, if found.0 == 0 { column } else { found.1 });
             }
@@ -79,6 +101,91 @@ impl Columns {
     pub(crate) fn feature_names(&self) -> Option<Vec<String>> {
         let names = self.names.as_ref()?;
         Some(self.features.iter().map(|&column| names[column].clone()).collect())
+    }
+}
+
+/// Columns of the training file that are no features, as far as another file can have them.
+struct Aside {
+    /// Those that the options name, where the file has the name.
+    named: Vec<usize>,
+    /// Those that the options number: whether the file has them is not certain.
+    numbered: Vec<usize>,
+}
+
+impl Aside {
+    fn of<R>(records: &Records<R>, options: &CsvOptions) -> Self {
+        let columns = || options.target.iter().chain(&options.drop);
+        let is_named = |name: &String| columns().any(|column| matches!(column, Column::Name(other) if other == name));
+        let names = records.names.iter().flatten().enumerate();
+        Aside {
+            named: names.filter(|(_, name)| is_named(name)).map(|(number, _)| number).collect(),
+            numbered: columns()
+                .filter_map(|column| match column {
+                    Column::Number(number) => Some(*number),
+                    Column::Name(_) => None,
+                })
+                .collect(),
+        }
+    }
+
+    fn holds(&self, column: usize) -> bool {
+        self.named.contains(&column) || self.numbered.contains(&column)
+    }
+}
+
+fn by_name<R>(
+    file: &Path,
+    records: &Records<R>,
+    expected: &[String],
+    names: &[String],
+    aside: &Aside,
+) -> Result<Vec<usize>, DataError> {
+    // First as the training file has it, in which several features may have one name.
+    let rest: Vec<usize> = (0..names.len()).filter(|&column| !aside.holds(column)).collect();
+    if rest.iter().map(|&column| &names[column]).eq(expected) {
+        return Ok(rest);
+    }
+    let mut features = Vec::with_capacity(expected.len());
+    for name in expected {
+        let mut matching = (0..names.len()).filter(|&column| names[column] == *name);
+        features.push(matching.next().ok_or_else(|| DataError::MissingColumn {
+            file: file.into(),
+            column: name.clone(),
+            available: available(records),
+        })?);
+        match matching.count() {
+            0 => {}
+            more => {
+                return Err(DataError::AmbiguousFeature {
+                    file: file.into(),
+                    column: name.clone(),
+                    times: more + 1,
+                });
+            }
+        }
+    }
+    match rest.iter().find(|column| !features.contains(column)) {
+        None => Ok(features),
+        Some(&column) => Err(DataError::ExtraColumn {
+            file: file.into(),
+            column: names[column].clone(),
+        }),
+    }
+}
+
+fn by_position(file: &Path, width: usize, count: usize, aside: &Aside) -> Result<Vec<usize>, DataError> {
+    let without_names: Vec<usize> = (0..width).filter(|column| !aside.named.contains(column)).collect();
+    if without_names.len() == count {
+        return Ok(without_names);
+    }
+    let rest: Vec<usize> = (0..width).filter(|&column| !aside.holds(column)).collect();
+    match rest.len() == count {
+        true => Ok(rest),
+        false => Err(DataError::FeatureCount {
+            file: file.into(),
+            expected: count,
+            actual: rest.len(),
+        }),
     }
 }
 

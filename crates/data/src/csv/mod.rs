@@ -6,6 +6,7 @@ use std::path::Path;
 use ndarray::{Array2, ArrayD};
 
 use crate::error::DataError;
+use crate::features::Features;
 use crate::input;
 use crate::labels::{Labels, Table, TextLabels};
 use crate::source::{CsvOptions, OnMissing};
@@ -25,21 +26,29 @@ pub(crate) fn read_table(file: &Path, options: &CsvOptions) -> Result<Table, Dat
 
 /// Reads a table from decompressed text; `file` names it in errors.
 pub(crate) fn parse(text: impl Read, file: &Path, options: &CsvOptions) -> Result<Table, DataError> {
-    let header = if options.header { Header::Present } else { Header::Absent };
-    let mut records = Records::new(text, file, header, options.delimiter)?;
+    let mut records = records(text, file, options)?;
     let columns = Columns::choose(file, &records, options)?;
-    let mut rows = Rows::new(file, options.regression);
-    let mut missing = Missing::default();
-    while let Some(record) = records.next()? {
-        match columns.first_missing(record, &options.missing) {
-            (0, _) => rows.push(record, &columns)?,
-            (count, first) => missing.add(record, first, count),
-        }
-    }
-    if options.on_missing == OnMissing::Error {
-        missing.refuse(file, &columns)?;
-    }
-    rows.finish(&columns, missing.rows)
+    Rows::read(&mut records, file, &columns, options)?.into_table(&columns)
+}
+
+/// Reads `count` features without targets, by the names that they had in training, where these are known.
+pub(crate) fn read_features(
+    file: &Path,
+    options: &CsvOptions,
+    names: Option<&[String]>,
+    count: usize,
+) -> Result<Features, DataError> {
+    let mut records = records(input::open(file)?, file, options)?;
+    let columns = Columns::choose_features(file, &records, options, names, count)?;
+    let rows = Rows::read(&mut records, file, &columns, options)?;
+    let names = columns.feature_names().or_else(|| names.map(<[String]>::to_vec));
+    let (x, rows) = rows.into_features(&columns)?;
+    Ok(Features { x, rows, names })
+}
+
+fn records<R: Read>(text: R, file: &Path, options: &CsvOptions) -> Result<Records<R>, DataError> {
+    let header = if options.header { Header::Present } else { Header::Absent };
+    Records::new(text, file, header, options.delimiter)
 }
 
 /// The rows read so far.
@@ -49,33 +58,59 @@ struct Rows<'a> {
     labels: TextLabels,
     /// Targets for regression.
     measured: Option<Vec<f32>>,
-    count: usize,
+    /// The number of each row among the file's data rows, counted from 0.
+    kept: Vec<usize>,
+    /// Rows left out for a missing value.
+    dropped: usize,
 }
 
 impl<'a> Rows<'a> {
-    fn new(file: &'a Path, regression: bool) -> Self {
-        Rows {
+    fn read(
+        records: &mut Records<impl Read>,
+        file: &'a Path,
+        columns: &Columns,
+        options: &CsvOptions,
+    ) -> Result<Self, DataError> {
+        let mut rows = Rows {
             file,
             values: Vec::new(),
             labels: TextLabels::default(),
-            measured: regression.then(Vec::new),
-            count: 0,
+            measured: options.regression.then(Vec::new),
+            kept: Vec::new(),
+            dropped: 0,
+        };
+        let mut missing = Missing::default();
+        while let Some(record) = records.next()? {
+            match columns.first_missing(record, &options.missing) {
+                (0, _) => rows.push(record, columns, missing.rows)?,
+                (count, first) => missing.add(record, first, count),
+            }
+        }
+        if options.on_missing == OnMissing::Error {
+            missing.refuse(file, columns)?;
+        }
+        rows.dropped = missing.rows;
+        match rows.kept.len() {
+            0 => Err(DataError::Empty { file: file.into() }),
+            _ => Ok(rows),
         }
     }
 
-    fn push(&mut self, record: &Record, columns: &Columns) -> Result<(), DataError> {
+    fn push(&mut self, record: &Record, columns: &Columns, dropped: usize) -> Result<(), DataError> {
         for &column in &columns.features {
-            self.values.push(self.number(record, column, columns)?);
+            let value = self.number(record, column, columns)?;
+            self.values.push(value);
         }
-        let target = match &self.measured {
-            Some(_) => Some(self.number(record, columns.target, columns)?),
-            None => None,
-        };
-        match (&mut self.measured, target) {
-            (Some(measured), Some(target)) => measured.push(target),
-            _ => self.labels.push(self.file, record.line, record.field(columns.target))?,
+        if let Some(column) = columns.target {
+            match self.measured.is_some() {
+                true => {
+                    let target = self.number(record, column, columns)?;
+                    self.measured.get_or_insert_default().push(target);
+                }
+                false => self.labels.push(self.file, record.line, record.field(column))?,
+            }
         }
-        self.count += 1;
+        self.kept.push(self.kept.len() + dropped);
         Ok(())
     }
 
@@ -101,26 +136,33 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn finish(self, columns: &Columns, dropped: usize) -> Result<Table, DataError> {
-        let (file, rows) = (self.file, self.count);
-        if rows == 0 {
-            return Err(DataError::Empty { file: file.into() });
-        }
-        // Every record was checked to have all columns, so that the counts cannot differ.
-        let mismatch = |_| DataError::Empty { file: file.into() };
-        let x = ArrayD::from_shape_vec(vec![rows, columns.features.len()], self.values).map_err(mismatch)?;
-        let labels = match self.measured {
-            Some(values) => Labels::Values(Array2::from_shape_vec((rows, 1), values).map_err(mismatch)?),
-            None => Labels::Text(self.labels),
+    fn into_table(mut self, columns: &Columns) -> Result<Table, DataError> {
+        let (file, dropped, measured) = (self.file, self.dropped, self.measured.take());
+        let labels = std::mem::take(&mut self.labels);
+        let (x, kept) = self.into_features(columns)?;
+        let labels = match measured {
+            Some(values) => {
+                let values = Array2::from_shape_vec((kept.len(), 1), values);
+                Labels::Values(values.map_err(|_| DataError::Empty { file: file.into() })?)
+            }
+            None => Labels::Text(labels),
         };
-        let feature_names = columns.feature_names();
         Ok(Table {
             file: file.into(),
             x,
             labels,
-            feature_names,
+            feature_names: columns.feature_names(),
             dropped,
         })
+    }
+
+    /// The features with the numbers of their rows.
+    fn into_features(self, columns: &Columns) -> Result<(ArrayD<f32>, Vec<usize>), DataError> {
+        let shape = vec![self.kept.len(), columns.features.len()];
+        // Every record was checked to have all columns, so that the counts cannot differ.
+        let mismatch = |_| DataError::Empty { file: self.file.into() };
+        let x = ArrayD::from_shape_vec(shape, self.values).map_err(mismatch)?;
+        Ok((x, self.kept))
     }
 }
 

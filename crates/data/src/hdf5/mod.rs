@@ -12,6 +12,7 @@ use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
 use hdf5_reader::{Dataset, Datatype, FileStorage, H5Type, OpenOptions};
 
+use crate::data_sets::{Part, Wanted, choose};
 use crate::error::DataError;
 use crate::input::{self, MAX_BYTES};
 use crate::labels::Table;
@@ -26,34 +27,36 @@ const MAX_DEPTH: usize = 8;
 /// The most data sets that are listed.
 const MAX_DATA_SETS: usize = 1000;
 
-/// The part of a source that one file serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    Train,
-    Test,
-}
-
 /// Reads the features and labels of one part.
 pub(crate) fn read_table(file: &Path, options: &Hdf5Options, part: Part) -> Result<Table, DataError> {
     let content = open(file)?;
     let names = data_sets(&content, file)?;
-    let (x_option, y_option) = match part {
-        Part::Train => ("hdf5.x", "hdf5.y"),
-        Part::Test => ("hdf5.test_x", "hdf5.test_y"),
+    let (x, y, x_option, y_option) = match part {
+        Part::Train => (&options.x, &options.y, "hdf5.x", "hdf5.y"),
+        Part::Test => (&options.test_x, &options.test_y, "hdf5.test_x", "hdf5.test_y"),
     };
-    let pick = |prefix, option, own: &Option<String>, train: &Option<String>| {
-        let fallback = train.as_ref().filter(|name| part == Part::Test && names.contains(name));
-        choose(file, &names, own.as_ref().or(fallback), prefix, option)
+    let pick = |named: &Option<String>, train: &Option<String>, prefix, option| {
+        let wanted = Wanted {
+            named: named.as_ref(),
+            // A test file that has the train file's names is read by them.
+            preferred: [train.as_ref().filter(|_| part == Part::Test), None],
+            prefix,
+            option,
+        };
+        choose(file, &names, &wanted)
     };
-    let (x, y) = match part {
-        Part::Train => (&options.x, &options.y),
-        Part::Test => (&options.test_x, &options.test_y),
-    };
-    let x_name = pick('x', x_option, x, &options.x)?;
-    let y_name = pick('y', y_option, y, &options.y)?;
+    let x_name = pick(x, &options.x, 'x', x_option)?;
+    let y_name = pick(y, &options.y, 'y', y_option)?;
     let x = read(&content, file, &x_name)?.to_features(file, false)?;
     let labels = read(&content, file, &y_name)?.into_labels(file, options.regression)?;
     Table::new(file, x, file, labels)
+}
+
+/// Reads the wanted data set of numbers.
+pub(crate) fn read_wanted(file: &Path, wanted: &Wanted) -> Result<Numbers, DataError> {
+    let content = open(file)?;
+    let name = choose(file, &data_sets(&content, file)?, wanted)?;
+    read(&content, file, &name)
 }
 
 /// Opens a file; only its superblock is read.
@@ -121,48 +124,6 @@ fn list(group: &Group, prefix: &str, depth: usize, found: &mut Vec<String>) -> R
         }
     }
     Ok(())
-}
-
-/// The data set that is named, or else the only one with the prefix.
-fn choose(
-    file: &Path,
-    names: &[String],
-    named: Option<&String>,
-    prefix: char,
-    option: &'static str,
-) -> Result<String, DataError> {
-    let available = if names.is_empty() {
-        "none".to_string()
-    } else {
-        names.join(", ")
-    };
-    if let Some(name) = named {
-        let plain = name.trim_start_matches('/');
-        return match names.iter().any(|other| other == plain) {
-            true => Ok(plain.into()),
-            false => Err(DataError::UnknownDataSet {
-                file: file.into(),
-                name: name.clone(),
-                available,
-            }),
-        };
-    }
-    let last = |path: &String| {
-        path.rsplit('/')
-            .next()
-            .is_some_and(|name| name.to_lowercase().starts_with(prefix))
-    };
-    let matching: Vec<&String> = names.iter().filter(|name| last(name)).collect();
-    match matching.as_slice() {
-        [only] => Ok((*only).clone()),
-        _ => Err(DataError::AmbiguousDataSet {
-            file: file.into(),
-            prefix,
-            found: matching.len(),
-            option,
-            available,
-        }),
-    }
 }
 
 fn checked_shape(set: &Dataset, file: &Path, name: &str) -> Result<Vec<usize>, DataError> {

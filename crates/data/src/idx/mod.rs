@@ -5,9 +5,9 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::DataError;
-use crate::input::{self, MAX_BYTES};
+use crate::input;
 use crate::labels::{Labels, Table};
-use crate::numbers::{Elements, Numbers};
+use crate::numbers::{Elements, Numbers, checked_size};
 use crate::source::{Format, IdxOptions};
 
 #[cfg(test)]
@@ -103,25 +103,6 @@ fn element_width(code: u8) -> Option<u64> {
         0x0c | 0x0d => Some(4),
         0x0e => Some(8),
         _ => None,
-    }
-}
-
-fn checked_size(shape: &[usize], width: u64, file: &Path) -> Result<u64, DataError> {
-    // At most eight dimensions below 2^32 each: the product may exceed u128, hence saturating.
-    let bytes = shape
-        .iter()
-        .fold(u128::from(width), |product, &size| product.saturating_mul(size as u128));
-    match u64::try_from(bytes) {
-        Ok(bytes) if bytes <= MAX_BYTES => Ok(bytes),
-        _ => {
-            let what = format!("the announced array of shape {shape:?}");
-            Err(DataError::TooLarge {
-                file: file.into(),
-                what,
-                actual: bytes,
-                limit: MAX_BYTES,
-            })
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::DataError;
 use crate::hdf5;
 use crate::idx;
 use crate::input;
+use crate::npy;
 use crate::source::{CsvOptions, Format};
 
 mod display;
@@ -48,7 +49,7 @@ pub struct FileSummary {
     pub file: PathBuf,
     /// Its format.
     pub format: Format,
-    /// The columns of a CSV file, the data sets of an HDF5 file, the one array of an IDX file.
+    /// The columns of a CSV file, the data sets of an HDF5 file, the arrays of an npz file, the one array of an IDX or npy file.
     pub arrays: Vec<ArraySummary>,
     /// Why nothing, or nothing more, could be read; only within a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +59,7 @@ pub struct FileSummary {
 /// What one column or array holds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ArraySummary {
-    /// Column name or number, or data set path; empty for IDX.
+    /// Column name or number, data set path or array name; empty where a file is one array.
     pub name: String,
     /// Rows first.
     pub shape: Vec<u64>,
@@ -70,7 +71,7 @@ pub struct ArraySummary {
     pub max: Option<f64>,
     /// Mean of the finite values.
     pub mean: Option<f64>,
-    /// How many values are missing (CSV) or not finite (HDF5, IDX).
+    /// How many values are missing (CSV) or not finite (other formats).
     pub missing: u64,
     /// Where the first of them is: the 1-based line (CSV) or the 0-based row.
     pub first_missing: Option<u64>,
@@ -155,6 +156,23 @@ fn arrays(file: &Path, format: Format, options: &InspectOptions) -> Result<Vec<A
             let content = hdf5::open(file)?;
             let names = hdf5::data_sets(&content, file)?;
             names.iter().map(|name| data_set(&content, file, name)).collect()
+        }
+        Format::Npy => {
+            let mut arrays = Vec::new();
+            npy::for_each(file, |array| {
+                arrays.push(match array {
+                    Ok((numbers, dtype)) => ArraySummary {
+                        dtype,
+                        ..summary::of_numbers(&numbers)
+                    },
+                    Err(npy::Unreadable { name, what }) => ArraySummary {
+                        name,
+                        dtype: what,
+                        ..ArraySummary::default()
+                    },
+                });
+            })?;
+            Ok(arrays)
         }
     }
 }
