@@ -70,7 +70,7 @@ pub struct DemoArgs {
 pub struct InitArgs {
     /// The folder to make; an existing job.toml in it is kept and used
     pub folder: PathBuf,
-    /// What the new job trains on: wdbc, mitbih, mnist, or own (a CSV file of yours)
+    /// What the new job trains on: wdbc, digits, mitbih, mnist, or own (a CSV file of yours)
     #[arg(long, default_value = "wdbc")]
     pub data: String,
     /// Make only this party's key and settings; its public identity is written beside the job

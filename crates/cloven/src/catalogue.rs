@@ -1,16 +1,20 @@
-//! Data sets known by name: one inside the program, and public ones looked for in the folder that `CLOVEN_DATA` names.
+//! Data sets known by name: some inside the program, and public ones looked for in the folder that `CLOVEN_DATA` names.
 
 use std::path::{Path, PathBuf};
 
-use cloven_data::{CsvOptions, IdxOptions, Samples, Source, embedded::wdbc};
+use cloven_data::{CsvOptions, IdxOptions, Samples, Source, embedded};
 
 use crate::{Error, LocalData};
 
 /// Known names, and what they are.
-pub const DATASETS: [(&str, &str); 3] = [
+pub const DATASETS: [(&str, &str); 4] = [
     (
         "wdbc",
         "breast cancer Wisconsin (diagnostic), 569 x 30, 2 classes; inside the program",
+    ),
+    (
+        "digits",
+        "handwritten digits (UCI optical recognition), 1,797 x (1, 8, 8), 10 classes; inside the program",
     ),
     (
         "mitbih",
@@ -22,9 +26,12 @@ pub const DATASETS: [(&str, &str); 3] = [
     ),
 ];
 
+/// Those inside the program.
+const EMBEDDED: [(&str, fn() -> Samples); 2] = [("wdbc", embedded::wdbc), ("digits", embedded::digits)];
+
 /// Where a known data set is; an error says what to do about an unknown or absent one.
 pub(crate) fn find(name: &str) -> Result<LocalData, Error> {
-    if name == "wdbc" {
+    if EMBEDDED.iter().any(|(known, _)| *known == name) {
         return Ok(LocalData::Embedded(name.to_owned()));
     }
     let source: fn(&Path) -> Source = match name {
@@ -50,14 +57,12 @@ pub(crate) fn find(name: &str) -> Result<LocalData, Error> {
 }
 
 /// A data set inside the program.
-pub(crate) fn embedded(name: &str) -> Result<Samples, Error> {
-    match name {
-        "wdbc" => Ok(wdbc()),
-        _ => Err(Error::configuration(
-            "data.embedded",
-            format!("expected \"wdbc\", got {name:?}"),
-        )),
-    }
+pub(crate) fn inside(name: &str) -> Result<Samples, Error> {
+    let found = EMBEDDED.iter().find(|(known, _)| *known == name);
+    found.map(|(_, samples)| samples()).ok_or_else(|| {
+        let known: Vec<_> = EMBEDDED.iter().map(|(known, _)| *known).collect();
+        Error::configuration("data.embedded", format!("expected one of {}, got {name:?}", known.join(", ")))
+    })
 }
 
 fn mitbih(folder: &Path) -> Source {

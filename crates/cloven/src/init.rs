@@ -32,8 +32,9 @@ pub struct InitOptions {
 }
 
 /// A job to start from for each kind of data; its parties are called hospital and cloud.
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("wdbc", include_str!("../../../examples/02_wdbc.toml")),
+    ("digits", include_str!("templates/digits.toml")),
     ("mitbih", include_str!("../../../examples/01_ecg.toml")),
     ("mnist", include_str!("templates/mnist.toml")),
     ("own", include_str!("templates/own.toml")),

@@ -222,7 +222,7 @@ impl LocalData {
         };
         let expected = job.expectation();
         Ok(match self {
-            Self::Embedded(name) => Dataset::split(&catalogue::embedded(name)?, Path::new(name), &split, Some(&expected))?,
+            Self::Embedded(name) => Dataset::split(&catalogue::inside(name)?, Path::new(name), &split, Some(&expected))?,
             Self::Files(source) => cloven_data::load(source, Path::new(""), &split, Some(&expected))?,
         })
     }

@@ -67,7 +67,7 @@ impl Dataset {
     }
 
     /// Checks both parts against what a job expects, and brings samples into the expected shape where only dimensions of 1 differ
-    /// or the expectation is flat.
+    /// or one of the shapes is flat.
     ///
     /// # Errors
     ///

@@ -19,7 +19,8 @@ pub struct Expectation {
 impl Expectation {
     /// Checks samples read from `file` and brings them into the expected shape.
     ///
-    /// A sample is reshaped when the shapes differ only by dimensions of 1 (28 x 28 and 1 x 28 x 28) or when the expectation is flat.
+    /// A sample is reshaped when the shapes differ only by dimensions of 1 (28 x 28 and 1 x 28 x 28) or when one of
+    /// them is flat, such as a table's row of 784 numbers.
     /// Fewer classes than expected are fine: a party need not have met all.
     pub(crate) fn fit(&self, file: &Path, samples: &mut Samples) -> Result<(), DataError> {
         self.check_classes(file, &samples.targets)?;
@@ -64,6 +65,6 @@ impl Expectation {
 
 fn fits(actual: &[usize], expected: &[usize]) -> bool {
     let without_ones = |shape: &[usize]| shape.iter().copied().filter(|&size| size != 1).collect::<Vec<_>>();
-    let flat = matches!(expected, [size] if *size == actual.iter().product::<usize>());
-    flat || without_ones(actual) == without_ones(expected)
+    let flat = |shape: &[usize], other: &[usize]| matches!(shape, [size] if *size == other.iter().product::<usize>());
+    flat(expected, actual) || flat(actual, expected) || without_ones(actual) == without_ones(expected)
 }

@@ -123,8 +123,8 @@ fn arrays_and_archives_are_read_and_brought_into_shape() {
     let options = FeatureOptions::default();
     let features = read_features(&file, &options, &shape(&[4])).unwrap();
     assert_eq!((features.x.shape(), features.rows.as_slice()), (&[2, 4][..], &[0, 1][..]));
-    let error = read_features(&file, &options, &shape(&[2, 2])).unwrap_err().to_string();
-    assert!(error.ends_with("samples have shape [4], the job expects [2, 2]"), "{error}");
+    let error = read_features(&file, &options, &shape(&[2, 3])).unwrap_err().to_string();
+    assert!(error.ends_with("samples have shape [4], the job expects [2, 3]"), "{error}");
     let nan = folder.path().join("nan.npy");
     write_npy(&nan, &array![[1.0f32, f32::NAN]]).unwrap();
     let error = read_features(&nan, &options, &shape(&[2])).unwrap_err().to_string();

@@ -94,13 +94,13 @@ fn a_flat_expectation_flattens() {
     assert_eq!(dataset.train.x.shape(), [3, 4]);
     let error = dataset
         .check(&Expectation {
-            shape: vec![2, 2],
+            shape: vec![2, 3],
             classes: None,
         })
         .unwrap_err()
         .to_string();
     assert!(
-        error.ends_with("x.idx: samples have shape [4], the job expects [2, 2]"),
+        error.ends_with("x.idx: samples have shape [4], the job expects [2, 3]"),
         "{error}"
     );
 }

@@ -165,6 +165,41 @@ fn the_embedded_table_agrees_with_the_set_beside_the_project() {
 }
 
 #[test]
+fn the_embedded_digits() {
+    let digits = cloven_data::embedded::digits();
+    assert_eq!(digits.x.shape(), [1797, 1, 8, 8]);
+    assert_eq!(digits.class_counts(), [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
+    // All on-pixels of all 1,797 bitmaps, as the sum over the source's table has it.
+    let sixteenths: f64 = digits.x.iter().map(|&value| f64::from(value) * 16.0).sum();
+    assert_eq!(sixteenths, 561718.0);
+    assert!(
+        digits
+            .x
+            .iter()
+            .all(|value| (value * 16.0).fract() == 0.0 && (0.0..=1.0).contains(value))
+    );
+    // The first image is a 0, its top row 0 0 5 13 9 1 0 0.
+    let top: Vec<f32> = (0..8).map(|column| digits.x[[0, 0, 0, column]] * 16.0).collect();
+    assert_eq!(top, [0.0, 0.0, 5.0, 13.0, 9.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn every_embedded_table_can_be_predicted_from() {
+    for (name, file, shape) in [("wdbc", "wdbc.csv", vec![30]), ("digits", "digits.csv.gz", vec![1, 8, 8])] {
+        let options = cloven_data::embedded::feature_options(name).unwrap();
+        let expected = Expectation { shape, classes: None };
+        let file = std::path::Path::new("../../data").join(file);
+        let features = cloven_data::read_features(&file, &options, &expected).unwrap_or_else(|error| panic!("{error}"));
+        let samples = match name {
+            "wdbc" => cloven_data::embedded::wdbc(),
+            _ => cloven_data::embedded::digits(),
+        };
+        assert_eq!(features.x, samples.x);
+    }
+    assert_eq!(cloven_data::embedded::feature_options("iris"), None);
+}
+
+#[test]
 fn every_folder_can_be_inspected() {
     let Some(folder) = folder() else { return };
     for name in ["mitbih", "mnist", "ptbxl500", "tabular", "cifar10", "mitdb"] {
