@@ -7,6 +7,15 @@ use crate::LatticeError;
 /// Bits that a whole modulus may have so that a centred coefficient and every step to it fit 128.
 const BITS: u32 = 126;
 
+/// How many of these primes, from the first, can be read as one integer.
+pub(crate) fn primes_within(moduli: &[Modulus]) -> usize {
+    let sums = moduli.iter().scan(0, |sum, m| {
+        *sum += m.bits();
+        Some(*sum)
+    });
+    sums.take_while(|&sum| sum <= BITS).count()
+}
+
 /// The centred coefficients modulo the product of all primes, X^0 first.
 ///
 /// Mixed radix: c = d0 + q0 (d1 + q1 (d2 + ...)), where d_i = (c_i - d0 - q0 d1 - ...) / (q0 ... q_(i-1)) modulo q_i.

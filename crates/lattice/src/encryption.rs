@@ -65,11 +65,23 @@ impl SecretKey {
         Ok(Upload { seed, c0 })
     }
 
-    /// c1 s, for a c1 with small coefficients.
-    pub(crate) fn times(&self, c1: Poly<Coefficients>) -> Result<Poly<Coefficients>, LatticeError> {
-        let mut product = c1.into_evaluations();
-        product.mul_assign(&self.s)?;
-        Ok(product.into_coefficients())
+    /// c1 s + c2 s^2 + ... for `components` c1, c2, ... in `basis`, which holds the first primes of the key's own.
+    pub(crate) fn times_powers(
+        &self,
+        basis: &RnsBasis,
+        components: Vec<Poly<Coefficients>>,
+    ) -> Result<Poly<Coefficients>, LatticeError> {
+        let mut s = Poly::zero(basis);
+        for prime in 0..basis.moduli().len() {
+            s.residues_mut(prime).copy_from_slice(self.s.residues(prime));
+        }
+        let mut sum = Poly::<Evaluations>::zero(basis);
+        for component in components.into_iter().rev() {
+            sum.add_assign(&component.into_evaluations())?;
+            sum.mul_assign(&s)?;
+        }
+        s.zeroize();
+        Ok(sum.into_coefficients())
     }
 
     /// The plaintext of a sum of products of ciphertexts, plus noise.
@@ -182,6 +194,11 @@ pub(crate) fn expand(basis: &RnsBasis, seed: [u8; SEED]) -> Poly<Evaluations> {
 
 fn dropped(parameters: &Parameters) -> u32 {
     if parameters.basis().moduli().len() == 1 { DROPPED } else { 0 }
+}
+
+/// Mean of a fresh ciphertext's noise: the dropped bits are read as the middle of an even number of values.
+pub(crate) fn fresh_mean(parameters: &Parameters) -> f64 {
+    if dropped(parameters) == 0 { 0.0 } else { 0.5 }
 }
 
 /// Variance of a fresh ciphertext's noise, rounding of c0 included.

@@ -90,6 +90,14 @@ pub enum LatticeError {
         /// log2 of the whole modulus.
         log2_modulus: f64,
     },
+    /// Noise beyond what the flooding hides.
+    #[error("the noise of a response may reach {actual:.3e}, its flooding hides {bound:.3e}")]
+    Noise {
+        /// What the flooding was made for.
+        bound: f64,
+        /// What the operand may cause.
+        actual: f64,
+    },
     /// A number has more bits than the arithmetic holds.
     #[error("{what}: expected at most {allowed} bits, got {actual}")]
     Wide {

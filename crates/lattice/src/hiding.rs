@@ -54,6 +54,7 @@ pub struct Secrecy {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flooding {
     parameters: Parameters,
+    noise_bound: f64,
     /// t.
     log2_step: u32,
 }
@@ -76,6 +77,7 @@ impl Flooding {
         let log2_step = (log2_deviation - sample::SIGMA.log2()).ceil() as u32;
         let flooding = Self {
             parameters: parameters.clone(),
+            noise_bound: secrecy.noise_bound,
             log2_step: log2_step.max(*STEPS.start()),
         };
         let needed = (secrecy.message_bound + noise + flooding.bound()).log2() + 1.0;
@@ -94,6 +96,11 @@ impl Flooding {
             });
         }
         Ok(flooding)
+    }
+
+    /// The noise it was made to hide.
+    pub fn noise_bound(&self) -> f64 {
+        self.noise_bound
     }
 
     /// Standard deviation of what is added to a coefficient.

@@ -215,6 +215,7 @@ fn every_residue_of_the_flooding_is_of_one_integer() {
     for log2_step in [16, 64, 95] {
         let flooding = Flooding {
             parameters: parameters.clone(),
+            noise_bound: 0.0,
             log2_step,
         };
         let flood = flooding.draw(&mut Stream::new(Domain::Hiding, &[9; 32]));

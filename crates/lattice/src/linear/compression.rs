@@ -1,10 +1,12 @@
-//! How a response travels: switched to the modulus 2^B, all of c1 but only the wanted coefficients of c0, bit-packed.
+//! How a response travels: switched to the modulus 2^B, all of c1 (and c2) but only the wanted coefficients of c0, bit-packed.
 
-use cloven_ring::{Coefficients, Modulus, Poly};
+use cloven_ring::{Coefficients, Modulus, Poly, RnsBasis};
+use zeroize::Zeroize;
 
 use crate::{
     LatticeError, Parameters, SecretKey,
-    bits::{pack, packed_len, unpack},
+    bits::{MAX_BITS, pack, packed_len, unpack},
+    crt::{self, centred_coefficients},
     wire::check_len,
 };
 
@@ -13,57 +15,76 @@ use crate::{
 pub(super) struct Compression {
     parameters: Parameters,
     bits: u32,
+    /// Components beside c0: multiplied by s, s^2, ...
+    powers: u32,
+    /// The first primes, as many as hold c1 s + c2 s^2 over the integers.
+    reading: RnsBasis,
 }
 
 impl Compression {
-    /// The form with modulus 2^`bits`. c1 s is computed over the integers, modulo the first prime: N 2^(B-1) must stay below its half.
-    pub(super) fn new(parameters: &Parameters, bits: u32) -> Result<Self, LatticeError> {
-        let first = parameters.basis().moduli()[0].bits();
-        let allowed = (first - 1).saturating_sub(parameters.log2_degree());
-        match (1..=allowed).contains(&bits) {
-            true => Ok(Self {
-                parameters: parameters.clone(),
-                bits,
-            }),
-            false => Err(LatticeError::Wide {
-                what: "response precision",
-                allowed,
-                actual: bits,
-            }),
-        }
+    /// The form with modulus 2^`bits` and `powers` (1 or 2) components beside c0. The sum of these times powers of the secret is computed
+    /// over the integers: 2^(B-1) sum_k N^k must stay below half of the product of some primes.
+    pub(super) fn new(parameters: &Parameters, bits: u32, powers: u32) -> Result<Self, LatticeError> {
+        let (degree, moduli) = (parameters.degree(), parameters.basis().moduli());
+        let most = crt::primes_within(moduli);
+        let allowed = |primes: usize| {
+            let product: u32 = moduli[..primes].iter().map(|m| m.bits() - 1).sum();
+            product
+                .saturating_sub(powers * parameters.log2_degree() + powers - 1)
+                .min(MAX_BITS)
+        };
+        let enough = (1..=most).find(|&primes| (1..=allowed(primes)).contains(&bits));
+        let primes = enough.ok_or(LatticeError::Wide {
+            what: "response precision",
+            allowed: allowed(most),
+            actual: bits,
+        })?;
+        let reading = match primes == moduli.len() {
+            true => parameters.basis().clone(),
+            false => RnsBasis::new(degree, &moduli[..primes])?,
+        };
+        Ok(Self {
+            parameters: parameters.clone(),
+            bits,
+            powers,
+            reading,
+        })
     }
 
     /// Bytes of a response with so many wanted coefficients.
     pub(super) fn len(&self, wanted: usize) -> usize {
-        packed_len(self.parameters.degree() + wanted, self.bits)
+        packed_len(self.whole() + wanted, self.bits)
     }
 
-    /// Appends a response.
+    /// Appends a response: `whole` holds c1 (and c2).
     pub(super) fn write(
         &self,
         c0: &Poly<Coefficients>,
-        c1: &Poly<Coefficients>,
+        whole: &[&Poly<Coefficients>],
         wanted: impl Iterator<Item = usize>,
         out: &mut Vec<u8>,
     ) {
-        let mut values = Vec::with_capacity(2 * self.parameters.degree());
+        debug_assert!(whole.len() == self.powers as usize);
+        let mut values = Vec::with_capacity(self.whole() + self.parameters.degree());
         match self.parameters.basis().moduli() {
             [modulus] => {
                 let switch = Switch::new(modulus.value(), self.bits);
                 let residues = c0.residues(0);
-                values.extend(c1.residues(0).iter().map(|&c| switch.apply(c)));
+                values.extend(whole.iter().flat_map(|c| c.residues(0)).map(|&c| switch.apply(c)));
                 values.extend(wanted.map(|at| switch.apply(residues[at])));
             }
             moduli => {
                 let switch = RnsSwitch::new(moduli, self.bits);
-                values.extend((0..self.parameters.degree()).map(|at| switch.apply(c1, at)));
+                for component in whole {
+                    values.extend((0..self.parameters.degree()).map(|at| switch.apply(component, at)));
+                }
                 values.extend(wanted.map(|at| switch.apply(c0, at)));
             }
         }
         pack(&values, self.bits, out);
     }
 
-    /// The wanted coefficients of c0 + c1 s modulo 2^B, centred: multiples of [`Compression::unit`].
+    /// The wanted coefficients of c0 + c1 s (+ c2 s^2) modulo 2^B, centred: multiples of [`Compression::unit`].
     pub(super) fn read(
         &self,
         packed: &[u8],
@@ -71,13 +92,26 @@ impl Compression {
         secret: &SecretKey,
     ) -> Result<Vec<i64>, LatticeError> {
         check_len(self.len(wanted.len()), packed)?;
-        let degree = self.parameters.degree();
-        let values = unpack(packed, self.bits, degree + wanted.len())?;
-        let (c1, c0) = values.split_at(degree);
-        let modulus = self.parameters.basis().moduli()[0];
-        let product = self.times_secret(c1, secret, modulus)?;
-        let sum = |(at, &c0): (usize, &u64)| modulus.centred(product.residues(0)[at]).wrapping_add(c0 as i64);
-        Ok(wanted.zip(c0).map(|pair| centre(sum(pair), self.bits)).collect())
+        let values = unpack(packed, self.bits, self.whole() + wanted.len())?;
+        let (whole, c0) = values.split_at(self.whole());
+        let components = whole.chunks(self.parameters.degree()).map(|c| self.centred(c)).collect();
+        let mut product = secret.times_powers(&self.reading, components)?;
+        let mut integers: Vec<i64> = match self.reading.moduli() {
+            [modulus] => wanted.map(|at| modulus.centred(product.residues(0)[at])).collect(),
+            _ => {
+                let mut all = centred_coefficients(&product)?;
+                // The low bits are all that the modulus 2^B leaves.
+                let integers = wanted.map(|at| all[at] as i64).collect();
+                all.zeroize();
+                integers
+            }
+        };
+        // With the response, it tells the secret.
+        product.zeroize();
+        for (integer, &c0) in integers.iter_mut().zip(c0) {
+            *integer = centre(integer.wrapping_add(c0 as i64), self.bits);
+        }
+        Ok(integers)
     }
 
     /// Plaintext integers to one step of a response: q / 2^B.
@@ -85,19 +119,28 @@ impl Compression {
         2f64.powf(self.parameters.log2_modulus() - f64::from(self.bits))
     }
 
-    /// Variance of the rounding, in plaintext integers: of c0, and of c1 times the secret.
+    /// Variance of the rounding, in plaintext integers: of c0, of c1 times the secret, and of c2 times its square, whose coefficients have
+    /// variance 8N/9 (each is twice a sum of N/2 products of ternary numbers).
     pub(super) fn variance(&self) -> f64 {
-        self.unit().powi(2) * (1.0 + self.parameters.degree() as f64 * 2.0 / 3.0) / 12.0
+        let degree = self.parameters.degree() as f64;
+        let square = if self.powers == 2 { degree * degree * 8.0 / 9.0 } else { 0.0 };
+        self.unit().powi(2) * (1.0 + degree * 2.0 / 3.0 + square) / 12.0
     }
 
-    /// c1 s over the integers, for c1 modulo 2^B taken centred; only its residues modulo the first prime mean anything.
-    fn times_secret(&self, c1: &[u64], secret: &SecretKey, first: Modulus) -> Result<Poly<Coefficients>, LatticeError> {
-        let (half, lift) = (1 << (self.bits - 1), first.value() - (1 << self.bits));
-        let mut centred = Poly::zero(self.parameters.basis());
-        for (residue, &c) in centred.residues_mut(0).iter_mut().zip(c1) {
-            *residue = c + if c < half { 0 } else { lift };
+    /// Coefficients sent whole.
+    fn whole(&self) -> usize {
+        self.powers as usize * self.parameters.degree()
+    }
+
+    /// A component modulo 2^B, taken centred, as a polynomial of the reading basis.
+    fn centred(&self, component: &[u64]) -> Poly<Coefficients> {
+        let mut centred = Poly::zero(&self.reading);
+        for (prime, modulus) in self.reading.moduli().iter().enumerate() {
+            for (residue, &c) in centred.residues_mut(prime).iter_mut().zip(component) {
+                *residue = modulus.from_signed(centre(c as i64, self.bits));
+            }
         }
-        secret.times(centred)
+        centred
     }
 }
 
@@ -186,11 +229,25 @@ mod tests {
     }
 
     #[test]
+    fn as_many_primes_are_read_as_the_precision_needs() {
+        let parameters = Parameters::new(12, &[50, 50]).unwrap();
+        for (bits, powers, primes) in [(37, 1, 1), (38, 1, 2), (24, 2, 1), (25, 2, 2), (57, 2, 2)] {
+            let compression = Compression::new(&parameters, bits, powers).unwrap();
+            assert_eq!(compression.reading.moduli().len(), primes, "{bits} {powers}");
+        }
+        let error = Compression::new(&parameters, 58, 1).unwrap_err();
+        assert!(matches!(error, LatticeError::Wide { allowed: 57, .. }), "{error}");
+        // Three primes of 50 bits are more than a coefficient is read from.
+        let parameters = Parameters::new(13, &[50, 50, 50]).unwrap();
+        assert_eq!(Compression::new(&parameters, 57, 2).unwrap().reading.moduli().len(), 2);
+    }
+
+    #[test]
     fn a_precision_that_the_first_prime_cannot_read_is_refused() {
         let parameters = Parameters::new(11, &[48]).unwrap();
-        assert!(Compression::new(&parameters, 36).is_ok());
+        assert!(Compression::new(&parameters, 36, 1).is_ok());
         for bits in [0, 37, 64] {
-            let error = Compression::new(&parameters, bits).unwrap_err();
+            let error = Compression::new(&parameters, bits, 1).unwrap_err();
             assert!(matches!(error, LatticeError::Wide { allowed: 36, .. }), "{error}");
         }
     }

@@ -18,11 +18,12 @@
 //!
 //! Noise stays in W and grows with the root of the number of updates: [`WeightProduct::error_deviation`].
 
-use cloven_ring::{Coefficients, NttPlan, Poly, product::MatrixProduct};
+use cloven_ring::{NttPlan, product::MatrixProduct};
 
 use super::{
     compression::Compression,
-    product::{Scales, fixed},
+    fixed::{Integers, check_size, lifted, rows_of},
+    product::Scales,
 };
 use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, wire::check_len};
 
@@ -31,10 +32,7 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
-pub use respond::{EncodedRows, EncryptedWeights, Hiding};
-
-/// Bits below which data are rounded; a larger scale is reached by an exact multiplication, since f32 data hold no more.
-const ROUNDED: u32 = 44;
+pub use respond::{EncodedRows, EncryptedWeights};
 
 /// Plaintext rows times an encrypted matrix, as both parties compute it.
 #[derive(Debug, Clone)]
@@ -84,7 +82,7 @@ impl WeightProduct {
             outputs,
             block_outputs,
             scales,
-            compression: Compression::new(parameters, scales.response)?,
+            compression: Compression::new(parameters, scales.response, 1)?,
             subrings: plans
                 .map(|plan| plan.subring(degree / block_outputs))
                 .collect::<Result<_, _>>()?,
@@ -142,16 +140,16 @@ impl WeightProduct {
         context: &[u8],
     ) -> Result<Vec<u8>, LatticeError> {
         check_size("matrix", self.inputs * self.outputs, matrix.len())?;
-        let (integers, lift) = self.integers("weight", matrix, self.scales.weight)?;
+        let integers = Integers::new("weight", matrix, self.scales.weight, &self.parameters)?;
         let mut out = Vec::with_capacity(self.weights_len());
         for q in 0..self.input_blocks() {
             for r in 0..self.output_blocks() {
                 let mut block = vec![0; self.parameters.degree()];
-                let rows = integers.chunks(self.outputs).skip(q * self.block_inputs());
+                let rows = integers.values.chunks(self.outputs).skip(q * self.block_inputs());
                 for (row, coefficients) in rows.zip(block.chunks_mut(self.block_outputs)) {
                     coefficients[..self.width(r)].copy_from_slice(&row[r * self.block_outputs..][..self.width(r)]);
                 }
-                let plaintext = self.plaintext(&block, lift)?;
+                let plaintext = lifted(&self.parameters, &block, integers.lift)?;
                 let context = [context, &(q as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
                 secret.encrypt(&plaintext, key, &context)?.encode_exact(&mut out);
             }
@@ -170,13 +168,13 @@ impl WeightProduct {
     ) -> Result<Vec<u8>, LatticeError> {
         let rows = rows_of("delta", delta, self.outputs)?;
         let step: Vec<f32> = delta.iter().map(|d| -rate * d).collect();
-        let (integers, lift) = self.integers("delta", &step, self.scales.weight - self.scales.input)?;
+        let integers = Integers::new("delta", &step, self.scales.weight - self.scales.input, &self.parameters)?;
         let mut out = Vec::with_capacity(self.delta_len(rows));
         for r in 0..self.output_blocks() {
-            for (i, row) in integers.chunks(self.outputs).enumerate() {
+            for (i, row) in integers.values.chunks(self.outputs).enumerate() {
                 let mut coefficients = vec![0; self.parameters.degree()];
                 coefficients[..self.width(r)].copy_from_slice(&row[r * self.block_outputs..][..self.width(r)]);
-                let plaintext = self.plaintext(&coefficients, lift)?;
+                let plaintext = lifted(&self.parameters, &coefficients, integers.lift)?;
                 let context = [context, &(i as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
                 secret.encrypt(&plaintext, key, &context)?.encode_exact(&mut out);
             }
@@ -224,37 +222,5 @@ impl WeightProduct {
     /// Outputs in block `r`; the last may be narrower.
     fn width(&self, r: usize) -> usize {
         self.block_outputs.min(self.outputs - r * self.block_outputs)
-    }
-
-    /// Integers at no more than [`ROUNDED`] bits, and by how many bits they are still to be multiplied.
-    fn integers(&self, what: &'static str, values: &[f32], scale: u32) -> Result<(Vec<i64>, u32), LatticeError> {
-        let lift = scale.saturating_sub(ROUNDED);
-        let log2_bound = self.parameters.log2_modulus() as i32 - 2 - lift as i32;
-        Ok((fixed(what, values, scale - lift, log2_bound)?, lift))
-    }
-
-    /// Coefficients times 2^lift.
-    fn plaintext(&self, coefficients: &[i64], lift: u32) -> Result<Poly<Coefficients>, LatticeError> {
-        let basis = self.parameters.basis();
-        let mut plaintext = Poly::from_signed(basis, coefficients)?;
-        if lift > 0 {
-            let factors: Vec<u64> = basis.moduli().iter().map(|m| m.pow(2, lift.into())).collect();
-            plaintext.scale_assign(&factors)?;
-        }
-        Ok(plaintext)
-    }
-}
-
-/// Rows of `width` numbers in `values`: at least one, all whole.
-fn rows_of(what: &'static str, values: &[f32], width: usize) -> Result<usize, LatticeError> {
-    let rows = values.len().div_ceil(width).max(1);
-    check_size(what, rows * width, values.len())?;
-    Ok(rows)
-}
-
-fn check_size(what: &'static str, expected: usize, actual: usize) -> Result<(), LatticeError> {
-    match expected == actual {
-        true => Ok(()),
-        false => Err(LatticeError::Size { what, expected, actual }),
     }
 }

@@ -7,18 +7,23 @@
 //! [`WeightProduct`] is plaintext rows times an encrypted matrix that is updated in place.
 //!
 //! A response is switched from q to 2^B and holds all of c1 but only the wanted coefficients of c0. Unless it is hidden
-//! ([`WeightProduct::forward_hidden`]), the key holder can compute the plaintext operand (W, or the rows) from c1 and the seeds it sent:
-//! protocols use a bare response only where the key holder may learn it.
+//! ([`Product::respond_hidden`], [`WeightProduct::forward_hidden`]), the key holder can compute the plaintext operand (W, or the rows) from
+//! c1 and the seeds it sent: protocols use a bare response only where the key holder may learn it.
 
 mod compression;
 mod encrypted_weights;
+mod fixed;
+mod hide;
 mod layout;
+mod noise;
 mod product;
 mod respond;
 #[cfg(test)]
 mod tests;
 
-pub use encrypted_weights::{EncodedRows, EncryptedWeights, Hiding, WeightProduct};
+pub use encrypted_weights::{EncodedRows, EncryptedWeights, WeightProduct};
+pub use hide::Hiding;
 pub use layout::Layout;
+pub use noise::Norms;
 pub use product::{Product, Scales};
 pub use respond::Weights;

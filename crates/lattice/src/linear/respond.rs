@@ -2,8 +2,12 @@
 
 use cloven_ring::{Coefficients, Evaluations, Poly};
 
-use super::product::{Product, fixed};
-use crate::{Ciphertext, LatticeError, Upload};
+use super::{
+    fixed::{Integers, check_size, fixed, lifted},
+    hide::Hiding,
+    product::Product,
+};
+use crate::{Ciphertext, LatticeError, Upload, wire::check_len};
 
 /// A weight's integer stays below 2^this, so that block sums cannot come near the modulus.
 const LOG2_WEIGHT: i32 = 40;
@@ -12,47 +16,76 @@ const LOG2_WEIGHT: i32 = 40;
 pub struct Weights {
     /// W[q,r], at index q * output blocks + r.
     blocks: Vec<Poly<Evaluations>>,
-    /// Added to every row's outputs; at the outputs' scale.
-    bias: Vec<i64>,
+    /// What is added to the responses of output block r; at the outputs' scale.
+    bias: Vec<Poly<Evaluations>>,
+    /// Bound on the noise of a response's coefficients.
+    noise: f64,
+}
+
+#[cfg(test)]
+impl Weights {
+    /// W[0,0].
+    pub(super) fn first_block(&self) -> &Poly<Evaluations> {
+        &self.blocks[0]
+    }
 }
 
 impl Product {
     /// Prepares an inputs x outputs matrix (row-major) and the bias of the outputs.
     pub fn weights(&self, matrix: &[f32], bias: &[f32]) -> Result<Weights, LatticeError> {
         let layout = &self.layout;
-        for (what, values, expected) in [
-            ("matrix", matrix, layout.inputs * layout.outputs),
-            ("bias", bias, layout.outputs),
-        ] {
-            if values.len() != expected {
-                return Err(LatticeError::Size {
-                    what,
-                    expected,
-                    actual: values.len(),
-                });
-            }
-        }
+        check_size("matrix", layout.inputs * layout.outputs, matrix.len())?;
+        check_size("bias", layout.outputs, bias.len())?;
         let integers = fixed("weight", matrix, self.scales.weight, LOG2_WEIGHT)?;
-        let sum = self.scales.input + self.scales.weight;
-        let bias = fixed("bias", bias, sum, self.parameters.log2_modulus() as i32 - 2)?;
+        let bias = Integers::new("bias", bias, self.scales.input + self.scales.weight, &self.parameters)?;
         let mut blocks = Vec::new();
         for q in 0..layout.input_blocks() {
             for r in 0..layout.output_blocks() {
                 blocks.push(self.block(&integers, q, r)?);
             }
         }
-        Ok(Weights { blocks, bias })
+        let biases = (0..layout.output_blocks()).map(|r| self.bias_block(&bias, r));
+        Ok(Weights {
+            blocks,
+            bias: biases.collect::<Result<_, _>>()?,
+            noise: self.noise_of(self.widest_norm(&integers)),
+        })
     }
 
-    /// Multiplies an upload of `rows` rows and compresses the products. Every coefficient of the upload is checked.
+    /// Multiplies an upload of `rows` rows and compresses the products. Every coefficient of the upload is checked. The key holder can compute
+    /// the matrix from responses.
     pub fn respond(&self, weights: &Weights, upload: &[u8], rows: usize) -> Result<Vec<u8>, LatticeError> {
-        let expected = self.upload_len(rows);
-        if upload.len() != expected {
-            return Err(LatticeError::Length {
-                expected,
-                actual: upload.len(),
-            });
-        }
+        self.respond_with(weights, upload, rows, |_, _| Ok(()))
+    }
+
+    /// The same for a key holder who must not learn the matrix beyond the products it decrypts. A matrix with more noise than the flooding
+    /// hides is refused. The secrecy holds for an upload made by [`Product::encrypt`]: a key holder that puts more noise into it than that
+    /// sees more.
+    pub fn respond_hidden(
+        &self,
+        weights: &Weights,
+        upload: &[u8],
+        rows: usize,
+        hiding: &Hiding<'_>,
+    ) -> Result<Vec<u8>, LatticeError> {
+        self.check_noise(weights.noise, hiding.flooding)?;
+        self.respond_with(weights, upload, rows, |response, index| hiding.apply(response, index))
+    }
+
+    fn respond_with(
+        &self,
+        weights: &Weights,
+        upload: &[u8],
+        rows: usize,
+        hide: impl Fn(&mut Ciphertext, usize) -> Result<(), LatticeError>,
+    ) -> Result<Vec<u8>, LatticeError> {
+        check_len(self.upload_len(rows), upload)?;
+        let blocks = self.layout.output_blocks();
+        check_size(
+            "blocks of the matrix",
+            self.layout.input_blocks() * blocks,
+            weights.blocks.len(),
+        )?;
         let mut out = Vec::with_capacity(self.response_len(rows));
         let one = Upload::encoded_len(&self.parameters);
         for (g, group) in upload.chunks(self.layout.input_blocks() * one).enumerate() {
@@ -60,38 +93,48 @@ impl Product {
                 .chunks(one)
                 .map(|bytes| Upload::decode(&self.parameters, bytes))
                 .collect::<Result<_, _>>()?;
-            for r in 0..self.layout.output_blocks() {
-                self.respond_one(weights, &ciphertexts, (g, r), rows, &mut out)?;
+            for r in 0..blocks {
+                let mut response = self.multiply(weights, &ciphertexts, r)?;
+                hide(&mut response, g * blocks + r)?;
+                let (c0, c1) = (response.c0.into_coefficients(), response.c1.into_coefficients());
+                self.compression.write(&c0, &[&c1], self.layout.wanted(g, r, rows), &mut out);
             }
         }
         Ok(out)
     }
 
-    fn respond_one(
-        &self,
-        weights: &Weights,
-        ciphertexts: &[Ciphertext],
-        (g, r): (usize, usize),
-        rows: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), LatticeError> {
-        let basis = self.parameters.basis();
-        let (mut c0, mut c1) = (Poly::<Evaluations>::zero(basis), Poly::<Evaluations>::zero(basis));
+    /// sum_q X[g,q] W[q,r], and the bias.
+    fn multiply(&self, weights: &Weights, ciphertexts: &[Ciphertext], r: usize) -> Result<Ciphertext, LatticeError> {
+        let (mut c0, mut c1) = (weights.bias[r].clone(), Poly::zero(self.parameters.basis()));
         for (q, ciphertext) in ciphertexts.iter().enumerate() {
             let block = &weights.blocks[q * self.layout.output_blocks() + r];
             c0.mul_add_assign(&ciphertext.c0, block)?;
             c1.mul_add_assign(&ciphertext.c1, block)?;
         }
-        let (mut c0, c1) = (c0.into_coefficients(), c1.into_coefficients());
-        let bias = &weights.bias[r * self.layout.block_outputs..][..self.layout.width(r)];
-        for (prime, modulus) in basis.moduli().iter().enumerate() {
-            let residues = c0.residues_mut(prime);
-            for (at, &bias) in self.layout.wanted(g, r, rows).zip(bias.iter().cycle()) {
-                residues[at] = modulus.add(residues[at], modulus.from_signed(bias));
+        Ok(Ciphertext { c0, c1 })
+    }
+
+    /// The bias of output block `r`, for as many samples as a ciphertext holds.
+    fn bias_block(&self, bias: &Integers, r: usize) -> Result<Poly<Evaluations>, LatticeError> {
+        let layout = &self.layout;
+        let mut coefficients = vec![0; layout.degree];
+        let values = &bias.values[r * layout.block_outputs..][..layout.width(r)];
+        for i in 0..layout.samples {
+            coefficients[layout.output_at(i, 0)..][..values.len()].copy_from_slice(values);
+        }
+        Ok(lifted(&self.parameters, &coefficients, bias.lift)?.into_evaluations())
+    }
+
+    /// The largest Euclidean norm of the columns of one output block, in integers.
+    fn widest_norm(&self, integers: &[i64]) -> f64 {
+        let layout = &self.layout;
+        let mut squares = vec![0.0; layout.output_blocks()];
+        for row in integers.chunks(layout.outputs) {
+            for (sum, block) in squares.iter_mut().zip(row.chunks(layout.block_outputs)) {
+                *sum += block.iter().map(|&w| (w as f64).powi(2)).sum::<f64>();
             }
         }
-        self.compression.write(&c0, &c1, self.layout.wanted(g, r, rows), out);
-        Ok(())
+        squares.into_iter().fold(0.0, f64::max).sqrt()
     }
 
     /// W[q,r] of the layout.

@@ -84,12 +84,42 @@ fn the_noise_formula_is_the_measured_noise() {
         let measured = (all.iter().map(|e| e * e).sum::<f64>() / all.len() as f64).sqrt();
         // Entries of x are uniform in -1..1, those of W in -1/8..1/8: norms sqrt(256 / 3) and an eighth of it.
         let norm = (256f64 / 3.0).sqrt();
-        let formula = product.error_deviation(norm, norm / 8.0);
+        let block = norm / 8.0 * (product.layout().block_outputs as f64).sqrt();
+        let formula = product.error_deviation(Norms {
+            row: norm,
+            column: norm / 8.0,
+            block,
+        });
         assert!(
             (0.9..1.1).contains(&(measured / formula)),
             "{response}: measured {measured:e}, formula {formula:e}"
         );
     }
+}
+
+#[test]
+fn fresh_noise_comes_from_all_columns_of_a_block() {
+    // A coarse x, whose noise is nearly all of the error, and blocks of 32 outputs.
+    let scales = Scales {
+        input: 12,
+        weight: 22,
+        response: 30,
+    };
+    let shape = [1, 64, 32];
+    let product = Product::new(&parameters(), shape, scales).unwrap();
+    assert_eq!(product.layout().block_outputs, 32);
+    let all: Vec<f64> = (0..40).flat_map(|seed| errors(&product, shape, seed)).collect();
+    let measured = (all.iter().map(|e| e * e).sum::<f64>() / all.len() as f64).sqrt();
+    let norm = (64f64 / 3.0).sqrt();
+    let formula = product.error_deviation(Norms {
+        row: norm,
+        column: norm / 8.0,
+        block: norm / 8.0 * 32f64.sqrt(),
+    });
+    assert!(
+        (0.9..1.1).contains(&(measured / formula)),
+        "measured {measured:e}, formula {formula:e}"
+    );
 }
 
 proptest! {

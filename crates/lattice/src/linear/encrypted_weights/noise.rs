@@ -10,8 +10,8 @@
 
 use cloven_ring::sample::SIGMA;
 
-use super::{WeightProduct, rows_of};
-use crate::LatticeError;
+use super::WeightProduct;
+use crate::{LatticeError, linear::fixed::rows_of};
 
 impl WeightProduct {
     /// Standard deviation of the error of an output of the row `sample`, after one update with each of `batches` (row-major): noise of the

@@ -8,8 +8,15 @@ use cloven_ring::{
     product::{Classes, Scalars, Shape},
 };
 
-use super::{WeightProduct, check_size, fixed, rows_of};
-use crate::{Ciphertext, Flooding, LatticeError, PublicKey, RandomnessKey, Upload, wire::check_len};
+use super::WeightProduct;
+use crate::{
+    Ciphertext, LatticeError, Upload,
+    linear::{
+        fixed::{check_size, fixed, rows_of},
+        hide::Hiding,
+    },
+    wire::check_len,
+};
 
 /// An encrypted matrix, updated in place.
 pub struct EncryptedWeights {
@@ -22,18 +29,6 @@ pub struct EncodedRows {
     rows: usize,
     /// For every prime: `[row][input block][class]`.
     scalars: Vec<Vec<u64>>,
-}
-
-/// How responses are hidden from a receiver who must not learn the rows.
-pub struct Hiding<'a> {
-    /// Wide enough for the noise of the whole job.
-    pub flooding: &'a Flooding,
-    /// The receiver's key.
-    pub receiver: &'a PublicKey,
-    /// The responder's own randomness.
-    pub key: &'a RandomnessKey,
-    /// Names the batch; must not repeat.
-    pub context: &'a [u8],
 }
 
 impl WeightProduct {
@@ -81,10 +76,7 @@ impl WeightProduct {
         x: &EncodedRows,
         hiding: &Hiding<'_>,
     ) -> Result<Vec<u8>, LatticeError> {
-        self.respond(weights, x, |response, index| {
-            let context = [hiding.context, &(index as u64).to_le_bytes()].concat();
-            hiding.flooding.hide(response, hiding.receiver, hiding.key, &context)
-        })
+        self.respond(weights, x, |response, index| hiding.apply(response, index))
     }
 
     /// W <- W - eta x^T delta. Nothing is changed if any byte of `delta` is wrong.
@@ -134,7 +126,7 @@ impl WeightProduct {
             for (i, mut response) in self.multiply(&scalars, blocks, x.rows)?.into_iter().enumerate() {
                 hide(&mut response, r * x.rows + i)?;
                 let (c0, c1) = (response.c0.into_coefficients(), response.c1.into_coefficients());
-                self.compression.write(&c0, &c1, 0..self.width(r), &mut out);
+                self.compression.write(&c0, &[&c1], 0..self.width(r), &mut out);
             }
         }
         Ok(out)

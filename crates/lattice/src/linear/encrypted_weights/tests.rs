@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{Flooding, PublicKey, Secrecy, linear::tests::numbers};
+use crate::{
+    Flooding, PublicKey, Secrecy,
+    linear::{Hiding, fixed::fixed, tests::numbers},
+};
 
 const SCALES: Scales = Scales {
     input: 5,
