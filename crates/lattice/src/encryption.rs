@@ -196,6 +196,11 @@ fn dropped(parameters: &Parameters) -> u32 {
     if parameters.basis().moduli().len() == 1 { DROPPED } else { 0 }
 }
 
+/// Variance of the noise of a fresh ciphertext sent with all bits.
+pub(crate) fn exact_variance() -> f64 {
+    sample::SIGMA * sample::SIGMA
+}
+
 /// Mean of a fresh ciphertext's noise: the dropped bits are read as the middle of an even number of values.
 pub(crate) fn fresh_mean(parameters: &Parameters) -> f64 {
     if dropped(parameters) == 0 { 0.0 } else { 0.5 }
@@ -204,5 +209,5 @@ pub(crate) fn fresh_mean(parameters: &Parameters) -> f64 {
 /// Variance of a fresh ciphertext's noise, rounding of c0 included.
 pub(crate) fn fresh_variance(parameters: &Parameters) -> f64 {
     let rounding = f64::from(1u32 << dropped(parameters)).powi(2) / 12.0;
-    sample::SIGMA * sample::SIGMA + if dropped(parameters) == 0 { 0.0 } else { rounding }
+    exact_variance() + if dropped(parameters) == 0 { 0.0 } else { rounding }
 }

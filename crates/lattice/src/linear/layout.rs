@@ -75,6 +75,21 @@ impl Layout {
             .ok_or(LatticeError::NoLayout { inputs, outputs, degree })
     }
 
+    /// Refuses block sizes that do not fit the ring.
+    pub(super) fn check(&self, degree: usize) -> Result<(), LatticeError> {
+        let blocks = self.block_inputs.checked_mul(self.block_outputs);
+        let coefficients = blocks.and_then(|blocks| blocks.checked_mul(self.samples));
+        let fits = coefficients.is_some_and(|coefficients| (1..=degree).contains(&coefficients));
+        match fits && self.degree == degree && self.inputs > 0 && self.outputs > 0 {
+            true => Ok(()),
+            false => Err(LatticeError::NoLayout {
+                inputs: self.inputs,
+                outputs: self.outputs,
+                degree,
+            }),
+        }
+    }
+
     /// Ciphertexts that hold one block of inputs of `rows` samples: ceil(rows / S).
     pub fn groups(&self, rows: usize) -> usize {
         rows.div_ceil(self.samples)
@@ -119,6 +134,36 @@ impl Layout {
     pub(crate) fn wanted(&self, g: usize, r: usize, rows: usize) -> impl Iterator<Item = usize> + use<> {
         let (layout, width) = (*self, self.width(r));
         (0..self.samples_in(g, rows)).flat_map(move |i| (0..width).map(move |j| layout.output_at(i, j)))
+    }
+
+    /// (group, output block) of every response, in order.
+    pub(super) fn responses(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let blocks = self.output_blocks();
+        (0..self.groups(rows)).flat_map(move |g| (0..blocks).map(move |r| (g, r)))
+    }
+
+    /// The coefficients of X[g,q], for `rows` rows of integers.
+    pub(super) fn row_block(&self, integers: &[i64], rows: usize, g: usize, q: usize) -> Vec<i64> {
+        let mut coefficients = vec![0; self.degree];
+        let first = q * self.block_inputs;
+        for i in 0..self.samples_in(g, rows) {
+            let row = &integers[(g * self.samples + i) * self.inputs..][..self.inputs];
+            for (c, value) in row[first..].iter().take(self.block_inputs).enumerate() {
+                coefficients[self.input_at(i, c)] = *value;
+            }
+        }
+        coefficients
+    }
+
+    /// The coefficients of W[q,r], for a matrix of integers.
+    pub(super) fn weight_block(&self, integers: &[i64], q: usize, r: usize) -> Vec<i64> {
+        let mut coefficients = vec![0; self.degree];
+        let rows = integers.chunks(self.outputs).skip(q * self.block_inputs);
+        for (c, row) in rows.take(self.block_inputs).enumerate() {
+            let values = &row[r * self.block_outputs..][..self.width(r)];
+            coefficients[self.weight_at(c, 0)..][..values.len()].copy_from_slice(values);
+        }
+        coefficients
     }
 
     fn stride(&self) -> usize {

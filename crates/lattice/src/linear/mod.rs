@@ -6,21 +6,26 @@
 //!
 //! [`WeightProduct`] is plaintext rows times an encrypted matrix that is updated in place.
 //!
-//! A response is switched from q to 2^B and holds all of c1 but only the wanted coefficients of c0. Unless it is hidden
+//! [`EncryptedProduct`] is encrypted rows times an encrypted matrix under the same key.
+//!
+//! A response is switched from q to 2^B and holds all of c1 (and c2) but only the wanted coefficients of c0. Unless it is hidden
 //! ([`Product::respond_hidden`], [`WeightProduct::forward_hidden`]), the key holder can compute the plaintext operand (W, or the rows) from
 //! c1 and the seeds it sent: protocols use a bare response only where the key holder may learn it.
 
 mod compression;
+mod encrypted_product;
 mod encrypted_weights;
 mod fixed;
 mod hide;
 mod layout;
 mod noise;
+mod outputs;
 mod product;
 mod respond;
 #[cfg(test)]
 mod tests;
 
+pub use encrypted_product::{EncryptedGroup, EncryptedProduct};
 pub use encrypted_weights::{EncodedRows, EncryptedWeights, WeightProduct};
 pub use hide::Hiding;
 pub use layout::Layout;

@@ -31,13 +31,13 @@ impl Product {
         let unit = |bits: u32| 2f64.powi(-(bits as i32));
         let fresh = fresh_variance(&self.parameters) * (norms.block * unit(self.scales.input)).powi(2);
         let rounded = (norms.row * unit(self.scales.weight)).powi(2) + (norms.column * unit(self.scales.input)).powi(2);
-        (fresh + rounded / 12.0 + self.step().powi(2) * self.compression.variance()).sqrt()
+        (fresh + rounded / 12.0 + self.scales.step().powi(2) * self.compression.variance()).sqrt()
     }
 
     /// The same of a hidden response.
     pub fn hidden_error_deviation(&self, norms: Norms, flooding: &Flooding) -> f64 {
         let added = flooding.deviation().powi(2) + noise_variance(&self.parameters);
-        (self.error_deviation(norms).powi(2) + self.step().powi(2) * added).sqrt()
+        (self.error_deviation(norms).powi(2) + self.scales.step().powi(2) * added).sqrt()
     }
 
     /// Bound on the noise of a response's coefficients, in integers, for a matrix whose widest block has at most the norm `block`
@@ -49,7 +49,7 @@ impl Product {
 
     /// Outputs of magnitude `output` in integers: what [`crate::Secrecy::message_bound`] asks for.
     pub fn message_bound(&self, output: f64) -> f64 {
-        output / self.step()
+        output / self.scales.step()
     }
 
     /// [`Product::noise_bound`] for a norm in integers.
@@ -69,10 +69,5 @@ impl Product {
                 actual: noise,
             }),
         }
-    }
-
-    /// One integer in units of the outputs.
-    fn step(&self) -> f64 {
-        2f64.powi(-((self.scales.input + self.scales.weight) as i32))
     }
 }

@@ -4,8 +4,9 @@ use super::{
     compression::Compression,
     fixed::{Integers, lifted, rows_of},
     layout::Layout,
+    outputs::Outputs,
 };
-use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, wire::check_len};
+use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload};
 
 /// Fixed-point scales and response precision, in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,18 @@ pub struct Scales {
     pub weight: u32,
     /// B: responses are switched to the modulus 2^B.
     pub response: u32,
+}
+
+impl Scales {
+    /// One integer in units of the outputs: 2^-(sx+sw).
+    pub(super) fn step(&self) -> f64 {
+        2f64.powi(-((self.input + self.weight) as i32))
+    }
+
+    /// The largest output that is surely read right: a quarter of the modulus.
+    pub(super) fn output_bound(&self, parameters: &Parameters) -> f64 {
+        2f64.powf(parameters.log2_modulus() - 2.0) * self.step()
+    }
 }
 
 /// Encrypted rows times a plaintext matrix, as both parties compute it.
@@ -54,13 +67,12 @@ impl Product {
 
     /// Bytes of the response for `rows` rows.
     pub fn response_len(&self, rows: usize) -> usize {
-        let one = |g, r| self.compression.len(self.layout.samples_in(g, rows) * self.layout.width(r));
-        self.blocks(rows).map(|(g, r)| one(g, r)).sum()
+        self.outputs().len(rows)
     }
 
     /// The largest result that is surely read right.
     pub fn output_bound(&self) -> f64 {
-        2f64.powf(self.parameters.log2_modulus() - 2.0 - f64::from(self.scales.input + self.scales.weight))
+        self.scales.output_bound(&self.parameters)
     }
 
     /// Encrypts `x`, row-major, as many rows as it holds. `context` must not repeat (see [`RandomnessKey`]).
@@ -70,7 +82,11 @@ impl Product {
         let mut out = Vec::with_capacity(self.upload_len(rows));
         for g in 0..self.layout.groups(rows) {
             for q in 0..self.layout.input_blocks() {
-                let plaintext = lifted(&self.parameters, &self.row_block(&integers.values, rows, g, q), integers.lift)?;
+                let plaintext = lifted(
+                    &self.parameters,
+                    &self.layout.row_block(&integers.values, rows, g, q),
+                    integers.lift,
+                )?;
                 let context = [context, &(g as u64).to_le_bytes(), &(q as u64).to_le_bytes()].concat();
                 secret.encrypt(&plaintext, key, &context)?.encode(&self.parameters, &mut out);
             }
@@ -80,59 +96,15 @@ impl Product {
 
     /// Reads a response: `rows` x outputs, row-major. A result beyond [`Product::output_bound`] is an error.
     pub fn decrypt(&self, response: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
-        check_len(self.response_len(rows), response)?;
-        let layout = &self.layout;
-        let mut y = vec![0.0; rows * layout.outputs];
-        let mut rest = response;
-        for (g, r) in self.blocks(rows) {
-            let wanted: Vec<usize> = layout.wanted(g, r, rows).collect();
-            let (packed, tail) = rest.split_at(self.compression.len(wanted.len()));
-            rest = tail;
-            for (index, value) in self
-                .compression
-                .read(packed, wanted.into_iter(), secret)?
-                .into_iter()
-                .enumerate()
-            {
-                let (i, j) = (index / layout.width(r), index % layout.width(r));
-                let position = (g * layout.samples + i) * layout.outputs + r * layout.block_outputs + j;
-                y[position] = self.read(value, position)?;
-            }
-        }
-        Ok(y)
+        self.outputs().read(response, rows, secret)
     }
 
-    /// (group, output block) of every response, in order.
-    pub(super) fn blocks(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let blocks = self.layout.output_blocks();
-        (0..self.layout.groups(rows)).flat_map(move |g| (0..blocks).map(move |r| (g, r)))
-    }
-
-    /// X[g,q] of the layout.
-    fn row_block(&self, integers: &[i64], rows: usize, g: usize, q: usize) -> Vec<i64> {
-        let layout = &self.layout;
-        let mut coefficients = vec![0; layout.degree];
-        let first = q * layout.block_inputs;
-        for i in 0..layout.samples_in(g, rows) {
-            let row = &integers[(g * layout.samples + i) * layout.inputs..][..layout.inputs];
-            for (c, value) in row[first..].iter().take(layout.block_inputs).enumerate() {
-                coefficients[layout.input_at(i, c)] = *value;
-            }
-        }
-        coefficients
-    }
-
-    fn read(&self, value: i64, position: usize) -> Result<f32, LatticeError> {
-        let unit = self.compression.unit() * 2f64.powi(-((self.scales.input + self.scales.weight) as i32));
-        let (value, bound) = (value as f64 * unit, self.output_bound());
-        match value.abs() < bound {
-            true => Ok(value as f32),
-            false => Err(LatticeError::Range {
-                what: "output",
-                position,
-                value,
-                bound,
-            }),
+    fn outputs(&self) -> Outputs<'_> {
+        Outputs {
+            layout: &self.layout,
+            compression: &self.compression,
+            step: self.scales.step(),
+            bound: self.output_bound(),
         }
     }
 }

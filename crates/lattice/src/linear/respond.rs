@@ -1,6 +1,6 @@
 //! The other party's side: multiplying encrypted rows by a plaintext matrix and compressing the result.
 
-use cloven_ring::{Coefficients, Evaluations, Poly};
+use cloven_ring::{Evaluations, Poly};
 
 use super::{
     fixed::{Integers, check_size, fixed, lifted},
@@ -41,7 +41,8 @@ impl Product {
         let mut blocks = Vec::new();
         for q in 0..layout.input_blocks() {
             for r in 0..layout.output_blocks() {
-                blocks.push(self.block(&integers, q, r)?);
+                let block = Poly::from_signed(self.parameters.basis(), &layout.weight_block(&integers, q, r))?;
+                blocks.push(block.into_evaluations());
             }
         }
         let biases = (0..layout.output_blocks()).map(|r| self.bias_block(&bias, r));
@@ -135,21 +136,5 @@ impl Product {
             }
         }
         squares.into_iter().fold(0.0, f64::max).sqrt()
-    }
-
-    /// W[q,r] of the layout.
-    fn block(&self, integers: &[i64], q: usize, r: usize) -> Result<Poly<Evaluations>, LatticeError> {
-        let layout = &self.layout;
-        let mut coefficients = vec![0; layout.degree];
-        let rows = integers
-            .chunks(layout.outputs)
-            .skip(q * layout.block_inputs)
-            .take(layout.block_inputs);
-        for (c, row) in rows.enumerate() {
-            for (j, value) in row[r * layout.block_outputs..].iter().take(layout.width(r)).enumerate() {
-                coefficients[layout.weight_at(c, j)] = *value;
-            }
-        }
-        Ok(Poly::<Coefficients>::from_signed(self.parameters.basis(), &coefficients)?.into_evaluations())
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 /// An encrypted matrix, updated in place.
 pub struct EncryptedWeights {
     /// W[q,r], at index r * input blocks + q.
-    blocks: Vec<Ciphertext>,
+    pub(in crate::linear) blocks: Vec<Ciphertext>,
 }
 
 /// A batch of rows, transformed once for its forward product and its update.
