@@ -7,6 +7,7 @@
 //! | [`Parameters`] | ring degree and primes, inside the security table |
 //! | [`SecretKey`], [`RandomnessKey`], [`Upload`] | seeded symmetric encryption; its randomness is a function of the data |
 //! | [`PublicKey`], [`Flooding`] | encryption without the secret; hiding how a response was made |
+//! | [`RoundingNoise`] | releasing decrypted numbers rounded and with noise |
 //! | [`linear`] | matrix products on encrypted data |
 //! | [`Tensor`], [`centred_coefficients`] | products of ciphertexts; reading integers wider than a prime |
 //!
@@ -22,6 +23,7 @@ pub mod linear;
 mod parameters;
 mod public;
 mod randomness;
+mod rounding;
 mod stream;
 mod tensor;
 mod wire;
@@ -33,4 +35,5 @@ pub use hiding::{Flooding, Secrecy};
 pub use parameters::Parameters;
 pub use public::PublicKey;
 pub use randomness::RandomnessKey;
+pub use rounding::RoundingNoise;
 pub use tensor::Tensor;

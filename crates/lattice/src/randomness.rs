@@ -38,13 +38,23 @@ impl RandomnessKey {
         secret_stream(&mut self.output(context, data), domain)
     }
 
+    /// One secret stream that depends on `context` and `words`.
+    pub(crate) fn stream_of_words(&self, domain: Domain, context: &[u8], words: Vec<u64>) -> Stream {
+        secret_stream(&mut self.output_of_words(context, words), domain)
+    }
+
     fn output<D: cloven_ring::Domain>(&self, context: &[u8], data: &[&Poly<D>]) -> blake3::OutputReader {
         let mut words: Vec<u64> = Vec::with_capacity(data.iter().map(|poly| poly.basis().words()).sum());
         for poly in data {
             for prime in 0..poly.basis().moduli().len() {
-                words.extend(poly.residues(prime).iter().map(|word| word.to_le()));
+                words.extend(poly.residues(prime));
             }
         }
+        self.output_of_words(context, words)
+    }
+
+    fn output_of_words(&self, context: &[u8], mut words: Vec<u64>) -> blake3::OutputReader {
+        words.iter_mut().for_each(|word| *word = word.to_le());
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&(context.len() as u64).to_le_bytes()).update(context);
         // In one piece: the hash is fastest on many blocks at once.

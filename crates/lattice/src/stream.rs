@@ -18,6 +18,8 @@ pub(crate) enum Domain {
     Public,
     /// A response's re-randomisation and flooding.
     Hiding,
+    /// The noise of a rounded release.
+    Rounding,
 }
 
 impl Domain {
@@ -27,6 +29,7 @@ impl Domain {
             Self::Error => "cloven v1 lattice ciphertext error",
             Self::Public => "cloven v1 lattice public-key encryption",
             Self::Hiding => "cloven v1 lattice response hiding",
+            Self::Rounding => "cloven v1 lattice rounding noise",
         }
     }
 }

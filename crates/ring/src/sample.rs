@@ -86,6 +86,17 @@ pub fn gaussian_into(rng: &mut impl Rng, poly: &mut Poly<Coefficients>) {
     });
 }
 
+/// Integers from the distribution of [`gaussian`], read from the generator as its coefficients are. Constant time.
+pub fn gaussian_integers(rng: &mut impl Rng, integers: &mut [i64]) {
+    let mut words = [0; CHUNK];
+    for integers in integers.chunks_mut(CHUNK) {
+        let words = &mut words[..integers.len()];
+        fill_words(rng, words);
+        cumulative::fill(words, integers);
+    }
+    words.zeroize();
+}
+
 fn fill_uniform(rng: &mut impl Rng, modulus: &Modulus, residues: &mut [u64]) {
     let mask = u64::MAX >> (u64::BITS - modulus.bits());
     let mut kept = 0;

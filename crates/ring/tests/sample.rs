@@ -101,6 +101,15 @@ fn gaussian_has_the_stated_distribution() {
 }
 
 #[test]
+fn gaussian_integers_are_the_coefficients_of_the_polynomial() {
+    let poly = sample::gaussian(&mut rng(), &basis(1024, 40, 1, Backend::detect()));
+    // Not a multiple of the words drawn at a time.
+    let mut integers = [0; 1000];
+    sample::gaussian_integers(&mut rng(), &mut integers);
+    assert_eq!(integers[..], small(&poly)[..1000]);
+}
+
+#[test]
 fn a_seed_gives_the_same_polynomials_on_every_backend() {
     for degree in [2, 16, 64, 512, 1024] {
         let draw = |backend| {
