@@ -1,0 +1,345 @@
+//! Mutated bytes into every decoder: no panic, and accepted exactly when a slow reader finds the bytes valid.
+//!
+//! No wire form has a length field: every length follows from the shape. Runs for `CLOVEN_FUZZ_SECONDS` (default 1), at least one round of every
+//! decoder; a failure names decoder and seed.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use cloven_lattice::{
+    Ciphertext, LatticeError, Parameters, PublicKey, RandomnessKey, SecretKey, Upload,
+    linear::{EncryptedProduct, Product, Scales, WeightProduct},
+};
+use cloven_ring::Poly;
+use rand::Rng;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+/// A piece of a wire form.
+#[derive(Clone, Copy)]
+enum Piece {
+    /// Bytes of any value: a seed.
+    Free(usize),
+    /// `count` numbers of `bits` bits, which times 2^`dropped` must stay below the modulus; then zero bits to a whole byte.
+    Packed {
+        count: usize,
+        bits: u32,
+        dropped: u32,
+        modulus: u64,
+    },
+}
+
+impl Piece {
+    fn len(self) -> usize {
+        match self {
+            Self::Free(len) => len,
+            Self::Packed { count, bits, .. } => (count * bits as usize).div_ceil(8),
+        }
+    }
+
+    /// Bit by bit.
+    fn is_valid(self, bytes: &[u8]) -> bool {
+        let Self::Packed {
+            count,
+            bits,
+            dropped,
+            modulus,
+        } = self
+        else {
+            return true;
+        };
+        let bit = |at: usize| u64::from(bytes[at / 8] >> (at % 8) & 1);
+        let number = |i: usize| (0..bits as usize).map(|b| bit(i * bits as usize + b) << b).sum::<u64>();
+        let padding = (count * bits as usize..8 * bytes.len()).all(|at| bit(at) == 0);
+        padding && (0..count).all(|i| u128::from(number(i)) << dropped < u128::from(modulus))
+    }
+}
+
+/// A decoder, a valid input, and what makes an input valid.
+struct Target {
+    name: &'static str,
+    valid: Vec<u8>,
+    pieces: Vec<Piece>,
+    decode: Box<dyn Fn(&[u8]) -> Result<(), LatticeError>>,
+}
+
+impl Target {
+    fn is_valid(&self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        let whole = bytes.len() == self.pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        whole
+            && self.pieces.iter().all(|piece| {
+                let (head, tail) = rest.split_at(piece.len());
+                rest = tail;
+                piece.is_valid(head)
+            })
+    }
+
+    fn check(&self, seed: u64) {
+        let bytes = self.mutated(seed);
+        let result = catch_unwind(AssertUnwindSafe(|| (self.decode)(&bytes)));
+        let result = result.unwrap_or_else(|_| panic!("{}: panic, seed {seed}", self.name));
+        // A result out of range is a decoded one.
+        let accepted = matches!(result, Ok(()) | Err(LatticeError::Range { what: "output", .. }));
+        assert_eq!(accepted, self.is_valid(&bytes), "{}, seed {seed}: {result:?}", self.name);
+    }
+
+    fn mutated(&self, seed: u64) -> Vec<u8> {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut bytes = self.valid.clone();
+        for _ in 0..below(&mut rng, 4) {
+            self.mutate(&mut bytes, &mut rng);
+        }
+        bytes
+    }
+
+    fn mutate(&self, bytes: &mut Vec<u8>, rng: &mut ChaCha20Rng) {
+        let at = below(rng, bytes.len().max(1));
+        let run = below(rng, 40).min(bytes.len() - at.min(bytes.len()));
+        match below(rng, 9) {
+            _ if bytes.is_empty() => bytes.push(1),
+            0 | 1 => bytes[at] ^= 1 << below(rng, 8),
+            2 => bytes[at..at + run].fill(0xff),
+            3 => bytes[at..at + run].fill(0),
+            4 => bytes.truncate(at),
+            5 => bytes.extend((0..below(rng, 70)).map(|i| i as u8)),
+            6 => rng.fill_bytes(&mut bytes[at..at + run]),
+            7 => bytes.copy_within(at..at + run, 0),
+            _ => self.near_modulus(bytes, rng),
+        }
+    }
+
+    /// Writes the modulus, or a number just above or below, to some coefficient.
+    fn near_modulus(&self, bytes: &mut [u8], rng: &mut ChaCha20Rng) {
+        let index = below(rng, self.pieces.len());
+        let start: usize = self.pieces[..index].iter().map(|piece| piece.len()).sum();
+        if let Piece::Packed {
+            count,
+            bits,
+            dropped,
+            modulus,
+        } = self.pieces[index]
+            && bytes.len() >= start + self.pieces[index].len()
+        {
+            let number = (modulus >> dropped) + below(rng, 3) as u64 - 1;
+            let first = below(rng, count) * bits as usize;
+            for bit in 0..bits as usize {
+                let (at, mask) = (start + (first + bit) / 8, 1 << ((first + bit) % 8));
+                bytes[at] = bytes[at] & !mask | if number >> bit & 1 == 1 { mask } else { 0 };
+            }
+        }
+    }
+}
+
+fn below(rng: &mut ChaCha20Rng, bound: usize) -> usize {
+    (rng.next_u64() % bound as u64) as usize
+}
+
+fn secret(parameters: &Parameters) -> SecretKey {
+    SecretKey::generate(parameters, &mut ChaCha20Rng::from_seed([1; 32]))
+}
+
+fn key() -> RandomnessKey {
+    RandomnessKey::new([2; 32])
+}
+
+fn residues(parameters: &Parameters, dropped: u32) -> Vec<Piece> {
+    let of_prime = |modulus: &cloven_ring::Modulus| Piece::Packed {
+        count: parameters.degree(),
+        bits: modulus.bits() - dropped,
+        dropped,
+        modulus: modulus.value(),
+    };
+    parameters.basis().moduli().iter().map(of_prime).collect()
+}
+
+fn seeded(parameters: &Parameters, dropped: u32, times: usize) -> Vec<Piece> {
+    let one: Vec<Piece> = [Piece::Free(32)].into_iter().chain(residues(parameters, dropped)).collect();
+    one.repeat(times)
+}
+
+/// Numbers modulo 2^`bits`: nothing but length and padding can be wrong.
+fn response(count: usize, bits: u32) -> Piece {
+    Piece::Packed {
+        count,
+        bits,
+        dropped: 0,
+        modulus: 1 << bits,
+    }
+}
+
+fn numbers(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 37 % 101) as f32 / 101.0 - 0.5).collect()
+}
+
+fn ciphertexts(parameters: &Parameters, dropped: u32) -> Vec<Target> {
+    let secret = secret(parameters);
+    let zero = Poly::zero(parameters.basis());
+    let (mut upload, mut public, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    secret.encrypt(&zero, &key(), b"u").unwrap().encode(parameters, &mut upload);
+    PublicKey::generate(&secret, &key(), b"p").unwrap().encode(&mut public);
+    let read = Upload::decode(parameters, &upload).unwrap();
+    read.encode(&mut whole);
+    let [p, q, r] = [parameters; 3].map(Clone::clone);
+    vec![
+        Target {
+            name: "upload",
+            valid: upload,
+            pieces: seeded(parameters, dropped, 1),
+            decode: Box::new(move |bytes| Upload::decode(&p, bytes).map(|c| reduced(&[&c.c0, &c.c1]))),
+        },
+        Target {
+            name: "public key",
+            valid: public,
+            pieces: seeded(parameters, 0, 1),
+            decode: Box::new(move |bytes| PublicKey::decode(&q, bytes).map(|_| ())),
+        },
+        Target {
+            name: "ciphertext",
+            valid: whole,
+            pieces: residues(parameters, 0).repeat(2),
+            decode: Box::new(move |bytes| Ciphertext::decode(&r, bytes).map(|c| reduced(&[&c.c0, &c.c1]))),
+        },
+    ]
+}
+
+/// What a decoder returns has residues below their primes.
+fn reduced(polys: &[&Poly<cloven_ring::Evaluations>]) {
+    for poly in polys {
+        for (prime, modulus) in poly.basis().moduli().iter().enumerate() {
+            assert!(poly.residues(prime).iter().all(|&r| r < modulus.value()));
+        }
+    }
+}
+
+fn products() -> Vec<Target> {
+    let parameters = Parameters::new(11, &[50]).unwrap();
+    let scales = Scales {
+        input: 21,
+        weight: 19,
+        response: 29,
+    };
+    let product = Product::new(&parameters, [2, 30, 5], scales).unwrap();
+    let secret = secret(&parameters);
+    let upload = product.encrypt(&numbers(60), &secret, &key(), b"x").unwrap();
+    let weights = product.weights(&numbers(150), &numbers(5)).unwrap();
+    let answer = product.respond(&weights, &upload, 2).unwrap();
+    assert_eq!(product.layout().samples, 2);
+    assert_eq!(product.layout().output_blocks(), 1);
+    let (uploads, reader) = (product.layout().input_blocks(), product.clone());
+    vec![
+        Target {
+            name: "Product::respond",
+            valid: upload,
+            pieces: seeded(&parameters, 3, uploads),
+            decode: Box::new(move |bytes| product.respond(&weights, bytes, 2).map(|_| ())),
+        },
+        Target {
+            name: "Product::decrypt",
+            valid: answer,
+            pieces: vec![response(2048 + 10, 29)],
+            decode: Box::new(move |bytes| reader.decrypt(bytes, 2, &secret).map(|_| ())),
+        },
+    ]
+}
+
+fn weight_products() -> Vec<Target> {
+    let parameters = Parameters::new(11, &[26, 26]).unwrap();
+    let scales = Scales {
+        input: 5,
+        weight: 30,
+        response: 25,
+    };
+    let product = WeightProduct::with_block_outputs(&parameters, [60, 9], 64, scales).unwrap();
+    let secret = secret(&parameters);
+    let weights = product.encrypt_weights(&numbers(540), &secret, &key(), b"w").unwrap();
+    let delta = product.encrypt_delta(&numbers(18), 0.1, &secret, &key(), b"d").unwrap();
+    let encrypted = product.receive_weights(&weights).unwrap();
+    let rows = product.encode_rows(&numbers(120)).unwrap();
+    let answer = product.forward(&encrypted, &rows).unwrap();
+    let encrypted = std::cell::RefCell::new(encrypted);
+    let (receiver, reader) = (product.clone(), product.clone());
+    vec![
+        Target {
+            name: "WeightProduct::receive_weights",
+            valid: weights,
+            pieces: seeded(&parameters, 0, product.input_blocks() * product.output_blocks()),
+            decode: Box::new(move |bytes| receiver.receive_weights(bytes).map(|_| ())),
+        },
+        Target {
+            name: "WeightProduct::update",
+            valid: delta,
+            pieces: seeded(&parameters, 0, 2),
+            decode: Box::new(move |bytes| product.update(&mut encrypted.borrow_mut(), &rows, bytes)),
+        },
+        Target {
+            name: "WeightProduct::decrypt",
+            valid: answer,
+            // One response a row, each padded for itself.
+            pieces: vec![response(2048 + 9, 25); 2],
+            decode: Box::new(move |bytes| reader.decrypt(bytes, 2, &secret).map(|_| ())),
+        },
+    ]
+}
+
+fn encrypted_products() -> Vec<Target> {
+    let parameters = Parameters::new(12, &[50, 50]).unwrap();
+    let scales = Scales {
+        input: 24,
+        weight: 60,
+        response: 45,
+    };
+    let product = EncryptedProduct::new(&parameters, [1, 300, 20], scales).unwrap();
+    let secret = secret(&parameters);
+    let rows = product.encrypt_rows(&numbers(300), &secret, &key(), b"x").unwrap();
+    let weights = product.encrypt_weights(&numbers(6000), &secret, &key(), b"w").unwrap();
+    let groups = product.receive_rows(&rows, 1).unwrap();
+    let encrypted = product.receive_weights(&weights).unwrap();
+    let answer = product.respond(&encrypted, &[&groups[0]]).unwrap();
+    let layout = *product.layout();
+    let widths = (0..layout.output_blocks()).map(|r| layout.width(r));
+    let (receiver, reader) = (product.clone(), product.clone());
+    vec![
+        Target {
+            name: "EncryptedProduct::receive_rows",
+            valid: rows,
+            pieces: seeded(&parameters, 0, layout.input_blocks()),
+            decode: Box::new(move |bytes| receiver.receive_rows(bytes, 1).map(|_| ())),
+        },
+        Target {
+            name: "EncryptedProduct::receive_weights",
+            valid: weights,
+            pieces: seeded(&parameters, 0, layout.input_blocks() * layout.output_blocks()),
+            decode: Box::new(move |bytes| product.receive_weights(bytes).map(|_| ())),
+        },
+        Target {
+            name: "EncryptedProduct::decrypt",
+            valid: answer,
+            pieces: widths.map(|width| response(2 * 4096 + width, 45)).collect(),
+            decode: Box::new(move |bytes| reader.decrypt(bytes, 1, &secret).map(|_| ())),
+        },
+    ]
+}
+
+#[test]
+fn every_decoder_accepts_exactly_the_valid_bytes() {
+    let seconds = std::env::var("CLOVEN_FUZZ_SECONDS").map_or(1.0, |text| text.parse().unwrap());
+    let mut targets = ciphertexts(&Parameters::new(11, &[50]).unwrap(), 3);
+    targets.extend(ciphertexts(&Parameters::new(11, &[26, 26]).unwrap(), 0));
+    targets.extend(products());
+    targets.extend(weight_products());
+    targets.extend(encrypted_products());
+    for target in &targets {
+        assert!(target.is_valid(&target.valid), "{}: the slow reader", target.name);
+        (target.decode)(&target.valid).unwrap();
+    }
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let mut rounds = 0;
+    while rounds < 1 || Instant::now() < end {
+        targets.iter().for_each(|target| target.check(rounds));
+        rounds += 1;
+    }
+    println!("{rounds} mutations of each of {} inputs", targets.len());
+}
