@@ -9,8 +9,8 @@ pub enum ModelError {
     /// One layer of a model does not fit what precedes it, or has an impossible setting.
     #[error("layer {layer} ({kind}): expected {expected}, got {actual}")]
     Layer {
-        /// Position in the model, from 0, as in parameter names.
-        layer: usize,
+        /// Position in the model, from 0, as in parameter names: "3", or "3.body.0" inside a residual block.
+        layer: String,
         /// The layer's type as written in a job file.
         kind: &'static str,
         /// What would have been right.
@@ -85,7 +85,7 @@ pub enum ModelError {
     /// Parameters that are not this network's.
     #[error("parameter {name:?}: expected {expected}, got {actual}")]
     Parameter {
-        /// The parameter's name, "{layer}.weight" or "{layer}.bias".
+        /// The parameter's name, such as "3.weight".
         name: String,
         /// What would have been right.
         expected: String,

@@ -2,14 +2,23 @@
 
 mod activation;
 mod batch;
+mod batch_norm;
+mod buffer;
 mod conv1d;
+mod conv2d;
 mod dense;
 mod dropout;
 mod files;
 mod flatten;
+mod gelu;
 mod layer;
+mod layer_norm;
+mod normalise;
 mod parameter;
 mod pool;
+mod pool2d;
+mod residual;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +26,13 @@ use std::{collections::BTreeMap, ops::Range};
 
 use ndarray::ArrayD;
 
-use self::batch::{Batch, array_from_batch, batch_from_array};
+use self::batch::{array_from_batch, batch_from_array};
+use self::buffer::Buffer;
 pub use self::files::save_safetensors;
 pub use self::layer::InputGradient;
-use self::layer::Layer;
-use self::parameter::Parameter;
+use self::layer::Place;
+use self::parameter::{Parameter, parameter_error};
+use self::sequence::Sequence;
 use crate::{ModelError, ModelSpec, OptimiserSpec};
 
 /// A contiguous range of a model's layers. A training step is [`forward_train`](Network::forward_train),
@@ -31,7 +42,7 @@ use crate::{ModelError, ModelSpec, OptimiserSpec};
 /// The empty range is a network too: it hands everything through.
 pub struct Network {
     range: Range<usize>,
-    layers: Vec<Box<dyn Layer>>,
+    layers: Sequence,
     /// Shape of a sample before the first layer held and after the last.
     input: Vec<usize>,
     output: Vec<usize>,
@@ -70,8 +81,8 @@ impl Network {
         }
         let layers = range
             .clone()
-            .map(|index| layer::build(&model.layers[index], index, &shapes[index], seed))
-            .collect();
+            .map(|index| layer::build(&model.layers[index], Place::top(index), &shapes[index], seed));
+        let layers = Sequence::new(layers.collect());
         Ok(Self {
             input: shapes[range.start].clone(),
             output: shapes[range.end].clone(),
@@ -129,19 +140,28 @@ impl Network {
     /// [`ModelError::Shape`] if `x` has another shape or no samples, [`ModelError::Diverged`] if an output is not finite.
     pub fn forward(&self, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ModelError> {
         let x = batch_from_array("input", x, &self.input)?;
-        let y = self.layers.iter().fold(x, |x, layer| layer.forward(x));
+        let y = self.layers.forward(x);
         array_from_batch("an output", y, &self.output)
     }
 
     /// The outputs in training step `step` (which keys the dropout masks); keeps what [`Network::backward`] needs and
-    /// forgets what an unfinished step kept.
+    /// forgets what an unfinished step kept. Batch normalisation moves its running statistics here, as PyTorch does.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] if `x` is not `[batch, sample...]` or has no samples.
+    /// [`ModelError::Shape`] if `x` is not `[batch, sample...]` or has no samples, [`ModelError::Layer`] for one row where a batch
+    /// normalisation needs [two](Network::least_rows).
     pub fn forward_train(&mut self, step: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ModelError> {
         let x = batch_from_array("input", x, &self.input)?;
+        if let (1, Some(layer)) = (x.dims()[0], self.layers.needs_rows()) {
+            return Err(ModelError::Layer {
+                layer: layer.to_owned(),
+                kind: "batch-norm",
+                expected: "at least 2 rows in a training batch (choose a batch size that leaves no single row over)".to_owned(),
+                actual: "1".to_owned(),
+            });
+        }
         self.stage = Stage::Forwarded { batch: x.dims()[0] };
-        let y = self.layers.iter_mut().fold(x, |x, layer| layer.forward_train(step, x));
+        let y = self.layers.forward_train(step, x);
         array_from_batch("an output", y, &self.output)
     }
 
@@ -172,7 +192,7 @@ impl Network {
             });
         }
         self.stage = Stage::Differentiated;
-        let at_input = self.differentiate(gradient, input_gradient);
+        let at_input = self.layers.backward(gradient, input_gradient);
         at_input
             .map(|gradient| array_from_batch("a gradient", gradient, &self.input))
             .transpose()
@@ -204,8 +224,15 @@ impl Network {
         Ok(())
     }
 
-    /// All parameters with the names and layouts they have in an `nn.Sequential` of the whole model in PyTorch:
-    /// "{layer}.weight" and "{layer}.bias"; a dense weight is `[out, in]`, a convolution's `[out, in, kernel]`.
+    /// The fewest rows that a training batch may have: 2 if a batch normalisation sees each feature once a row, else 1.
+    pub fn least_rows(&self) -> usize {
+        1 + usize::from(self.layers.needs_rows().is_some())
+    }
+
+    /// All trainable parameters with the names and layouts they have in an `nn.Sequential` of the whole model in PyTorch:
+    /// "{layer}.weight" and "{layer}.bias"; a dense weight is `[out, in]`, a convolution's `[out, in, kernel]` or
+    /// `[out, in, kernel, kernel]`. Inside a residual block, layer 3 of the model: "3.body.{layer}.weight", "3.shortcut.{layer}.weight".
+    /// Running statistics are not among them: see [`Network::buffers`].
     pub fn parameters(&self) -> Vec<(String, ArrayD<f32>)> {
         self.parameter_refs()
             .map(|parameter| (parameter.name().to_owned(), parameter.array()))
@@ -249,59 +276,70 @@ impl Network {
         Ok(())
     }
 
-    /// One array for each parameter, by name, in its shape and finite.
-    fn checked<'a>(&self, arrays: &'a [(String, ArrayD<f32>)]) -> Result<BTreeMap<&'a str, &'a ArrayD<f32>>, ModelError> {
-        let mut given = BTreeMap::new();
-        for (name, values) in arrays {
-            if given.insert(name.as_str(), values).is_some() {
-                return Err(parameter_error(name, "it once", "it twice"));
-            }
-        }
-        for parameter in self.parameter_refs() {
-            let name = parameter.name();
-            let values = given
-                .get(name)
-                .ok_or_else(|| parameter_error(name, format!("{:?}", parameter.shape()), "nothing"))?;
-            parameter.check(values)?;
-        }
-        let unknown = |name: &&&str| self.parameter_refs().all(|parameter| parameter.name() != **name);
-        match given.keys().find(unknown) {
-            Some(name) => Err(parameter_error(name, format!("only those of layers {:?}", self.range), "it")),
-            None => Ok(given),
-        }
+    /// What training keeps without a gradient, named as in PyTorch: "{layer}.running_mean" and "{layer}.running_var" of batch
+    /// normalisations, `[channels]`. An optimiser never changes them; model files hold them beside the parameters.
+    pub fn buffers(&self) -> Vec<(String, ArrayD<f32>)> {
+        let buffers = self.layers.buffers();
+        buffers.map(|buffer| (buffer.name().to_owned(), buffer.array())).collect()
     }
 
-    /// Goes back through the layers, no further than somebody needs.
-    fn differentiate(&mut self, gradient: Batch, input_gradient: InputGradient) -> Option<Batch> {
-        let first = match input_gradient {
-            InputGradient::Wanted => 0,
-            InputGradient::NotWanted => self.layers.iter().position(|layer| !layer.parameters().is_empty())?,
-        };
-        let mut gradient = Some(gradient);
-        for (index, layer) in self.layers.iter_mut().enumerate().skip(first).rev() {
-            let wanted = if index > first {
-                InputGradient::Wanted
-            } else {
-                input_gradient
-            };
-            gradient = layer.backward(gradient?, wanted);
+    /// Replaces all buffers by values named and laid out as [`Network::buffers`], in any order.
+    ///
+    /// # Errors
+    /// [`ModelError::Parameter`] for a missing, unknown, repeated, misshapen, non-finite or (variance) negative one; then nothing
+    /// changes.
+    pub fn set_buffers(&mut self, buffers: &[(String, ArrayD<f32>)]) -> Result<(), ModelError> {
+        let given = self.checked_buffers(buffers)?;
+        for buffer in self.layers.buffers_mut() {
+            buffer.set(given[buffer.name()]);
         }
-        gradient
+        Ok(())
+    }
+
+    /// One array for each parameter, by name, in its shape and finite.
+    fn checked<'a>(&self, arrays: &'a Arrays) -> Result<ByName<'a>, ModelError> {
+        let expected: Vec<_> = self.parameter_refs().map(|p| (p.name(), p.shape())).collect();
+        let given = by_name(arrays, &expected, &self.range)?;
+        self.parameter_refs().try_for_each(|p| p.check(given[p.name()]))?;
+        Ok(given)
+    }
+
+    /// As [`Network::checked`], for each buffer.
+    fn checked_buffers<'a>(&self, arrays: &'a Arrays) -> Result<ByName<'a>, ModelError> {
+        let buffers: Vec<&Buffer> = self.layers.buffers().collect();
+        let shapes: Vec<[usize; 1]> = buffers.iter().map(|b| b.shape()).collect();
+        let expected: Vec<_> = buffers.iter().zip(&shapes).map(|(b, shape)| (b.name(), &shape[..])).collect();
+        let given = by_name(arrays, &expected, &self.range)?;
+        buffers.iter().try_for_each(|b| b.check(given[b.name()]))?;
+        Ok(given)
     }
 
     fn parameter_refs(&self) -> impl Iterator<Item = &Parameter> {
-        self.layers.iter().flat_map(|layer| layer.parameters())
+        self.layers.parameters()
     }
 
     fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
-        self.layers.iter_mut().flat_map(|layer| layer.parameters_mut())
+        self.layers.parameters_mut()
     }
 }
 
-fn parameter_error(name: &str, expected: impl Into<String>, actual: impl Into<String>) -> ModelError {
-    ModelError::Parameter {
-        name: name.to_owned(),
-        expected: expected.into(),
-        actual: actual.into(),
+type Arrays = [(String, ArrayD<f32>)];
+type ByName<'a> = BTreeMap<&'a str, &'a ArrayD<f32>>;
+
+/// The arrays by name: exactly those expected (name and shape), each once. Their shapes are not looked at.
+fn by_name<'a>(arrays: &'a Arrays, expected: &[(&str, &[usize])], range: &Range<usize>) -> Result<ByName<'a>, ModelError> {
+    let mut given = BTreeMap::new();
+    for (name, values) in arrays {
+        if given.insert(name.as_str(), values).is_some() {
+            return Err(parameter_error(name, "it once", "it twice"));
+        }
+    }
+    if let Some((name, shape)) = expected.iter().find(|(name, _)| !given.contains_key(name)) {
+        return Err(parameter_error(name, format!("{shape:?}"), "nothing"));
+    }
+    let unknown = |name: &&&str| expected.iter().all(|(known, _)| known != *name);
+    match given.keys().find(unknown) {
+        Some(name) => Err(parameter_error(name, format!("only those of layers {range:?}"), "it")),
+        None => Ok(given),
     }
 }

@@ -15,12 +15,12 @@ enum Purpose {
 
 impl Stream {
     /// The initial weights of one layer.
-    pub fn weights(seed: u64, layer: usize) -> Self {
+    pub fn weights(seed: u64, layer: u64) -> Self {
         Self::keyed(seed, layer, 0, Purpose::Weights)
     }
 
     /// The dropout mask of one layer at one training step.
-    pub fn dropout(seed: u64, layer: usize, step: u64) -> Self {
+    pub fn dropout(seed: u64, layer: u64, step: u64) -> Self {
         Self::keyed(seed, layer, step, Purpose::Dropout)
     }
 
@@ -40,9 +40,9 @@ impl Stream {
             .collect()
     }
 
-    fn keyed(seed: u64, layer: usize, step: u64, purpose: Purpose) -> Self {
+    fn keyed(seed: u64, layer: u64, step: u64, purpose: Purpose) -> Self {
         let mut key = [0; 32];
-        for (bytes, word) in key.chunks_exact_mut(8).zip([seed, layer as u64, step, purpose as u64]) {
+        for (bytes, word) in key.chunks_exact_mut(8).zip([seed, layer, step, purpose as u64]) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         Self(ChaCha20Rng::from_seed(key))

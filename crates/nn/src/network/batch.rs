@@ -1,5 +1,6 @@
-//! The border between `ndarray` outside and burn inside. Inside, every batch is `[batch, channels, length]`, a flat
-//! sample being one channel, so that layers need no case for each rank.
+//! The border between `ndarray` outside and burn inside. Inside, every batch is `[batch, channels, positions]`: a flat
+//! sample is one channel, a plane its rows one after the other, so that layers need no case for each rank. A layer that must know
+//! height and width is told when it is made.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ndarray::{ArrayD, IxDyn};
@@ -78,7 +79,8 @@ pub fn write(data: &mut TensorData) -> &mut [f32] {
 /// Shape of a batch inside this crate.
 fn internal(batch: usize, sample: &[usize]) -> [usize; 3] {
     match *sample {
-        [channels, length] => [batch, channels, length],
-        _ => [batch, 1, sample.iter().product()],
+        [features] => [batch, 1, features],
+        [channels, ref positions @ ..] => [batch, channels, positions.iter().product()],
+        [] => [batch, 1, 1],
     }
 }

@@ -5,16 +5,16 @@ use super::layer::{InputGradient, Layer};
 use crate::streams::Stream;
 
 pub struct Dropout {
-    index: usize,
+    layer: u64,
     rate: f64,
     seed: u64,
     mask: Option<Batch>,
 }
 
 impl Dropout {
-    pub fn new(index: usize, rate: f64, seed: u64) -> Self {
+    pub fn new(layer: u64, rate: f64, seed: u64) -> Self {
         Self {
-            index,
+            layer,
             rate,
             seed,
             mask: None,
@@ -30,7 +30,7 @@ impl Layer for Dropout {
     fn forward_train(&mut self, step: u64, x: Batch) -> Batch {
         let shape = x.dims();
         let kept = (1.0 / (1.0 - self.rate)) as f32;
-        let values = Stream::dropout(self.seed, self.index, step).mask(shape.iter().product(), self.rate, kept);
+        let values = Stream::dropout(self.seed, self.layer, step).mask(shape.iter().product(), self.rate, kept);
         let mask = tensor(values, shape);
         self.mask = Some(mask.clone());
         x * mask

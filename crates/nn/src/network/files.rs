@@ -8,7 +8,8 @@ use std::path::Path;
 use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use super::{Network, parameter_error};
+use super::Network;
+use super::parameter::{Parameter, parameter_error};
 use crate::ModelError;
 
 /// Room for names, shapes and metadata in a file, beyond its numbers.
@@ -17,28 +18,31 @@ const HEADER_ROOM: u64 = 1 << 20;
 const UPDATES: &str = "updates";
 /// What follows a parameter's name in the name of the optimiser's arrays about it.
 const MOMENTS: [&str; 2] = ["moment1", "moment2"];
+/// PyTorch's count of batches beside running statistics, an integer; with a fixed momentum nothing depends on it.
+const BATCHES: &str = ".num_batches_tracked";
 
 type Named = Vec<(String, ArrayD<f32>)>;
 
 impl Network {
-    /// Writes the parameters, named and laid out as in [`Network::parameters`], with `metadata` beside them. The file
+    /// Writes the parameters and buffers, named and laid out as in [`Network::parameters`] and [`Network::buffers`], with `metadata`
+    /// beside them: an `nn.Sequential` of the same layers loads them by `load_state_dict`. The file
     /// appears whole or not at all, and is on disk when this returns.
     ///
     /// # Errors
     /// [`ModelError::File`] if it cannot be written.
     pub fn save_safetensors(&self, path: &Path, metadata: &HashMap<String, String>) -> Result<(), ModelError> {
-        write(path, &self.parameters(), metadata.clone())
+        write(path, &self.arrays(), metadata.clone())
     }
 
-    /// Takes the parameters from such a file, which must hold exactly those of this network, and returns its metadata.
-    /// The optimiser keeps what it remembers.
+    /// Takes parameters and buffers from such a file, which must hold exactly those of this network (and may hold PyTorch's
+    /// `num_batches_tracked`), and returns its metadata. The optimiser keeps what it remembers.
     ///
     /// # Errors
     /// [`ModelError::File`] for a file that is unreadable, malformed or too large, [`ModelError::Parameter`] for one
     /// with other parameters or non-finite numbers; the network is then unchanged.
     pub fn load_safetensors(&mut self, path: &Path) -> Result<HashMap<String, String>, ModelError> {
         let (arrays, metadata) = read(path, self.bytes_at_most())?;
-        self.set_parameters(&arrays)?;
+        self.set_arrays(arrays)?;
         Ok(metadata)
     }
 
@@ -48,7 +52,7 @@ impl Network {
     /// # Errors
     /// As [`Network::save_safetensors`].
     pub fn save_checkpoint(&self, path: &Path, metadata: &HashMap<String, String>) -> Result<(), ModelError> {
-        let mut arrays = self.parameters();
+        let mut arrays = self.arrays();
         for parameter in self.parameter_refs() {
             let moments = parameter.moment_arrays().into_iter().zip(MOMENTS);
             arrays.extend(moments.map(|(array, suffix)| (format!("{}.{suffix}", parameter.name()), array)));
@@ -78,12 +82,26 @@ impl Network {
             &MOMENTS[..optimiser.moment_count()]
         };
         let moments = self.take_moments(&mut arrays, suffixes)?;
-        self.set_parameters(&arrays)?;
+        self.set_arrays(arrays)?;
         for (parameter, moments) in self.parameters_mut().zip(&moments) {
             parameter.set_moments(moments);
         }
         self.updates = updates;
         Ok(metadata)
+    }
+
+    /// Parameters and buffers.
+    fn arrays(&self) -> Named {
+        [self.parameters(), self.buffers()].concat()
+    }
+
+    /// Replaces all parameters and buffers, or nothing.
+    fn set_arrays(&mut self, arrays: Named) -> Result<(), ModelError> {
+        let is_buffer = |name: &str| self.layers.buffers().any(|buffer| buffer.name() == name);
+        let (buffers, parameters): (Named, Named) = arrays.into_iter().partition(|(name, _)| is_buffer(name));
+        self.checked(&parameters)?;
+        self.set_buffers(&buffers)?;
+        self.set_parameters(&parameters)
     }
 
     /// Moves the arrays with these suffixes out of `arrays`: those of each parameter, checked.
@@ -95,7 +113,7 @@ impl Network {
                 .map(|at| arrays.swap_remove(at).1)
                 .ok_or_else(|| parameter_error(&name, "the optimiser's state", "nothing"))
         };
-        let of_parameter = |parameter: &super::Parameter| {
+        let of_parameter = |parameter: &Parameter| {
             let moments: Result<Vec<_>, _> = suffixes.iter().map(|suffix| take(parameter.name(), suffix)).collect();
             let moments = moments?;
             moments.iter().try_for_each(|moment| parameter.check(moment))?;
@@ -104,22 +122,23 @@ impl Network {
         self.parameter_refs().map(of_parameter).collect()
     }
 
-    /// The size of the largest file that can be this network's: parameters, two moments each, a header.
+    /// The size of the largest file that can be this network's: parameters, two moments each, buffers, a header.
     fn bytes_at_most(&self) -> u64 {
         let values: usize = self
             .parameter_refs()
             .map(|parameter| parameter.shape().iter().product::<usize>())
             .sum();
-        values as u64 * 4 * (1 + MOMENTS.len() as u64) + HEADER_ROOM
+        let buffers: usize = self.layers.buffers().map(|buffer| buffer.values().len()).sum();
+        values as u64 * 4 * (1 + MOMENTS.len() as u64) + buffers as u64 * 4 + HEADER_ROOM
     }
 }
 
-/// Writes the parameters of several parts of one model into one file, as [`Network::save_safetensors`] does for one part.
+/// Writes the parameters and buffers of several parts of one model into one file, as [`Network::save_safetensors`] does for one part.
 ///
 /// # Errors
 /// As [`Network::save_safetensors`].
 pub fn save_safetensors(path: &Path, parts: &[Network], metadata: HashMap<String, String>) -> Result<(), ModelError> {
-    write(path, &parts.iter().flat_map(Network::parameters).collect(), metadata)
+    write(path, &parts.iter().flat_map(Network::arrays).collect(), metadata)
 }
 
 /// Writes to a temporary file beside `path`, makes it durable, and puts it in place.
@@ -176,6 +195,7 @@ fn read(path: &Path, limit: u64) -> Result<(Named, HashMap<String, String>), Mod
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| problem(&e))?;
     let arrays = tensors
         .iter()
+        .filter(|(name, _)| !name.ends_with(BATCHES))
         .map(|(name, view)| Ok((name.to_owned(), decode(name, &view)?)))
         .collect::<Result<_, _>>()?;
     Ok((arrays, header.metadata().clone().unwrap_or_default()))

@@ -2,13 +2,22 @@
 
 use super::activation::{Activation, Function};
 use super::batch::Batch;
+use super::batch_norm::BatchNorm;
+use super::buffer::Buffer;
 use super::conv1d::{Conv1d, Window};
+use super::conv2d::{Conv2d, Window2d};
 use super::dense::Dense;
 use super::dropout::Dropout;
 use super::flatten::Flatten;
+use super::gelu::Gelu;
+use super::layer_norm::LayerNorm;
 use super::parameter::{Layout, Parameter};
 use super::pool::{AvgPool1d, MaxPool1d, Pool};
+use super::pool2d::{AvgPool2d, GlobalAvgPool, MaxPool2d, Pool2d};
+use super::residual::Residual;
+use super::sequence::Sequence;
 use crate::LayerSpec;
+use crate::spec::shapes_along;
 use crate::streams::Stream;
 
 /// A layer with its parameters. Between `forward_train` and `backward` it keeps what its derivative needs.
@@ -32,6 +41,80 @@ pub trait Layer: Send + Sync {
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
         Vec::new()
     }
+
+    /// What the layer keeps for good without a gradient: running statistics.
+    fn buffers(&self) -> Vec<&Buffer> {
+        Vec::new()
+    }
+
+    /// As [`Layer::buffers`], to change them.
+    fn buffers_mut(&mut self) -> Vec<&mut Buffer> {
+        Vec::new()
+    }
+
+    /// The place of the layer (this one or one inside it), if any, that cannot learn from a batch of one row.
+    fn needs_rows(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Where a layer stands in the model.
+#[derive(Clone)]
+pub struct Place {
+    /// As in the names of its parameters: "3", or "3.body.0" inside a residual block.
+    layer: String,
+    /// A number that no other layer of the model has; it keys the layer's randomness.
+    number: u64,
+    /// Residual blocks around it.
+    nesting: u32,
+}
+
+/// A branch of a residual block.
+#[derive(Clone, Copy)]
+pub enum Branch {
+    Body,
+    Shortcut,
+}
+
+impl Place {
+    /// Layer `index` of the model itself.
+    pub fn top(index: usize) -> Self {
+        Self {
+            layer: index.to_string(),
+            number: index as u64,
+            nesting: 0,
+        }
+    }
+
+    /// Layer `index` of a branch of the residual block at this place.
+    pub fn inner(&self, branch: Branch, index: usize) -> Self {
+        let (name, bit) = match branch {
+            Branch::Body => ("body", 0),
+            Branch::Shortcut => ("shortcut", 1),
+        };
+        // MAX_LAYERS takes 10 bits, an inner place 11 more (never 0), MAX_NESTING of them 44: they do not run into each other.
+        let digit = (index as u64 + 1) << 1 | bit;
+        Self {
+            layer: format!("{}.{name}.{index}", self.layer),
+            number: self.number | digit << (10 + 11 * self.nesting),
+            nesting: self.nesting + 1,
+        }
+    }
+
+    /// As in the names of its parameters.
+    pub fn layer(&self) -> &str {
+        &self.layer
+    }
+
+    /// The name of a parameter of the layer.
+    pub fn name(&self, parameter: &str) -> String {
+        format!("{}.{parameter}", self.layer)
+    }
+
+    /// A number that no other layer of the model has.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 /// Whether a backward pass shall work out dLoss/dInput. The party with the first layer has no use for it.
@@ -43,12 +126,12 @@ pub enum InputGradient {
     NotWanted,
 }
 
-/// Layer number `index` of a model, for samples of shape `input`; the shape is known to fit.
-pub fn build(spec: &LayerSpec, index: usize, input: &[usize], seed: u64) -> Box<dyn Layer> {
+/// The layer at `place` of a model, for samples of shape `input`; the shape is known to fit.
+pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64) -> Box<dyn Layer> {
     match *spec {
         LayerSpec::Dense { outputs, bias } => {
             let shape = vec![outputs, input[0]];
-            let (weight, bias) = parameters(index, seed, input[0], bias, (shape, Layout::Transposed), Layout::Row);
+            let (weight, bias) = parameters(&place, seed, input[0], bias, (shape, Layout::Transposed), Layout::Row);
             Box::new(Dense::new(weight, bias))
         }
         LayerSpec::Conv1d {
@@ -59,8 +142,27 @@ pub fn build(spec: &LayerSpec, index: usize, input: &[usize], seed: u64) -> Box<
             bias,
         } => {
             let shape = vec![channels, input[0], kernel];
-            let (weight, bias) = parameters(index, seed, input[0] * kernel, bias, (shape, Layout::Rows), Layout::Rows);
+            let (weight, bias) = parameters(&place, seed, input[0] * kernel, bias, (shape, Layout::Rows), Layout::Rows);
             Box::new(Conv1d::new(weight, bias, Window { kernel, stride, padding }))
+        }
+        LayerSpec::Conv2d {
+            channels,
+            kernel,
+            stride,
+            padding,
+            bias,
+        } => {
+            let (shape, fan_in) = (vec![channels, input[0], kernel, kernel], input[0] * kernel * kernel);
+            let (weight, bias) = parameters(&place, seed, fan_in, bias, (shape, Layout::Rows), Layout::Rows);
+            let window = Window2d {
+                channels: input[0],
+                height: input[1],
+                width: input[2],
+                kernel,
+                stride,
+                padding,
+            };
+            Box::new(Conv2d::new(weight, bias, window))
         }
         LayerSpec::MaxPool1d { size, stride } => Box::new(MaxPool1d::new(Pool {
             size,
@@ -70,27 +172,64 @@ pub fn build(spec: &LayerSpec, index: usize, input: &[usize], seed: u64) -> Box<
             size,
             stride: stride.unwrap_or(size),
         })),
+        LayerSpec::MaxPool2d { size, stride, padding } => Box::new(MaxPool2d::new(pool2d(input, size, stride, padding))),
+        LayerSpec::AvgPool2d { size, stride } => Box::new(AvgPool2d::new(pool2d(input, size, stride, 0))),
+        LayerSpec::GlobalAvgPool1d {} | LayerSpec::GlobalAvgPool2d {} => Box::new(GlobalAvgPool::default()),
+        LayerSpec::BatchNorm { epsilon, momentum } => {
+            let positions = input[1..].iter().product();
+            Box::new(BatchNorm::new(place, input[0], positions, epsilon, momentum))
+        }
+        LayerSpec::LayerNorm { axes, epsilon } => {
+            let axes = &input[input.len() - axes.unwrap_or(input.len())..];
+            Box::new(LayerNorm::new(&place, axes, epsilon))
+        }
         LayerSpec::Relu {} => Box::new(Activation::new(Function::Relu)),
         LayerSpec::LeakyRelu { slope } => Box::new(Activation::new(Function::LeakyRelu { slope: slope as f32 })),
         LayerSpec::Sigmoid {} => Box::new(Activation::new(Function::Sigmoid)),
         LayerSpec::Tanh {} => Box::new(Activation::new(Function::Tanh)),
+        LayerSpec::Gelu {} => Box::new(Gelu::default()),
         LayerSpec::Flatten {} => Box::new(Flatten::default()),
-        LayerSpec::Dropout { rate } => Box::new(Dropout::new(index, rate, seed)),
+        LayerSpec::Dropout { rate } => Box::new(Dropout::new(place.number(), rate, seed)),
+        LayerSpec::Residual { ref body, ref shortcut } => {
+            let branch = |layers, branch| sequence(layers, input, seed, |index| place.inner(branch, index));
+            Box::new(Residual::new(branch(body, Branch::Body), branch(shortcut, Branch::Shortcut)))
+        }
+    }
+}
+
+/// The layers of a branch, each at the place that `place` gives it.
+fn sequence(layers: &[LayerSpec], input: &[usize], seed: u64, place: impl Fn(usize) -> Place) -> Sequence {
+    let shapes = shapes_along(layers, "", input).expect("the caller checked the whole model");
+    let built = layers.iter().enumerate();
+    Sequence::new(
+        built
+            .map(|(index, spec)| build(spec, place(index), &shapes[index], seed))
+            .collect(),
+    )
+}
+
+fn pool2d(input: &[usize], size: usize, stride: Option<usize>, padding: usize) -> Pool2d {
+    Pool2d {
+        height: input[1],
+        width: input[2],
+        size,
+        stride: stride.unwrap_or(size),
+        padding,
     }
 }
 
 /// Weight and bias (one number per row of the weight) of one layer, drawn in this order from the layer's stream.
 fn parameters(
-    index: usize,
+    place: &Place,
     seed: u64,
     fan_in: usize,
     bias: bool,
     (shape, layout): (Vec<usize>, Layout),
     bias_layout: Layout,
 ) -> (Parameter, Option<Parameter>) {
-    let stream = &mut Stream::weights(seed, index);
+    let stream = &mut Stream::weights(seed, place.number());
     let rows = shape[0];
-    let weight = Parameter::new(format!("{index}.weight"), shape, layout, fan_in, stream);
-    let bias = bias.then(|| Parameter::new(format!("{index}.bias"), vec![rows], bias_layout, fan_in, stream));
+    let weight = Parameter::new(place.name("weight"), shape, layout, fan_in, stream);
+    let bias = bias.then(|| Parameter::new(place.name("bias"), vec![rows], bias_layout, fan_in, stream));
     (weight, bias)
 }

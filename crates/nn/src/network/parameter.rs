@@ -25,7 +25,7 @@ pub struct Parameter {
 pub enum Layout {
     /// `[out, in]` becomes in x out.
     Transposed,
-    /// `[n]` becomes 1 x n.
+    /// Any shape of n values becomes 1 x n.
     Row,
     /// `[rows, ...]` becomes rows x (all others).
     Rows,
@@ -35,6 +35,16 @@ impl Parameter {
     /// Uniform in +-1/sqrt(`fan_in`), PyTorch's default for weight and bias, drawn in the order of PyTorch's layout.
     pub fn new(name: String, shape: Vec<usize>, layout: Layout, fan_in: usize, stream: &mut Stream) -> Self {
         let values = stream.uniform(shape.iter().product(), 1.0 / (fan_in as f32).sqrt());
+        Self::from_values(name, shape, layout, values)
+    }
+
+    /// All numbers alike: the start of a normalisation's scale and shift.
+    pub fn constant(name: String, shape: Vec<usize>, value: f32) -> Self {
+        let values = vec![value; shape.iter().product()];
+        Self::from_values(name, shape, Layout::Row, values)
+    }
+
+    fn from_values(name: String, shape: Vec<usize>, layout: Layout, values: Vec<f32>) -> Self {
         let values = layout.matrix(values, &shape);
         Self {
             name,
@@ -46,7 +56,7 @@ impl Parameter {
         }
     }
 
-    /// "{layer}.weight" or "{layer}.bias".
+    /// The layer's place and "weight" or "bias": "3.weight", "3.body.0.bias".
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -93,18 +103,7 @@ impl Parameter {
 
     /// Checks shape and finiteness of values to come.
     pub fn check(&self, values: &ArrayD<f32>) -> Result<(), ModelError> {
-        let (expected, actual) = if values.shape() != self.shape {
-            (format!("shape {:?}", self.shape), format!("{:?}", values.shape()))
-        } else if !values.iter().all(|value| value.is_finite()) {
-            ("finite numbers".to_owned(), "an infinity or NaN".to_owned())
-        } else {
-            return Ok(());
-        };
-        Err(ModelError::Parameter {
-            name: self.name.clone(),
-            expected,
-            actual,
-        })
+        check_values(&self.name, &self.shape, values)
     }
 
     /// Takes values in PyTorch's layout that passed [`Parameter::check`].
@@ -154,6 +153,26 @@ impl Layout {
             Self::Transposed => array(matrix.transpose(), shape),
             Self::Row | Self::Rows => array(matrix, shape),
         }
+    }
+}
+
+/// Checks shape and finiteness of values that shall become those of `name`.
+pub fn check_values(name: &str, shape: &[usize], values: &ArrayD<f32>) -> Result<(), ModelError> {
+    if values.shape() != shape {
+        let actual = format!("{:?}", values.shape());
+        return Err(parameter_error(name, format!("shape {shape:?}"), actual));
+    }
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => Err(parameter_error(name, "finite numbers", "an infinity or NaN")),
+    }
+}
+
+pub fn parameter_error(name: &str, expected: impl Into<String>, actual: impl Into<String>) -> ModelError {
+    ModelError::Parameter {
+        name: name.to_owned(),
+        expected: expected.into(),
+        actual: actual.into(),
     }
 }
 

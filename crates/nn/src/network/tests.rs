@@ -7,6 +7,8 @@ use super::*;
 use crate::{LayerSpec, preset};
 
 mod files;
+mod layers;
+mod normalisation;
 mod split;
 
 /// Numbers in -1..1 with no two nearer than 1/`count` and none near 0, so that small steps cross no kink.
@@ -45,7 +47,7 @@ fn conv(channels: usize, kernel: usize, stride: usize, padding: usize) -> LayerS
 
 /// Compares all gradients of sum(output * direction) at training step 3 with central differences.
 fn check_gradients(layer: LayerSpec, input: &[usize]) {
-    let kind = layer.kind();
+    let kind = format!("{layer:?}");
     let mut network = whole(input, vec![layer]);
     let x = spread(&[&[3], input].concat(), 1);
     let direction = spread(network.forward_train(3, &x).unwrap().shape(), 5);
@@ -112,6 +114,7 @@ fn gradients_are_derivatives() {
     check_gradients(LayerSpec::Tanh {}, &[2, 6]);
     check_gradients(LayerSpec::Flatten {}, &[2, 6]);
     check_gradients(LayerSpec::Dropout { rate: 0.4 }, &[2, 6]);
+    check_gradients(LayerSpec::Gelu {}, &[2, 6]);
 }
 
 /// The definition of a convolution, in f64.

@@ -63,12 +63,190 @@ fn a_model_is_read_from_a_job_file_with_defaults() {
 }
 
 #[test]
+fn a_residual_network_is_read_from_a_job_file_with_defaults() {
+    let text = r#"
+        input = [3, 32, 32]
+        layers = [
+            { type = "conv2d", channels = 16, kernel = 3, padding = 1, bias = false },
+            { type = "batch-norm" },
+            { type = "gelu" },
+            { type = "max-pool2d", size = 3, stride = 2, padding = 1 },
+            { type = "residual", body = [
+                { type = "conv2d", channels = 32, kernel = 3, stride = 2, padding = 1 },
+                { type = "layer-norm", axes = 1 },
+            ], shortcut = [{ type = "conv2d", channels = 32, kernel = 1, stride = 2 }] },
+            { type = "residual", body = [{ type = "relu" }] },
+            { type = "avg-pool2d", size = 2 },
+            { type = "global-avg-pool2d" },
+            { type = "flatten" },
+            { type = "dense", outputs = 10 },
+        ]"#;
+    let conv = |channels, kernel, stride, padding, bias| LayerSpec::Conv2d {
+        channels,
+        kernel,
+        stride,
+        padding,
+        bias,
+    };
+    let expected = vec![
+        conv(16, 3, 1, 1, false),
+        LayerSpec::BatchNorm {
+            epsilon: 1e-5,
+            momentum: 0.1,
+        },
+        LayerSpec::Gelu {},
+        LayerSpec::MaxPool2d {
+            size: 3,
+            stride: Some(2),
+            padding: 1,
+        },
+        LayerSpec::Residual {
+            body: vec![
+                conv(32, 3, 2, 1, true),
+                LayerSpec::LayerNorm {
+                    axes: Some(1),
+                    epsilon: 1e-5,
+                },
+            ],
+            shortcut: vec![conv(32, 1, 2, 0, true)],
+        },
+        LayerSpec::Residual {
+            body: vec![LayerSpec::Relu {}],
+            shortcut: vec![],
+        },
+        LayerSpec::AvgPool2d { size: 2, stride: None },
+        LayerSpec::GlobalAvgPool2d {},
+        LayerSpec::Flatten {},
+        LayerSpec::Dense { outputs: 10, bias: true },
+    ];
+    let read = model(text);
+    assert_eq!(read.layers, expected);
+    assert_eq!(model(&toml::to_string(&read).unwrap()), read);
+    let json = serde_json::to_string(&read).unwrap();
+    assert_eq!(serde_json::from_str::<ModelSpec>(&json).unwrap(), read);
+    let shapes = read.shapes().unwrap();
+    let expected: [&[usize]; 8] = [
+        &[16, 32, 32],
+        &[16, 16, 16],
+        &[32, 8, 8],
+        &[32, 8, 8],
+        &[32, 4, 4],
+        &[32, 1, 1],
+        &[32],
+        &[10],
+    ];
+    assert_eq!(shapes[3..], expected);
+    let convolutions = 3 * 9 * 16 + (16 * 9 * 32 + 32) + (16 * 32 + 32);
+    assert_eq!(read.parameter_count().unwrap(), convolutions + 2 * 16 + 2 * 8 + 330);
+}
+
+#[test]
+fn impossible_settings_of_planes_and_blocks_are_one_sentence() {
+    let (relu, pool) = (LayerSpec::Relu {}, |size, padding| LayerSpec::MaxPool2d {
+        size,
+        stride: None,
+        padding,
+    });
+    let residual = |body, shortcut| LayerSpec::Residual { body, shortcut };
+    let conv = |kernel, padding| LayerSpec::Conv2d {
+        channels: 2,
+        kernel,
+        stride: 1,
+        padding,
+        bias: true,
+    };
+    let nested = (0..=MAX_NESTING).fold(relu.clone(), |inner, _| residual(vec![inner], vec![]));
+    for (input, layer, expected) in [
+        (
+            vec![2, 4],
+            conv(3, 1),
+            "layer 0 (conv2d): expected [channels, height, width], got [2, 4]",
+        ),
+        (
+            vec![2, 4, 2],
+            conv(3, 0),
+            "layer 0 (conv2d): expected a window of at most 2 plus padding, got 3",
+        ),
+        (
+            vec![2, 4, 4],
+            conv(3, 3),
+            "layer 0 (conv2d): expected a padding below the kernel length 3, got 3",
+        ),
+        (
+            vec![2, 4, 4],
+            pool(3, 2),
+            "layer 0 (max-pool2d): expected a padding of at most half the window's size 3, got 2",
+        ),
+        (
+            vec![4],
+            LayerSpec::GlobalAvgPool1d {},
+            "layer 0 (global-avg-pool1d): expected [channels, length], got [4]",
+        ),
+        (
+            vec![4],
+            LayerSpec::BatchNorm {
+                epsilon: 1e-5,
+                momentum: 1.5,
+            },
+            "layer 0 (batch-norm): expected a momentum in 0..=1, got 1.5",
+        ),
+        (
+            vec![4],
+            LayerSpec::BatchNorm {
+                epsilon: 1e-60,
+                momentum: 0.1,
+            },
+            "layer 0 (batch-norm): expected a positive epsilon, got 1e-60",
+        ),
+        (
+            vec![4],
+            LayerSpec::LayerNorm {
+                axes: Some(2),
+                epsilon: 1e-5,
+            },
+            "layer 0 (layer-norm): expected 1 to 1 axes, got 2",
+        ),
+        (
+            vec![2, 4, 4],
+            residual(vec![relu.clone(), conv(3, 0)], vec![]),
+            "layer 0 (residual): expected a shortcut that ends in the body's shape [2, 2, 2], got [2, 4, 4]",
+        ),
+        (
+            vec![2, 4, 4],
+            residual(vec![relu.clone()], vec![relu.clone(), conv(5, 0)]),
+            "layer 0.shortcut.1 (conv2d): expected a window of at most 4 plus padding, got 5",
+        ),
+        (
+            vec![4],
+            residual(vec![], vec![]),
+            "layer 0 (residual): expected a body of at least one layer, got 0",
+        ),
+        (
+            vec![4],
+            nested,
+            "model: expected at most 4 residual blocks inside each other, got 5",
+        ),
+        (
+            vec![4],
+            residual(vec![relu; MAX_LAYERS], vec![]),
+            "model: expected at most 1000 layers, got 1001",
+        ),
+    ] {
+        assert_eq!(sentence(&input, vec![layer]), expected);
+    }
+}
+
+#[test]
 fn unknown_fields_and_types_are_refused() {
     for layer in [
         r#"type = "relu", slope = 0.1"#,
         r#"type = "flatten", axis = 1"#,
         r#"type = "dense", outputs = 3, units = 3"#,
         r#"type = "conv1d", channels = 1, kernel = 3, dilation = 2"#,
+        r#"type = "gelu", approximate = "tanh""#,
+        r#"type = "batch-norm", affine = false"#,
+        r#"type = "residual""#,
+        r#"type = "residual", body = [{ type = "relu", slope = 1 }]"#,
         r#"type = "softmax""#,
         r#"type = "dense""#,
     ] {
@@ -159,9 +337,9 @@ fn a_mistake_is_one_sentence() {
             "layer 0 (leaky-relu): expected a slope in 0..=1, got NaN",
         ),
         (
-            vec![1, 2, 3],
+            vec![1, 2, 3, 4],
             dense.clone(),
-            "model: expected an input of [features] or [channels, length], got [1, 2, 3]",
+            "model: expected an input of [features], [channels, length] or [channels, height, width], got [1, 2, 3, 4]",
         ),
         (vec![0], dense, "model: expected an input of 1 to 16777216 values, got [0]"),
     ] {
@@ -189,7 +367,7 @@ fn size() -> impl Strategy<Value = usize> {
     prop_oneof![0usize..40, Just(usize::MAX), Just(usize::MAX / 2), any::<usize>()]
 }
 
-fn layer() -> impl Strategy<Value = LayerSpec> {
+fn simple_layer() -> impl Strategy<Value = LayerSpec> {
     prop_oneof![
         size().prop_map(|outputs| LayerSpec::Dense { outputs, bias: true }),
         (size(), size(), size(), size()).prop_map(|(channels, kernel, stride, padding)| LayerSpec::Conv1d {
@@ -203,14 +381,38 @@ fn layer() -> impl Strategy<Value = LayerSpec> {
             size,
             stride: Some(stride)
         }),
+        (size(), size(), size(), size()).prop_map(|(channels, kernel, stride, padding)| LayerSpec::Conv2d {
+            channels,
+            kernel,
+            stride,
+            padding,
+            bias: true
+        }),
+        (size(), size(), size()).prop_map(|(size, stride, padding)| LayerSpec::MaxPool2d {
+            size,
+            stride: Some(stride),
+            padding
+        }),
+        size().prop_map(|axes| LayerSpec::LayerNorm {
+            axes: Some(axes),
+            epsilon: 1e-5
+        }),
+        Just(LayerSpec::GlobalAvgPool2d {}),
         Just(LayerSpec::Flatten {}),
     ]
+}
+
+fn layer() -> impl Strategy<Value = LayerSpec> {
+    simple_layer().prop_recursive(3, 8, 2, |inner| {
+        (prop::collection::vec(inner.clone(), 0..3), prop::collection::vec(inner, 0..2))
+            .prop_map(|(body, shortcut)| LayerSpec::Residual { body, shortcut })
+    })
 }
 
 proptest! {
     #[test]
     fn no_model_makes_the_arithmetic_panic(
-        input in prop::collection::vec(size(), 0..4),
+        input in prop::collection::vec(size(), 0..5),
         layers in prop::collection::vec(layer(), 0..5),
     ) {
         let _ = ModelSpec { input, layers }.parameter_count();

@@ -2,7 +2,7 @@
 
 use ndarray::ArrayD;
 
-use super::{conv, spread};
+use super::{conv, layers::conv2d, spread};
 use crate::{BatchTargets, InputGradient, LayerSpec, Loss, ModelSpec, Network, OptimiserSpec, preset};
 
 const STEPS: u64 = 20;
@@ -37,7 +37,7 @@ fn model(dropout: bool) -> (ModelSpec, usize) {
 
 type Bits = Vec<(String, Vec<u32>)>;
 
-/// The bits of all weights after training the parts of the model between these cuts, and those of the last outputs.
+/// The bits of all weights and running statistics after training the parts of the model between these cuts, and those of the last outputs.
 fn train(model: &ModelSpec, cuts: &[usize], optimiser: &OptimiserSpec, batch: usize) -> (Bits, Vec<u32>) {
     let held = |pair: &[usize]| {
         Network::new(model, pair[0]..pair[1], 42)
@@ -65,11 +65,12 @@ fn train(model: &ModelSpec, cuts: &[usize], optimiser: &OptimiserSpec, batch: us
         parts.iter_mut().for_each(|part| part.update().unwrap());
     }
     let bits = |values: &ArrayD<f32>| values.iter().map(|value| value.to_bits()).collect();
-    let weights = parts
+    let mut weights: Bits = parts
         .iter()
-        .flat_map(Network::parameters)
+        .flat_map(|part| [part.parameters(), part.buffers()].concat())
         .map(|(name, values)| (name, bits(&values)))
         .collect();
+    weights.sort();
     (weights, bits(&last))
 }
 
@@ -136,6 +137,71 @@ fn any_cut_of_any_kind_of_layer_is_the_whole() {
         let every: Vec<usize> = (0..=10).collect();
         assert!(train(&model, &every, &optimisers()[0], batch) == whole);
     }
+}
+
+#[test]
+fn any_cut_of_a_residual_network_is_the_whole() {
+    let norm = || LayerSpec::BatchNorm {
+        epsilon: 1e-5,
+        momentum: 0.1,
+    };
+    let plain = |channels, stride| LayerSpec::Conv2d {
+        channels,
+        kernel: 3,
+        stride,
+        padding: 1,
+        bias: false,
+    };
+    let narrow = LayerSpec::Conv2d {
+        channels: 6,
+        kernel: 1,
+        stride: 2,
+        padding: 0,
+        bias: false,
+    };
+    let layers = vec![
+        conv2d(4, 3, 1, 1),
+        norm(),
+        LayerSpec::Relu {},
+        LayerSpec::Residual {
+            body: vec![
+                plain(6, 2),
+                norm(),
+                LayerSpec::Dropout { rate: 0.2 },
+                LayerSpec::Gelu {},
+                plain(6, 1),
+                norm(),
+            ],
+            shortcut: vec![narrow, norm()],
+        },
+        LayerSpec::MaxPool2d {
+            size: 3,
+            stride: Some(1),
+            padding: 1,
+        },
+        LayerSpec::AvgPool2d {
+            size: 2,
+            stride: Some(1),
+        },
+        LayerSpec::LayerNorm {
+            axes: None,
+            epsilon: 1e-5,
+        },
+        LayerSpec::GlobalAvgPool2d {},
+        LayerSpec::Flatten {},
+        LayerSpec::Dense { outputs: 5, bias: true },
+    ];
+    let model = ModelSpec {
+        input: vec![3, 9, 7],
+        layers,
+    };
+    let whole = train(&model, &[0, 10], &optimisers()[0], 4);
+    for cut in 0..=10 {
+        assert!(train(&model, &[0, cut, 10], &optimisers()[0], 4) == whole, "cut at {cut}");
+    }
+    let every: Vec<usize> = (0..=10).collect();
+    assert!(train(&model, &every, &optimisers()[0], 4) == whole);
+    assert!(train(&model, &[0, 10], &optimisers()[0], 4) == whole, "the same job twice");
 }
 
 #[test]
