@@ -6,6 +6,8 @@
 //! certificate carry no meaning. Either side may dial.
 
 mod connect;
+mod dial;
+mod door;
 mod hello;
 mod identity;
 mod signature;

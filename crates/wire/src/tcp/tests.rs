@@ -5,7 +5,9 @@ use tokio::{io::AsyncWriteExt, net::TcpListener};
 use super::*;
 use crate::{AbortReason, Channel, DecodeError, Link, Message, Party, Reader, WireError};
 
-/// A message of up to 1,000,000 bytes.
+mod reconnect;
+
+/// Bytes of a length that the receiver knows.
 #[derive(Debug, PartialEq)]
 struct Blob(Vec<u8>);
 

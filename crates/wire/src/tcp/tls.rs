@@ -37,9 +37,9 @@ impl PinVerifier {
         })
     }
 
-    /// The fingerprint of the last certificate turned away.
+    /// The fingerprint of the last certificate turned away, once.
     pub(super) fn refused(&self) -> Option<String> {
-        self.refused.lock().ok()?.clone()
+        self.refused.lock().ok()?.take()
     }
 
     fn check(&self, der: &CertificateDer<'_>) -> Result<(), rustls::Error> {
