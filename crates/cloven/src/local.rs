@@ -116,8 +116,10 @@ pub struct Limits {
 pub struct Deadlines {
     /// For the other parties to be reached.
     pub connect_seconds: u64,
-    /// For any one message.
+    /// For any one message, or for the sign that the other party is still at work.
     pub message_seconds: u64,
+    /// For any one message, however many such signs come.
+    pub total_seconds: u64,
 }
 
 impl Default for Deadlines {
@@ -125,6 +127,7 @@ impl Default for Deadlines {
         Self {
             connect_seconds: 60,
             message_seconds: 120,
+            total_seconds: 3600,
         }
     }
 }
@@ -136,6 +139,10 @@ impl Deadlines {
 
     pub(crate) fn message(&self) -> Duration {
         Duration::from_secs(self.message_seconds)
+    }
+
+    pub(crate) fn total(&self) -> Duration {
+        Duration::from_secs(self.total_seconds)
     }
 }
 
@@ -168,7 +175,12 @@ impl Local {
         if local.limits.threads == Some(0) {
             return Err(Error::configuration(path.display(), "limits.threads must be at least 1"));
         }
-        if local.deadlines.connect_seconds == 0 || local.deadlines.message_seconds == 0 {
+        let Deadlines {
+            connect_seconds,
+            message_seconds,
+            total_seconds,
+        } = local.deadlines;
+        if [connect_seconds, message_seconds, total_seconds].contains(&0) {
             return Err(Error::configuration(path.display(), "deadlines must be at least 1 second"));
         }
         Ok(local)

@@ -180,6 +180,7 @@ async fn connect(identity: &Identity, roster: &Roster, listener: Option<TcpListe
         listener,
         connect_deadline: limit,
         message_deadline: limit,
+        total_deadline: limit,
     };
     let peers = BTreeMap::from([(peer.parse::<Party>().expect("a name"), reach)]);
     endpoint

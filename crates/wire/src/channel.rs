@@ -1,6 +1,6 @@
 //! The channel: a point-to-point link to one named peer.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,28 @@ impl std::iter::Sum for Traffic {
     }
 }
 
+/// How long the two ends of a channel wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// How long this party waits for a message, a keep-alive, or a message to leave.
+    pub message: Duration,
+    /// How long this party waits for a message, however many keep-alives come; one more `message` may pass before it notices.
+    pub total: Duration,
+    /// How long the peer waits for a message or a keep-alive, as it said when it connected.
+    pub peer: Duration,
+}
+
+impl Default for Deadlines {
+    /// Two minutes for a message, an hour in all.
+    fn default() -> Self {
+        Self {
+            message: Duration::from_secs(120),
+            total: Duration::from_secs(3600),
+            peer: Duration::from_secs(120),
+        }
+    }
+}
+
 /// A reliable, ordered, authenticated link to one peer.
 ///
 /// Implementations: [`crate::memory::MemoryChannel`] and [`crate::tcp::TcpChannel`].
@@ -54,6 +76,9 @@ pub trait Channel {
         header: Header,
         into: &mut Vec<u8>,
     ) -> impl Future<Output = Result<(), WireError>>;
+
+    /// How long both ends wait.
+    fn deadlines(&self) -> Deadlines;
 
     /// Bytes so far.
     fn traffic(&self) -> Traffic;

@@ -201,6 +201,16 @@ pub enum WireError {
 }
 
 impl WireError {
+    pub(crate) fn late(party: &Party, what: &'static str, verb: &'static str, round: u64, waited: Duration) -> Self {
+        Self::Deadline {
+            party: party.clone(),
+            what,
+            verb,
+            round,
+            waited,
+        }
+    }
+
     /// What to tell the *other* peers when this error ends the session.
     pub fn abort_reason(&self) -> AbortReason {
         match self {

@@ -11,7 +11,7 @@ pub const MAX_PAYLOAD: usize = 1 << 30;
 pub struct Header {
     /// Payload length in bytes.
     pub len: u32,
-    /// Message kind; unique within a protocol. [`Header::ABORT`] is reserved.
+    /// Message kind; unique within a protocol. [`Header::ABORT`] and [`Header::KEEP_ALIVE`] are reserved.
     pub kind: u8,
     /// The protocol round the message belongs to.
     pub round: u64,
@@ -22,6 +22,8 @@ impl Header {
     pub const LEN: usize = 16;
     /// The kind that ends a session; its payload is one byte, an [`crate::AbortReason`].
     pub const ABORT: u8 = 0xff;
+    /// The kind that asks for more time, without payload and of round 0; see [`crate::Link::keep_alive`].
+    pub const KEEP_ALIVE: u8 = 0xfe;
 
     /// The header's wire form.
     pub fn to_bytes(self) -> [u8; Self::LEN] {

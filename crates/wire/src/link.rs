@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AbortReason, Channel, DecodeError, Direction, Entry, Header, MAX_PAYLOAD, Party, Reader, Traffic, Transcript, WireError,
+    keep_alive::Signs,
 };
 
 /// A message of a protocol.
@@ -13,7 +14,7 @@ use crate::{
 /// The receiver always knows from its own state what a message must look like (shapes, counts); that knowledge is `Expect`, and both
 /// the length cap and the decoder take it, so that a decoded message is already valid.
 pub trait Message: Sized {
-    /// Unique within the protocol; not [`Header::ABORT`].
+    /// Unique within the protocol; not [`Header::ABORT`] or [`Header::KEEP_ALIVE`].
     const KIND: u8;
     /// The name used in errors, counters and transcripts.
     const NAME: &'static str;
@@ -39,7 +40,8 @@ pub struct MessageTraffic {
 
 /// A channel with typed messages, counters by message and, on request, a transcript.
 pub struct Link<C> {
-    channel: C,
+    pub(crate) channel: C,
+    pub(crate) signs: Signs,
     buffer: Vec<u8>,
     sent: BTreeMap<&'static str, MessageTraffic>,
     transcript: Option<Transcript>,
@@ -50,6 +52,7 @@ impl<C: Channel> Link<C> {
     pub fn new(channel: C) -> Self {
         Self {
             channel,
+            signs: Signs::default(),
             buffer: Vec::new(),
             sent: BTreeMap::new(),
             transcript: None,
@@ -114,12 +117,15 @@ impl<C: Channel> Link<C> {
         counter.messages += 1;
         counter.bytes += self.buffer.len() as u64;
         self.note(Direction::Sent, M::NAME, round, Header::LEN);
-        self.channel.send(M::NAME, round, &self.buffer).await
+        self.channel.send(M::NAME, round, &self.buffer).await?;
+        self.signs.sent();
+        Ok(())
     }
 
-    /// Receives the message that the protocol's state demands; anything else is an error that says what came instead.
+    /// Receives the message that the protocol's state demands; anything else is an error that says what came instead. Keep-alives
+    /// before it are skipped, within [`crate::Deadlines::total`].
     pub async fn receive<M: Message>(&mut self, round: u64, expect: &M::Expect) -> Result<M, WireError> {
-        let header = self.channel.receive_header(M::NAME, round).await?;
+        let header = self.next_header(M::NAME, round).await?;
         self.check::<M>(round, header, M::max_len(expect).min(MAX_PAYLOAD))?;
         self.channel.receive_payload(M::NAME, header, &mut self.buffer).await?;
         if header.kind == Header::ABORT {

@@ -1,8 +1,8 @@
 //! A channel between two tasks of one process, for tests.
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
-use crate::{AbortReason, Channel, Header, Party, Traffic, WireError};
+use crate::{AbortReason, Channel, Deadlines, Header, Party, Traffic, WireError};
 
 /// One end of an in-memory channel.
 pub struct MemoryChannel {
@@ -11,6 +11,7 @@ pub struct MemoryChannel {
     incoming: mpsc::UnboundedReceiver<Vec<u8>>,
     pending: Vec<u8>,
     traffic: Traffic,
+    deadlines: Option<Deadlines>,
 }
 
 /// Two connected ends: the first belongs to `a`, the second to `b`.
@@ -23,11 +24,18 @@ pub fn pair(a: Party, b: Party) -> (MemoryChannel, MemoryChannel) {
         incoming,
         pending: Vec::new(),
         traffic: Traffic::default(),
+        deadlines: None,
     };
     (end(b, to_b, from_b), end(a, to_a, from_a))
 }
 
 impl MemoryChannel {
+    /// Waits no longer than these; needs a runtime with a clock. Without them a wait has no end.
+    pub fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = Some(deadlines);
+        self
+    }
+
     /// Sends raw bytes as one frame; lets a test play a dishonest peer.
     pub fn send_raw(&mut self, frame: Vec<u8>) {
         self.traffic.sent += frame.len() as u64;
@@ -52,7 +60,14 @@ impl Channel for MemoryChannel {
     }
 
     async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
-        let mut frame = self.incoming.recv().await.ok_or_else(|| self.closed(what, round))?;
+        let frame = match self.deadlines {
+            None => self.incoming.recv().await,
+            Some(Deadlines { message, .. }) => {
+                let late = WireError::late(&self.peer, what, "from", round, message);
+                timeout(message, self.incoming.recv()).await.map_err(|_| late)?
+            }
+        };
+        let mut frame = frame.ok_or_else(|| self.closed(what, round))?;
         self.traffic.received += frame.len() as u64;
         let header = frame.first_chunk().copied().ok_or_else(|| self.closed(what, round))?;
         self.pending = frame.split_off(Header::LEN);
@@ -66,6 +81,10 @@ impl Channel for MemoryChannel {
         self.pending.truncate(header.len as usize);
         std::mem::swap(into, &mut self.pending);
         Ok(())
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        self.deadlines.unwrap_or_default()
     }
 
     fn traffic(&self) -> Traffic {

@@ -126,6 +126,7 @@ impl Prepared {
             listener,
             connect_deadline: self.local.deadlines.connect(),
             message_deadline: self.local.deadlines.message(),
+            total_deadline: self.local.deadlines.total(),
         };
         endpoint
             .connect(&peers, &|notice| reporter.tell(notice.into()))

@@ -15,7 +15,7 @@ use super::{
     identity::{Certificate, Identity, Roster},
     socket::TcpChannel,
 };
-use crate::{Party, WireError};
+use crate::{Deadlines, Party, WireError};
 
 /// How long one attempt at a connection may take over its handshake.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -66,8 +66,10 @@ pub struct Endpoint<'a> {
     pub listener: Option<TcpListener>,
     /// How long [`Endpoint::connect`] waits for all peers.
     pub connect_deadline: Duration,
-    /// How long to wait for any later message.
+    /// How long to wait for any later message, or for a sign that the peer is still at work.
     pub message_deadline: Duration,
+    /// How long to wait for any later message however many such signs come.
+    pub total_deadline: Duration,
 }
 
 impl Endpoint<'_> {
@@ -127,8 +129,17 @@ impl Endpoint<'_> {
 
     pub(super) fn hello(&self) -> Hello {
         Hello {
-            party: self.identity.party.to_string(),
+            party: self.identity.party.clone(),
             job: self.job,
+            deadline: self.message_deadline,
+        }
+    }
+
+    pub(super) fn deadlines(&self) -> Deadlines {
+        Deadlines {
+            message: self.message_deadline,
+            total: self.total_deadline,
+            ..Deadlines::default()
         }
     }
 }

@@ -69,7 +69,7 @@ impl Endpoint<'_> {
         let _ = stream.set_nodelay(true);
         let until = wait.until.min(Instant::now() + HANDSHAKE);
         let stream = self.prove(party, address, stream, until).await?;
-        let channel = TcpChannel::new(party.clone(), stream.into(), self.message_deadline);
+        let channel = TcpChannel::new(party.clone(), stream.into(), self.deadlines());
         let left = until.saturating_duration_since(Instant::now());
         exchange(channel, self.hello(), left).await.map_err(|error| match error {
             // A peer that is busy with an earlier connection of ours, or just ended, hangs up without a word.

@@ -20,7 +20,7 @@ use super::{
     socket::{Counted, TcpChannel},
     tls::{PinVerifier, server_config},
 };
-use crate::{Channel, Party, WireError};
+use crate::{Channel, Deadlines, Party, WireError};
 
 /// How many unfinished handshakes are served at once; further connections wait in the kernel's queue.
 const MAX_HANDSHAKES: usize = 16;
@@ -90,7 +90,7 @@ impl Endpoint<'_> {
             roster: self.roster.clone(),
             awaited: awaited.iter().map(|&party| party.clone()).collect(),
             hello: self.hello(),
-            deadline: self.message_deadline,
+            deadlines: self.deadlines(),
         })
     }
 }
@@ -112,7 +112,7 @@ struct Door {
     roster: Roster,
     awaited: BTreeSet<Party>,
     hello: Hello,
-    deadline: Duration,
+    deadlines: Deadlines,
 }
 
 /// Why a connection was turned away.
@@ -158,7 +158,7 @@ impl Door {
         if !self.awaited.contains(&party) {
             return Err(Rejected::stranger(format!("{party} is not awaited now")));
         }
-        let channel = TcpChannel::new(party.clone(), stream.into(), self.deadline);
+        let channel = TcpChannel::new(party.clone(), stream.into(), self.deadlines);
         exchange(channel, self.hello.clone(), HANDSHAKE)
             .await
             .map_err(|error| Rejected {

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use super::socket::TcpChannel;
-use crate::{Channel, DecodeError, Link, Message, Party, Reader, WireError};
+use crate::{Channel, Deadlines, DecodeError, Link, Message, Party, Reader, WireError};
 
 /// The version of the frame format and of every message; parties of different versions refuse each other.
-pub const WIRE_VERSION: u16 = 1;
+///
+/// 2: keep-alives; the hello names the sender's message deadline.
+pub const WIRE_VERSION: u16 = 2;
 
 /// What a party says of itself.
 #[derive(Clone)]
 pub(super) struct Hello {
-    pub(super) party: String,
+    pub(super) party: Party,
     pub(super) job: [u8; 32],
+    /// How long it waits for a message; whole milliseconds on the wire.
+    pub(super) deadline: Duration,
 }
 
 /// Version first and alone in its check, so that a later version may change everything after it.
@@ -34,8 +38,10 @@ impl Message for Envelope {
         out.extend_from_slice(&self.version.to_le_bytes());
         if let Some(hello) = &self.hello {
             out.extend_from_slice(&hello.job);
-            out.push(hello.party.len() as u8);
-            out.extend_from_slice(hello.party.as_bytes());
+            let deadline = u32::try_from(hello.deadline.as_millis()).unwrap_or(u32::MAX);
+            out.extend_from_slice(&deadline.to_le_bytes());
+            out.push(hello.party.as_str().len() as u8);
+            out.extend_from_slice(hello.party.as_str().as_bytes());
         }
     }
 
@@ -47,12 +53,22 @@ impl Message for Envelope {
             return Ok(Self { version, hello: None });
         }
         let job = reader.array()?;
+        let deadline = Duration::from_millis(reader.u32()?.into());
         let len = reader.u8()? as usize;
-        let name = reader.bytes(len.min(Party::MAX_LEN))?;
-        let party = String::from_utf8_lossy(name).into_owned();
+        let name = String::from_utf8_lossy(reader.bytes(len)?);
+        let party = name.parse().map_err(|_| DecodeError::Field {
+            field: "party",
+            expected: "a party's name".into(),
+            got: name
+                .chars()
+                .take(Party::MAX_LEN)
+                .collect::<String>()
+                .escape_debug()
+                .to_string(),
+        })?;
         Ok(Self {
             version,
-            hello: Some(Hello { party, job }),
+            hello: Some(Hello { party, job, deadline }),
         })
     }
 }
@@ -60,8 +76,12 @@ impl Message for Envelope {
 /// Exchanges hellos. Both sides send before they read, so that both can name a mismatch.
 pub(super) async fn exchange(channel: TcpChannel, ours: Hello, deadline: Duration) -> Result<TcpChannel, WireError> {
     let party = channel.peer().clone();
-    let later = channel.deadline();
-    let mut link = Link::new(channel.with_deadline(deadline));
+    let later = channel.deadlines();
+    let mut link = Link::new(channel.with_deadlines(Deadlines {
+        message: deadline,
+        total: deadline,
+        peer: deadline,
+    }));
     let our_job = ours.job;
     link.send(
         0,
@@ -79,10 +99,10 @@ pub(super) async fn exchange(channel: TcpChannel, ours: Hello, deadline: Duratio
             theirs: version,
         });
     };
-    if hello.party != party.as_str() {
+    if hello.party != party {
         return Err(WireError::WrongParty {
             party,
-            got: hello.party.escape_debug().to_string(),
+            got: hello.party.to_string(),
         });
     }
     if hello.job != our_job {
@@ -92,7 +112,10 @@ pub(super) async fn exchange(channel: TcpChannel, ours: Hello, deadline: Duratio
             theirs: hex(&hello.job),
         });
     }
-    Ok(link.into_channel().with_deadline(later))
+    Ok(link.into_channel().with_deadlines(Deadlines {
+        peer: hello.deadline,
+        ..later
+    }))
 }
 
 fn hex(digest: &[u8; 32]) -> String {

@@ -22,7 +22,7 @@ use tokio_rustls::{
     rustls::{self, AlertDescription},
 };
 
-use crate::{AbortReason, Channel, Header, Party, Traffic, WireError};
+use crate::{AbortReason, Channel, Deadlines, Header, Party, Traffic, WireError};
 
 /// Memory for a payload is taken in steps of this size as its bytes arrive, so that a claimed length alone costs nothing.
 const STEP: usize = 1 << 20;
@@ -87,19 +87,19 @@ pub struct TcpChannel {
     peer: Party,
     stream: TlsStream<Counted>,
     counters: Arc<Counters>,
-    deadline: Duration,
+    deadlines: Deadlines,
     /// Whether the last wait was short; a peer that is far away or computes for long is waited for asleep.
     poll: bool,
 }
 
 impl TcpChannel {
-    pub(super) fn new(peer: Party, stream: TlsStream<Counted>, deadline: Duration) -> Self {
+    pub(super) fn new(peer: Party, stream: TlsStream<Counted>, deadlines: Deadlines) -> Self {
         let counters = stream.get_ref().0.counters.clone();
         Self {
             peer,
             stream,
             counters,
-            deadline,
+            deadlines,
             poll: true,
         }
     }
@@ -110,13 +110,7 @@ impl TcpChannel {
     }
 
     fn late(&self, what: &'static str, verb: &'static str, round: u64) -> WireError {
-        WireError::Deadline {
-            party: self.peer.clone(),
-            what,
-            verb,
-            round,
-            waited: self.deadline,
-        }
+        WireError::late(&self.peer, what, verb, round, self.deadlines.message)
     }
 
     fn closed(&self, what: &'static str, round: u64, cause: &io::Error) -> WireError {
@@ -139,12 +133,8 @@ impl TcpChannel {
         }
     }
 
-    pub(super) fn deadline(&self) -> Duration {
-        self.deadline
-    }
-
-    pub(super) fn with_deadline(self, deadline: Duration) -> Self {
-        Self { deadline, ..self }
+    pub(super) fn with_deadlines(self, deadlines: Deadlines) -> Self {
+        Self { deadlines, ..self }
     }
 }
 
@@ -172,7 +162,7 @@ impl Channel for TcpChannel {
             self.stream.write_all(frame).await?;
             self.stream.flush().await
         };
-        match timeout(self.deadline, write).await {
+        match timeout(self.deadlines.message, write).await {
             Ok(result) => result.map_err(|e| self.closed(what, round, &e)),
             Err(_) => Err(self.late(what, "to reach", round)),
         }
@@ -182,7 +172,7 @@ impl Channel for TcpChannel {
         let mut bytes = [0; Header::LEN];
         let begun = Instant::now();
         let read = polled(self.stream.read_exact(&mut bytes), self.poll.then_some(begun + POLL));
-        let result = timeout(self.deadline, read).await;
+        let result = timeout(self.deadlines.message, read).await;
         self.poll = begun.elapsed() < POLL;
         match result {
             Ok(Ok(_)) => Header::from_bytes(bytes, &self.peer),
@@ -204,10 +194,14 @@ impl Channel for TcpChannel {
             }
             Ok(())
         };
-        match timeout(self.deadline, read).await {
+        match timeout(self.deadlines.message, read).await {
             Ok(result) => result.map_err(|e| self.closed(what, header.round, &e)),
             Err(_) => Err(self.late(what, "from", header.round)),
         }
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        self.deadlines
     }
 
     fn traffic(&self) -> Traffic {

@@ -73,6 +73,7 @@ fn endpoint(side: &Side, listener: Option<TcpListener>) -> Endpoint<'_> {
         listener,
         connect_deadline: Duration::from_millis(1500),
         message_deadline: Duration::from_millis(400),
+        total_deadline: Duration::from_secs(2),
     }
 }
 
@@ -244,4 +245,33 @@ async fn silence_closing_and_aborting_have_their_own_errors() {
         ),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_party_asks_for_more_time_as_often_as_its_peer_needs() {
+    let (hospital, cloud) = sides();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dial = Reach::Dial(listener.local_addr().unwrap().to_string());
+    // The cloud knows from the hospital's hello that a sign every quarter of its own minute would come too late.
+    let waits = |side, listener, message_deadline| Endpoint {
+        message_deadline,
+        total_deadline: Duration::from_secs(60),
+        ..endpoint(side, listener)
+    };
+    let (at_hospital, at_cloud) = tokio::join!(
+        one(waits(&hospital, None, Duration::from_secs(1)), "cloud", dial),
+        one(
+            waits(&cloud, Some(listener), Duration::from_secs(60)),
+            "hospital",
+            Reach::Accept
+        ),
+    );
+    let (mut at_hospital, mut at_cloud) = (Link::new(at_hospital.unwrap()), Link::new(at_cloud.unwrap()));
+    let work = async {
+        at_cloud.wait_while(tokio::time::sleep(Duration::from_millis(1500))).await;
+        at_cloud.send(1, &Blob(vec![1])).await
+    };
+    let (sent, got) = tokio::join!(work, at_hospital.receive::<Blob>(1, &1));
+    sent.unwrap();
+    assert_eq!(got.unwrap(), Blob(vec![1]));
 }
