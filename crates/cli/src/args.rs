@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::LazyLock};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use cloven::Party;
+use cloven::{Emulation, Party};
 
 static EXIT_CODES: LazyLock<String> = LazyLock::new(|| {
     let lines: Vec<String> = cloven::EXIT_CODES
@@ -40,7 +40,10 @@ pub enum Command {
     )]
     Init(InitArgs),
     /// Run every party of a job on this machine, each as its own process, over mutual TLS on loopback
-    #[command(after_help = "Examples:\n  cloven run trial/job.toml\n  cloven run trial/job.toml --set training.epochs=3 --json")]
+    #[command(
+        after_help = "Examples:\n  cloven run trial/job.toml\n  cloven run trial/job.toml --set training.epochs=3 --json\n  \
+                      cloven run trial/job.toml --emulate 100Mbps,rtt=50ms"
+    )]
     Run(RunArgs),
     /// Take part in a job as one party, on its own machine
     #[command(after_help = "Examples:\n  cloven party ecg/job.toml --as hospital\n  \
@@ -101,6 +104,9 @@ pub struct RunArgs {
     /// Also train by plain split learning, and report both
     #[arg(long)]
     pub compare_plain: bool,
+    /// Imitate a link of this bandwidth and round-trip time between the parties, such as 100Mbps,rtt=50ms
+    #[arg(long, value_name = "LINK")]
+    pub emulate: Option<Emulation>,
 }
 
 /// `cloven party`

@@ -40,6 +40,7 @@ fn demo(args: DemoArgs, json: bool) -> Result<(), Error> {
         runs: args.runs,
         run_folder: None,
         compare_plain: false,
+        emulate: None,
     };
     run_job(&job, &options, json)
 }
@@ -52,12 +53,16 @@ fn run(args: RunArgs, json: bool) -> Result<(), Error> {
         runs: args.runs,
         run_folder: args.run_folder,
         compare_plain: args.compare_plain,
+        emulate: args.emulate,
     };
     run_job(&job, &options, json)
 }
 
 fn run_job(job: &Job, options: &RunOptions, json: bool) -> Result<(), Error> {
     eprintln!("{}", words::job(job));
+    if let Some(emulation) = options.emulate {
+        eprintln!("links: emulated, {emulation}");
+    }
     let lead = job
         .parties
         .iter()

@@ -79,6 +79,9 @@ pub fn summary(summary: &Summary) -> String {
             seconds(summary.seconds_per_epoch)
         ),
     );
+    if let Some(emulation) = summary.emulate {
+        row("links", format!("emulated, {emulation}"));
+    }
     row("bytes", format!("{} an epoch, both ways", bytes(summary.bytes_per_epoch)));
     for (party, sent) in &summary.bytes_sent {
         let memory = summary

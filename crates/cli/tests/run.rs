@@ -309,3 +309,44 @@ fn bench_compares_every_protocol_with_plain() {
     assert_eq!(rows[1]["protocol"], "encrypted-activation");
     assert!(rows[1]["bytes_per_epoch"].as_u64() > rows[0]["bytes_per_epoch"].as_u64());
 }
+
+#[test]
+fn an_emulated_link_changes_time_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let folder = text(&root.path().join(name));
+        let job = example("02_wdbc.toml");
+        let mut args = vec!["run", &job, "--json", "--run-folder", &folder];
+        args.extend(["--set", "training.epochs=1", "--set", "training.batch=100"]);
+        args.extend(more);
+        let output = cloven(&args);
+        assert!(output.status.success(), "{}", stderr(&output));
+        (json(&stdout(&output)), stderr(&output))
+    };
+    let (direct, _) = run("direct", &[]);
+    let (emulated, words) = run("emulated", &["--emulate", "50Mbps,rtt=20ms"]);
+    assert_eq!(direct["emulate"], serde_json::Value::Null);
+    assert_eq!(emulated["emulate"], "50Mbps,rtt=20ms");
+    assert!(words.contains("emulated, 50Mbps,rtt=20ms"), "{words}");
+    assert_eq!(emulated["test_accuracy"], direct["test_accuracy"]);
+    assert_eq!(emulated["messages_sent"], direct["messages_sent"]);
+    // 5 batches of two round trips each: nothing can arrive sooner.
+    assert!(emulated["seconds_per_epoch"].as_f64().unwrap() > 0.2, "{emulated}");
+}
+
+#[test]
+fn a_party_may_emulate_a_link_by_its_own_settings() {
+    let machines = TwoMachines::new(true);
+    machines.edit("hospital", |local| {
+        drop(local.insert("emulate".into(), "10Mbps,rtt=20ms".into()))
+    });
+    let settings = ["training.epochs=1", "training.batch=100"];
+    let (hospital, cloud) = machines.both(&settings, &settings);
+    assert!(hospital.status.success(), "{}", stderr(&hospital));
+    assert_eq!(json(&stdout(&hospital))["emulate"], "10Mbps,rtt=20ms");
+    assert_eq!(json(&stdout(&cloud))["emulate"], serde_json::Value::Null);
+    machines.edit("hospital", |local| drop(local.insert("emulate".into(), "fast".into())));
+    let output = machines.start("hospital", &settings).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("is no link"), "{}", stderr(&output));
+}

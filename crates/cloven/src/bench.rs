@@ -82,6 +82,7 @@ fn run_options(options: &BenchOptions, runs: &Path) -> RunOptions {
         runs: runs.to_owned(),
         run_folder: None,
         compare_plain: false,
+        emulate: None,
     }
 }
 

@@ -32,4 +32,4 @@ pub use update::{Stamped, Update};
 
 pub use cloven_data as data;
 pub use cloven_protocols::Leak;
-pub use cloven_wire::Party;
+pub use cloven_wire::{Party, tcp::Emulation};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cloven_data::{Dataset, Source, Split, Standardiser};
-use cloven_wire::Party;
+use cloven_wire::{Party, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Job, catalogue, files::read_toml, identity};
@@ -28,6 +28,9 @@ pub struct Local {
     /// Where others may dial in, such as `0.0.0.0:7443`. Absent: this party opens no port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
+    /// The link to imitate on what this party sends, such as `100Mbps,rtt=50ms`; for measuring on one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emulate: Option<Emulation>,
     /// Addresses of the parties this one dials.
     #[serde(default)]
     pub dial: BTreeMap<Party, String>,
@@ -194,6 +197,7 @@ impl Default for Local {
             certificate: certificate(),
             roster: roster(),
             listen: None,
+            emulate: None,
             dial: BTreeMap::new(),
             data: None,
             part: None,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloven_wire::Party;
+use cloven_wire::{Party, tcp::Emulation};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -36,6 +36,8 @@ pub struct RunOptions {
     pub run_folder: Option<PathBuf>,
     /// Also run plain split learning of the same job, and report both.
     pub compare_plain: bool,
+    /// Every party imitates this link; without it, each party's own settings hold.
+    pub emulate: Option<Emulation>,
 }
 
 /// Runs all parties of a job; returns the summary and the run folder. Keys and certificates live for this run only.
@@ -279,6 +281,7 @@ impl<'a> Crew<'a> {
         (local.key, local.certificate, local.roster) = (fresh.key, fresh.certificate, fresh.roster);
         local.listen = listen.map(str::to_owned);
         local.dial.clone_from(dial);
+        local.emulate = self.options.emulate.or(local.emulate);
         let path = self.private.join(party.as_str()).join(Local::FILE);
         files::write(&path, identity::to_toml(&local).as_bytes(), true)?;
         Ok(path)

@@ -94,6 +94,7 @@ impl<'a> Reporter<'a> {
         }
         PartySummary {
             role,
+            emulate: None,
             seconds_total: seconds.as_secs_f64(),
             seconds_training: state.training_seconds,
             traffic: links.iter().map(Link::traffic).sum(),

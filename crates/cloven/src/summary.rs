@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloven_nn::Evaluation;
 use cloven_protocols::Leak;
-use cloven_wire::{MessageTraffic, Party, Traffic};
+use cloven_wire::{MessageTraffic, Party, Traffic, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -17,6 +17,9 @@ use crate::{
 pub struct PartySummary {
     /// Its role.
     pub role: Role,
+    /// The link it imitated on what it sent.
+    #[serde(default)]
+    pub emulate: Option<Emulation>,
     /// Seconds from the connection to the end.
     pub seconds_total: f64,
     /// Seconds of training in all epochs; evaluation not counted.
@@ -85,6 +88,9 @@ pub struct Summary {
     pub test_loss: Option<f64>,
     /// Accuracy of plain split learning of the same job, with `--compare-plain`.
     pub test_accuracy_plain: Option<f64>,
+    /// The link that was imitated; null for the link there is.
+    #[serde(default)]
+    pub emulate: Option<Emulation>,
     /// Wall time of the whole run.
     pub seconds_total: f64,
     /// Wall time of an epoch's training, the slowest party's mean.
@@ -141,6 +147,7 @@ impl Summary {
                 .collect(),
             test_loss: mean(evaluations().map(|e| Some(e.loss))),
             test_accuracy_plain: None,
+            emulate: parties.values().find_map(|p| p.emulate),
             seconds_total,
             seconds_per_epoch: slowest / f64::from(job.training.epochs),
             seconds_per_epoch_plain: None,

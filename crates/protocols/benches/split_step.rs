@@ -181,6 +181,7 @@ async fn connect(identity: &Identity, roster: &Roster, listener: Option<TcpListe
         connect_deadline: limit,
         message_deadline: limit,
         total_deadline: limit,
+        emulation: None,
     };
     let peers = BTreeMap::from([(peer.parse::<Party>().expect("a name"), reach)]);
     endpoint

@@ -92,7 +92,10 @@ impl Prepared {
             }
         };
         self.save(&trained, run_folder)?;
-        let summary = reporter.summary(self.role, begun.elapsed(), &links);
+        let summary = PartySummary {
+            emulate: self.local.emulate,
+            ..reporter.summary(self.role, begun.elapsed(), &links)
+        };
         for link in links {
             link.into_channel().close().await;
         }
@@ -127,6 +130,7 @@ impl Prepared {
             connect_deadline: self.local.deadlines.connect(),
             message_deadline: self.local.deadlines.message(),
             total_deadline: self.local.deadlines.total(),
+            emulation: self.local.emulate,
         };
         endpoint
             .connect(&peers, &|notice| reporter.tell(notice.into()))

@@ -11,6 +11,7 @@ use std::{
 use tokio::{net::TcpListener, time::Instant};
 
 use super::{
+    emulation::Emulation,
     hello::Hello,
     identity::{Certificate, Identity, Roster},
     socket::TcpChannel,
@@ -70,6 +71,8 @@ pub struct Endpoint<'a> {
     pub message_deadline: Duration,
     /// How long to wait for any later message however many such signs come.
     pub total_deadline: Duration,
+    /// The link to imitate on what this party sends.
+    pub emulation: Option<Emulation>,
 }
 
 impl Endpoint<'_> {

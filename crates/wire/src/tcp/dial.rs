@@ -89,7 +89,8 @@ impl Endpoint<'_> {
                 cause: e.to_string(),
             })
         })?;
-        let connect = TlsConnector::from(Arc::new(config)).connect(name, Counted::new(stream));
+        let stream = Counted::new(stream, self.emulation).map_err(|e| Failed::ForNow(e.to_string()))?;
+        let connect = TlsConnector::from(Arc::new(config)).connect(name, stream);
         match timeout_at(until, connect).await {
             Ok(Ok(stream)) => Ok(stream),
             Err(_) => Err(Failed::ForNow("the TLS handshake did not finish".into())),

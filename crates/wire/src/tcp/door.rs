@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     connect::{Endpoint, HANDSHAKE, Notice, Wait},
+    emulation::Emulation,
     hello::{Hello, exchange},
     identity::Roster,
     socket::{Counted, TcpChannel},
@@ -91,6 +92,7 @@ impl Endpoint<'_> {
             awaited: awaited.iter().map(|&party| party.clone()).collect(),
             hello: self.hello(),
             deadlines: self.deadlines(),
+            emulation: self.emulation,
         })
     }
 }
@@ -113,6 +115,7 @@ struct Door {
     awaited: BTreeSet<Party>,
     hello: Hello,
     deadlines: Deadlines,
+    emulation: Option<Emulation>,
 }
 
 /// Why a connection was turned away.
@@ -137,7 +140,8 @@ impl Rejected {
 impl Door {
     async fn admit(&self, stream: TcpStream) -> Result<TcpChannel, Rejected> {
         let _ = stream.set_nodelay(true);
-        let stream = match timeout(HANDSHAKE, self.acceptor.accept(Counted::new(stream))).await {
+        let stream = Counted::new(stream, self.emulation).map_err(|e| Rejected::stranger(e.to_string()))?;
+        let stream = match timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
             Err(_) => return Err(Rejected::stranger("the TLS handshake did not finish")),
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {

@@ -8,13 +8,16 @@
 mod connect;
 mod dial;
 mod door;
+mod emulation;
 mod hello;
 mod identity;
+mod shaped;
 mod signature;
 mod socket;
 mod tls;
 
 pub use connect::{Endpoint, Notice, Reach};
+pub use emulation::{Emulation, EmulationError};
 pub use hello::WIRE_VERSION;
 pub use identity::{Certificate, Identity, IdentityError, Roster};
 pub use socket::TcpChannel;

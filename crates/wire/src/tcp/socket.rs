@@ -22,6 +22,7 @@ use tokio_rustls::{
     rustls::{self, AlertDescription},
 };
 
+use super::{emulation::Emulation, shaped::Shaped};
 use crate::{AbortReason, Channel, Deadlines, Header, Party, Traffic, WireError};
 
 /// Memory for a payload is taken in steps of this size as its bytes arrive, so that a claimed length alone costs nothing.
@@ -34,8 +35,23 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A TCP stream that counts its bytes.
 pub(super) struct Counted {
-    stream: TcpStream,
+    stream: Stream,
     counters: Arc<Counters>,
+}
+
+enum Stream {
+    Direct(TcpStream),
+    Emulated(Shaped),
+}
+
+/// The same call on whichever stream it is.
+macro_rules! on_stream {
+    ($counted:ident, $stream:ident => $call:expr) => {
+        match &mut $counted.stream {
+            Stream::Direct($stream) => $call,
+            Stream::Emulated($stream) => $call,
+        }
+    };
 }
 
 #[derive(Default)]
@@ -45,10 +61,22 @@ struct Counters {
 }
 
 impl Counted {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self {
+    pub(super) fn new(stream: TcpStream, emulation: Option<Emulation>) -> io::Result<Self> {
+        let stream = match emulation {
+            None => Stream::Direct(stream),
+            Some(emulation) => Stream::Emulated(Shaped::new(stream, emulation)?),
+        };
+        Ok(Self {
             stream,
             counters: Arc::default(),
+        })
+    }
+
+    /// How long what was sent is still under way on an emulated link.
+    fn lag(&self) -> Duration {
+        match &self.stream {
+            Stream::Direct(_) => Duration::ZERO,
+            Stream::Emulated(shaped) => shaped.lag(),
         }
     }
 }
@@ -56,7 +84,7 @@ impl Counted {
 impl AsyncRead for Counted {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        let result = ready!(on_stream!(self, stream => Pin::new(stream).poll_read(cx, buf)));
         self.counters
             .received
             .fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
@@ -66,7 +94,7 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        let result = ready!(on_stream!(self, stream => Pin::new(stream).poll_write(cx, buf)));
         self.counters
             .sent
             .fetch_add(*result.as_ref().unwrap_or(&0) as u64, Ordering::Relaxed);
@@ -74,11 +102,11 @@ impl AsyncWrite for Counted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        on_stream!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        on_stream!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
 
@@ -88,25 +116,31 @@ pub struct TcpChannel {
     stream: TlsStream<Counted>,
     counters: Arc<Counters>,
     deadlines: Deadlines,
-    /// Whether the last wait was short; a peer that is far away or computes for long is waited for asleep.
-    poll: bool,
+    /// Whether the last wait was short; a peer that is far away or computes for long is waited for asleep. Never on an emulated link.
+    poll: Option<bool>,
 }
 
 impl TcpChannel {
     pub(super) fn new(peer: Party, stream: TlsStream<Counted>, deadlines: Deadlines) -> Self {
-        let counters = stream.get_ref().0.counters.clone();
+        let counted = stream.get_ref().0;
+        let poll = matches!(counted.stream, Stream::Direct(_)).then_some(true);
+        let counters = counted.counters.clone();
         Self {
             peer,
             stream,
             counters,
             deadlines,
-            poll: true,
+            poll,
         }
     }
 
     /// Ends the session cleanly: the peer sees an end that no attacker on the path can forge.
     pub async fn close(mut self) {
-        let _ = timeout(FAREWELL, self.stream.shutdown()).await;
+        let _ = timeout(self.farewell(), self.stream.shutdown()).await;
+    }
+
+    fn farewell(&self) -> Duration {
+        FAREWELL + self.stream.get_ref().0.lag()
     }
 
     fn late(&self, what: &'static str, verb: &'static str, round: u64) -> WireError {
@@ -171,9 +205,12 @@ impl Channel for TcpChannel {
     async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
         let mut bytes = [0; Header::LEN];
         let begun = Instant::now();
-        let read = polled(self.stream.read_exact(&mut bytes), self.poll.then_some(begun + POLL));
+        let read = polled(
+            self.stream.read_exact(&mut bytes),
+            (self.poll == Some(true)).then_some(begun + POLL),
+        );
         let result = timeout(self.deadlines.message, read).await;
-        self.poll = begun.elapsed() < POLL;
+        self.poll = self.poll.map(|_| begun.elapsed() < POLL);
         match result {
             Ok(Ok(_)) => Header::from_bytes(bytes, &self.peer),
             Ok(Err(e)) => Err(self.closed(what, round, &e)),
@@ -220,10 +257,11 @@ impl Channel for TcpChannel {
         .to_bytes()
         .to_vec();
         frame.push(reason as u8);
+        let patience = self.farewell();
         let farewell = async {
             self.stream.write_all(&frame).await?;
             self.stream.shutdown().await
         };
-        let _ = timeout(FAREWELL, farewell).await;
+        let _ = timeout(patience, farewell).await;
     }
 }

@@ -5,6 +5,7 @@ use tokio::{io::AsyncWriteExt, net::TcpListener};
 use super::*;
 use crate::{AbortReason, Channel, DecodeError, Link, Message, Party, Reader, WireError};
 
+mod emulated;
 mod reconnect;
 
 /// Bytes of a length that the receiver knows.
@@ -74,6 +75,7 @@ fn endpoint(side: &Side, listener: Option<TcpListener>) -> Endpoint<'_> {
         connect_deadline: Duration::from_millis(1500),
         message_deadline: Duration::from_millis(400),
         total_deadline: Duration::from_secs(2),
+        emulation: None,
     }
 }
 
