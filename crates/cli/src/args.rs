@@ -52,6 +52,11 @@ pub enum Command {
     /// Run every protocol on the same job and compare time, bytes and accuracy with plain split learning, in one run
     #[command(after_help = "Examples:\n  cloven bench\n  cloven bench --data mitbih --epochs 2 --repeats 5 --json")]
     Bench(BenchArgs),
+    /// Show a run folder as one page: accuracy, curves, time and bytes, what each party learned
+    #[command(after_help = "Examples:\n  cloven report runs/20261121T093000Z-mitbih-plain\n  \
+                      cloven report runs/20261121T093000Z-mitbih-plain --json\n\nWrites report.html into the folder. It loads nothing from \
+                      elsewhere; failed and unfinished runs, and runs of one party alone, have one too.")]
+    Report(ReportArgs),
     /// Pin the identities of other parties
     #[command(subcommand)]
     Roster(RosterCommand),
@@ -107,6 +112,9 @@ pub struct RunArgs {
     /// Imitate a link of this bandwidth and round-trip time between the parties, such as 100Mbps,rtt=50ms
     #[arg(long, value_name = "LINK")]
     pub emulate: Option<Emulation>,
+    /// Write report.html into the run folder, also when the run fails
+    #[arg(long)]
+    pub report: bool,
 }
 
 /// `cloven party`
@@ -149,6 +157,13 @@ pub struct BenchArgs {
     /// How often each protocol runs; ratios are taken within a repeat, and their median is shown
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeats: u32,
+}
+
+/// `cloven report`
+#[derive(ClapArgs)]
+pub struct ReportArgs {
+    /// The run folder
+    pub run_folder: PathBuf,
 }
 
 /// `cloven roster`

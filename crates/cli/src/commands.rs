@@ -13,6 +13,7 @@ use cloven::{
 use crate::{
     args::{Args, BenchArgs, Command, DataCommand, DemoArgs, InitArgs, PartyArgs, RosterCommand, RunArgs},
     progress::Progress,
+    run_folders,
     words::{self, print_line},
 };
 
@@ -26,6 +27,7 @@ pub fn dispatch(args: Args) -> Result<(), Error> {
         Command::Party(args) if args.events => party_of_run(args),
         Command::Party(args) => party(args, json),
         Command::Bench(args) => run_bench(args, json),
+        Command::Report(args) => run_folders::report(args, json),
         Command::Roster(command) => roster(command, json),
         Command::Data(command) => data(command, json),
     }
@@ -41,6 +43,7 @@ fn demo(args: DemoArgs, json: bool) -> Result<(), Error> {
         run_folder: None,
         compare_plain: false,
         emulate: None,
+        report: false,
     };
     run_job(&job, &options, json)
 }
@@ -54,6 +57,7 @@ fn run(args: RunArgs, json: bool) -> Result<(), Error> {
         run_folder: args.run_folder,
         compare_plain: args.compare_plain,
         emulate: args.emulate,
+        report: args.report,
     };
     run_job(&job, &options, json)
 }
@@ -124,7 +128,7 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
         }
     });
     progress.end();
-    let summary = result?;
+    let summary = result.inspect_err(|error| folder.fail(error))?;
     recording?;
     let summary = Summary::new(&job, &[(args.party, summary.clone())].into(), summary.seconds_total);
     folder.finish(&summary)?;

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod progress;
+mod run_folders;
 mod words;
 
 use std::process::ExitCode;

@@ -83,6 +83,7 @@ fn run_options(options: &BenchOptions, runs: &Path) -> RunOptions {
         run_folder: None,
         compare_plain: false,
         emulate: None,
+        report: false,
     }
 }
 

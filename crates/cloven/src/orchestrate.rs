@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    Error, Job, Local, Part, PartySummary, PublicIdentity, Role, RosterFile, RunFolder, Stamped, Summary, Update, catalogue,
+    Error, Job, Local, Part, PartySummary, PublicIdentity, Report, Role, RosterFile, RunFolder, Stamped, Summary, Update, catalogue,
     files, identity, job::Protocol, party::interrupted,
 };
 
@@ -38,6 +38,8 @@ pub struct RunOptions {
     pub compare_plain: bool,
     /// Every party imitates this link; without it, each party's own settings hold.
     pub emulate: Option<Emulation>,
+    /// Write `report.html` into the run folder, also of a run that fails.
+    pub report: bool,
 }
 
 /// Runs all parties of a job; returns the summary and the run folder. Keys and certificates live for this run only.
@@ -49,18 +51,38 @@ pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> 
     // Before a run folder exists: what is wrong here leaves nothing behind.
     let locals = locals(job, options)?;
     let mut folder = RunFolder::create(&options.runs, options.run_folder.as_deref(), job)?;
+    let result = run_in(&mut folder, job, options, &locals, &runtime, watch);
+    match &result {
+        Ok(summary) => folder.finish(summary)?,
+        Err(error) => folder.fail(error),
+    }
+    let report = options
+        .report
+        .then(|| Report::read(folder.path()).and_then(|report| report.write()));
+    let summary = result?;
+    report.transpose()?;
+    Ok((summary, folder.path().to_owned()))
+}
+
+fn run_in(
+    folder: &mut RunFolder,
+    job: &Job,
+    options: &RunOptions,
+    locals: &Locals,
+    runtime: &tokio::runtime::Runtime,
+    watch: &mut dyn FnMut(&Stamped),
+) -> Result<Summary, Error> {
     let begun = Instant::now();
-    let parties = runtime.block_on(all_parties(job, options, &locals, &mut folder, watch))?;
+    let parties = runtime.block_on(all_parties(job, options, locals, folder, watch))?;
     let mut summary = Summary::new(job, &parties, begun.elapsed().as_secs_f64());
     if options.compare_plain {
         summary.compare_plain(&match job.protocol {
             // Plain split learning compared with itself.
             Protocol::Plain => summary.clone(),
-            _ => run_plain(job, options, &locals, folder.path(), &runtime, watch)?,
+            _ => run_plain(job, options, locals, folder.path(), runtime, watch)?,
         });
     }
-    folder.finish(&summary)?;
-    Ok((summary, folder.path().to_owned()))
+    Ok(summary)
 }
 
 /// The same job without protection, in the folder `plain` of the run's.

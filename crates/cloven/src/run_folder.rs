@@ -1,4 +1,4 @@
-//! The run folder: `job.toml`, `metrics.jsonl`, `summary.json`, `checkpoints/`.
+//! The run folder: `job.toml`, `metrics.jsonl`, `summary.json` or `failure.json`, `checkpoints/`.
 
 use std::{
     fs::{self, File},
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Job, Stamped, Summary, files};
+use crate::{Error, Failure, Job, Stamped, Summary, files};
 
 /// A run folder that is being written.
 pub struct RunFolder {
@@ -48,6 +48,16 @@ impl RunFolder {
         }
         let line = serde_json::to_string(stamped).expect("updates have only string keys");
         writeln!(self.metrics, "{line}").map_err(Error::file(&self.path))
+    }
+
+    /// Leaves the run's failure for `cloven report`. Best effort: the failure itself is what the operator is told.
+    pub fn fail(&self, error: &Error) {
+        let failure = Failure {
+            message: error.to_string(),
+            exit_code: error.exit_code(),
+        };
+        let text = serde_json::to_string_pretty(&failure).expect("a failure has only string keys");
+        let _ = files::write(&self.path.join(Failure::FILE), format!("{text}\n").as_bytes(), false);
     }
 
     /// Writes the summary.

@@ -22,10 +22,15 @@ impl Parameters {
     /// Classical security of every set that can be built.
     pub const SECURITY_BITS: u32 = 128;
 
+    /// The most bits that log2(QP) may have at this log2(N), by the table; `None` for a degree outside it.
+    pub fn largest_modulus_bits(log2_degree: u32) -> Option<u32> {
+        let row = log2_degree.checked_sub(FIRST)?;
+        TABLE.get(row as usize).copied()
+    }
+
     /// The set with ring degree 2^`log2_degree` and one prime of each of the given bit lengths (at most 50).
     pub fn new(log2_degree: u32, prime_bits: &[u32]) -> Result<Self, LatticeError> {
-        let row = log2_degree.checked_sub(FIRST).and_then(|row| TABLE.get(row as usize));
-        let allowed = *row.ok_or(LatticeError::Degree { log2_degree })?;
+        let allowed = Self::largest_modulus_bits(log2_degree).ok_or(LatticeError::Degree { log2_degree })?;
         let degree = 1 << log2_degree;
         let mut moduli = Vec::new();
         for (index, &bits) in prime_bits.iter().enumerate() {

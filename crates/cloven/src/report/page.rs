@@ -1,0 +1,290 @@
+//! The page: its head, its order of sections, headline and notes.
+
+use super::{
+    Report, State,
+    charts::{Axes, Series, lines},
+    facts::EpochRow,
+    markup::{Markup, markup},
+    numbers, tables, terms,
+};
+
+/// The whole page.
+pub(super) fn page(report: &Report) -> String {
+    let facts = &report.facts;
+    let Markup(page) = markup!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, \
+         initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<meta http-equiv=\"Content-Security-Policy\" \
+         content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n\
+         <header><h1>{}</h1><p class=\"meta\">{}</p></header>\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n<footer>Written by cloven {}. \
+         This page holds everything it shows and loads nothing.</footer>\n</body>\n</html>\n",
+        title(report),
+        Markup(include_str!("style.css").to_owned()),
+        title(report),
+        subtitle(report),
+        notes(report),
+        headline(report),
+        curves(report),
+        tables::classes(facts.evaluation.as_ref()),
+        tables::costs(facts),
+        terms::privacy(report),
+        terms::job(report),
+        env!("CARGO_PKG_VERSION"),
+    );
+    page
+}
+
+fn title(report: &Report) -> String {
+    match (&report.job, &report.facts.summary) {
+        (Some(job), _) => format!("{} on {}, model {}", protocol(report), job.data.name, job.model_name()),
+        (None, Some(summary)) => format!("{} on {}, model {}", protocol(report), summary.dataset, summary.model),
+        (None, None) => format!("Run {}", report.name),
+    }
+}
+
+fn protocol(report: &Report) -> String {
+    match (&report.facts.summary, &report.job) {
+        (Some(summary), _) => match summary.mode {
+            Some(mode) => format!("{} ({})", summary.protocol, format!("{mode:?}").to_lowercase()),
+            None => summary.protocol.clone(),
+        },
+        (None, Some(job)) => job.protocol.name().to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+fn subtitle(report: &Report) -> String {
+    let mut parts = vec![format!("run {}", report.name)];
+    if let Some([train, test]) = report.facts.rows {
+        let [train, test] = [train, test].map(|rows| numbers::count(rows as u64));
+        parts.push(format!("{train} training and {test} test rows"));
+    }
+    if let Some(job) = &report.job {
+        parts.push(format!(
+            "{} epochs, batch {}, seed {}",
+            job.training.epochs, job.training.batch, job.seed
+        ));
+        parts.push(format!("job {}", &job.digest_hex()[..16]));
+    }
+    parts.join(" · ")
+}
+
+/// What a reader must know before the figures.
+fn notes(report: &Report) -> Vec<Markup> {
+    let facts = &report.facts;
+    let mut notes = Vec::new();
+    let recorded = match facts.epochs.len() {
+        0 => "no epoch is recorded".to_owned(),
+        1 => "one epoch is recorded".to_owned(),
+        n => format!("{n} epochs are recorded"),
+    };
+    match &facts.state {
+        State::Complete => (),
+        State::Failed(failure) => notes.push(markup!(
+            r#"<div class="note bad"><p><strong>This run failed</strong> (exit code {}): {} Before that, {}.</p></div>"#,
+            usize::from(failure.exit_code),
+            sentence(&failure.message),
+            recorded
+        )),
+        State::Unfinished => notes.push(markup!(
+            r#"<div class="note"><p><strong>This run has no summary:</strong> it was ended from outside or is still going on; {}.</p></div>"#,
+            recorded
+        )),
+    }
+    if let (1, Some(party)) = (facts.parties.len(), facts.parties.first()) {
+        notes.push(markup!(
+            r#"<div class="note"><p>Recorded by {} alone: bytes are those at its own socket in both directions; what other parties measured is not in this folder.</p></div>"#,
+            party.as_str()
+        ));
+    }
+    notes
+}
+
+fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{text}{end}")
+}
+
+fn card(name: &str, figure: String, more: Vec<String>) -> Markup {
+    let more: Vec<Markup> = more.into_iter().map(|line| markup!("{}<br>", line)).collect();
+    markup!(
+        r#"<div class="card"><div class="name">{}</div><div class="figure">{}</div><div class="more">{}</div></div>"#,
+        name,
+        figure,
+        more
+    )
+}
+
+fn headline(report: &Report) -> Markup {
+    let facts = &report.facts;
+    let Some(summary) = &facts.summary else {
+        return so_far(&facts.epochs);
+    };
+    let mut cards = Vec::new();
+    if let Some(accuracy) = summary.test_accuracy {
+        let plain = summary
+            .test_accuracy_plain
+            .map(|plain| format!("plain {} ({})", numbers::percent(plain), numbers::points(accuracy - plain)));
+        let subsets = summary.test_accuracy_subsets.iter();
+        let subsets = subsets.map(|(name, accuracy)| format!("{name} rows {}", numbers::percent(*accuracy)));
+        cards.push(card(
+            "Test accuracy",
+            numbers::percent(accuracy),
+            plain.into_iter().chain(subsets).collect(),
+        ));
+    }
+    if let Some(auc) = summary.auc {
+        let loss = summary.test_loss.map(|loss| format!("test loss {loss:.4}"));
+        cards.push(card(
+            "Area under the ROC curve",
+            format!("{auc:.4}"),
+            loss.into_iter().collect(),
+        ));
+    } else if let Some(loss) = summary.test_loss {
+        cards.push(card("Test loss", format!("{loss:.4}"), vec![]));
+    }
+    let ratio = summary.seconds_per_epoch_plain.filter(|plain| *plain > 0.0).map(|plain| {
+        format!(
+            "{:.2} × plain ({})",
+            summary.seconds_per_epoch / plain,
+            numbers::seconds(plain)
+        )
+    });
+    let all = format!("{} in all", numbers::seconds(summary.seconds_total));
+    cards.push(card(
+        "Training time of an epoch",
+        numbers::seconds(summary.seconds_per_epoch),
+        ratio.into_iter().chain([all]).collect(),
+    ));
+    cards.push(card(
+        "Bytes of an epoch",
+        numbers::bytes(summary.bytes_per_epoch),
+        vec!["all parties, at the socket".to_owned()],
+    ));
+    let mut memory: Vec<_> = summary
+        .peak_rss_bytes
+        .iter()
+        .filter_map(|(party, m)| Some(((*m)?, party)))
+        .collect();
+    memory.sort_by(|a, b| b.cmp(a));
+    if let [(most, party), rest @ ..] = &memory[..] {
+        let rest = rest.iter().map(|(m, party)| format!("{party} {}", numbers::bytes(*m)));
+        let lines = [party.to_string()].into_iter().chain(rest).collect();
+        cards.push(card("Peak memory", numbers::bytes(*most), lines));
+    }
+    markup!(r#"<div class="cards">{}</div>"#, cards)
+}
+
+/// The headline of a run that did not finish: where it stood.
+fn so_far(epochs: &[EpochRow]) -> Markup {
+    let Some(last) = epochs.last() else { return Markup::default() };
+    let mut cards = vec![card("Last epoch", last.epoch.to_string(), vec![])];
+    if let Some(row) = epochs.iter().rev().find(|row| row.accuracy.is_some()) {
+        let accuracy = numbers::percent(row.accuracy.unwrap_or_default());
+        cards.push(card(
+            "Last test accuracy",
+            accuracy,
+            vec![format!("after epoch {}", row.epoch)],
+        ));
+    }
+    let n = epochs.len() as f64;
+    let mean = epochs.iter().map(|row| row.seconds).sum::<f64>() / n;
+    let bytes = epochs.iter().map(|row| row.bytes as f64).sum::<f64>() / n;
+    cards.push(card("Training time of an epoch", numbers::seconds(mean), vec![]));
+    cards.push(card("Bytes of an epoch", numbers::bytes(bytes as u64), vec![]));
+    markup!(r#"<div class="cards">{}</div>"#, cards)
+}
+
+fn curves(report: &Report) -> Markup {
+    let facts = &report.facts;
+    let over = |rows: &[EpochRow], value: &dyn Fn(&EpochRow) -> Option<f64>| -> Vec<(f64, f64)> {
+        rows.iter()
+            .filter_map(|row| Some((f64::from(row.epoch), value(row)?)))
+            .collect()
+    };
+    let mut loss = Vec::new();
+    let knowing = facts
+        .parties
+        .iter()
+        .filter(|p| facts.epochs.iter().any(|row| row.loss.contains_key(p)));
+    let knowing: Vec<_> = knowing.collect();
+    for party in &knowing {
+        let name = if knowing.len() == 1 {
+            "training".to_owned()
+        } else {
+            format!("training, {party}")
+        };
+        loss.push(Series {
+            name,
+            points: over(&facts.epochs, &|row| row.loss.get(*party).copied()),
+        });
+    }
+    loss.push(Series {
+        name: "test".into(),
+        points: over(&facts.epochs, &|row| row.test_loss),
+    });
+    let mut accuracy = vec![Series {
+        name: "test rows".into(),
+        points: over(&facts.epochs, &|row| row.accuracy),
+    }];
+    let subsets = facts
+        .epochs
+        .last()
+        .map(|row| row.subsets.keys().cloned().collect::<Vec<_>>())
+        .unwrap_or_default();
+    for subset in subsets {
+        let points = over(&facts.epochs, &|row| row.subsets.get(&subset).copied());
+        accuracy.push(Series {
+            name: format!("{subset} rows"),
+            points,
+        });
+    }
+    if let Some(plain) = &report.plain {
+        loss.push(Series {
+            name: "test, plain".into(),
+            points: over(&plain.epochs, &|row| row.test_loss),
+        });
+        accuracy.push(Series {
+            name: "test rows, plain".into(),
+            points: over(&plain.epochs, &|row| row.accuracy),
+        });
+    }
+    [&mut loss, &mut accuracy]
+        .into_iter()
+        .for_each(|all| all.retain(|s| !s.points.is_empty()));
+    let seconds = [Series {
+        name: "training time".into(),
+        points: over(&facts.epochs, &|row| Some(row.seconds)),
+    }];
+    let bytes = [Series {
+        name: "training bytes".into(),
+        points: over(&facts.epochs, &|row| Some(row.bytes as f64)),
+    }];
+    let axes = |y, from_zero, form| Axes {
+        x: "epoch",
+        y,
+        from_zero,
+        form,
+    };
+    let charts = vec![
+        lines("Loss", &axes("mean loss", false, |v| format!("{v:.2}")), &loss),
+        lines(
+            "Accuracy",
+            &axes("share of test rows, %", false, |v| format!("{:.1}", v * 100.0)),
+            &accuracy,
+        ),
+        lines(
+            "Training time by epoch",
+            &axes("seconds", true, |v| format!("{v:.2}")),
+            &seconds,
+        ),
+        lines(
+            "Bytes by epoch",
+            &axes("MB, all parties", true, |v| numbers::digits(v / 1e6)),
+            &bytes,
+        ),
+    ];
+    if facts.epochs.is_empty() {
+        return Markup::default();
+    }
+    markup!(r#"<section><h2>By epoch</h2><div class="pair">{}</div></section>"#, charts)
+}
