@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    Error, Job, Local, Part, PartySummary, PublicIdentity, Report, Role, RosterFile, RunFolder, Stamped, Summary, Update, catalogue,
-    files, identity, job::Protocol, party::interrupted,
+    Error, Job, Local, Part, PartySummary, PublicIdentity, Report, Role, RosterFile, RunFolder, Stamped, Summary, Update,
+    catalogue, files, identity, job::Protocol, party::interrupted,
 };
 
 /// How long the other parties may take to end once one has failed or the operator interrupted.

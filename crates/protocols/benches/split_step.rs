@@ -142,6 +142,7 @@ fn split_seconds(train: &Examples) -> f64 {
                 loss: Loss::CrossEntropy,
                 schedule: schedule(),
                 shuffle,
+                clients: 1,
             };
             let (mut start, mut seconds) = (Instant::now(), 0.0);
             let mut observe = |event: Event| {

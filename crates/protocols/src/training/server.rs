@@ -1,9 +1,13 @@
 //! The server's loop.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
 
 use cloven_wire::{Channel, Link, Traffic};
 use futures_util::future::try_join_all;
+use tokio::sync::Notify;
 
 use super::{Cohort, ServerRounds, Sessions};
 use crate::{Begin, Event, Halted, Observe, ProtocolError, Schedule, Start};
@@ -23,6 +27,7 @@ pub(crate) async fn server<C: Channel>(
 
     let mut rounds = vec![0; links.len()];
     for epoch in 1..=schedule.epochs {
+        let barrier = Barrier::new(links.len());
         let each = me
             .sessions()
             .iter_mut()
@@ -37,6 +42,7 @@ pub(crate) async fn server<C: Channel>(
                 progress.batch(client, epoch, rows, link.traffic())?;
             }
             *round += 1;
+            barrier.pass(link).await;
             Ok::<_, ProtocolError>(())
         }))
         .await?;
@@ -44,12 +50,14 @@ pub(crate) async fn server<C: Channel>(
         progress.epoch(epoch, links)?;
 
         if schedule.evaluates_after(epoch) && starts.iter().any(|start| start.test_rows > 0) {
+            let barrier = Barrier::new(links.len());
             let each = me.sessions().iter_mut().zip(&mut *links).zip(&mut rounds).zip(&starts);
             try_join_all(each.map(async |(((session, link), round), start)| {
                 for rows in schedule.evaluation_sizes(start.test_rows as usize) {
                     *round += 1;
                     session.outputs(link, *round, rows).await?;
                 }
+                barrier.pass(link).await;
                 Ok::<_, ProtocolError>(())
             }))
             .await?;
@@ -61,7 +69,13 @@ pub(crate) async fn server<C: Channel>(
 
 /// Hears how much every client has to do, and tells each how much there is in all.
 async fn begin<C: Channel>(links: &mut [Link<C>]) -> Result<Vec<Start>, ProtocolError> {
-    let starts: Vec<Start> = try_join_all(links.iter_mut().map(|link| link.receive(0, &()))).await?;
+    let barrier = Barrier::new(links.len());
+    let starts = links.iter_mut().map(async |link| {
+        let start: Start = link.receive(0, &()).await?;
+        barrier.pass(link).await;
+        Ok::<_, ProtocolError>(start)
+    });
+    let starts = try_join_all(starts).await?;
     let begin = Begin {
         clients: links.len() as u32,
         train_rows: starts.iter().map(|start| start.train_rows).sum(),
@@ -70,6 +84,35 @@ async fn begin<C: Channel>(links: &mut [Link<C>]) -> Result<Vec<Start>, Protocol
         link.send(0, &begin).await?;
     }
     Ok(starts)
+}
+
+/// Where sessions wait for each other.
+struct Barrier {
+    missing: Cell<usize>,
+    all: Notify,
+}
+
+impl Barrier {
+    fn new(sessions: usize) -> Self {
+        Self {
+            missing: Cell::new(sessions),
+            all: Notify::new(),
+        }
+    }
+
+    /// Waits until every session is here; the client, who waits for the server meanwhile, is kept informed.
+    async fn pass<C: Channel>(&self, link: &mut Link<C>) {
+        self.missing.set(self.missing.get() - 1);
+        if self.missing.get() == 0 {
+            return self.all.notify_waiters();
+        }
+        let others = async {
+            while self.missing.get() > 0 {
+                self.all.notified().await;
+            }
+        };
+        link.wait_while(others).await;
+    }
 }
 
 /// Makes one party's progress of that of its sessions.

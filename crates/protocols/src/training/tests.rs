@@ -1,10 +1,10 @@
 //! Several clients that share the server's layers.
 
-use std::{cell::Cell, future::Future};
+use std::{cell::Cell, future::Future, time::Duration};
 
 use cloven_nn::{Network, OptimiserSpec};
 use cloven_wire::{
-    Party,
+    Deadlines, Party, memory,
     tcp::{Identity, Roster},
 };
 use futures_util::future::join_all;
@@ -157,6 +157,75 @@ async fn who_is_faster_does_not_change_the_result() {
         assert_eq!(other.layer, together.layer);
         assert_eq!(other.fronts, together.fronts);
     }
+}
+
+/// A client that waits for another, slower one, hears from the server: its own deadline for a message does not end the run.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_slower_client_is_kept_informed() {
+    let deadlines = Deadlines {
+        message: Duration::from_secs(10),
+        ..Deadlines::default()
+    };
+    let deadlines = Deadlines {
+        peer: deadlines.message,
+        ..deadlines
+    };
+    let (data, test) = (several_examples(), examples(3));
+    // Of the last client every third message is late by four of the others' deadlines.
+    let pair = |name: &str| memory::pair(name.parse().unwrap(), PARTIES[1].parse().unwrap());
+    let (slow_end, mut from_slow) = pair(CLIENTS[2]);
+    let (mut to_server, server_end) = pair(CLIENTS[2]);
+    let relay = async {
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                Some(frame) = from_slow.receive_raw() => {
+                    number += 1;
+                    if number % 3 == 0 {
+                        tokio::time::sleep(4 * deadlines.message).await;
+                    }
+                    to_server.send_raw(frame);
+                }
+                Some(frame) = to_server.receive_raw() => from_slow.send_raw(frame),
+                else => break,
+            }
+        }
+    };
+    let fast = CLIENTS[..2].iter().map(|name| pair(name));
+    let (mut at_clients, mut at_server): (Vec<_>, Vec<_>) = fast.map(|(a, b)| (a.with_deadlines(deadlines), b)).unzip();
+    at_clients.push(slow_end);
+    at_server.push(server_end);
+    let patient = Deadlines {
+        message: 8 * deadlines.message,
+        ..deadlines
+    };
+    let mut at_server: Vec<_> = at_server
+        .into_iter()
+        .map(|end| Link::new(end.with_deadlines(patient)))
+        .collect();
+
+    let clients = at_clients.into_iter().zip(&data).map(|(end, data)| {
+        let [front, _, tail] = parts(&sgd(0.1));
+        let (task, mut link) = (several_task(data, &test), Link::new(end));
+        async move {
+            plain::client(plain::Client { front, tail }, task, &mut link, &mut ignore)
+                .await
+                .map(|_| ())
+        }
+    });
+    let (mut quiet, middle) = (ignore, (0..3).map(|_| network(LAYER..LAYER + 1, sgd(0.1))).collect());
+    let server = async {
+        let done = plain::server(plain::Server { middle }, schedule(), &mut at_server, &mut quiet)
+            .await
+            .map(|_| ());
+        drop(at_server);
+        done
+    };
+    let begun = tokio::time::Instant::now();
+    let ((clients, server), ()) = tokio::join!(joined(clients.collect(), server, None), relay);
+    server.unwrap();
+    clients.into_iter().for_each(|client| client.unwrap());
+    assert!(begun.elapsed() > 10 * deadlines.message);
 }
 
 /// One epoch of one batch a client: the shared layer is the mean of what each client alone would have made of it, weighted by rows.
