@@ -26,8 +26,10 @@ pub const DATASETS: [(&str, &str); 4] = [
     ),
 ];
 
+type Maker = fn() -> Samples;
+
 /// Those inside the program.
-const EMBEDDED: [(&str, fn() -> Samples); 2] = [("wdbc", embedded::wdbc), ("digits", embedded::digits)];
+const EMBEDDED: [(&str, Maker); 2] = [("wdbc", embedded::wdbc), ("digits", embedded::digits)];
 
 /// Where a known data set is; an error says what to do about an unknown or absent one.
 pub(crate) fn find(name: &str) -> Result<LocalData, Error> {

@@ -24,7 +24,7 @@ pub enum DataError {
 
     /// The file name ends in nothing that is known.
     #[error(
-        "{file}: the format cannot be told from the name; end it in .csv, .data, .hdf5, .h5, .idx, -ubyte, .npy or .npz (CSV, IDX and npy also with .gz), or set format"
+        "{file}: the format cannot be told from the name; end it in .csv, .data, .hdf5, .h5, .idx, -ubyte, .npy, .npz or .hea (CSV, IDX and npy also with .gz), or set format"
     )]
     UnknownFormat { file: PathBuf },
 
@@ -48,6 +48,10 @@ pub enum DataError {
         actual: u128,
         limit: u64,
     },
+
+    /// Records, or leads of records, are not there or not as the options name them.
+    #[error("{file}: {reason}")]
+    Records { file: PathBuf, reason: String },
 
     /// There is not a single row.
     #[error("{file}: expected at least one row of data, found none")]
@@ -232,7 +236,7 @@ pub enum DataError {
     },
 
     /// A split would leave the train or the test part empty.
-    #[error("{file}: splitting {rows} rows with test_fraction = {test_fraction} leaves {empty} empty")]
+    #[error("{file}: splitting {rows} rows or records with test_fraction = {test_fraction} leaves {empty} empty")]
     EmptySplit {
         file: PathBuf,
         rows: usize,

@@ -13,7 +13,8 @@ use crate::expectation::Expectation;
 use crate::hdf5;
 use crate::idx;
 use crate::npy;
-use crate::source::{CsvOptions, Format, Hdf5Options, IdxOptions, NpyOptions, Source};
+use crate::source::{CsvOptions, Format, Hdf5Options, IdxOptions, NpyOptions, Source, WfdbOptions};
+use crate::wfdb;
 
 /// How to read rows to predict from, so that they become what the training rows became.
 ///
@@ -44,6 +45,9 @@ pub struct FeatureOptions {
     /// How the training files were read, where they were npy or npz: bytes are scaled alike.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub npy: Option<NpyOptions>,
+    /// How beats were cut from the training records: they are cut alike, and every beat is read, whatever its class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wfdb: Option<WfdbOptions>,
 }
 
 /// Rows to predict from.
@@ -52,8 +56,8 @@ pub struct Features {
     /// The features, of shape `[rows, sample shape...]`; every value is finite. Not standardised: that is
     /// [`Standardiser::apply`](crate::Standardiser::apply) on this array, with the standardiser of the training rows.
     pub x: ArrayD<f32>,
-    /// For each row of `x`, the number of the file's data row, counted from 0: numbers are left out where rows with a missing value
-    /// were dropped.
+    /// For each row of `x`, the number of the file's data row (of WFDB records: of the beat, over all records), counted from 0: numbers
+    /// are left out where rows with a missing value were dropped, or beats that are not whole.
     pub rows: Vec<usize>,
     /// Names of the features in order, where the file or the training file has any.
     pub names: Option<Vec<String>>,
@@ -72,6 +76,11 @@ impl FeatureOptions {
             test_labels: None,
             ..npy.clone()
         };
+        let without_records = |wfdb: &WfdbOptions| WfdbOptions {
+            records: None,
+            test_records: None,
+            ..wfdb.clone()
+        };
         FeatureOptions {
             format: None,
             data_set: None,
@@ -80,6 +89,7 @@ impl FeatureOptions {
             hdf5: source.hdf5.clone(),
             idx: source.idx.as_ref().map(without_labels),
             npy: source.npy.as_ref().map(without_label_files),
+            wfdb: source.wfdb.as_ref().map(without_records),
         }
     }
 }
@@ -94,7 +104,8 @@ impl FeatureOptions {
 /// When the file is missing, damaged or too large, has no row, holds a value that is missing (unless rows with one are dropped) or
 /// not finite, lacks a feature column, has a column that is neither feature nor left out, or samples of another shape.
 pub fn read_features(file: &Path, options: &FeatureOptions, expected: &Expectation) -> Result<Features, DataError> {
-    let format = options.format.or_else(|| Format::of(file));
+    let records = || (file.is_dir() && options.wfdb.is_some()).then_some(Format::Wfdb);
+    let format = options.format.or_else(|| Format::of(file)).or_else(records);
     let mut features = match format.ok_or_else(|| DataError::UnknownFormat { file: file.into() })? {
         Format::Csv => {
             let count = expected.shape.iter().product();
@@ -115,6 +126,7 @@ pub fn read_features(file: &Path, options: &FeatureOptions, expected: &Expectati
             let scale = options.npy.as_ref().is_some_and(|npy| npy.scale);
             Features::numbered(npy::read(file, &wanted(options, trained))?.to_features(file, scale)?)
         }
+        Format::Wfdb => wfdb::read_features(file, &options.wfdb.clone().unwrap_or_default())?,
     };
     expected.fit_shape(file, &mut features.x)?;
     Ok(features)

@@ -1,4 +1,4 @@
-//! Files in, arrays out: readers for CSV, HDF5, IDX and npy, class names, splits and standardisation.
+//! Files in, arrays out: readers for CSV, HDF5, IDX, npy and WFDB, class names, splits and standardisation.
 //!
 //! [`load`] turns a party's [`Source`] (the `[data]` table of its `local.toml`) into a [`Dataset`] of train and test
 //! [`Samples`]; [`read_features`] reads rows to predict from; [`inspect()`] describes any readable file without a job; [`embedded`] holds the data the tool carries along.
@@ -26,6 +26,7 @@ mod samples;
 mod source;
 mod split;
 mod standardise;
+mod wfdb;
 
 pub use dataset::Dataset;
 pub use error::DataError;
@@ -37,6 +38,8 @@ pub use labels::MAX_CLASSES;
 pub use load::load;
 pub use npy::{NpyElement, npy_bytes, write_npy};
 pub use samples::{Samples, Targets};
-pub use source::{Column, CsvOptions, Format, Hdf5Options, IdxOptions, NpyOptions, OnMissing, Source};
+pub use source::{
+    BeatClasses, Column, CsvOptions, Format, Hdf5Options, IdxOptions, Normalise, NpyOptions, OnMissing, Source, WfdbOptions,
+};
 pub use split::Split;
 pub use standardise::Standardiser;

@@ -15,6 +15,7 @@ use crate::npy;
 use crate::samples::Samples;
 use crate::source::{Format, Source};
 use crate::split::Split;
+use crate::wfdb;
 
 /// Reads the files of `source`, relative paths starting at `base`, and returns the train and test parts.
 ///
@@ -26,8 +27,9 @@ use crate::split::Split;
 ///
 /// When a file is missing, damaged, too large, holds a value that is missing or not finite, or does not fit its partner or `expected`.
 pub fn load(source: &Source, base: &Path, split: &Split, expected: Option<&Expectation>) -> Result<Dataset, DataError> {
-    let (train, test) = read(source, base)?;
-    let classes = source.csv.as_ref().and_then(|options| options.classes.as_deref());
+    let (train, test) = read(source, base, split)?;
+    let classes = classes(source);
+    let classes = classes.as_deref();
     let Some(test) = test else {
         refuse_subsets(source, base)?;
         let file = train.file.clone();
@@ -54,7 +56,13 @@ pub fn load(source: &Source, base: &Path, split: &Split, expected: Option<&Expec
     .prepared(split, expected)
 }
 
-fn read(source: &Source, base: &Path) -> Result<(Table, Option<Table>), DataError> {
+/// The classes in the order of their numbers, where the options say it.
+fn classes(source: &Source) -> Option<Vec<String>> {
+    let csv = source.csv.as_ref().and_then(|options| options.classes.clone());
+    csv.or_else(|| source.wfdb.as_ref().map(|options| wfdb::class_names(options.classes)))
+}
+
+fn read(source: &Source, base: &Path, split: &Split) -> Result<(Table, Option<Table>), DataError> {
     let train_file = base.join(&source.train);
     let test_file = source.test.as_ref().map(|test| base.join(test));
     match source.resolve_format()? {
@@ -92,6 +100,7 @@ fn read(source: &Source, base: &Path) -> Result<(Table, Option<Table>), DataErro
                 .transpose()?;
             Ok((train, test))
         }
+        Format::Wfdb => wfdb::read_tables(source, base, split).map(|(train, test)| (train, Some(test))),
     }
 }
 

@@ -39,6 +39,9 @@ pub struct Source {
     /// How to read npy and npz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub npy: Option<NpyOptions>,
+    /// How to cut beats from WFDB records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wfdb: Option<WfdbOptions>,
     /// Named parts of the test file to report on separately: IDX files of 0-based row numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub test_subsets: BTreeMap<String, PathBuf>,
@@ -56,6 +59,8 @@ pub enum Format {
     Idx,
     /// NumPy's files: `.npy`, one array, also gzipped, or `.npz`, several.
     Npy,
+    /// Records of PhysioNet's waveform databases: a folder of them, or the header `.hea` of one.
+    Wfdb,
 }
 
 /// How to read CSV files.
@@ -174,6 +179,64 @@ pub struct NpyOptions {
     pub regression: bool,
 }
 
+/// How to cut heart beats from WFDB records: a window around each annotated beat, brought to a number of points by linear
+/// interpolation and normalised by itself. Beats whose window reaches beyond the record are left out.
+///
+/// Train and test part never share a record. The records of the test part are those of [`Source::test`], or those named in
+/// `test_records`, or else a share of all records, drawn with the job's seed, of [`Split::test_fraction`](crate::Split). Several
+/// records of one patient (201 and 202 of the MIT-BIH arrhythmia database) are to be named on the same side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WfdbOptions {
+    /// The records to read from the train folder, such as `100`; all that are annotated when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<Vec<String>>,
+    /// The records to test on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_records: Option<Vec<String>>,
+    /// The signal, by name (`MLII`) or 0-based number; the first when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lead: Option<Column>,
+    /// The ending of the annotation files.
+    pub annotator: String,
+    /// Seconds of the window before the annotation.
+    pub before: f64,
+    /// Seconds of the window after the annotation.
+    pub after: f64,
+    /// Points of a sample; its shape is `[1, points]`.
+    pub points: usize,
+    /// What is done to the values of each beat.
+    pub normalise: Normalise,
+    /// Which beats are read, and what they are called.
+    pub classes: BeatClasses,
+}
+
+/// What is done to the values of each beat.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalise {
+    /// From 0, its smallest value, to 1, its largest.
+    #[default]
+    MinMax,
+    /// To mean 0 and standard deviation 1.
+    ZScore,
+    /// Nothing: physical units, such as millivolts.
+    None,
+}
+
+/// Classes of heart beats, by the symbols of the MIT-BIH annotations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BeatClasses {
+    /// Five symbols as they are: normal `N`, left `L` and right `R` bundle branch block, atrial premature `A`, premature ventricular
+    /// `V`. Other beats are left out.
+    #[default]
+    Nlrav,
+    /// The five groups of the AAMI: `N` of N, L, R, e, j; `S` (supraventricular) of A, a, J, S; `V` (ventricular) of V, E; `F`
+    /// (fusion) of F; `Q` (paced or unknown) of /, f, Q. Other beats are left out.
+    Aami,
+}
+
 impl Default for CsvOptions {
     fn default() -> Self {
         Self {
@@ -200,6 +263,22 @@ impl Default for IdxOptions {
     }
 }
 
+impl Default for WfdbOptions {
+    fn default() -> Self {
+        Self {
+            records: None,
+            test_records: None,
+            lead: None,
+            annotator: "atr".into(),
+            before: 0.3,
+            after: 0.4,
+            points: 128,
+            normalise: Normalise::MinMax,
+            classes: BeatClasses::Nlrav,
+        }
+    }
+}
+
 impl Format {
     /// The format that a file name stands for, such as `.csv.gz` or `-ubyte.gz`.
     pub fn of(file: &Path) -> Option<Format> {
@@ -214,6 +293,8 @@ impl Format {
             Some(Format::Idx)
         } else if plain.ends_with(".npy") || name.ends_with(".npz") {
             Some(Format::Npy)
+        } else if name.ends_with(".hea") {
+            Some(Format::Wfdb)
         } else {
             None
         }
@@ -227,6 +308,7 @@ impl fmt::Display for Format {
             Format::Hdf5 => "HDF5",
             Format::Idx => "IDX",
             Format::Npy => "npy",
+            Format::Wfdb => "WFDB",
         })
     }
 }
@@ -259,16 +341,16 @@ impl Source {
 
     /// The format of the train and test file, which must agree with each other and with the option tables given.
     pub(crate) fn resolve_format(&self) -> Result<Format, DataError> {
-        let format = match self.format {
-            Some(format) => format,
-            None => Format::of(&self.train).ok_or_else(|| DataError::UnknownFormat {
-                file: self.train.clone(),
-            })?,
+        let of = |file: &PathBuf| match Format::of(file) {
+            // The name of a folder of records says nothing.
+            None if self.wfdb.is_some() => Ok(Format::Wfdb),
+            format => format.ok_or_else(|| DataError::UnknownFormat { file: file.clone() }),
         };
+        let format = self.format.map_or_else(|| of(&self.train), Ok)?;
         if self.format.is_none()
             && let Some(test) = &self.test
         {
-            let actual = Format::of(test).ok_or_else(|| DataError::UnknownFormat { file: test.clone() })?;
+            let actual = of(test)?;
             if actual != format {
                 let what = format!("the test file {} is {actual}", test.display());
                 return Err(DataError::FormatMismatch {
@@ -283,6 +365,7 @@ impl Source {
             (Format::Hdf5, self.hdf5.is_some()),
             (Format::Idx, self.idx.is_some()),
             (Format::Npy, self.npy.is_some()),
+            (Format::Wfdb, self.wfdb.is_some()),
         ];
         for (table, given) in tables {
             if given && table != format {

@@ -1,5 +1,7 @@
 //! Cutting rows into a train and a test part.
 
+use std::path::Path;
+
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -39,16 +41,33 @@ impl Default for Split {
 }
 
 impl Split {
+    /// Numbers of the groups of rows (such as patients) that go whole to the train and to the test part, in rising order; `origin`
+    /// names the `count` groups in errors.
+    pub(crate) fn groups(&self, origin: &Path, count: usize) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+        self.check_fraction()?;
+        let mut groups: Vec<usize> = (0..count).collect();
+        shuffle(&mut groups, &mut rng(self.seed));
+        let mut test = groups.split_off(count - (count as f64 * self.test_fraction).round() as usize);
+        let empty = match (groups.is_empty(), test.is_empty()) {
+            (true, _) => "the train part",
+            (_, true) => "the test part",
+            _ => {
+                groups.sort_unstable();
+                test.sort_unstable();
+                return Ok((groups, test));
+            }
+        };
+        Err(DataError::EmptySplit {
+            file: origin.into(),
+            rows: count,
+            test_fraction: self.test_fraction,
+            empty,
+        })
+    }
+
     /// Row numbers of the train and the test part, each shuffled; each class is divided in the same proportion.
     pub(crate) fn rows(&self, targets: &Targets) -> Result<(Vec<usize>, Vec<usize>), DataError> {
-        if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
-            let actual = self.test_fraction.to_string();
-            return Err(DataError::Option {
-                option: "test_fraction",
-                expected: "above 0 and below 1",
-                actual,
-            });
-        }
+        self.check_fraction()?;
         let mut rng = rng(self.seed);
         let (mut train, mut test) = (Vec::new(), Vec::new());
         for mut stratum in strata(targets) {
@@ -60,6 +79,18 @@ impl Split {
         shuffle(&mut train, &mut rng);
         shuffle(&mut test, &mut rng);
         Ok((train, test))
+    }
+
+    fn check_fraction(&self) -> Result<(), DataError> {
+        if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
+            let actual = self.test_fraction.to_string();
+            return Err(DataError::Option {
+                option: "test_fraction",
+                expected: "above 0 and below 1",
+                actual,
+            });
+        }
+        Ok(())
     }
 }
 

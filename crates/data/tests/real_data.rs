@@ -164,6 +164,105 @@ fn the_embedded_table_agrees_with_the_set_beside_the_project() {
     assert!((total(&theirs.train.x) + total(&theirs.test.x) - total(&ours.x)).abs() < 1e-6 * total(&ours.x));
 }
 
+/// The tables of the MIT-BIH arrhythmia database, and sums computed with the Python package wfdb 4.3.1 and NumPy's `interp`.
+#[test]
+fn beats_of_four_records() {
+    let counts = |name: &str| {
+        let inspection = inspect(&folder()?.join(format!("mitdb/{name}.hea")), &InspectOptions::default());
+        let arrays = inspection
+            .unwrap_or_else(|error| panic!("{error}"))
+            .files
+            .swap_remove(0)
+            .arrays;
+        let leads: Vec<(Option<f64>, Option<f64>)> = arrays.iter().map(|array| (array.min, array.max)).collect();
+        let shown: Vec<String> = arrays[2]
+            .counts
+            .iter()
+            .flatten()
+            .map(|(symbol, count)| format!("{symbol}{count}"))
+            .collect();
+        Some((leads[..2].to_vec(), arrays[0].mean?, shown.join(" ")))
+    };
+    let Some((leads, mean, beats)) = counts("100") else { return };
+    let rounded = |value: Option<f64>| (value.unwrap() * 1000.0).round();
+    let leads: Vec<(f64, f64)> = leads.iter().map(|&(min, max)| (rounded(min), rounded(max))).collect();
+    assert_eq!(leads, [(-2715.0, 1435.0), (-2465.0, 1225.0)]);
+    assert!((mean + 0.30629898).abs() < 1e-6, "{mean}");
+    assert_eq!(beats, "A33 N2239 V1");
+    assert_eq!(counts("105").unwrap().2, "N2526 Q5 V41");
+    assert_eq!(counts("208").unwrap().2, "F373 N1586 Q2 S2 V992");
+    assert_eq!(counts("233").unwrap().2, "A7 F11 N2230 V831");
+
+    let toml = "train = \"mitdb\"\n[wfdb]\ntest_records = [\"233\"]";
+    let expected = Expectation {
+        shape: vec![1, 128],
+        classes: Some(5),
+    };
+    let Some((dataset, _)) = loaded(toml, &Split::default(), Some(&expected)) else {
+        return;
+    };
+    assert_eq!(dataset.class_names().unwrap(), ["N", "L", "R", "A", "V"]);
+    assert_eq!((dataset.train.rows(), dataset.test.rows()), (2271 + 2567 + 2577, 3066));
+    let total = |x: &ndarray::ArrayD<f32>| x.iter().map(|&value| f64::from(value)).sum::<f64>();
+    assert!(
+        (total(&dataset.test.x) - 141046.7886).abs() < 0.1,
+        "{}",
+        total(&dataset.test.x)
+    );
+    let train = 46258.4220 + 64864.7685 + 65081.4600;
+    assert!((total(&dataset.train.x) - train).abs() < 0.1, "{}", total(&dataset.train.x));
+}
+
+#[test]
+fn records_are_split_whole_and_grouped_by_the_aami() {
+    let toml = "train = \"mitdb\"\n[wfdb]\nclasses = \"aami\"\nlead = 1\nnormalise = \"z-score\"\npoints = 64";
+    let half = Split {
+        test_fraction: 0.5,
+        ..Split::default()
+    };
+    let Some((dataset, _)) = loaded(toml, &half, None) else {
+        return;
+    };
+    let all: Vec<usize> = dataset
+        .train
+        .class_counts()
+        .iter()
+        .zip(dataset.test.class_counts())
+        .map(|(a, b)| a + b)
+        .collect();
+    // The tables' sums, less the first or last beats of records, whose windows are not whole.
+    let tables = [2239 + 2526 + 1586 + 2230, 33 + 2 + 7, 1 + 41 + 992 + 831, 373 + 11, 5 + 2];
+    let left_out: Vec<usize> = tables.iter().zip(&all).map(|(table, read)| table - read).collect();
+    assert!(left_out.iter().sum::<usize>() <= 12 && left_out[1] == 0, "{left_out:?}");
+    let records = [2273_usize, 2572, 2955, 3079];
+    let fits = |rows: usize| (0..4).any(|a| (0..a).any(|b| (records[a] + records[b]).abs_diff(rows) <= 8));
+    assert!(
+        fits(dataset.train.rows()) && fits(dataset.test.rows()),
+        "{}",
+        dataset.train.rows()
+    );
+    let first = dataset.train.x.index_axis(ndarray::Axis(0), 0);
+    assert!(first.sum().abs() < 1e-3 && (first.mapv(|value| value * value).sum() - 64.0).abs() < 0.01);
+
+    let error = refused("train = \"mitdb\"\n[wfdb]\nrecords = [\"100\"]\ntest_records = [\"100\"]").unwrap();
+    assert!(
+        error.ends_with("100.hea is to be trained and tested on, expected each record in one part"),
+        "{error}"
+    );
+    let error = refused("train = \"mitdb\"\n[wfdb]\nrecords = [\"100\"]").unwrap();
+    assert!(
+        error.ends_with("splitting 1 rows or records with test_fraction = 0.2 leaves the test part empty"),
+        "{error}"
+    );
+    let error = refused("train = \"mitdb\"\n[wfdb]\nlead = \"II\"\ntest_records = [\"105\"]").unwrap();
+    assert!(error.ends_with("no lead \"II\"; the record has MLII, V5"), "{error}");
+    let error = refused("train = \"mitdb\"\n[wfdb]\ntest_records = [\"../mitdb/105\"]").unwrap();
+    assert!(
+        error.ends_with("\"../mitdb/105\" is no name of a record, or is there twice"),
+        "{error}"
+    );
+}
+
 #[test]
 fn the_embedded_digits() {
     let digits = cloven_data::embedded::digits();

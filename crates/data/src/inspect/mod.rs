@@ -12,6 +12,7 @@ use crate::idx;
 use crate::input;
 use crate::npy;
 use crate::source::{CsvOptions, Format};
+use crate::wfdb;
 
 mod display;
 mod summary;
@@ -130,6 +131,8 @@ pub fn inspect(path: &Path, options: &InspectOptions) -> Result<Inspection, Data
     };
     for file in paths {
         match Format::of(&file) {
+            // They are described with their record.
+            None if wfdb::belongs_to_record(&file) => {}
             None => inspection.skipped.push(file),
             Some(format) => {
                 let (arrays, problem) = match arrays(&file, format, options) {
@@ -174,7 +177,30 @@ fn arrays(file: &Path, format: Format, options: &InspectOptions) -> Result<Vec<A
             })?;
             Ok(arrays)
         }
+        Format::Wfdb => record(file),
     }
+}
+
+/// The signals of a record in physical units, and its annotated beats by symbol.
+fn record(file: &Path) -> Result<Vec<ArraySummary>, DataError> {
+    let record = wfdb::read_whole(file)?;
+    let described = record.header.signals.iter().zip(&record.signals).map(|(signal, values)| {
+        let dtype = format!("format {}", signal.format);
+        let mut tally = Tally::default();
+        values
+            .iter()
+            .zip(0..)
+            .for_each(|(&value, sample)| tally.number(value.into(), sample));
+        tally.summary(signal.name.clone(), vec![values.len() as u64], dtype)
+    });
+    let mut arrays: Vec<ArraySummary> = described.collect();
+    if let Some(annotations) = record.annotations {
+        let mut tally = Tally::counting();
+        let beats: Vec<_> = annotations.iter().filter(|annotation| annotation.is_beat()).collect();
+        beats.iter().for_each(|beat| tally.text(beat.symbol(), 0));
+        arrays.push(tally.summary("beats".into(), vec![beats.len() as u64], "symbol".into()));
+    }
+    Ok(arrays)
 }
 
 fn data_set(content: &hdf5::File, file: &Path, name: &str) -> Result<ArraySummary, DataError> {

@@ -105,7 +105,7 @@ impl Tally {
         self.summary(name, vec![rows], dtype.into())
     }
 
-    fn summary(self, name: String, shape: Vec<u64>, dtype: String) -> ArraySummary {
+    pub(super) fn summary(self, name: String, shape: Vec<u64>, dtype: String) -> ArraySummary {
         let some = |value: f64| (self.finite > 0).then_some(value);
         let label = |value: Value| match value {
             Value::Integer(number) => number.to_string(),
