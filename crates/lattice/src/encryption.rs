@@ -15,6 +15,17 @@ use crate::{
 /// values, has deviation 2.3 beside the encryption's 3.19.
 const DROPPED: u32 = 3;
 
+/// Polynomials of the secret that products of ciphertexts are multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Power {
+    /// s^2.
+    Square,
+    /// s(X^-1).
+    Mirror,
+    /// s s(X^-1).
+    MirrorProduct,
+}
+
 /// A uniform ternary secret. Wiped on drop; neither `Debug` nor `Clone`.
 pub struct SecretKey {
     parameters: Parameters,
@@ -63,6 +74,20 @@ impl SecretKey {
         // a s gives the key away: a is public.
         mask.zeroize();
         Ok(Upload { seed, c0 })
+    }
+
+    /// The secret that a switching key hides.
+    pub(crate) fn power(&self, power: Power) -> Result<Poly<Evaluations>, LatticeError> {
+        let mut of = self.s.clone();
+        match power {
+            Power::Square => of.mul_assign(&self.s)?,
+            Power::Mirror => of = of.mirrored(),
+            Power::MirrorProduct => {
+                of = of.mirrored();
+                of.mul_assign(&self.s)?;
+            }
+        }
+        Ok(of)
     }
 
     /// c1 s + c2 s^2 + ... for `components` c1, c2, ... in `basis`, which holds the first primes of the key's own.
@@ -134,11 +159,6 @@ impl Upload {
         Self::read(parameters, 0, bytes)
     }
 
-    /// Seed and c0, of a fresh ciphertext.
-    pub(crate) fn into_parts(self) -> ([u8; SEED], Poly<Coefficients>) {
-        (self.seed, self.c0)
-    }
-
     fn write(&self, dropped: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.seed);
         write_residues(&self.c0, dropped, out);
@@ -184,6 +204,48 @@ impl Ciphertext {
     pub fn add_assign(&mut self, other: &Self) -> Result<(), LatticeError> {
         self.c0.add_assign(&other.c0)?;
         Ok(self.c1.add_assign(&other.c1)?)
+    }
+}
+
+/// A ciphertext kept in evaluations together with the seed of its second half, so that it can be sent on.
+pub(crate) struct SeededPair {
+    pub(crate) seed: [u8; SEED],
+    /// -a s + e + m.
+    pub(crate) b: Poly<Evaluations>,
+    /// From the seed.
+    pub(crate) a: Poly<Evaluations>,
+}
+
+impl SeededPair {
+    /// Of a fresh ciphertext.
+    pub(crate) fn new(upload: Upload) -> Self {
+        let b = upload.c0.into_evaluations();
+        let a = expand(b.basis(), upload.seed);
+        Self { seed: upload.seed, b, a }
+    }
+
+    /// The length in bytes of every encoded pair.
+    pub(crate) fn encoded_len(parameters: &Parameters) -> usize {
+        SEED + residues_len(parameters.basis(), 0)
+    }
+
+    /// Appends the wire form: the seed of a, then the evaluations of b, bit-packed.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.seed);
+        write_residues(&self.b, 0, out);
+    }
+
+    /// Reads and expands what [`SeededPair::encode`] wrote. Every residue is checked.
+    pub(crate) fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Self, LatticeError> {
+        check_len(Self::encoded_len(parameters), bytes)?;
+        let (head, packed) = bytes.split_at(SEED);
+        let mut seed = [0; SEED];
+        seed.copy_from_slice(head);
+        Ok(Self {
+            seed,
+            b: read_residues(parameters.basis(), 0, packed)?,
+            a: expand(parameters.basis(), seed),
+        })
     }
 }
 

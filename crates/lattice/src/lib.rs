@@ -10,6 +10,7 @@
 //! | [`RoundingNoise`] | releasing decrypted numbers rounded and with noise |
 //! | [`linear`] | matrix products on encrypted data |
 //! | [`Tensor`], [`centred_coefficients`] | products of ciphertexts; reading integers wider than a prime |
+//! | [`RelinearisationKey`], [`MirrorKey`] | bringing a kept product back to two components; the image under X -> X^-1 |
 //!
 //! Numbers are fixed-point integers in polynomial *coefficients*, so that one product in R_q is a block of a matrix product; see
 //! [`linear`].
@@ -25,6 +26,7 @@ mod public;
 mod randomness;
 mod rounding;
 mod stream;
+mod switching;
 mod tensor;
 mod wire;
 
@@ -36,4 +38,5 @@ pub use parameters::Parameters;
 pub use public::PublicKey;
 pub use randomness::RandomnessKey;
 pub use rounding::RoundingNoise;
+pub use switching::{MirrorKey, MirroredCiphertext, MirroredTensor, RelinearisationKey};
 pub use tensor::Tensor;

@@ -9,15 +9,13 @@
 //! A coefficient of e u sums N products of deviation sigma sqrt(2/3), and so does one of e1 s: the noise has variance
 //! sigma^2 (1 + 4N/3).
 
-use cloven_ring::{Coefficients, Evaluations, Poly, sample};
+use cloven_ring::{Coefficients, Poly, sample};
 use zeroize::Zeroize;
 
 use crate::{
     Ciphertext, LatticeError, Parameters, RandomnessKey, SecretKey,
-    encryption::expand,
-    randomness::SEED,
+    encryption::SeededPair,
     stream::{Domain, Stream},
-    wire::{check_len, read_residues, residues_len, write_residues},
 };
 
 /// Purposes of randomness, apart from each other and from symmetric encryption.
@@ -27,9 +25,7 @@ const ENCRYPTION: &str = "cloven v1 lattice purpose: public-key encryption";
 /// An encryption (b, a) of zero, in evaluations; a comes from a seed.
 pub struct PublicKey {
     parameters: Parameters,
-    seed: [u8; SEED],
-    b: Poly<Evaluations>,
-    a: Poly<Evaluations>,
+    pair: SeededPair,
 }
 
 impl PublicKey {
@@ -37,10 +33,8 @@ impl PublicKey {
     pub fn generate(secret: &SecretKey, key: &RandomnessKey, context: &[u8]) -> Result<Self, LatticeError> {
         let parameters = secret.parameters().clone();
         let zero = Poly::zero(parameters.basis());
-        let (seed, b) = secret.encrypt(&zero, &key.for_purpose(KEY), context)?.into_parts();
-        let a = expand(parameters.basis(), seed);
-        let b = b.into_evaluations();
-        Ok(Self { parameters, seed, b, a })
+        let pair = SeededPair::new(secret.encrypt(&zero, &key.for_purpose(KEY), context)?);
+        Ok(Self { parameters, pair })
     }
 
     /// The parameters it belongs to.
@@ -71,8 +65,8 @@ impl PublicKey {
         let mut u = sample::ternary(randomness, basis).into_evaluations();
         let mut c0 = sample::gaussian(randomness, basis).into_evaluations();
         let mut c1 = sample::gaussian(randomness, basis).into_evaluations();
-        c0.mul_add_assign(&self.b, &u)?;
-        c1.mul_add_assign(&self.a, &u)?;
+        c0.mul_add_assign(&self.pair.b, &u)?;
+        c1.mul_add_assign(&self.pair.a, &u)?;
         u.zeroize();
         Ok(Ciphertext { c0, c1 })
     }
@@ -84,26 +78,19 @@ impl PublicKey {
 
     /// The length in bytes of every encoded key.
     pub fn encoded_len(parameters: &Parameters) -> usize {
-        SEED + residues_len(parameters.basis(), 0)
+        SeededPair::encoded_len(parameters)
     }
 
     /// Appends the wire form: the seed of a, then the evaluations of b, bit-packed.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.seed);
-        write_residues(&self.b, 0, out);
+        self.pair.encode(out);
     }
 
     /// Reads and expands what [`PublicKey::encode`] wrote. Every residue is checked; that the key encrypts zero cannot be.
     pub fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Self, LatticeError> {
-        check_len(Self::encoded_len(parameters), bytes)?;
-        let (head, packed) = bytes.split_at(SEED);
-        let mut seed = [0; SEED];
-        seed.copy_from_slice(head);
         Ok(Self {
             parameters: parameters.clone(),
-            seed,
-            b: read_residues(parameters.basis(), 0, packed)?,
-            a: expand(parameters.basis(), seed),
+            pair: SeededPair::decode(parameters, bytes)?,
         })
     }
 }

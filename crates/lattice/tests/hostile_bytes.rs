@@ -10,7 +10,7 @@ use std::{
 };
 
 use cloven_lattice::{
-    Ciphertext, LatticeError, Parameters, PublicKey, RandomnessKey, SecretKey, Upload,
+    Ciphertext, LatticeError, MirrorKey, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
     linear::{EncryptedProduct, Product, Scales, WeightProduct},
 };
 use cloven_ring::Poly;
@@ -211,6 +211,32 @@ fn ciphertexts(parameters: &Parameters, dropped: u32) -> Vec<Target> {
     ]
 }
 
+fn switching_keys() -> Vec<Target> {
+    let parameters = Parameters::new(11, &[26, 26]).unwrap();
+    let secret = secret(&parameters);
+    let (mut relinearisation, mut mirror) = (Vec::new(), Vec::new());
+    RelinearisationKey::generate(&secret, &key(), b"r")
+        .unwrap()
+        .encode(&mut relinearisation);
+    MirrorKey::generate(&secret, &key(), b"m").unwrap().encode(&mut mirror);
+    let [p, q] = [&parameters; 2].map(Clone::clone);
+    vec![
+        Target {
+            name: "relinearisation key",
+            valid: relinearisation,
+            // Two digits of 25 bits for each prime.
+            pieces: seeded(&parameters, 0, 4),
+            decode: Box::new(move |bytes| RelinearisationKey::decode(&p, bytes).map(|_| ())),
+        },
+        Target {
+            name: "mirror key",
+            valid: mirror,
+            pieces: seeded(&parameters, 0, 8),
+            decode: Box::new(move |bytes| MirrorKey::decode(&q, bytes).map(|_| ())),
+        },
+    ]
+}
+
 /// What a decoder returns has residues below their primes.
 fn reduced(polys: &[&Poly<cloven_ring::Evaluations>]) {
     for poly in polys {
@@ -334,6 +360,7 @@ fn every_decoder_accepts_exactly_the_valid_bytes() {
     let seconds = std::env::var("CLOVEN_FUZZ_SECONDS").map_or(1.0, |text| text.parse().unwrap());
     let mut targets = ciphertexts(&Parameters::new(11, &[50]).unwrap(), 3);
     targets.extend(ciphertexts(&Parameters::new(11, &[26, 26]).unwrap(), 0));
+    targets.extend(switching_keys());
     targets.extend(products());
     targets.extend(weight_products());
     targets.extend(encrypted_products());

@@ -206,6 +206,15 @@ impl Poly<Evaluations> {
         Poly::from_words(self.basis, self.words)
     }
 
+    /// f(X^-1) for f(X): the evaluations of every prime in reverse, since slot j of [`crate::NttPlan`]'s order holds an odd power of psi and slot
+    /// N - 1 - j its inverse.
+    pub fn mirrored(mut self) -> Self {
+        for prime in 0..self.basis.moduli().len() {
+            self.residues_mut(prime).reverse();
+        }
+        self
+    }
+
     /// `self *= other`, the product of the ring.
     pub fn mul_assign(&mut self, other: &Self) -> Result<(), RingError> {
         self.binary(Binary::Mul, other)
