@@ -1,7 +1,7 @@
 //! One training step on small batches, where the engine's overhead would show.
 #![allow(missing_docs)]
 
-use cloven_nn::{BatchTargets, InputGradient, LayerSpec, Loss, ModelSpec, Network, OptimiserSpec, preset};
+use cloven_nn::{BatchTargets, InputGradient, LayerSpec, LearningRateSchedule, Loss, ModelSpec, Network, OptimiserSpec, preset};
 use criterion::{Criterion, criterion_group, criterion_main};
 use ndarray::ArrayD;
 
@@ -33,6 +33,7 @@ fn train(criterion: &mut Criterion, name: &str, model: &ModelSpec, batch: usize,
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.0,
+        schedule: LearningRateSchedule::default(),
     };
     let network = Network::new(model, 0..model.layers.len(), 1).and_then(|network| network.with_optimiser(adam));
     let mut network = network.expect("a valid model");

@@ -5,12 +5,13 @@
 //! gradients back, and arrive at bit-identical weights whether the model is cut or whole.
 //!
 //! ```
-//! use cloven_nn::{BatchTargets, InputGradient, Loss, Network, OptimiserSpec, preset};
+//! use cloven_nn::{BatchTargets, InputGradient, LearningRateSchedule, Loss, Network, OptimiserSpec, preset};
 //! use ndarray::ArrayD;
 //!
 //! # fn main() -> Result<(), cloven_nn::ModelError> {
 //! let m1 = preset("m1")?;
-//! let sgd = OptimiserSpec::Sgd { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0 };
+//! let schedule = LearningRateSchedule::default();
+//! let sgd = OptimiserSpec::Sgd { learning_rate: 0.01, momentum: 0.9, weight_decay: 0.0, schedule };
 //! let mut front = Network::new(&m1.model, 0..m1.server.start, 7)?.with_optimiser(sgd.clone())?;
 //! let mut server = Network::new(&m1.model, m1.server.clone(), 7)?.with_optimiser(sgd)?;
 //!
@@ -42,6 +43,6 @@ pub use error::ModelError;
 pub use loss::{BatchTargets, Loss};
 pub use metrics::{Evaluation, area_under_curve};
 pub use network::{InputGradient, Network, save_safetensors};
-pub use optimiser::OptimiserSpec;
+pub use optimiser::{LearningRateSchedule, OptimiserSpec};
 pub use preset::{Preset, preset, preset_names};
 pub use spec::{LayerSpec, MAX_LAYERS, MAX_NESTING, MAX_PARAMETERS, MAX_SAMPLE_VALUES, ModelSpec};

@@ -1,8 +1,10 @@
 //! Optimisers. Both work element by element, which is why a cut network trains exactly as the whole one.
 
+mod schedule;
 #[cfg(test)]
 mod tests;
 
+pub use self::schedule::LearningRateSchedule;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -13,7 +15,7 @@ use crate::ModelError;
 pub enum OptimiserSpec {
     /// `v <- momentum v + (g + weight_decay w)`, `w <- w - learning_rate v`.
     Sgd {
-        /// Step size, positive.
+        /// Step size, positive; the full rate of a schedule.
         learning_rate: f64,
         /// Share of the last step that is kept, in 0..1.
         #[serde(default)]
@@ -21,11 +23,14 @@ pub enum OptimiserSpec {
         /// L2 penalty, at least 0.
         #[serde(default)]
         weight_decay: f64,
+        /// How the rate changes from update to update; the same rate if not given.
+        #[serde(default, skip_serializing_if = "LearningRateSchedule::is_constant")]
+        schedule: LearningRateSchedule,
     },
     /// Adam with decoupled weight decay; plain Adam when `weight_decay` is 0.
     #[serde(rename = "adamw")]
     AdamW {
-        /// Step size, positive.
+        /// Step size, positive; the full rate of a schedule.
         learning_rate: f64,
         /// Decay of the mean of gradients, in 0..1.
         #[serde(default = "beta1")]
@@ -39,6 +44,9 @@ pub enum OptimiserSpec {
         /// Share of each weight lost per step is `learning_rate * weight_decay`; at least 0.
         #[serde(default)]
         weight_decay: f64,
+        /// How the rate changes from update to update; the same rate if not given.
+        #[serde(default, skip_serializing_if = "LearningRateSchedule::is_constant")]
+        schedule: LearningRateSchedule,
     },
 }
 
@@ -67,8 +75,10 @@ impl OptimiserSpec {
                 learning_rate,
                 momentum,
                 weight_decay,
+                schedule,
             } => {
                 positive("learning_rate", learning_rate)?;
+                schedule.validate(learning_rate)?;
                 fraction("momentum", momentum)?;
                 not_negative("weight_decay", weight_decay)
             }
@@ -78,8 +88,10 @@ impl OptimiserSpec {
                 beta2,
                 epsilon,
                 weight_decay,
+                schedule,
             } => {
                 positive("learning_rate", learning_rate)?;
+                schedule.validate(learning_rate)?;
                 fraction("beta1", beta1)?;
                 fraction("beta2", beta2)?;
                 positive("epsilon", epsilon)?;
@@ -104,8 +116,9 @@ impl OptimiserSpec {
                 learning_rate,
                 momentum,
                 weight_decay,
+                schedule,
             } => {
-                let (rate, decay) = (learning_rate as f32, weight_decay as f32);
+                let (rate, decay) = (schedule.rate(learning_rate, update) as f32, weight_decay as f32);
                 if momentum == 0.0 {
                     sgd(weights, gradient, rate, decay);
                 } else {
@@ -119,7 +132,9 @@ impl OptimiserSpec {
                 beta2,
                 epsilon,
                 weight_decay,
+                schedule,
             } => {
+                let learning_rate = schedule.rate(learning_rate, update);
                 moments.first.resize(weights.len(), 0.0);
                 moments.second.resize(weights.len(), 0.0);
                 let update = i32::try_from(update).unwrap_or(i32::MAX);

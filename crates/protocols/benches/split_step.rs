@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloven_nn::{BatchTargets, Loss, Network, OptimiserSpec, preset};
+use cloven_nn::{BatchTargets, LearningRateSchedule, Loss, Network, OptimiserSpec, preset};
 use cloven_protocols::{
     Event, Examples, Schedule, Shuffle, Task,
     plain::{Client, Server, Unsplit, client, server, unsplit},
@@ -77,6 +77,7 @@ fn network(range: Range<usize>) -> Network {
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.0,
+        schedule: LearningRateSchedule::default(),
     };
     Network::new(&preset("m1").expect("a preset").model, range, 1)
         .and_then(|n| n.with_optimiser(adam))

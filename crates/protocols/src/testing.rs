@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use cloven_nn::{BatchTargets, Loss, Network, OptimiserSpec, preset};
+use cloven_nn::{BatchTargets, LearningRateSchedule, Loss, Network, OptimiserSpec, preset};
 use cloven_wire::{Entry, Header, Link, Message, Party, WireError, memory};
 use ndarray::{ArrayD, IxDyn};
 
@@ -63,6 +63,7 @@ pub fn adam(weight_decay: f64) -> OptimiserSpec {
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay,
+        schedule: LearningRateSchedule::default(),
     }
 }
 
@@ -71,6 +72,7 @@ pub fn sgd(learning_rate: f64) -> OptimiserSpec {
         learning_rate,
         momentum: 0.0,
         weight_decay: 0.0,
+        schedule: LearningRateSchedule::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use ndarray::{Array3, ArrayD};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{LayerSpec, preset};
+use crate::{LayerSpec, LearningRateSchedule, preset};
 
 mod files;
 mod layers;
@@ -237,6 +237,7 @@ fn a_network_without_layers_hands_everything_through() {
         learning_rate: 0.1,
         momentum: 0.0,
         weight_decay: 0.0,
+        schedule: LearningRateSchedule::default(),
     };
     tail = tail.with_optimiser(optimiser).unwrap();
     let x = spread(&[4, 5], 0);
@@ -342,6 +343,7 @@ fn given_gradients_update_as_those_of_backward() {
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.1,
+        schedule: LearningRateSchedule::default(),
     };
     let [mut one, mut other] = [0, 1].map(|_| Network::new(&model, 0..8, 4).unwrap().with_optimiser(adam.clone()).unwrap());
     for step in 0..3 {

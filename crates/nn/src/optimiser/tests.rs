@@ -1,16 +1,19 @@
 use super::*;
 
+const CONSTANT: LearningRateSchedule = LearningRateSchedule::Constant { warm_up: 0 };
 const ADAMW: OptimiserSpec = OptimiserSpec::AdamW {
     learning_rate: 0.1,
     beta1: 0.9,
     beta2: 0.999,
     epsilon: 1e-8,
     weight_decay: 0.5,
+    schedule: CONSTANT,
 };
 const SGD: OptimiserSpec = OptimiserSpec::Sgd {
     learning_rate: 0.1,
     momentum: 0.5,
     weight_decay: 0.25,
+    schedule: CONSTANT,
 };
 
 /// The weight after steps with these gradients.
@@ -36,6 +39,7 @@ fn sgd_by_hand() {
         learning_rate: 0.1,
         momentum: 0.0,
         weight_decay: 0.25,
+        schedule: CONSTANT,
     };
     close(run(&plain, 2.0, &[1.0]), 1.85);
 }
@@ -62,6 +66,7 @@ fn settings_out_of_range_are_refused() {
         learning_rate,
         momentum,
         weight_decay,
+        schedule: CONSTANT,
     };
     for bad in [
         sgd(0.0, 0.0, 0.0),
@@ -88,6 +93,7 @@ fn job_file_names_and_defaults() {
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.0,
+        schedule: CONSTANT,
     };
     assert_eq!(adamw, defaults);
     let sgd: OptimiserSpec = toml::from_str("type = 'sgd'\nlearning_rate = 0.1").unwrap();
@@ -96,7 +102,8 @@ fn job_file_names_and_defaults() {
         OptimiserSpec::Sgd {
             learning_rate: 0.1,
             momentum: 0.0,
-            weight_decay: 0.0
+            weight_decay: 0.0,
+            schedule: CONSTANT
         }
     );
     assert!(toml::from_str::<OptimiserSpec>("type = 'sgd'\nlearning_rate = 0.1\nnesterov = true").is_err());

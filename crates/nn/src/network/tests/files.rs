@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::{spread, whole};
-use crate::{InputGradient, LayerSpec, Network, OptimiserSpec};
+use crate::{InputGradient, LayerSpec, LearningRateSchedule, Network, OptimiserSpec};
 
 fn small() -> Network {
     let layers = vec![
@@ -21,6 +21,7 @@ fn small() -> Network {
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.1,
+        schedule: LearningRateSchedule::default(),
     };
     whole(&[4], layers).with_optimiser(adamw).unwrap()
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ndarray::{ArrayD, Axis};
 
 use super::{check_gradients, spread, whole};
-use crate::{InputGradient, LayerSpec, Network, OptimiserSpec};
+use crate::{InputGradient, LayerSpec, LearningRateSchedule, Network, OptimiserSpec};
 
 const BATCH_NORM: LayerSpec = LayerSpec::BatchNorm {
     epsilon: 1e-5,
@@ -128,6 +128,7 @@ fn optimisers_leave_running_statistics_alone() {
         learning_rate: 0.5,
         momentum: 0.9,
         weight_decay: 0.5,
+        schedule: LearningRateSchedule::default(),
     };
     let mut network = whole(&[2], vec![BATCH_NORM]).with_optimiser(optimiser).unwrap();
     let x = spread(&[4, 2], 1);
@@ -171,6 +172,7 @@ fn trained() -> Network {
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 0.1,
+        schedule: LearningRateSchedule::default(),
     };
     let block = LayerSpec::Residual {
         body: vec![BATCH_NORM],

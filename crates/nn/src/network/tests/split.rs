@@ -3,7 +3,7 @@
 use ndarray::ArrayD;
 
 use super::{conv, layers::conv2d, spread};
-use crate::{BatchTargets, InputGradient, LayerSpec, Loss, ModelSpec, Network, OptimiserSpec, preset};
+use crate::{BatchTargets, InputGradient, LayerSpec, LearningRateSchedule, Loss, ModelSpec, Network, OptimiserSpec, preset};
 
 const STEPS: u64 = 20;
 
@@ -15,11 +15,13 @@ fn optimisers() -> [OptimiserSpec; 2] {
             beta2: 0.999,
             epsilon: 1e-8,
             weight_decay: 0.01,
+            schedule: LearningRateSchedule::default(),
         },
         OptimiserSpec::Sgd {
             learning_rate: 0.1,
             momentum: 0.9,
             weight_decay: 0.001,
+            schedule: LearningRateSchedule::default(),
         },
     ]
 }
@@ -88,6 +90,7 @@ fn m1_cut_at_its_server_layer_is_m1_whole() {
                     learning_rate: 1e-30,
                     momentum: 0.0,
                     weight_decay: 0.0,
+                    schedule: LearningRateSchedule::default(),
                 },
                 4,
             );
