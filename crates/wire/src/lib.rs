@@ -16,6 +16,7 @@ mod link;
 pub mod memory;
 mod party;
 pub mod tcp;
+pub mod testing;
 mod transcript;
 
 pub use channel::{Channel, Deadlines, Traffic};

@@ -121,3 +121,6 @@ pub(super) async fn exchange(channel: TcpChannel, ours: Hello, deadline: Duratio
 fn hex(digest: &[u8; 32]) -> String {
     blake3::Hash::from_bytes(*digest).to_hex()[..16].to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Every message of every protocol: hostile bytes, and the exact bytes on the wire.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{borrow::Borrow, collections::BTreeSet, path::Path, time::Duration};
+
+use cloven_protocols::{
+    Start,
+    encrypted_activation::{
+        self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
+    },
+    plain,
+};
+use cloven_wire::{
+    Message,
+    testing::{assert_wire_format, frame, fuzz, fuzz_message, fuzz_time},
+};
+use ndarray::{ArrayD, Dimension, IxDyn};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+const ROUND: u64 = 3;
+
+/// A small message with fixed content.
+struct Case {
+    name: &'static str,
+    kind: u8,
+    frame: Vec<u8>,
+    fuzz: Box<dyn Fn(Duration)>,
+}
+
+/// `expect` is what a receiver would expect.
+fn case<M: Message + 'static>(message: M, expect: impl Borrow<M::Expect> + 'static) -> Case {
+    Case {
+        name: M::NAME,
+        kind: M::KIND,
+        frame: frame(ROUND, &message),
+        fuzz: Box::new(move |time| fuzz_message(time, &message, expect.borrow())),
+    }
+}
+
+fn array(shape: &[usize]) -> ArrayD<f32> {
+    ArrayD::from_shape_fn(IxDyn(shape), |at| at.slice().iter().sum::<usize>() as f32 - 1.5)
+}
+
+fn start() -> Case {
+    let start = Start {
+        train_rows: 13_245,
+        test_rows: 300,
+    };
+    case(start, ())
+}
+
+fn plain_cases() -> Vec<Case> {
+    vec![
+        start(),
+        case(plain::Activation(array(&[2, 3])), vec![2, 3]),
+        case(plain::Output(array(&[2, 1, 2])), vec![2, 1, 2]),
+        case(plain::OutputGradient(array(&[2, 2])), vec![2, 2]),
+        case(plain::InputGradient(array(&[1])), vec![1]),
+    ]
+}
+
+fn sealed_cases() -> Vec<Case> {
+    let shapes = vec![vec![3, 2], vec![3]];
+    vec![
+        start(),
+        case(sealed::SealedActivation(vec![1, 2, 3]), 3),
+        case(sealed::SealedOutput(vec![4, 5]), 2),
+        case(sealed::SealedGradient(vec![6]), 1),
+        case(sealed::SealedInputGradient(vec![7, 8]), 2),
+        case(sealed::Reveal(shapes.iter().map(|shape| array(shape)).collect()), shapes),
+    ]
+}
+
+fn paper_cases() -> Vec<Case> {
+    let gradients = paper::Gradients {
+        output: array(&[1, 3]),
+        layer: vec![array(&[3, 2]), array(&[3])],
+    };
+    vec![
+        start(),
+        case(sealed::SealedActivation(vec![1, 2, 3]), 3),
+        case(sealed::SealedOutput(vec![4, 5]), 2),
+        case(gradients, vec![vec![1, 3], vec![3, 2], vec![3]]),
+        case(paper::InputGradient(array(&[1, 2])), vec![1, 2]),
+    ]
+}
+
+struct Protocol {
+    folder: &'static str,
+    messages: &'static [(&'static str, u8)],
+    cases: Vec<Case>,
+}
+
+fn protocols() -> [Protocol; 3] {
+    let protocol = |folder, messages, cases| Protocol { folder, messages, cases };
+    [
+        protocol("plain", &plain::MESSAGES, plain_cases()),
+        protocol("encrypted_activation", &sealed::MESSAGES, sealed_cases()),
+        protocol("encrypted_activation/paper", &paper::MESSAGES, paper_cases()),
+    ]
+}
+
+#[test]
+fn every_message_has_its_case_and_every_kind_one_meaning() {
+    for Protocol { folder, messages, cases } in protocols() {
+        let cases: Vec<_> = cases.iter().map(|case| (case.name, case.kind)).collect();
+        assert_eq!(cases, messages, "{folder}");
+        let kinds: BTreeSet<u8> = messages.iter().map(|(_, kind)| *kind).collect();
+        assert_eq!(kinds.len(), messages.len(), "{folder}: two messages of one kind");
+    }
+}
+
+fn fuzz_all(cases: Vec<Case>) {
+    let time = fuzz_time() / cases.len() as u32;
+    cases.iter().for_each(|case| (case.fuzz)(time));
+}
+
+#[test]
+fn hostile_bytes_for_plain() {
+    fuzz_all(plain_cases());
+}
+
+#[test]
+fn hostile_bytes_for_encrypted_activation() {
+    fuzz_all(sealed_cases());
+}
+
+#[test]
+fn hostile_bytes_for_paper() {
+    fuzz_all(paper_cases());
+}
+
+/// The client's and the server's cipher for a layer of 8 x 3 and batches of 2 rows.
+fn ciphers() -> (LatticeCipher, ServerLattice) {
+    let sealing = Sealing::new(2, 8, 3).unwrap();
+    let client = LatticeCipher::new(sealing.clone(), &mut ChaCha20Rng::from_seed([4; 32]));
+    let mut server = ServerLattice::new(sealing);
+    server.set_layer(&array(&[3, 8]), Some(&array(&[3]))).unwrap();
+    (client, server)
+}
+
+#[test]
+fn hostile_ciphertexts() {
+    let (mut client, mut server) = ciphers();
+    for (direction, width) in [(Direction::Forward, 8), (Direction::Backward, 3)] {
+        let upload = client.seal(direction, ROUND, &(array(&[2, width]) / 16.0)).unwrap();
+        let answer = server.answer(direction, &upload, 2).unwrap();
+        let len = server.answer_len(direction, 2);
+        let mut answered = 0;
+        fuzz("sealed batch", fuzz_time() / 4, &[upload], |bytes| {
+            if let Ok(answer) = server.answer(direction, bytes, 2) {
+                assert_eq!(answer.len(), len);
+                answered += 1;
+            }
+        });
+        assert!(answered > 0, "mutants reach the product");
+        let shape = client.open(direction, &answer, 2).unwrap().shape().to_vec();
+        fuzz("sealed answer", fuzz_time() / 4, &[answer], |bytes| {
+            if let Ok(numbers) = client.open(direction, bytes, 2) {
+                assert!(numbers.shape() == shape && numbers.iter().all(|v| v.is_finite()));
+            }
+        });
+    }
+}
+
+/// Ciphertexts are compared by the server's answer to fixed bytes: it depends on all that the parties must agree on (how a seed is expanded,
+/// how coefficients are packed and rounded) and on no randomness.
+#[test]
+fn every_message_has_the_committed_bytes() {
+    let mut frames = Vec::new();
+    for Protocol { folder, cases, .. } in protocols() {
+        frames.extend(cases.into_iter().map(|case| (format!("{folder}, {}", case.name), case.frame)));
+    }
+    let (_, mut server) = ciphers();
+    for direction in [Direction::Forward, Direction::Backward] {
+        let upload = vec![0; server.sealed_len(direction, 2)];
+        let answer = server.answer(direction, &upload, 2).unwrap();
+        frames.push((format!("encrypted_activation, answer to zeros ({direction:?})"), answer));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/messages.txt");
+    assert_wire_format(&path, &frames);
+}

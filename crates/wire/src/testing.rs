@@ -1,0 +1,307 @@
+//! For tests of message types: hostile bytes, and the exact bytes on the wire.
+//!
+//! Hostile bytes are mutants of valid ones, the same in every run. Each target takes [`fuzz_time`]: a second in ordinary tests, as long
+//! as `CLOVEN_FUZZ_SECONDS` says otherwise.
+
+use std::{
+    fmt::Write,
+    fs,
+    future::Future,
+    path::Path,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    AbortReason, Channel, Deadlines, Header, Link, MAX_PAYLOAD, Message, Party, Reader, Traffic, WireError, memory,
+    tcp::WIRE_VERSION,
+};
+
+/// Errors about hostile bytes stay below this length, in bytes.
+const MAX_ERROR: usize = 8192;
+
+/// How long to fuzz a target: `CLOVEN_FUZZ_SECONDS`, else 1 s.
+pub fn fuzz_time() -> Duration {
+    let seconds = std::env::var("CLOVEN_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::try_from_secs_f64(seconds.unwrap_or(1.0)).unwrap_or(Duration::from_secs(1))
+}
+
+/// Calls `target` with mutants of `valid` for about this `time`, and at least 100 times. When it panics, the bytes are printed.
+pub fn fuzz(name: &str, time: Duration, valid: &[Vec<u8>], mut target: impl FnMut(&[u8])) {
+    let mut mutants = Mutants {
+        state: valid.len() as u64,
+        valid,
+    };
+    let until = Instant::now() + time;
+    let mut tries = 0;
+    while tries < 100 || Instant::now() < until {
+        let case = Case {
+            name,
+            bytes: mutants.next_mutant(),
+        };
+        target(&case.bytes);
+        tries += 1;
+    }
+}
+
+/// Fuzzes a message's decoder with mutants of valid payloads, then a link that waits for the message with mutants of its frame.
+///
+/// Whatever comes is an error of bounded length or a message that encodes to the very bytes that came, which are no more than
+/// [`Message::max_len`] allows; and no payload beyond that is asked of the channel. Panics when any of this does not hold.
+pub fn fuzz_message<M: Message>(time: Duration, message: &M, expect: &M::Expect) {
+    let mut payload = Vec::new();
+    message.encode(&mut payload);
+    let cap = M::max_len(expect).min(MAX_PAYLOAD);
+    fuzz(M::NAME, time / 2, &[payload], |bytes| {
+        let mut reader = Reader::new(bytes);
+        match M::decode(&mut reader, expect).and_then(|message| reader.finish().map(|()| message)) {
+            Ok(message) => assert_encodes_to(&message, bytes, cap),
+            Err(error) => assert!(error.to_string().len() < MAX_ERROR, "a long error: {error}"),
+        }
+    });
+    fuzz(M::NAME, time / 2, &[frame(ROUND, message)], |bytes| {
+        let mut link = Link::new(Probe::new(bytes, cap));
+        match at_once(link.receive::<M>(ROUND, expect)) {
+            Ok(message) => assert_encodes_to(&message, &link.into_channel().payload, cap),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains(PEER) && text.len() < MAX_ERROR, "{text}");
+            }
+        }
+    });
+}
+
+/// A message as it crosses a link, header included.
+pub fn frame<M: Message>(round: u64, message: &M) -> Vec<u8> {
+    let mut bytes = vec![0; Header::LEN];
+    message.encode(&mut bytes);
+    let header = Header {
+        len: (bytes.len() - Header::LEN) as u32,
+        kind: M::KIND,
+        round,
+    };
+    bytes[..Header::LEN].copy_from_slice(&header.to_bytes());
+    bytes
+}
+
+/// Compares named frames with those in the committed file at `path`. Panics when they differ, since parties of the same [`WIRE_VERSION`]
+/// would no longer understand each other.
+///
+/// With `CLOVEN_UPDATE_SNAPSHOTS=1` the file is written instead, if the version was raised or frames were only added.
+pub fn assert_wire_format(path: &Path, frames: &[(String, Vec<u8>)]) {
+    let mut now = format!("wire version {WIRE_VERSION}\n");
+    for (name, bytes) in frames {
+        now += &format!("{name}: {}\n", written(bytes));
+    }
+    let kept = fs::read_to_string(path).unwrap_or_default();
+    if kept == now {
+        return;
+    }
+    let same_version = kept.lines().next() == now.lines().next();
+    let changed: Vec<_> = kept.lines().filter(|line| !now.lines().any(|new| new == *line)).collect();
+    if same_version && !changed.is_empty() {
+        let names: Vec<_> = changed.iter().filter_map(|line| line.split(": ").next()).collect();
+        assert!(
+            changed.is_empty(),
+            "the bytes of {names:?} on the wire changed. If that is meant, raise WIRE_VERSION in crates/wire/src/tcp/hello.rs, so that \
+             parties of the earlier version are refused, and run this test with CLOVEN_UPDATE_SNAPSHOTS=1.\nNow:\n{now}"
+        );
+    }
+    let update = std::env::var_os("CLOVEN_UPDATE_SNAPSHOTS").is_some();
+    assert!(
+        update,
+        "{} lacks messages or is of another WIRE_VERSION: run this test with CLOVEN_UPDATE_SNAPSHOTS=1 and look at the difference.\nNow:\n{now}",
+        path.display()
+    );
+    assert!(fs::write(path, now).is_ok(), "cannot write {}", path.display());
+}
+
+/// Hexadecimal; of long frames the length and the digest.
+fn written(bytes: &[u8]) -> String {
+    match bytes.len() {
+        0..=512 => bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
+        n => format!("{n} bytes, BLAKE3 {}", blake3::hash(bytes).to_hex()),
+    }
+}
+
+const ROUND: u64 = 9;
+const PEER: &str = "peer";
+
+fn assert_encodes_to<M: Message>(message: &M, bytes: &[u8], cap: usize) {
+    let mut again = Vec::new();
+    message.encode(&mut again);
+    assert!(again.len() <= cap, "{} bytes were accepted, the cap is {cap}", again.len());
+    assert!(again == bytes, "two strings of bytes are the same {}", M::NAME);
+}
+
+/// The outcome of a future that waits for nothing.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+    }
+}
+
+/// Input of a target; printed when the target panics.
+struct Case<'a> {
+    name: &'a str,
+    bytes: Vec<u8>,
+}
+
+impl Drop for Case<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} failed on {:02x?}", self.name, self.bytes);
+        }
+    }
+}
+
+/// A peer that sends one frame and leaves.
+struct Probe<'a> {
+    peer: memory::MemoryChannel,
+    rest: &'a [u8],
+    cap: usize,
+    payload: Vec<u8>,
+}
+
+impl<'a> Probe<'a> {
+    fn new(frame: &'a [u8], cap: usize) -> Self {
+        let party = |name: &str| name.parse::<Party>().expect("a party's name");
+        Self {
+            // Whose other end is gone: what comes after the frame is its error.
+            peer: memory::pair(party("own"), party(PEER)).0,
+            rest: frame,
+            cap,
+            payload: Vec::new(),
+        }
+    }
+}
+
+impl Channel for Probe<'_> {
+    fn peer(&self) -> &Party {
+        self.peer.peer()
+    }
+
+    async fn send(&mut self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
+        self.peer.send(what, round, frame).await
+    }
+
+    async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
+        match self.rest.split_first_chunk() {
+            None => self.peer.receive_header(what, round).await,
+            Some((header, rest)) => {
+                self.rest = rest;
+                Header::from_bytes(*header, self.peer())
+            }
+        }
+    }
+
+    async fn receive_payload(&mut self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
+        let len = header.len as usize;
+        assert!(
+            len <= self.cap.max(1),
+            "a payload of {len} bytes was asked for, the cap is {}",
+            self.cap
+        );
+        match self.rest.split_at_checked(len) {
+            None => self.peer.receive_header(what, header.round).await.map(|_| ()),
+            Some((payload, rest)) => {
+                self.rest = rest;
+                self.payload = payload.to_vec();
+                into.clear();
+                into.extend_from_slice(payload);
+                Ok(())
+            }
+        }
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        self.peer.deadlines()
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.peer.traffic()
+    }
+
+    async fn abort(&mut self, reason: AbortReason) {
+        self.peer.abort(reason).await;
+    }
+}
+
+/// Mutants of valid inputs.
+struct Mutants<'a> {
+    state: u64,
+    valid: &'a [Vec<u8>],
+}
+
+/// Values at which decoders tend to go wrong.
+const EDGES: [u64; 10] = [
+    0,
+    1,
+    0x7f,
+    0xff,
+    0x7fff_ffff,
+    0xffff_ffff,
+    u64::MAX,
+    1 << 31,
+    1 << 63,
+    0x7fc0_0000,
+];
+
+impl Mutants<'_> {
+    /// SplitMix64.
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+
+    fn next_mutant(&mut self) -> Vec<u8> {
+        let index = self.below(self.valid.len());
+        let mut bytes = self.valid.get(index).cloned().unwrap_or_default();
+        for _ in 0..=self.below(3) {
+            self.mutate(&mut bytes);
+        }
+        bytes
+    }
+
+    fn mutate(&mut self, bytes: &mut Vec<u8>) {
+        let at = self.below(bytes.len());
+        let span = at..(at + 1 + self.below(16)).min(bytes.len());
+        match self.below(8) {
+            _ if bytes.is_empty() => bytes.push(self.next() as u8),
+            0 | 1 => bytes[at] ^= 1 << self.below(8),
+            2 => bytes[at] = self.next() as u8,
+            3 => {
+                let edge = EDGES[self.below(EDGES.len())].to_le_bytes();
+                let width = [1, 2, 4, 8][self.below(4)].min(bytes.len() - at);
+                bytes[at..at + width].copy_from_slice(&edge[..width]);
+            }
+            4 => bytes.truncate(at),
+            5 => {
+                let more = self.below(40);
+                bytes.extend((0..more).map(|_| self.next() as u8));
+            }
+            6 => drop(bytes.drain(span)),
+            _ => {
+                let copy = bytes[span].to_vec();
+                bytes.splice(at..at, copy);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
