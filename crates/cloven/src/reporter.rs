@@ -195,6 +195,18 @@ impl State<'_> {
                     traffic: bytes,
                 })
             }
+            Event::Asked { rows, traffic } => {
+                self.phase = (Instant::now(), traffic);
+                Some(Update::Asked { rows })
+            }
+            Event::Predicted { rows, traffic } => {
+                self.rows = rows;
+                if self.told.elapsed() < TELL_EVERY {
+                    return None;
+                }
+                self.told = Instant::now();
+                Some(Update::Predicted { rows, traffic })
+            }
         }
     }
 

@@ -100,6 +100,18 @@ pub enum Update {
         /// Bytes it took.
         traffic: Traffic,
     },
+    /// A prediction begins.
+    Asked {
+        /// Rows to predict.
+        rows: usize,
+    },
+    /// Some batches of a prediction are done; sent a few times a second.
+    Predicted {
+        /// Rows done so far.
+        rows: usize,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
     /// The party is done.
     Finished {
         /// What it has to report.

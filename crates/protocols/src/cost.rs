@@ -23,6 +23,13 @@ impl Cost {
         client_bytes: (Header::LEN + 16) as u64,
         server_bytes: (Header::LEN + 12) as u64,
     };
+    /// The `ask` message, with which a prediction begins.
+    pub const ASK: Self = Cost {
+        client_messages: 1,
+        server_messages: 0,
+        client_bytes: (Header::LEN + 8) as u64,
+        server_bytes: 0,
+    };
 }
 
 impl std::ops::Add for Cost {

@@ -56,6 +56,20 @@ pub enum Event {
         /// Bytes so far.
         traffic: Traffic,
     },
+    /// A prediction begins: the parties agreed on the number of rows.
+    Asked {
+        /// Rows to predict.
+        rows: usize,
+        /// Bytes of the set-up.
+        traffic: Traffic,
+    },
+    /// A batch of a prediction is done.
+    Predicted {
+        /// Rows done so far.
+        rows: usize,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
 }
 
 /// Receives events; an error stops the script.

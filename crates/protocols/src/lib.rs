@@ -5,6 +5,7 @@
 //! | `mod.rs` | parties, flow, who learns what, bytes, assumptions, non-goals |
 //! | `msg.rs` | the messages |
 //! | `client.rs`, `server.rs` ... | one script per role: an `async fn`, generic over the channel |
+//! | `predict.rs` | the scripts of predicting with a network that was trained so, and what they give away |
 //! | `cost.rs` | declared messages and bytes, compared with the channel's counters by a test |
 //! | `tests.rs` | the test ladder |
 //!
@@ -14,6 +15,7 @@ mod cost;
 mod error;
 mod event;
 mod examples;
+mod inference;
 mod message;
 mod schedule;
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use cost::Cost;
 pub use error::{Halted, ProtocolError};
 pub use event::{Event, Observe};
 pub use examples::{Examples, Subset};
+pub use inference::{Ask, Queries};
 pub use message::{Begin, Start};
 pub use schedule::{Schedule, Shuffle};
 pub use training::Task;

@@ -38,7 +38,8 @@ impl Schedule {
     }
 }
 
-fn sizes(rows: usize, batch: usize) -> impl Iterator<Item = usize> {
+/// Sizes of the batches of `rows` rows in order; the last may be smaller.
+pub(crate) fn sizes(rows: usize, batch: usize) -> impl Iterator<Item = usize> {
     (0..rows.div_ceil(batch)).map(move |i| batch.min(rows - i * batch))
 }
 

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use cloven_nn::{BatchTargets, LearningRateSchedule, Loss, Network, OptimiserSpec, preset};
+use cloven_nn::{BatchTargets, Evaluation, LearningRateSchedule, Loss, Network, OptimiserSpec, preset};
 use cloven_wire::{Entry, Header, Link, Message, Party, WireError, memory};
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn, concatenate};
 
-use crate::{Cost, Event, Examples, Halted, ProtocolError, Schedule, Shuffle, Task};
+use crate::{Cost, Event, Examples, Halted, ProtocolError, Queries, Schedule, Shuffle, Task};
 
 pub const SEED: u64 = 5;
 /// Client and server by the order of their names here.
@@ -242,6 +242,56 @@ pub fn declared(
             .evaluation_sizes(test_rows)
             .fold(cost, |c, rows| c + evaluation(rows))
     })
+}
+
+/// The declared cost of predicting `rows` rows, from that of one evaluation batch.
+pub fn declared_prediction(rows: usize, evaluation: impl Fn(usize) -> Cost) -> Cost {
+    schedule()
+        .evaluation_sizes(rows)
+        .fold(Cost::ASK, |cost, rows| cost + evaluation(rows))
+}
+
+/// These inputs, in batches of evaluation.
+pub fn queries(x: &ArrayD<f32>) -> Queries<'_> {
+    Queries {
+        x,
+        batch: schedule().evaluation_batch,
+    }
+}
+
+/// What the network gives whose layers are these parts, in batches of evaluation and with nothing between the parts.
+pub fn unsplit_outputs(parts: &[&Network], x: &ArrayD<f32>) -> ArrayD<f32> {
+    let mut batches = Vec::new();
+    let mut done = 0;
+    for rows in schedule().evaluation_sizes(x.shape()[0]) {
+        let rows_of = x.slice_axis(Axis(0), (done..done + rows).into()).to_owned();
+        batches.push(parts.iter().fold(rows_of, |x, part| part.forward(&x).unwrap()));
+        done += rows;
+    }
+    let views: Vec<_> = batches.iter().map(|batch| batch.view()).collect();
+    concatenate(Axis(0), &views).unwrap()
+}
+
+/// The last evaluation that an observer is told of.
+pub fn last_evaluation(into: &mut Option<Evaluation>) -> impl FnMut(Event) -> Result<(), Halted> {
+    move |event| {
+        if let Event::Evaluated {
+            evaluation: Some(evaluation),
+            ..
+        } = event
+        {
+            *into = Some(evaluation);
+        }
+        Ok(())
+    }
+}
+
+/// A row count of `ask` that is refused: more than any data set has, and none.
+pub fn tampered_ask(frame: &[u8]) -> Vec<Tampered> {
+    vec![
+        ("absurd row count", with(frame, Header::LEN + 7, &[0x7f])),
+        ("no rows", with(frame, Header::LEN, &[0; 8])),
+    ]
 }
 
 /// What the channels counted.

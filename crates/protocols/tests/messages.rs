@@ -4,14 +4,14 @@
 use std::{borrow::Borrow, collections::BTreeSet, path::Path, time::Duration};
 
 use cloven_protocols::{
-    Start,
+    Ask, Begin, Start,
     encrypted_activation::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
     plain,
 };
 use cloven_wire::{
-    Message,
+    Message, Party,
     testing::{assert_wire_format, frame, fuzz, fuzz_message, fuzz_time},
 };
 use ndarray::{ArrayD, Dimension, IxDyn};
@@ -49,9 +49,18 @@ fn start() -> Case {
     case(start, ())
 }
 
+fn begin() -> Case {
+    let begin = Begin {
+        clients: 3,
+        train_rows: 40_000,
+    };
+    case(begin, (3, 13_245))
+}
+
 fn plain_cases() -> Vec<Case> {
     vec![
         start(),
+        begin(),
         case(plain::Activation(array(&[2, 3])), vec![2, 3]),
         case(plain::Output(array(&[2, 1, 2])), vec![2, 1, 2]),
         case(plain::OutputGradient(array(&[2, 2])), vec![2, 2]),
@@ -61,13 +70,23 @@ fn plain_cases() -> Vec<Case> {
 
 fn sealed_cases() -> Vec<Case> {
     let shapes = vec![vec![3, 2], vec![3]];
+    let key = sealed::SignedKey {
+        key: [5; 32],
+        signature: vec![6; 70],
+    };
+    let clients: Vec<Party> = ["north", "south"].map(|name| name.parse().unwrap()).into();
+    let keys = clients.iter().map(|client| (client.clone(), key.clone())).collect();
     vec![
         start(),
+        begin(),
         case(sealed::SealedActivation(vec![1, 2, 3]), 3),
         case(sealed::SealedOutput(vec![4, 5]), 2),
         case(sealed::SealedGradient(vec![6]), 1),
         case(sealed::SealedInputGradient(vec![7, 8]), 2),
         case(sealed::Reveal(shapes.iter().map(|shape| array(shape)).collect()), shapes),
+        case(sealed::MaskKey(key), ()),
+        case(sealed::MaskKeys(keys), clients),
+        case(sealed::MaskedReveal(vec![7, u64::MAX]), 2),
     ]
 }
 
@@ -78,10 +97,31 @@ fn paper_cases() -> Vec<Case> {
     };
     vec![
         start(),
+        begin(),
         case(sealed::SealedActivation(vec![1, 2, 3]), 3),
         case(sealed::SealedOutput(vec![4, 5]), 2),
         case(gradients, vec![vec![1, 3], vec![3, 2], vec![3]]),
         case(paper::InputGradient(array(&[1, 2])), vec![1, 2]),
+    ]
+}
+
+fn ask() -> Case {
+    case(Ask { rows: 300 }, ())
+}
+
+fn plain_prediction_cases() -> Vec<Case> {
+    vec![
+        ask(),
+        case(plain::Activation(array(&[2, 3])), vec![2, 3]),
+        case(plain::Output(array(&[2, 1, 2])), vec![2, 1, 2]),
+    ]
+}
+
+fn sealed_prediction_cases() -> Vec<Case> {
+    vec![
+        ask(),
+        case(sealed::SealedActivation(vec![1, 2, 3]), 3),
+        case(sealed::SealedOutput(vec![4, 5]), 2),
     ]
 }
 
@@ -91,12 +131,18 @@ struct Protocol {
     cases: Vec<Case>,
 }
 
-fn protocols() -> [Protocol; 3] {
+fn protocols() -> [Protocol; 5] {
     let protocol = |folder, messages, cases| Protocol { folder, messages, cases };
     [
         protocol("plain", &plain::MESSAGES, plain_cases()),
         protocol("encrypted_activation", &sealed::MESSAGES, sealed_cases()),
         protocol("encrypted_activation/paper", &paper::MESSAGES, paper_cases()),
+        protocol("plain/predict", &plain::predict::MESSAGES, plain_prediction_cases()),
+        protocol(
+            "encrypted_activation/predict",
+            &sealed::predict::MESSAGES,
+            sealed_prediction_cases(),
+        ),
     ]
 }
 
@@ -137,6 +183,11 @@ fn ciphers() -> (LatticeCipher, ServerLattice) {
     let mut server = ServerLattice::new(sealing);
     server.set_layer(&array(&[3, 8]), Some(&array(&[3]))).unwrap();
     (client, server)
+}
+
+#[test]
+fn hostile_bytes_for_predictions() {
+    fuzz_all(vec![ask()]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{
     Reveals,
     cipher::{ClientCipher, Direction},
     msg::{MaskKey, MaskKeys, MaskedReveal, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput},
+    predict::Forward,
     secure_sum::{Fellows, MaskSecret, PairMasks, to_fixed},
 };
 use crate::{
@@ -122,14 +123,12 @@ impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<'_, K> {
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
         let me = &mut self.me;
-        let a = me.front.forward(x)?;
-        let rows = a.shape()[0];
-        link.send(round, &SealedActivation(me.cipher.seal(Direction::Forward, round, &a)?))
-            .await?;
-        let own = me.unrevealed.forward(&a)?;
-        let SealedOutput(answer) = link.receive(round, &me.cipher.answer_len(Direction::Forward, rows)).await?;
-        let y = open(&mut me.cipher, link, Direction::Forward, round, &answer, rows)? + own;
-        Ok(me.tail.forward(&y)?)
+        let layers = Forward {
+            front: &me.front,
+            unrevealed: Some(&me.unrevealed),
+            tail: &me.tail,
+        };
+        layers.outputs(&mut me.cipher, link, round, x).await
     }
 
     async fn end_epoch(&mut self, link: &mut Link<C>, round: u64, cohort: &Cohort) -> Result<(), ProtocolError> {

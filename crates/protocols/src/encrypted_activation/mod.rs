@@ -39,6 +39,7 @@ mod client;
 pub mod cost;
 mod msg;
 pub mod paper;
+pub mod predict;
 mod secure_sum;
 mod server;
 
@@ -47,7 +48,7 @@ pub use client::{Client, client};
 pub use msg::{
     MESSAGES, MaskKey, MaskKeys, MaskedReveal, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput,
 };
-pub use secure_sum::Fellows;
+pub use secure_sum::{Fellows, SignedKey};
 pub use server::{Server, server};
 
 use crate::Leak;

@@ -43,8 +43,10 @@ pub struct Fellows<'a> {
 /// A client's public mask key with its owner's signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedKey {
-    pub(super) key: [u8; KEY],
-    pub(super) signature: Vec<u8>,
+    /// X25519.
+    pub key: [u8; KEY],
+    /// Its owner's, with the key of the certificate that the others pin; over the job's digest, the key and the owner's name.
+    pub signature: Vec<u8>,
 }
 
 /// A client's secret mask key.

@@ -4,7 +4,10 @@ use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network};
 use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
 
-use super::msg::{Activation, InputGradient, Output, OutputGradient};
+use super::{
+    msg::{Activation, InputGradient, Output, OutputGradient},
+    predict,
+};
 use crate::{
     Observe, ProtocolError, Task,
     training::{self, ClientRounds},
@@ -57,10 +60,6 @@ impl<C: Channel> ClientRounds<C> for Rounds {
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
-        let Client { front, tail } = &self.me;
-        let a = Activation(front.forward(x)?);
-        link.send(round, &a).await?;
-        let Output(y) = link.receive(round, &tail.batch_shape(a.0.shape()[0])[..]).await?;
-        Ok(tail.forward(&y)?)
+        predict::outputs(&self.me, link, round, x).await
     }
 }

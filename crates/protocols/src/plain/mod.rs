@@ -25,6 +25,7 @@
 mod client;
 pub mod cost;
 mod msg;
+pub mod predict;
 mod server;
 mod unsplit;
 

@@ -3,7 +3,10 @@
 use cloven_nn::{InputGradient as Wish, Network};
 use cloven_wire::{Channel, Link};
 
-use super::msg::{Activation, InputGradient, Output, OutputGradient};
+use super::{
+    msg::{Activation, InputGradient, Output, OutputGradient},
+    predict,
+};
 use crate::{
     Observe, ProtocolError, Schedule,
     training::{self, Cohort, ServerRounds, Sessions, average},
@@ -40,8 +43,7 @@ impl<C: Channel> ServerRounds<C> for Network {
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        let Activation(a) = link.receive(round, &self.batch_shape(rows)[..]).await?;
-        Ok(link.send(round, &Output(self.forward(&a)?)).await?)
+        predict::answer(self, link, round, rows).await
     }
 }
 

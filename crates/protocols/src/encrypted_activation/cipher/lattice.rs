@@ -2,7 +2,7 @@
 
 use cloven_lattice::{
     LatticeError, Parameters, RandomnessKey, SecretKey,
-    linear::{Layout, Product, Scales, Weights},
+    linear::{Layout, Norms, Product, Scales, Weights},
 };
 use ndarray::{ArrayD, IxDyn};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -56,6 +56,14 @@ impl Sealing {
     /// Where the numbers of a direction stand in its ciphertexts.
     pub fn layout(&self, direction: Direction) -> &Layout {
         self.product(direction).layout()
+    }
+
+    /// Standard deviation of the error of one number of an answer, at most: `row` is the Euclidean norm of its row of the batch, `column` the
+    /// largest of a column of the matrix.
+    pub fn error_deviation(&self, direction: Direction, row: f64, column: f64) -> f64 {
+        let product = self.product(direction);
+        let block = column * (product.layout().block_outputs as f64).sqrt();
+        product.error_deviation(Norms { row, column, block })
     }
 
     fn product(&self, direction: Direction) -> &Product {

@@ -11,6 +11,7 @@ use crate::{
         ClientCipher, Direction,
         client::open,
         msg::{SealedActivation, SealedOutput},
+        predict::Forward,
     },
     training::{self, ClientRounds},
 };
@@ -49,11 +50,15 @@ impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {
         let me = &mut self.me;
         // 1.
         let a = me.front.forward_train(round, x)?;
-        me.send_sealed(link, round, &a).await?;
+        let sealed = me.cipher.seal(Direction::Forward, round, &a)?;
+        link.send(round, &SealedActivation(sealed)).await?;
         // Of step 3, what needs no answer: the layer keeps a for dW.
         me.layer.forward_train(round, &a)?;
         // 2.
-        let y = me.receive_output(link, round, t.len()).await?;
+        let SealedOutput(answer) = link
+            .receive(round, &me.cipher.answer_len(Direction::Forward, t.len()))
+            .await?;
+        let y = open(&mut me.cipher, link, Direction::Forward, round, &answer, t.len())?;
         // 3.
         let z = me.tail.forward_train(round, &y)?;
         let (loss, dz) = self.loss.value_and_gradient(&z, t)?;
@@ -70,27 +75,13 @@ impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
-        let me = &mut self.me;
-        let a = me.front.forward(x)?;
-        me.send_sealed(link, round, &a).await?;
-        let y = me.receive_output(link, round, a.shape()[0]).await?;
-        Ok(me.tail.forward(&y)?)
-    }
-}
-
-impl<K: ClientCipher> Client<K> {
-    async fn send_sealed<C: Channel>(&mut self, link: &mut Link<C>, round: u64, a: &ArrayD<f32>) -> Result<(), ProtocolError> {
-        let sealed = self.cipher.seal(Direction::Forward, round, a)?;
-        Ok(link.send(round, &SealedActivation(sealed)).await?)
-    }
-
-    async fn receive_output<C: Channel>(
-        &mut self,
-        link: &mut Link<C>,
-        round: u64,
-        rows: usize,
-    ) -> Result<ArrayD<f32>, ProtocolError> {
-        let SealedOutput(answer) = link.receive(round, &self.cipher.answer_len(Direction::Forward, rows)).await?;
-        open(&mut self.cipher, link, Direction::Forward, round, &answer, rows)
+        let Client { front, tail, cipher, .. } = &mut self.me;
+        Forward {
+            front,
+            unrevealed: None,
+            tail,
+        }
+        .outputs(cipher, link, round, x)
+        .await
     }
 }
