@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloven::{Party, Stamped, Update};
+use cloven::{Party, Position, Stamped, Update};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::words::bytes;
@@ -74,6 +74,7 @@ impl Progress {
                 train_rows,
                 test_rows,
                 batches,
+                from,
             } => {
                 self.plan = Plan {
                     epochs: *epochs,
@@ -85,6 +86,10 @@ impl Progress {
                     "{}: {train_rows} training rows, {test_rows} test rows, {batches} batches an epoch",
                     self.lead
                 ));
+                if *from != Position::START {
+                    let Position { epoch, batch } = from;
+                    self.line(&format!("{}: goes on from epoch {epoch}, batch {batch}", self.lead));
+                }
             }
             Update::Batch {
                 epoch,

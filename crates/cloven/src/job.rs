@@ -146,6 +146,9 @@ pub struct Training {
     /// Evaluate the test rows after every so many epochs; 0: only after the last.
     #[serde(default = "one_u32")]
     pub evaluate_every: u32,
+    /// Every party keeps a checkpoint after every so many batches, and after every epoch; 0: none, a broken run cannot be resumed.
+    #[serde(default = "two_hundred")]
+    pub checkpoint_every: u32,
     /// The loss.
     pub loss: Loss,
     /// The optimiser, the same on both sides of the cut.
@@ -161,6 +164,10 @@ fn one() -> u64 {
 
 fn one_u32() -> u32 {
     1
+}
+
+fn two_hundred() -> u32 {
+    200
 }
 
 fn one_fifth() -> f64 {
@@ -330,6 +337,7 @@ impl Job {
             batch: t.batch,
             evaluation_batch: t.evaluation_batch,
             evaluate_every: t.evaluate_every,
+            checkpoint_every: t.checkpoint_every,
         }
     }
 

@@ -33,5 +33,5 @@ pub use summary::{EncryptionParameters, PartySummary, Summary};
 pub use update::{Stamped, Update};
 
 pub use cloven_data as data;
-pub use cloven_protocols::Leak;
+pub use cloven_protocols::{Leak, Position};
 pub use cloven_wire::{Party, tcp::Emulation};

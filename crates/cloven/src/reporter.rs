@@ -135,6 +135,7 @@ impl State<'_> {
                 train_rows,
                 test_rows,
                 batches,
+                from,
                 traffic,
             } => {
                 self.phase = (Instant::now(), traffic);
@@ -143,6 +144,7 @@ impl State<'_> {
                     train_rows,
                     test_rows,
                     batches,
+                    from,
                 })
             }
             Event::Batch {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloven_nn::Evaluation;
+use cloven_protocols::Position;
 use cloven_wire::{Party, Traffic};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,8 @@ pub enum Update {
         test_rows: usize,
         /// Batches in an epoch.
         batches: usize,
+        /// Where training begins, or goes on.
+        from: Position,
     },
     /// Some batches are done; sent a few times a second, not once per batch.
     Batch {

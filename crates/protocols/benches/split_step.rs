@@ -67,6 +67,7 @@ fn schedule() -> Schedule {
         batch: BATCH,
         evaluation_batch: 256,
         evaluate_every: 0,
+        checkpoint_every: 0,
     }
 }
 
@@ -144,6 +145,7 @@ fn split_seconds(train: &Examples) -> f64 {
                 schedule: schedule(),
                 shuffle,
                 clients: 1,
+                keep: None,
             };
             let (mut start, mut seconds) = (Instant::now(), 0.0);
             let mut observe = |event: Event| {

@@ -2,6 +2,8 @@
 
 use cloven_wire::Header;
 
+use crate::{Begin, Start};
+
 /// Messages and bytes that one exchange puts on the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
@@ -16,12 +18,12 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The messages `start` and `begin`.
+    /// The messages `start` and `begin` of a training from the beginning.
     pub const START: Self = Cost {
         client_messages: 1,
         server_messages: 1,
-        client_bytes: (Header::LEN + 16) as u64,
-        server_bytes: (Header::LEN + 12) as u64,
+        client_bytes: (Header::LEN + Start::LEN) as u64,
+        server_bytes: (Header::LEN + Begin::LEN) as u64,
     };
     /// The `ask` message, with which a prediction begins.
     pub const ASK: Self = Cost {
@@ -29,6 +31,16 @@ impl Cost {
         server_messages: 0,
         client_bytes: (Header::LEN + 8) as u64,
         server_bytes: 0,
+    };
+}
+
+impl Cost {
+    /// Settling the checkpoint of an epoch.
+    pub const SETTLED: Self = Cost {
+        client_messages: 1,
+        server_messages: 1,
+        client_bytes: (Header::LEN + 4) as u64,
+        server_bytes: (Header::LEN + 4) as u64,
     };
 }
 

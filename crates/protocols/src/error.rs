@@ -4,6 +4,8 @@ use cloven_lattice::LatticeError;
 use cloven_nn::ModelError;
 use cloven_wire::{AbortReason, DecodeError, Party, WireError};
 
+use crate::CheckpointError;
+
 /// The observer asked the script to stop.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
@@ -28,6 +30,9 @@ pub enum ProtocolError {
     /// This party's own key cannot be used.
     #[error("{0}")]
     Identity(String),
+    /// A state could not be kept or found again.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The observer stopped the script.
     #[error(transparent)]
     Halted(#[from] Halted),
@@ -41,6 +46,7 @@ impl ProtocolError {
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
             Self::Encryption(_) => AbortReason::Diverged,
             Self::Model(_) | Self::Identity(_) => AbortReason::Configuration,
+            Self::Checkpoint(_) => AbortReason::Internal,
             Self::Halted(_) => AbortReason::Limit,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cloven_nn::Evaluation;
 use cloven_wire::Traffic;
 
-use crate::Halted;
+use crate::{Halted, Position};
 
 /// Progress of one party. Traffic is cumulative at this party's side of the link.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub enum Event {
         test_rows: usize,
         /// Batches in an epoch.
         batches: usize,
+        /// Where training goes on; of several clients, the batches of all.
+        from: Position,
         /// Bytes of the set-up.
         traffic: Traffic,
     },

@@ -11,6 +11,7 @@
 //!
 //! A script has no socket, file, clock or global random number generator inside. What happens is told to an observer as [`Event`]s.
 
+mod checkpoint;
 mod cost;
 mod error;
 mod event;
@@ -25,14 +26,15 @@ mod training;
 pub mod encrypted_activation;
 pub mod plain;
 
+pub use checkpoint::{CheckpointError, Keep, Parts, Position, superseded};
 pub use cost::Cost;
 pub use error::{Halted, ProtocolError};
 pub use event::{Event, Observe};
 pub use examples::{Examples, Subset};
 pub use inference::{Ask, Queries};
-pub use message::{Begin, Start};
+pub use message::{Begin, Settled, Start};
 pub use schedule::{Schedule, Shuffle};
-pub use training::Task;
+pub use training::{Service, Task};
 
 /// Parameters of the lattice encryption that a protocol uses.
 pub use cloven_lattice::Parameters as EncryptionSet;

@@ -2,18 +2,51 @@
 
 use cloven_wire::{DecodeError, Message, Reader};
 
-/// Client to server, once: how much there is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use crate::Position;
+
+/// Client to server, once: how much there is to do, and where the client could go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     /// Training rows.
     pub train_rows: u64,
     /// Test rows.
     pub test_rows: u64,
+    /// Checkpoints, at most [`Start::MAX_POSITIONS`].
+    pub positions: Vec<Position>,
 }
 
 impl Start {
     /// More rows than this are refused: a count beyond it is a mistake or an attack.
     pub const MAX_ROWS: u64 = 1 << 40;
+    /// More checkpoints than this are refused.
+    pub const MAX_POSITIONS: usize = 16;
+    /// Bytes without positions.
+    pub(crate) const LEN: usize = 8 + 8 + 1;
+}
+
+/// Bytes of a position.
+const POSITION: usize = 8;
+
+fn put_position(out: &mut Vec<u8>, position: Position) {
+    out.extend_from_slice(&position.epoch.to_le_bytes());
+    out.extend_from_slice(&position.batch.to_le_bytes());
+}
+
+fn read_position(reader: &mut Reader<'_>) -> Result<Position, DecodeError> {
+    let (epoch, batch) = (reader.u32()?, reader.u32()?);
+    within("epoch", 1, u32::MAX.into(), epoch.into())?;
+    Ok(Position { epoch, batch })
+}
+
+fn within(field: &'static str, least: u64, most: u64, got: u64) -> Result<u64, DecodeError> {
+    match (least..=most).contains(&got) {
+        true => Ok(got),
+        false => Err(DecodeError::Field {
+            field,
+            expected: format!("{least} to {most}"),
+            got: got.to_string(),
+        }),
+    }
 }
 
 impl Message for Start {
@@ -22,69 +55,110 @@ impl Message for Start {
     type Expect = ();
 
     fn max_len((): &()) -> usize {
-        16
+        Self::LEN + Self::MAX_POSITIONS * POSITION
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.train_rows.to_le_bytes());
         out.extend_from_slice(&self.test_rows.to_le_bytes());
+        out.push(self.positions.len() as u8);
+        self.positions.iter().for_each(|position| put_position(out, *position));
     }
 
     fn decode(reader: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        let mut rows = |field, least| match reader.u64()? {
-            n if (least..=Self::MAX_ROWS).contains(&n) => Ok(n),
-            n => Err(DecodeError::Field {
-                field,
-                expected: format!("{least} to {}", Self::MAX_ROWS),
-                got: n.to_string(),
-            }),
-        };
+        let train_rows = within("training rows", 1, Self::MAX_ROWS, reader.u64()?)?;
+        let test_rows = within("test rows", 0, Self::MAX_ROWS, reader.u64()?)?;
+        let positions = within("checkpoints", 0, Self::MAX_POSITIONS as u64, reader.u8()?.into())?;
         Ok(Self {
-            train_rows: rows("training rows", 1)?,
-            test_rows: rows("test rows", 0)?,
+            train_rows,
+            test_rows,
+            positions: (0..positions).map(|_| read_position(reader)).collect::<Result<_, _>>()?,
         })
     }
 }
 
-/// Server to client, once, in answer to [`Start`]: how much there is to do in all.
+/// Server to client, once, in answer to [`Start`]: how much there is to do in all, and where to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Begin {
     /// The number of clients.
     pub clients: u32,
     /// Training rows of all clients.
     pub train_rows: u64,
+    /// The beginning, or one of the client's checkpoints.
+    pub from: Position,
+}
+
+impl Begin {
+    pub(crate) const LEN: usize = 4 + 8 + POSITION;
 }
 
 impl Message for Begin {
     const KIND: u8 = 15;
     const NAME: &'static str = "begin";
-    /// The number of clients in the job, and the receiver's own training rows.
-    type Expect = (u32, u64);
+    /// The number of clients in the job, and what the receiver has to do.
+    type Expect = (u32, Start);
 
-    fn max_len(_: &(u32, u64)) -> usize {
-        12
+    fn max_len(_: &Self::Expect) -> usize {
+        Self::LEN
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.clients.to_le_bytes());
         out.extend_from_slice(&self.train_rows.to_le_bytes());
+        put_position(out, self.from);
     }
 
-    fn decode(reader: &mut Reader<'_>, (clients, own): &(u32, u64)) -> Result<Self, DecodeError> {
-        let field = |field, least: u64, most: u64, got: u64| match (least..=most).contains(&got) {
-            true => Ok(got),
-            false => Err(DecodeError::Field {
-                field,
-                expected: format!("{least} to {most}"),
-                got: got.to_string(),
-            }),
-        };
+    fn decode(reader: &mut Reader<'_>, (clients, own): &Self::Expect) -> Result<Self, DecodeError> {
         let clients = u64::from(*clients);
-        let most = if clients == 1 { *own } else { Start::MAX_ROWS * clients };
+        let most = if clients == 1 {
+            own.train_rows
+        } else {
+            Start::MAX_ROWS * clients
+        };
+        let (number, train_rows) = (reader.u32()?, reader.u64()?);
+        within("clients", clients, clients, number.into())?;
+        within("training rows of all clients", own.train_rows, most, train_rows)?;
+        let from = read_position(reader)?;
+        if from != Position::START && !own.positions.contains(&from) {
+            return Err(DecodeError::Field {
+                field: "checkpoint",
+                expected: "the beginning, or one that this party has".into(),
+                got: format!("epoch {}, batch {}", from.epoch, from.batch),
+            });
+        }
         Ok(Self {
-            clients: field("clients", clients, clients, reader.u32()?.into())? as u32,
-            train_rows: field("training rows of all clients", *own, most, reader.u64()?)?,
+            clients: number,
+            train_rows,
+            from,
         })
+    }
+}
+
+/// Client to server, and back when every party has said so: the checkpoint at the beginning of `epoch` is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// From 2; one more than the job's epochs after the last.
+    pub epoch: u32,
+}
+
+impl Message for Settled {
+    const KIND: u8 = 17;
+    const NAME: &'static str = "settled";
+    /// The epoch.
+    type Expect = u32;
+
+    fn max_len(_: &u32) -> usize {
+        4
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+    }
+
+    fn decode(reader: &mut Reader<'_>, epoch: &u32) -> Result<Self, DecodeError> {
+        let got = reader.u32()?;
+        within("epoch", (*epoch).into(), (*epoch).into(), got.into())?;
+        Ok(Self { epoch: got })
     }
 }
 

@@ -3,6 +3,8 @@
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
+use crate::Position;
+
 /// The amount and order of work, from the shared job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schedule {
@@ -14,6 +16,8 @@ pub struct Schedule {
     pub evaluation_batch: usize,
     /// The test rows are evaluated after every so many epochs, and always after the last. 0: only after the last.
     pub evaluate_every: u32,
+    /// Parties keep checkpoints after every so many batches and after every epoch. 0: none.
+    pub checkpoint_every: u32,
 }
 
 impl Schedule {
@@ -25,6 +29,26 @@ impl Schedule {
     /// Whether the test rows are evaluated after `epoch` (from 1).
     pub fn evaluates_after(&self, epoch: u32) -> bool {
         epoch == self.epochs || (self.evaluate_every > 0 && epoch.is_multiple_of(self.evaluate_every))
+    }
+
+    /// Whether a checkpoint is kept after `batch` (from 1) of the `batches` of an epoch; the end of the epoch has its own.
+    pub(crate) fn keeps_after(&self, batch: usize, batches: usize) -> bool {
+        self.checkpoint_every > 0 && batch < batches && batch.is_multiple_of(self.checkpoint_every as usize)
+    }
+
+    /// Rounds on a client's link before a position: one for each batch of training and evaluation, for the end of the epoch and for settling
+    /// its checkpoint.
+    pub(crate) fn rounds_before(&self, position: Position, train_rows: usize, test_rows: usize) -> u64 {
+        let of_epoch = |epoch| {
+            let evaluation = if self.evaluates_after(epoch) {
+                self.evaluation_sizes(test_rows).count()
+            } else {
+                0
+            };
+            let settling = usize::from(self.checkpoint_every > 0);
+            (self.batches(train_rows) + 1 + evaluation + settling) as u64
+        };
+        (1..position.epoch).map(of_epoch).sum::<u64>() + u64::from(position.batch)
     }
 
     /// Sizes of the training batches of one epoch.
@@ -97,6 +121,7 @@ mod tests {
             batch: 4,
             evaluation_batch: 100,
             evaluate_every: 2,
+            checkpoint_every: 0,
         };
         assert_eq!(schedule.training_sizes(10).collect::<Vec<_>>(), [4, 4, 2]);
         assert_eq!(

@@ -1,5 +1,7 @@
 //! What the tests of all protocols share: a small job, recorded and scripted links, tampering.
 
+pub mod crash;
+
 use std::{collections::BTreeSet, ops::Range};
 
 use cloven_nn::{BatchTargets, Evaluation, LearningRateSchedule, Loss, Network, OptimiserSpec, preset};
@@ -41,6 +43,7 @@ pub fn schedule() -> Schedule {
         batch: 4,
         evaluation_batch: 8,
         evaluate_every: 1,
+        checkpoint_every: 2,
     }
 }
 
@@ -53,6 +56,7 @@ pub fn task<'a>(train: &'a Examples, test: &'a Examples) -> Task<'a> {
         schedule: schedule(),
         shuffle: Shuffle { seed: SEED },
         clients: 1,
+        keep: None,
     }
 }
 
@@ -240,7 +244,7 @@ pub fn declared(
         let cost = schedule().training_sizes(train_rows).fold(cost, |c, rows| c + training(rows));
         schedule()
             .evaluation_sizes(test_rows)
-            .fold(cost, |c, rows| c + evaluation(rows))
+            .fold(cost + Cost::SETTLED, |c, rows| c + evaluation(rows))
     })
 }
 

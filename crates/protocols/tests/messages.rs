@@ -4,7 +4,7 @@
 use std::{borrow::Borrow, collections::BTreeSet, path::Path, time::Duration};
 
 use cloven_protocols::{
-    Ask, Begin, Start,
+    Ask, Begin, Position, Settled, Start,
     encrypted_activation::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
@@ -41,10 +41,13 @@ fn array(shape: &[usize]) -> ArrayD<f32> {
     ArrayD::from_shape_fn(IxDyn(shape), |at| at.slice().iter().sum::<usize>() as f32 - 1.5)
 }
 
+const POSITION: Position = Position { epoch: 2, batch: 50 };
+
 fn start() -> Case {
     let start = Start {
         train_rows: 13_245,
         test_rows: 300,
+        positions: vec![POSITION],
     };
     case(start, ())
 }
@@ -53,14 +56,25 @@ fn begin() -> Case {
     let begin = Begin {
         clients: 3,
         train_rows: 40_000,
+        from: POSITION,
     };
-    case(begin, (3, 13_245))
+    let own = Start {
+        train_rows: 13_245,
+        test_rows: 0,
+        positions: vec![POSITION],
+    };
+    case(begin, (3, own))
+}
+
+fn settled() -> Case {
+    case(Settled { epoch: 7 }, 7)
 }
 
 fn plain_cases() -> Vec<Case> {
     vec![
         start(),
         begin(),
+        settled(),
         case(plain::Activation(array(&[2, 3])), vec![2, 3]),
         case(plain::Output(array(&[2, 1, 2])), vec![2, 1, 2]),
         case(plain::OutputGradient(array(&[2, 2])), vec![2, 2]),
@@ -79,6 +93,7 @@ fn sealed_cases() -> Vec<Case> {
     vec![
         start(),
         begin(),
+        settled(),
         case(sealed::SealedActivation(vec![1, 2, 3]), 3),
         case(sealed::SealedOutput(vec![4, 5]), 2),
         case(sealed::SealedGradient(vec![6]), 1),
@@ -98,6 +113,7 @@ fn paper_cases() -> Vec<Case> {
     vec![
         start(),
         begin(),
+        settled(),
         case(sealed::SealedActivation(vec![1, 2, 3]), 3),
         case(sealed::SealedOutput(vec![4, 5]), 2),
         case(gradients, vec![vec![1, 3], vec![3, 2], vec![3]]),

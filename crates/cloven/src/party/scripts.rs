@@ -139,6 +139,7 @@ impl Prepared {
             schedule,
             shuffle,
             clients: self.job.clients().count() as u32,
+            keep: None,
         }
     }
 

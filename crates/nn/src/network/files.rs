@@ -14,6 +14,8 @@ use crate::ModelError;
 
 /// Room for names, shapes and metadata in a file, beyond its numbers.
 const HEADER_ROOM: u64 = 1 << 20;
+/// What errors call a checkpoint that is no file.
+const IN_MEMORY: &str = "checkpoint";
 /// Metadata entry of a checkpoint: the number of updates made.
 const UPDATES: &str = "updates";
 /// What follows a parameter's name in the name of the optimiser's arrays about it.
@@ -52,6 +54,21 @@ impl Network {
     /// # Errors
     /// As [`Network::save_safetensors`].
     pub fn save_checkpoint(&self, path: &Path, metadata: &HashMap<String, String>) -> Result<(), ModelError> {
+        let (arrays, metadata) = self.state(metadata);
+        write(path, &arrays, metadata)
+    }
+
+    /// The content of a checkpoint file, see [`Network::save_checkpoint`].
+    ///
+    /// # Errors
+    /// [`ModelError::File`] if the format cannot hold it.
+    pub fn checkpoint(&self) -> Result<Vec<u8>, ModelError> {
+        let (arrays, metadata) = self.state(&HashMap::new());
+        serialised(Path::new(IN_MEMORY), &arrays, metadata)
+    }
+
+    /// Parameters, buffers and the optimiser's state.
+    fn state(&self, metadata: &HashMap<String, String>) -> (Named, HashMap<String, String>) {
         let mut arrays = self.arrays();
         for parameter in self.parameter_refs() {
             let moments = parameter.moment_arrays().into_iter().zip(MOMENTS);
@@ -59,7 +76,7 @@ impl Network {
         }
         let mut metadata = metadata.clone();
         metadata.insert(UPDATES.to_owned(), self.updates.to_string());
-        write(path, &arrays, metadata)
+        (arrays, metadata)
     }
 
     /// Goes back to the state of a checkpoint made under the same optimiser settings, and returns its metadata.
@@ -67,13 +84,26 @@ impl Network {
     /// # Errors
     /// As [`Network::load_safetensors`], and [`ModelError::Order`] without an optimiser.
     pub fn load_checkpoint(&mut self, path: &Path) -> Result<HashMap<String, String>, ModelError> {
+        let bytes = read_bytes(path, self.bytes_at_most())?;
+        self.restore_from(path, &bytes)
+    }
+
+    /// Goes back to the state that [`Network::checkpoint`] gave.
+    ///
+    /// # Errors
+    /// As [`Network::load_checkpoint`].
+    pub fn restore(&mut self, checkpoint: &[u8]) -> Result<(), ModelError> {
+        self.restore_from(Path::new(IN_MEMORY), checkpoint).map(|_| ())
+    }
+
+    fn restore_from(&mut self, path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, ModelError> {
         let Some(optimiser) = &self.optimiser else {
             return Err(ModelError::Order {
                 call: "load_checkpoint",
                 missing: "with_optimiser",
             });
         };
-        let (mut arrays, mut metadata) = read(path, self.bytes_at_most())?;
+        let (mut arrays, mut metadata) = parse(path, bytes)?;
         let updates = metadata.remove(UPDATES).and_then(|updates| updates.parse().ok());
         let updates: u64 = updates.ok_or_else(|| file_error(path, "expected a checkpoint, got no number of updates"))?;
         let suffixes = if updates == 0 {
@@ -141,8 +171,8 @@ pub fn save_safetensors(path: &Path, parts: &[Network], metadata: HashMap<String
     write(path, &parts.iter().flat_map(Network::arrays).collect(), metadata)
 }
 
-/// Writes to a temporary file beside `path`, makes it durable, and puts it in place.
-fn write(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Result<(), ModelError> {
+/// The content of a file; `path` names it in errors.
+fn serialised(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Result<Vec<u8>, ModelError> {
     let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
     let bytes: Vec<(&String, &[usize], Vec<u8>)> = arrays
         .iter()
@@ -161,8 +191,13 @@ fn write(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Resu
             TensorView::new(Dtype::F32, shape.to_vec(), bytes).map_err(|e| problem(&e))?,
         ));
     }
-    let file = serialize(views, Some(metadata)).map_err(|e| problem(&e))?;
+    serialize(views, Some(metadata)).map_err(|e| problem(&e))
+}
 
+/// Writes to a temporary file beside `path`, makes it durable, and puts it in place.
+fn write(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Result<(), ModelError> {
+    let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
+    let file = serialised(path, arrays, metadata)?;
     // A bare file name has the empty parent, which is no folder.
     let folder = path
         .parent()
@@ -183,6 +218,10 @@ fn write(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Resu
 
 /// All arrays and the metadata of a file of at most `limit` bytes.
 fn read(path: &Path, limit: u64) -> Result<(Named, HashMap<String, String>), ModelError> {
+    parse(path, &read_bytes(path, limit)?)
+}
+
+fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
     let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
     let file = File::open(path).map_err(|e| problem(&e))?;
     let mut bytes = Vec::new();
@@ -191,8 +230,14 @@ fn read(path: &Path, limit: u64) -> Result<(Named, HashMap<String, String>), Mod
     if bytes.len() as u64 > limit {
         return Err(file_error(path, format!("expected at most {limit} bytes, got more")));
     }
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| problem(&e))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| problem(&e))?;
+    Ok(bytes)
+}
+
+/// All arrays and the metadata of a file's content.
+fn parse(path: &Path, bytes: &[u8]) -> Result<(Named, HashMap<String, String>), ModelError> {
+    let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| problem(&e))?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|e| problem(&e))?;
     let arrays = tensors
         .iter()
         .filter(|(name, _)| !name.ends_with(BATCHES))

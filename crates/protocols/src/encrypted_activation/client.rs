@@ -13,7 +13,8 @@ use super::{
     secure_sum::{Fellows, MaskSecret, PairMasks, to_fixed},
 };
 use crate::{
-    Observe, ProtocolError, Task,
+    Observe, Parts, ProtocolError, Task,
+    checkpoint::part,
     error::malformed,
     training::{self, ClientRounds, Cohort},
 };
@@ -129,6 +130,22 @@ impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<'_, K> {
             tail: &me.tail,
         };
         layers.outputs(&mut me.cipher, link, round, x).await
+    }
+
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        let networks = [("front", &self.me.front), ("V", &self.me.unrevealed), ("tail", &self.me.tail)];
+        let networks = networks
+            .into_iter()
+            .map(|(name, network)| Ok((name.to_owned(), network.checkpoint()?)));
+        networks.chain([Ok(self.reveals.part())]).collect()
+    }
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        self.me.front.restore(part(parts, "front")?)?;
+        self.me.unrevealed.restore(part(parts, "V")?)?;
+        self.me.tail.restore(part(parts, "tail")?)?;
+        self.reveals = Reveals::of(parts)?;
+        Ok(())
     }
 
     async fn end_epoch(&mut self, link: &mut Link<C>, round: u64, cohort: &Cohort) -> Result<(), ProtocolError> {

@@ -51,7 +51,7 @@ pub use msg::{
 pub use secure_sum::{Fellows, SignedKey};
 pub use server::{Server, server};
 
-use crate::Leak;
+use crate::{Leak, Parts, ProtocolError, checkpoint::number};
 
 /// V is revealed only when at least this many samples contributed to it. A sum over a handful still contains, late in training, columns
 /// parallel to one sample's activation.
@@ -82,6 +82,18 @@ pub(crate) struct Reveals {
 }
 
 impl Reveals {
+    const PART: &str = "unrevealed samples";
+
+    /// As a part of a checkpoint.
+    fn part(&self) -> (String, Vec<u8>) {
+        (Self::PART.to_owned(), self.samples.to_le_bytes().to_vec())
+    }
+
+    fn of(parts: &Parts) -> Result<Self, ProtocolError> {
+        let samples = number(parts, Self::PART)?;
+        Ok(Self { samples })
+    }
+
     /// An epoch of `rows` rows, of all clients, has ended: whether V is revealed now.
     fn after_epoch(&mut self, rows: u64, least: usize) -> bool {
         self.samples += rows;

@@ -6,12 +6,13 @@ use cloven_wire::{DecodeError, Message, Party, Reader, f32_array_len, put_f32_ar
 use ndarray::ArrayD;
 
 use super::secure_sum::{KEY, SignedKey};
-use crate::{Begin, Start};
+use crate::{Begin, Settled, Start};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 10] = [
+pub const MESSAGES: [(&str, u8); 11] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
+    (Settled::NAME, Settled::KIND),
     (SealedActivation::NAME, SealedActivation::KIND),
     (SealedOutput::NAME, SealedOutput::KIND),
     (SealedGradient::NAME, SealedGradient::KIND),

@@ -14,7 +14,8 @@ use super::{
     secure_sum::add_fixed,
 };
 use crate::{
-    Observe, ProtocolError, Schedule,
+    Observe, Parts, ProtocolError, Service,
+    checkpoint::part,
     error::malformed,
     training::{self, Cohort, ServerRounds, Sessions},
 };
@@ -32,7 +33,7 @@ pub struct Server<K> {
 /// Trains with a client at the other end of each link; returns the server with its trained layer.
 pub async fn server<C: Channel, K: ServerCipher>(
     me: Server<K>,
-    schedule: Schedule,
+    service: impl Into<Service<'_>>,
     links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<Server<K>, ProtocolError> {
@@ -43,7 +44,7 @@ pub async fn server<C: Channel, K: ServerCipher>(
         reveal_after: me.reveal_after,
     };
     job.prepare()?;
-    training::server(&mut job, schedule, links, observe).await?;
+    training::server(&mut job, service.into(), links, observe).await?;
     Ok(Server {
         layer: job.layer,
         ciphers: job.sessions.into_iter().map(|session| session.0).collect(),
@@ -76,6 +77,15 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
         answer_activation(&mut self.0, link, round, rows).await
+    }
+
+    /// Nothing: U changes at the end of an epoch only.
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        Ok(Parts::new())
+    }
+
+    fn restore(&mut self, _: &Parts) -> Result<(), ProtocolError> {
+        Ok(())
     }
 }
 
@@ -119,6 +129,16 @@ impl<C: Channel, K: ServerCipher> Sessions<C> for Job<K> {
             }
         }
         self.layer.set_parameters(&parameters)?;
+        self.prepare()
+    }
+
+    fn shared(&self) -> Result<Parts, ProtocolError> {
+        Ok([("layer".to_owned(), self.layer.checkpoint()?), self.reveals.part()].into())
+    }
+
+    fn restore_shared(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        self.layer.restore(part(parts, "layer")?)?;
+        self.reveals = Reveals::of(parts)?;
         self.prepare()
     }
 }

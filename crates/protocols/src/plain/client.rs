@@ -9,7 +9,8 @@ use super::{
     predict,
 };
 use crate::{
-    Observe, ProtocolError, Task,
+    Observe, Parts, ProtocolError, Task,
+    checkpoint::part,
     training::{self, ClientRounds},
 };
 
@@ -57,6 +58,20 @@ impl<C: Channel> ClientRounds<C> for Rounds {
         front.backward(&da, Wish::NotWanted)?;
         front.update()?;
         Ok(loss)
+    }
+
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        let Client { front, tail } = &self.me;
+        Ok([
+            ("front".to_owned(), front.checkpoint()?),
+            ("tail".to_owned(), tail.checkpoint()?),
+        ]
+        .into())
+    }
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        self.me.front.restore(part(parts, "front")?)?;
+        Ok(self.me.tail.restore(part(parts, "tail")?)?)
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {

@@ -2,12 +2,13 @@
 
 use cloven_wire::Message;
 
-use crate::{Begin, Start, message::tensor_message};
+use crate::{Begin, Settled, Start, message::tensor_message};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 6] = [
+pub const MESSAGES: [(&str, u8); 7] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
+    (Settled::NAME, Settled::KIND),
     (Activation::NAME, Activation::KIND),
     (Output::NAME, Output::KIND),
     (OutputGradient::NAME, OutputGradient::KIND),

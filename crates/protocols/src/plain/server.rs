@@ -8,7 +8,8 @@ use super::{
     predict,
 };
 use crate::{
-    Observe, ProtocolError, Schedule,
+    Observe, Parts, ProtocolError, Service,
+    checkpoint::part,
     training::{self, Cohort, ServerRounds, Sessions, average},
 };
 
@@ -21,11 +22,11 @@ pub struct Server {
 /// Trains with a client at the other end of each link; returns the server with its trained layers, all copies alike.
 pub async fn server<C: Channel>(
     mut me: Server,
-    schedule: Schedule,
+    service: impl Into<Service<'_>>,
     links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<Server, ProtocolError> {
-    training::server(&mut me, schedule, links, observe).await?;
+    training::server(&mut me, service.into(), links, observe).await?;
     Ok(me)
 }
 
@@ -44,6 +45,14 @@ impl<C: Channel> ServerRounds<C> for Network {
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
         predict::answer(self, link, round, rows).await
+    }
+
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        Ok([("middle".to_owned(), self.checkpoint()?)].into())
+    }
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        Ok(Self::restore(self, part(parts, "middle")?)?)
     }
 }
 

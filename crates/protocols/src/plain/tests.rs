@@ -8,7 +8,7 @@ use cloven_wire::{Link, Message, WireError};
 use ndarray::ArrayD;
 
 use super::{cost, *};
-use crate::{Begin, Event, Examples, Halted, Observe, ProtocolError, Shuffle, Start, testing::*};
+use crate::{Begin, Event, Examples, Halted, Observe, Position, ProtocolError, Shuffle, Start, testing::*};
 
 /// Cuts `m1` so that front, server and tail all hold parameters: 0..3 | 3..7 | 7..8 counts the front's, middle's and tail's layers.
 const CUT: [usize; 2] = [3, 7];
@@ -148,6 +148,7 @@ async fn the_observer_can_stop_a_run() {
     let begin = Begin {
         clients: 1,
         train_rows: 8,
+        from: Position::START,
     };
     b.send(0, &begin).await.unwrap();
     let mut stop = |_| {

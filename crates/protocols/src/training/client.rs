@@ -7,7 +7,10 @@ use cloven_wire::{Channel, Link};
 use ndarray::{ArrayD, Axis, concatenate};
 
 use super::{ClientRounds, Cohort, Task};
-use crate::{Begin, Event, Observe, ProtocolError, Start};
+use crate::{Begin, Event, Observe, Parts, Position, ProtocolError, Settled, Start, checkpoint::number};
+
+/// The part of a checkpoint that is the sum of the losses of the epoch's rows so far.
+const LOSS: &str = "loss";
 
 /// Trains for the whole schedule with the server at the other end of `link`.
 pub(crate) async fn client<C: Channel>(
@@ -16,28 +19,40 @@ pub(crate) async fn client<C: Channel>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
-    let cohort = begin(task, link).await?;
+    let (cohort, from) = begin(task, link).await?;
     me.begin(link, &cohort).await?;
-    let (train_rows, test_rows) = (task.train.rows(), task.test.rows());
+    let (schedule, train_rows, test_rows) = (task.schedule, task.train.rows(), task.test.rows());
+    let mut loss = restore(me, task, from)?;
     observe(Event::Started {
-        epochs: task.schedule.epochs,
+        epochs: schedule.epochs,
         train_rows,
         test_rows,
-        batches: task.schedule.batches(train_rows),
+        batches: schedule.batches(train_rows),
+        from,
         traffic: link.traffic(),
     })?;
 
-    let mut round = 0;
-    for epoch in 1..=task.schedule.epochs {
-        let loss = train(me, task, epoch, link, &mut round, observe).await?;
+    let mut round = schedule.rounds_before(from, train_rows, test_rows);
+    for epoch in from.epoch..=schedule.epochs {
+        let first = if epoch == from.epoch { from.batch } else { 0 };
+        train(
+            me,
+            task,
+            Position { epoch, batch: first },
+            link,
+            &mut round,
+            &mut loss,
+            observe,
+        )
+        .await?;
         round += 1;
         me.end_epoch(link, round, &cohort).await?;
         observe(Event::Epoch {
             epoch,
-            loss: Some(loss),
+            loss: Some(std::mem::take(&mut loss) / train_rows as f64),
             traffic: link.traffic(),
         })?;
-        if task.schedule.evaluates_after(epoch) && test_rows > 0 {
+        if schedule.evaluates_after(epoch) && test_rows > 0 {
             let outputs = test_outputs(me, task, link, &mut round).await?;
             observe(Event::Evaluated {
                 epoch,
@@ -46,47 +61,94 @@ pub(crate) async fn client<C: Channel>(
                 traffic: link.traffic(),
             })?;
         }
+        if schedule.checkpoint_every > 0 {
+            round += 1;
+            settle(me, task, epoch + 1, link, round).await?;
+        }
     }
     Ok(())
 }
 
-/// Says how much there is to do here, and hears how much there is in all.
-async fn begin<C: Channel>(task: &Task<'_>, link: &mut Link<C>) -> Result<Cohort, ProtocolError> {
+/// Says how much there is to do here and where this party could go on; hears how much there is in all, and where to go on.
+async fn begin<C: Channel>(task: &Task<'_>, link: &mut Link<C>) -> Result<(Cohort, Position), ProtocolError> {
     let own = task.train.rows();
+    let mut positions = task.keep.map(|keep| keep.positions()).unwrap_or_default();
+    // The newest are of use; the oldest of the last epoch is its beginning and comes first among them.
+    positions.sort_unstable();
+    positions.drain(..positions.len().saturating_sub(Start::MAX_POSITIONS));
     let start = Start {
         train_rows: own as u64,
         test_rows: task.test.rows() as u64,
+        positions,
     };
     link.send(0, &start).await?;
-    let begin: Begin = link.receive(0, &(task.clients, start.train_rows)).await?;
-    Ok(Cohort::of_client(own, begin))
+    let begin: Begin = link.receive(0, &(task.clients, start)).await?;
+    Ok((Cohort::of_client(own, begin), begin.from))
 }
 
-/// One epoch of training; returns its mean loss.
-async fn train<C: Channel>(
-    me: &mut impl ClientRounds<C>,
+/// Goes back to a checkpoint; returns the sum of the epoch's losses so far.
+fn restore<C: Channel>(me: &mut impl ClientRounds<C>, task: &Task<'_>, from: Position) -> Result<f64, ProtocolError> {
+    let (Some(keep), true) = (task.keep, from != Position::START) else {
+        return Ok(0.0);
+    };
+    let parts = keep.load(from)?;
+    me.restore(&parts)?;
+    number(&parts, LOSS).map(f64::from_bits)
+}
+
+fn snapshot<C: Channel>(me: &impl ClientRounds<C>, loss: f64) -> Result<Parts, ProtocolError> {
+    let mut parts = me.snapshot()?;
+    parts.insert(LOSS.to_owned(), loss.to_bits().to_le_bytes().to_vec());
+    Ok(parts)
+}
+
+/// Keeps the end of an epoch, and waits until every party has.
+async fn settle<C: Channel>(
+    me: &impl ClientRounds<C>,
     task: &Task<'_>,
     epoch: u32,
     link: &mut Link<C>,
+    round: u64,
+) -> Result<(), ProtocolError> {
+    if let Some(keep) = task.keep {
+        keep.save(Position::of_epoch(epoch), snapshot(me, 0.0)?)?;
+        keep.flush()?;
+    }
+    link.send(round, &Settled { epoch }).await?;
+    let Settled { .. } = link.receive(round, &epoch).await?;
+    Ok(task.keep.map_or(Ok(()), |keep| keep.settled(epoch))?)
+}
+
+/// The rest of an epoch's training; adds to the sum of its losses.
+async fn train<C: Channel>(
+    me: &mut impl ClientRounds<C>,
+    task: &Task<'_>,
+    Position { epoch, batch: done }: Position,
+    link: &mut Link<C>,
     round: &mut u64,
+    loss: &mut f64,
     observe: &mut Observe<'_>,
-) -> Result<f64, ProtocolError> {
+) -> Result<(), ProtocolError> {
     let order = task.shuffle.order(epoch, task.train.rows());
-    let mut total = 0.0;
-    for (index, rows) in order.chunks(task.schedule.batch).enumerate() {
+    let batches = task.schedule.batches(order.len());
+    for (rows, batch) in order.chunks(task.schedule.batch).zip(1..).skip(done as usize) {
         *round += 1;
         let (x, targets) = task.train.batch(rows);
-        let loss = me.train(link, *round, &x, &targets).await?;
-        total += loss * rows.len() as f64;
+        let mean = me.train(link, *round, &x, &targets).await?;
+        *loss += mean * rows.len() as f64;
         observe(Event::Batch {
             epoch,
-            batch: index + 1,
+            batch,
             rows: rows.len(),
-            loss: Some(loss),
+            loss: Some(mean),
             traffic: link.traffic(),
         })?;
+        if let Some(keep) = task.keep.filter(|_| task.schedule.keeps_after(batch, batches)) {
+            let batch = batch as u32;
+            keep.save(Position { epoch, batch }, snapshot(me, *loss)?)?;
+        }
     }
-    Ok(total / order.len() as f64)
+    Ok(())
 }
 
 /// The network's outputs on all test rows, in order: `[rows, outputs]`.

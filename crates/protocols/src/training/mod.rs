@@ -15,7 +15,7 @@ use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
 
 pub(crate) use self::{client::client, server::server};
-use crate::{Begin, Examples, ProtocolError, Schedule, Shuffle, Start, Subset};
+use crate::{Begin, Examples, Keep, Parts, ProtocolError, Schedule, Shuffle, Start, Subset};
 
 /// What a client trains on and how.
 #[derive(Clone, Copy)]
@@ -34,6 +34,24 @@ pub struct Task<'a> {
     pub shuffle: Shuffle,
     /// The number of clients in the job, this one included.
     pub clients: u32,
+    /// Where checkpoints are kept, if the schedule has any; without it this party can only begin anew.
+    pub keep: Option<&'a dyn Keep>,
+}
+
+/// What a server serves.
+#[derive(Clone, Copy)]
+pub struct Service<'a> {
+    /// The job's schedule.
+    pub schedule: Schedule,
+    /// Where checkpoints are kept: one place for each link; or none.
+    pub keeps: &'a [&'a dyn Keep],
+}
+
+impl From<Schedule> for Service<'_> {
+    /// Keeps no checkpoints.
+    fn from(schedule: Schedule) -> Self {
+        Self { schedule, keeps: &[] }
+    }
 }
 
 /// The clients of a job together.
@@ -83,6 +101,12 @@ pub(crate) trait ClientRounds<C: Channel> {
     async fn end_epoch(&mut self, _: &mut Link<C>, _round: u64, _: &Cohort) -> Result<(), ProtocolError> {
         Ok(())
     }
+
+    /// All that a later process needs to go on from here.
+    fn snapshot(&self) -> Result<Parts, ProtocolError>;
+
+    /// Goes back to a snapshot; called after `begin`.
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError>;
 }
 
 /// The server's part in a batch of `rows` rows of one client; the counterparts of [`ClientRounds`].
@@ -90,6 +114,11 @@ pub(crate) trait ServerRounds<C: Channel> {
     async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError>;
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError>;
+
+    /// What of this session's state has changed since the beginning of the epoch.
+    fn snapshot(&self) -> Result<Parts, ProtocolError>;
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError>;
 }
 
 /// The server's side of a job: a session for each client, in the order of the links, and what happens to the shared layers between epochs.
@@ -105,19 +134,28 @@ pub(crate) trait Sessions<C: Channel> {
 
     /// After every client's last batch of an epoch, in a round of each client's link. Afterwards all sessions have the same layers.
     async fn end_epoch(&mut self, links: &mut [Link<C>], rounds: &[u64], cohort: &Cohort) -> Result<(), ProtocolError>;
+
+    /// What all sessions share, at the end of an epoch; names differ from those of a session's snapshot.
+    fn shared(&self) -> Result<Parts, ProtocolError> {
+        Ok(Parts::new())
+    }
+
+    fn restore_shared(&mut self, _: &Parts) -> Result<(), ProtocolError> {
+        Ok(())
+    }
 }
 
 /// Gives every copy of the same layers the mean of all, weighted by `shares`, which add up to 1. One copy stays as it is, bit for bit.
 pub(crate) fn average<'a>(copies: impl Iterator<Item = &'a mut Network>, shares: &[f64]) -> Result<(), ProtocolError> {
     let mut copies: Vec<_> = copies.collect();
     let Some(first) = copies.first() else { return Ok(()) };
-    let mut mean: Vec<(String, ArrayD<f64>)> = first
-        .parameters()
+    let all = |copy: &Network| [copy.parameters(), copy.buffers()].concat();
+    let mut mean: Vec<(String, ArrayD<f64>)> = all(first)
         .into_iter()
         .map(|(name, value)| (name, ArrayD::zeros(value.raw_dim())))
         .collect();
     for (copy, share) in copies.iter().zip(shares) {
-        for ((_, sum), (_, value)) in mean.iter_mut().zip(copy.parameters()) {
+        for ((_, sum), (_, value)) in mean.iter_mut().zip(all(copy)) {
             sum.zip_mut_with(&value, |sum, value| *sum += share * f64::from(*value));
         }
     }
@@ -125,7 +163,12 @@ pub(crate) fn average<'a>(copies: impl Iterator<Item = &'a mut Network>, shares:
         .into_iter()
         .map(|(name, value)| (name, value.mapv(|v| v as f32)))
         .collect();
-    Ok(copies.iter_mut().try_for_each(|copy| copy.set_parameters(&mean))?)
+    let (parameters, buffers) = mean.split_at(first.parameters().len());
+    for copy in &mut copies {
+        copy.set_parameters(parameters)?;
+        copy.set_buffers(buffers)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

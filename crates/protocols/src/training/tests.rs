@@ -1,5 +1,7 @@
 //! Several clients that share the server's layers.
 
+mod resume;
+
 use std::{cell::Cell, future::Future, time::Duration};
 
 use cloven_nn::{Network, OptimiserSpec};
@@ -317,6 +319,7 @@ async fn a_server_that_hides_the_other_clients_is_refused() {
             &Begin {
                 clients: 1,
                 train_rows: 6,
+                from: crate::Position::START,
             },
         )
         .await

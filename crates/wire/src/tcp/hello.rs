@@ -8,7 +8,7 @@ use crate::{Channel, Deadlines, DecodeError, Link, Message, Party, Reader, WireE
 /// The version of the frame format and of every message; parties of different versions refuse each other.
 ///
 /// 2: keep-alives; the hello names the sender's message deadline.
-pub const WIRE_VERSION: u16 = 2;
+pub const WIRE_VERSION: u16 = 3;
 
 /// What a party says of itself.
 #[derive(Clone)]

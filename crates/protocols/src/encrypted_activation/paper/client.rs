@@ -6,7 +6,8 @@ use ndarray::ArrayD;
 
 use super::{Gradients, InputGradient};
 use crate::{
-    Observe, ProtocolError, Task,
+    Observe, Parts, ProtocolError, Task,
+    checkpoint::part,
     encrypted_activation::{
         ClientCipher, Direction,
         client::open,
@@ -72,6 +73,20 @@ impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {
         me.front.backward(&da, Wish::NotWanted)?;
         me.front.update()?;
         Ok(loss)
+    }
+
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        let Client { front, tail, .. } = &self.me;
+        Ok([
+            ("front".to_owned(), front.checkpoint()?),
+            ("tail".to_owned(), tail.checkpoint()?),
+        ]
+        .into())
+    }
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        self.me.front.restore(part(parts, "front")?)?;
+        Ok(self.me.tail.restore(part(parts, "tail")?)?)
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {

@@ -5,15 +5,16 @@ use cloven_wire::{DecodeError, Message, Reader, put_f32_array};
 use ndarray::ArrayD;
 
 use crate::{
-    Begin, Start,
+    Begin, Settled, Start,
     encrypted_activation::msg::{SealedActivation, SealedOutput, arrays_len, read_arrays},
     message::tensor_message,
 };
 
 /// The name and kind of every message, in the order of first use. No kind means one thing here and another in `sealed`.
-pub const MESSAGES: [(&str, u8); 6] = [
+pub const MESSAGES: [(&str, u8); 7] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
+    (Settled::NAME, Settled::KIND),
     (SealedActivation::NAME, SealedActivation::KIND),
     (SealedOutput::NAME, SealedOutput::KIND),
     (Gradients::NAME, Gradients::KIND),

@@ -6,7 +6,8 @@ use ndarray::ArrayD;
 
 use super::{Gradients, InputGradient};
 use crate::{
-    Observe, ProtocolError, Schedule,
+    Observe, Parts, ProtocolError, Service,
+    checkpoint::part,
     encrypted_activation::{
         ServerCipher,
         server::{answer_activation, prepare},
@@ -31,12 +32,12 @@ pub struct Session<K> {
 /// Trains with a client at the other end of each link; returns the server with its trained layer, alike in all sessions.
 pub async fn server<C: Channel, K: ServerCipher>(
     mut me: Server<K>,
-    schedule: Schedule,
+    service: impl Into<Service<'_>>,
     links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<Server<K>, ProtocolError> {
     me.sessions.iter_mut().try_for_each(Session::prepare)?;
-    training::server(&mut me, schedule, links, observe).await?;
+    training::server(&mut me, service.into(), links, observe).await?;
     Ok(me)
 }
 
@@ -66,6 +67,15 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
         answer_activation(&mut self.cipher, link, round, rows).await
+    }
+
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        Ok([("layer".to_owned(), self.layer.checkpoint()?)].into())
+    }
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        self.layer.restore(part(parts, "layer")?)?;
+        self.prepare()
     }
 }
 

@@ -1,0 +1,186 @@
+//! Killing parties at any message: the training goes on from the checkpoints and ends with the same weights, bit for bit.
+
+use super::*;
+use crate::testing::crash::{Disks, every_crash_is_survived};
+
+/// Kill-point lists for each protocol.
+const CASES: u64 = 24;
+
+/// All weights.
+type Weights = Vec<Vec<(String, ArrayD<f32>)>>;
+
+fn resumable<'a>(data: &'a Examples, test: &'a Examples, disk: &'a dyn Keep, clients: usize) -> Task<'a> {
+    Task {
+        clients: clients as u32,
+        keep: Some(disk),
+        ..task(data, test)
+    }
+}
+
+fn service<'a>(keeps: &'a [&'a dyn Keep]) -> Service<'a> {
+    Service {
+        schedule: schedule(),
+        keeps,
+    }
+}
+
+fn keeps(disks: &Disks) -> Vec<&dyn Keep> {
+    disks.server.iter().map(|disk| disk as &dyn Keep).collect()
+}
+
+/// Ends a script and its link together, as a process does.
+async fn until_end<T, L>(script: impl AsyncFnOnce(&mut L) -> Result<T, ProtocolError>, mut links: L) -> Result<T, ProtocolError> {
+    script(&mut links).await
+}
+
+async fn plain_run(
+    at_clients: Vec<MemoryLink>,
+    at_server: Vec<MemoryLink>,
+    disks: &Disks,
+    test: &Examples,
+) -> Result<Weights, ProtocolError> {
+    let (data, count, optimiser) = (several_examples(), at_clients.len(), adam(0.01));
+    let clients = at_clients
+        .into_iter()
+        .zip(&data)
+        .zip(&disks.clients)
+        .map(|((link, data), disk)| {
+            let [front, _, tail] = parts(&optimiser);
+            let task = resumable(data, test, disk, count);
+            until_end(
+                async move |link: &mut MemoryLink| plain::client(plain::Client { front, tail }, task, link, &mut ignore).await,
+                link,
+            )
+        });
+    let middle = (0..count).map(|_| network(LAYER..LAYER + 1, optimiser.clone())).collect();
+    let (keeps, me) = (keeps(disks), plain::Server { middle });
+    let server = until_end(
+        async |links: &mut Vec<MemoryLink>| plain::server(me, service(&keeps), links, &mut ignore).await,
+        at_server,
+    );
+    let (clients, server) = joined(clients.collect(), server, None).await;
+    let mut weights = vec![server?.middle[0].parameters()];
+    for client in clients {
+        let client = client?;
+        weights.extend([client.front.parameters(), client.tail.parameters()]);
+    }
+    Ok(weights)
+}
+
+async fn sealed_run(
+    at_clients: Vec<MemoryLink>,
+    at_server: Vec<MemoryLink>,
+    disks: &Disks,
+    attempt: u8,
+) -> Result<Weights, ProtocolError> {
+    let (data, test, count, optimiser) = (several_examples(), examples(3), at_clients.len(), adam(0.0));
+    let (identities, roster) = identities();
+    let places = at_clients
+        .into_iter()
+        .zip(&data)
+        .zip(&disks.clients)
+        .zip(&identities)
+        .zip(0..);
+    let clients = places.map(|((((link, data), disk), identity), place)| {
+        let [front, unrevealed, tail] = parts(&optimiser);
+        let me = ea::Client {
+            front,
+            unrevealed,
+            tail,
+            cipher: lattice(place).0,
+            reveal_after: 10,
+            // Masks are drawn anew for every connection.
+            fellows: (count > 1).then(|| (fellows(identity, &roster), ChaCha20Rng::from_seed([10 * attempt + place; 32]))),
+        };
+        let task = resumable(data, &test, disk, count);
+        until_end(
+            async move |link: &mut MemoryLink| ea::client(me, task, link, &mut ignore).await,
+            link,
+        )
+    });
+    let me = ea::Server {
+        layer: network(LAYER..LAYER + 1, optimiser.clone()),
+        ciphers: (0..count as u8).map(|place| lattice(place).1).collect(),
+        reveal_after: 10,
+    };
+    let keeps = keeps(disks);
+    let server = until_end(
+        async |links: &mut Vec<MemoryLink>| ea::server(me, service(&keeps), links, &mut ignore).await,
+        at_server,
+    );
+    let (clients, server) = joined(clients.collect(), server, None).await;
+    let mut weights = vec![server?.layer.parameters()];
+    for client in clients {
+        let client = client?;
+        weights.extend([&client.front, &client.unrevealed, &client.tail].map(Network::parameters));
+    }
+    Ok(weights)
+}
+
+async fn paper_run(mut at_clients: Vec<MemoryLink>, at_server: Vec<MemoryLink>, disks: &Disks) -> Result<Weights, ProtocolError> {
+    let (data, test, optimiser) = (several_examples(), examples(3), adam(0.01));
+    let [front, layer, tail] = parts(&optimiser);
+    let me = ea::paper::Client {
+        front,
+        layer,
+        tail,
+        cipher: lattice(0).0,
+    };
+    let task = resumable(&data[1], &test, &disks.clients[0], 1);
+    let client = until_end(
+        async move |link: &mut MemoryLink| ea::paper::client(me, task, link, &mut ignore).await,
+        at_clients.remove(0),
+    );
+    let session = ea::paper::Session {
+        layer: network(LAYER..LAYER + 1, optimiser.clone()),
+        cipher: lattice(0).1,
+    };
+    let (keeps, me) = (keeps(disks), ea::paper::Server { sessions: vec![session] });
+    let server = until_end(
+        async |links: &mut Vec<MemoryLink>| ea::paper::server(me, service(&keeps), links, &mut ignore).await,
+        at_server,
+    );
+    let (client, server) = tokio::join!(client, server);
+    let (client, server) = (client?, server?);
+    Ok([&server.sessions[0].layer, &client.front, &client.tail]
+        .map(Network::parameters)
+        .into())
+}
+
+#[tokio::test]
+async fn plain_survives() {
+    let test = examples(3);
+    for clients in [&CLIENTS[..1], &CLIENTS] {
+        every_crash_is_survived(clients, CASES, async |a, b, disks: &_, _| plain_run(a, b, disks, &test).await).await;
+    }
+}
+
+#[tokio::test]
+async fn plain_without_test_rows_survives() {
+    let none = examples(0);
+    every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, _| {
+        plain_run(a, b, disks, &none).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sealed_survives() {
+    every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, attempt| {
+        sealed_run(a, b, disks, attempt).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sealed_with_several_clients_survives() {
+    every_crash_is_survived(&CLIENTS, CASES, async |a, b, disks: &_, attempt| {
+        sealed_run(a, b, disks, attempt).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn paper_survives() {
+    every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, _| paper_run(a, b, disks).await).await;
+}
