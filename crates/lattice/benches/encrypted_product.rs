@@ -1,11 +1,11 @@
-//! Encrypted rows times an encrypted matrix (4 x 784 times 784 x 128, N=4096, two 50-bit primes), one thread.
+//! Encrypted rows times an encrypted matrix, and its update (4 x 784 times 784 x 128, N=4096, two 50-bit primes), one thread.
 //!
 //! `cargo bench -p cloven-lattice --bench encrypted_product`
 
 use std::hint::black_box;
 
 use cloven_lattice::{
-    Parameters, RandomnessKey, SecretKey,
+    MirrorKey, Parameters, RandomnessKey, SecretKey,
     linear::{EncryptedProduct, Layout, Scales},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -41,7 +41,7 @@ fn encrypted_product(c: &mut Criterion) {
     let weights = product
         .encrypt_weights(&numbers(784 * 128), &secret, &key, b"w")
         .expect("encrypts");
-    let weights = product.receive_weights(&weights).expect("decodes");
+    let mut weights = product.receive_weights(&weights).expect("decodes");
     let groups = product.receive_rows(&rows, ROWS).expect("decodes");
     let batch: Vec<_> = groups.iter().collect();
     let response = product.respond(&weights, &batch).expect("responds");
@@ -58,6 +58,14 @@ fn encrypted_product(c: &mut Criterion) {
     });
     c.bench_function("encrypted 4 x 784 x 128: key holder decrypts", |b| {
         b.iter(|| black_box(product.decrypt(&response, ROWS, &secret).expect("in range")))
+    });
+    let mirror = MirrorKey::generate(&secret, &key, b"m").expect("encrypts");
+    // Zero, so that the matrix stays in range over all repetitions.
+    let delta = product
+        .encrypt_delta(&numbers(ROWS * 128), 0.0, &secret, &key, b"d")
+        .expect("encrypts");
+    c.bench_function("encrypted 4 x 784 x 128: update", |b| {
+        b.iter(|| product.update(&mut weights, &batch, &delta, &mirror).expect("updates"))
     });
 }
 

@@ -323,6 +323,7 @@ fn encrypted_products() -> Vec<Target> {
         weight: 60,
         response: 45,
     };
+    // One row a ciphertext: it can be updated.
     let product = EncryptedProduct::new(&parameters, [1, 300, 20], scales).unwrap();
     let secret = secret(&parameters);
     let rows = product.encrypt_rows(&numbers(300), &secret, &key(), b"x").unwrap();
@@ -332,8 +333,17 @@ fn encrypted_products() -> Vec<Target> {
     let answer = product.respond(&encrypted, &[&groups[0]]).unwrap();
     let layout = *product.layout();
     let widths = (0..layout.output_blocks()).map(|r| layout.width(r));
-    let (receiver, reader) = (product.clone(), product.clone());
+    let delta = product.encrypt_delta(&numbers(20), 0.1, &secret, &key(), b"d").unwrap();
+    let mirror = MirrorKey::generate(&secret, &key(), b"m").unwrap();
+    let kept = std::cell::RefCell::new(encrypted);
+    let (receiver, reader, updater) = (product.clone(), product.clone(), product.clone());
     vec![
+        Target {
+            name: "EncryptedProduct::update",
+            valid: delta,
+            pieces: seeded(&parameters, 0, layout.output_blocks()),
+            decode: Box::new(move |bytes| updater.update(&mut kept.borrow_mut(), &[&groups[0]], bytes, &mirror)),
+        },
         Target {
             name: "EncryptedProduct::receive_rows",
             valid: rows,

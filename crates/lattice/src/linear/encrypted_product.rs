@@ -1,7 +1,8 @@
 //! Encrypted rows times an encrypted matrix, both under one key: the key holder's side, and the shape.
 //!
 //! The layout is that of [`super::Product`], with W encrypted as well, so a response has three components, decrypted with (1, s, s^2)
-//! ([`crate::Tensor`]): no evaluation key. Rows are uploaded once and kept as ciphertexts, groups of S samples; so is the matrix.
+//! ([`crate::Tensor`]): no evaluation key. Rows are uploaded once and kept as ciphertexts, groups of S samples; so is the matrix. With one
+//! sample a ciphertext the matrix is updated in place, for which the key holder hands out a [`crate::MirrorKey`].
 //!
 //! Noise of the rows multiplies W and noise of W multiplies the rows, so both need a scale far above the noise: with N = 4096 and two 50-bit
 //! primes, sx = 24 and sw = 58 to 64 leave outputs 16 to 10 bits. Rounding c2 costs the response's precision B some 10 bits, since it is multiplied by
@@ -22,6 +23,7 @@ use crate::{
 
 #[cfg(test)]
 mod tests;
+mod update;
 
 /// Encrypted rows times an encrypted matrix, as both parties compute it.
 #[derive(Debug, Clone, PartialEq)]
@@ -201,11 +203,7 @@ impl EncryptedProduct {
     /// Multiplies a batch of groups, of which only the last may hold fewer rows than the others, and compresses the products.
     pub fn respond(&self, weights: &EncryptedWeights, batch: &[&EncryptedGroup]) -> Result<Vec<u8>, LatticeError> {
         let blocks = self.layout.input_blocks();
-        check_size(
-            "blocks of the encrypted matrix",
-            blocks * self.layout.output_blocks(),
-            weights.blocks.len(),
-        )?;
+        self.check_weights(weights)?;
         let rows = self.rows_in(batch)?;
         let mut out = Vec::with_capacity(self.response_len(rows));
         for (g, group) in batch.iter().enumerate() {
@@ -221,6 +219,11 @@ impl EncryptedProduct {
             }
         }
         Ok(out)
+    }
+
+    fn check_weights(&self, weights: &EncryptedWeights) -> Result<(), LatticeError> {
+        let expected = self.layout.input_blocks() * self.layout.output_blocks();
+        check_size("blocks of the encrypted matrix", expected, weights.blocks.len())
     }
 
     fn rows_in(&self, batch: &[&EncryptedGroup]) -> Result<usize, LatticeError> {
