@@ -96,17 +96,16 @@ impl SecretKey {
         basis: &RnsBasis,
         components: Vec<Poly<Coefficients>>,
     ) -> Result<Poly<Coefficients>, LatticeError> {
+        if basis == self.parameters.basis() {
+            return horner(&self.s, components);
+        }
         let mut s = Poly::zero(basis);
         for prime in 0..basis.moduli().len() {
             s.residues_mut(prime).copy_from_slice(self.s.residues(prime));
         }
-        let mut sum = Poly::<Evaluations>::zero(basis);
-        for component in components.into_iter().rev() {
-            sum.add_assign(&component.into_evaluations())?;
-            sum.mul_assign(&s)?;
-        }
+        let sum = horner(&s, components);
         s.zeroize();
-        Ok(sum.into_coefficients())
+        sum
     }
 
     /// The plaintext of a sum of products of ciphertexts, plus noise.
@@ -247,6 +246,18 @@ impl SeededPair {
             a: expand(parameters.basis(), seed),
         })
     }
+}
+
+/// c1 s + c2 s^2 + ...
+fn horner(s: &Poly<Evaluations>, components: Vec<Poly<Coefficients>>) -> Result<Poly<Coefficients>, LatticeError> {
+    let mut components = components.into_iter().rev().map(Poly::into_evaluations);
+    let mut sum = components.next().unwrap_or_else(|| Poly::zero(s.basis()));
+    for component in components {
+        sum.mul_assign(s)?;
+        sum.add_assign(&component)?;
+    }
+    sum.mul_assign(s)?;
+    Ok(sum.into_coefficients())
 }
 
 /// The public polynomial of a seed.

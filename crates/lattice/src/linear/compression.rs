@@ -135,9 +135,12 @@ impl Compression {
     /// A component modulo 2^B, taken centred, as a polynomial of the reading basis.
     fn centred(&self, component: &[u64]) -> Poly<Coefficients> {
         let mut centred = Poly::zero(&self.reading);
+        let half = 1 << (self.bits - 1);
         for (prime, modulus) in self.reading.moduli().iter().enumerate() {
-            for (residue, &c) in centred.residues_mut(prime).iter_mut().zip(component) {
-                *residue = modulus.from_signed(centre(c as i64, self.bits));
+            let pairs = centred.residues_mut(prime).iter_mut().zip(component);
+            match modulus.value().checked_sub(1 << self.bits) {
+                Some(lift) => pairs.for_each(|(residue, &c)| *residue = c + if c < half { 0 } else { lift }),
+                None => pairs.for_each(|(residue, &c)| *residue = modulus.from_signed(centre(c as i64, self.bits))),
             }
         }
         centred
