@@ -11,15 +11,12 @@
 //! No special prime: the whole modulus stays with the messages. The noise has variance sigma^2 N sum_ij r_ij^2 / 12, with r_ij the range of a
 //! digit: deviation 2^32 for N = 4096 and two 50-bit primes. That is for kept results at a scale such as 2^58, where it is 2^-26; an
 //! operand at 2^24 would be lost.
-//!
-//! The image of a ciphertext under X -> X^-1 costs nothing, but is under s(X^-1) ([`MirroredCiphertext`]); so products with images
-//! are summed first ([`MirroredTensor`]) and then brought back by two key switches.
 
 use cloven_ring::{Evaluations, Poly, sample};
 use zeroize::Zeroize;
 
 use crate::{
-    Ciphertext, LatticeError, Parameters, RandomnessKey, SecretKey, Tensor,
+    Ciphertext, LatticeError, MirroredCiphertext, MirroredTensor, Parameters, RandomnessKey, SecretKey, Tensor,
     encryption::{Power, SeededPair},
     wire::check_len,
 };
@@ -70,66 +67,6 @@ impl RelinearisationKey {
     pub fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Self, LatticeError> {
         let square = SwitchingKey::decode(parameters, bytes)?;
         Ok(Self { square })
-    }
-}
-
-/// The image of a ciphertext under X -> X^-1: an encryption of the image of its plaintext, under s(X^-1).
-pub struct MirroredCiphertext {
-    c0: Poly<Evaluations>,
-    c1: Poly<Evaluations>,
-}
-
-impl Ciphertext {
-    /// Its image under X -> X^-1.
-    pub fn mirrored(&self) -> MirroredCiphertext {
-        MirroredCiphertext {
-            c0: self.c0.clone().mirrored(),
-            c1: self.c1.clone().mirrored(),
-        }
-    }
-}
-
-impl MirroredCiphertext {
-    /// Times X^`exponent`, 0 to N - 1.
-    pub fn shift(&mut self, exponent: usize) -> Result<(), LatticeError> {
-        let mut monomial = vec![0; self.c0.basis().degree()];
-        let at = exponent % monomial.len();
-        monomial[at] = 1;
-        let monomial = Poly::from_signed(self.c0.basis(), &monomial)?.into_evaluations();
-        self.c0.mul_assign(&monomial)?;
-        Ok(self.c1.mul_assign(&monomial)?)
-    }
-}
-
-/// A sum of products of ciphertexts with mirrored ciphertexts.
-pub struct MirroredTensor {
-    c0: Poly<Evaluations>,
-    /// Multiplied by s.
-    c1: Poly<Evaluations>,
-    /// Multiplied by s(X^-1).
-    mirror: Poly<Evaluations>,
-    /// Multiplied by s s(X^-1).
-    both: Poly<Evaluations>,
-}
-
-impl MirroredTensor {
-    /// An empty sum.
-    pub fn zero(parameters: &Parameters) -> Self {
-        let zero = || Poly::zero(parameters.basis());
-        Self {
-            c0: zero(),
-            c1: zero(),
-            mirror: zero(),
-            both: zero(),
-        }
-    }
-
-    /// Adds a product.
-    pub fn mul_add_assign(&mut self, left: &Ciphertext, right: &MirroredCiphertext) -> Result<(), LatticeError> {
-        self.c0.mul_add_assign(&left.c0, &right.c0)?;
-        self.c1.mul_add_assign(&left.c1, &right.c0)?;
-        self.mirror.mul_add_assign(&left.c0, &right.c1)?;
-        Ok(self.both.mul_add_assign(&left.c1, &right.c1)?)
     }
 }
 

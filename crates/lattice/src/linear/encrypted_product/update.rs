@@ -142,3 +142,6 @@ impl EncryptedProduct {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
