@@ -20,6 +20,15 @@ pub struct Hiding<'a> {
 }
 
 impl Hiding<'_> {
+    /// Refuses an operand whose noise the flooding was not made for.
+    pub(super) fn check_noise(&self, noise: f64) -> Result<(), LatticeError> {
+        let bound = self.flooding.noise_bound();
+        match noise <= bound {
+            true => Ok(()),
+            false => Err(LatticeError::Noise { bound, actual: noise }),
+        }
+    }
+
     /// Hides the response number `index` of the batch, before it is compressed.
     pub(super) fn apply(&self, response: &mut Ciphertext, index: usize) -> Result<(), LatticeError> {
         let context = [self.context, &(index as u64).to_le_bytes()].concat();

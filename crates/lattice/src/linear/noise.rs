@@ -5,13 +5,13 @@
 
 use super::product::Product;
 use crate::{
-    Flooding, LatticeError,
+    Flooding,
     encryption::{fresh_mean, fresh_variance},
     public::noise_variance,
 };
 
 /// The noise is bounded by this many deviations: exceeded with probability below 2^-100.
-const DEVIATIONS: f64 = 12.0;
+pub(super) const DEVIATIONS: f64 = 12.0;
 
 /// Euclidean norms that decide about the error of an output.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,16 +58,5 @@ impl Product {
         // The mean of dropped bits adds up over the coefficients of a block: |sum W| <= norm sqrt(number).
         let terms = layout.input_blocks() * layout.block_inputs * layout.block_outputs;
         norm * (DEVIATIONS * fresh_variance(parameters).sqrt() + fresh_mean(parameters) * (terms as f64).sqrt())
-    }
-
-    /// Refuses a matrix whose noise the flooding was not made for.
-    pub(super) fn check_noise(&self, noise: f64, flooding: &Flooding) -> Result<(), LatticeError> {
-        match noise <= flooding.noise_bound() {
-            true => Ok(()),
-            false => Err(LatticeError::Noise {
-                bound: flooding.noise_bound(),
-                actual: noise,
-            }),
-        }
     }
 }

@@ -69,7 +69,7 @@ impl Product {
         rows: usize,
         hiding: &Hiding<'_>,
     ) -> Result<Vec<u8>, LatticeError> {
-        self.check_noise(weights.noise, hiding.flooding)?;
+        hiding.check_noise(weights.noise)?;
         self.respond_with(weights, upload, rows, |response, index| hiding.apply(response, index))
     }
 

@@ -64,6 +64,8 @@ impl EncryptedProduct {
         self.check_weights(weights)?;
         check_len(self.delta_len(batch.len()), delta)?;
         let deltas = self.ciphertexts(delta)?;
+        // The rows are unknown, and key switches add noise of their own.
+        weights.energy = f64::INFINITY;
         for q in 0..blocks {
             let rows = batch.iter().map(|group| self.backward(group, q));
             let rows: Vec<MirroredCiphertext> = rows.collect::<Result<_, _>>()?;

@@ -7,11 +7,17 @@
 //! R_i(d) = sum_q sum_b x'[q,b] x[i][q,b-d]
 //! Var    = sigma^2 sum_i sum_{d<kw} (R_i(d) - R_i(d-kw))^2
 //! ```
+//!
+//! For a bound that needs no rows: a block's product has at most the norm |x'[q]| |x[i,q]|_1 <= sqrt(kw) |x'[q]| |x[i,q]|, and their sum over q at most
+//! sqrt(kw) |x'| |x[i]|. So Var <= sigma^2 |x'|^2 (1 + kw sum_i |x[i]|^2), the matrix's own noise included.
 
 use cloven_ring::sample::SIGMA;
 
 use super::WeightProduct;
-use crate::{LatticeError, linear::fixed::rows_of};
+use crate::{
+    LatticeError,
+    linear::{fixed::rows_of, noise::DEVIATIONS},
+};
 
 impl WeightProduct {
     /// Standard deviation of the error of an output of the row `sample`, after one update with each of `batches` (row-major): noise of the
@@ -26,6 +32,24 @@ impl WeightProduct {
         }
         let unit = 2f64.powi(-((self.scales.input + self.scales.weight) as i32));
         Ok(unit * (SIGMA * SIGMA * sum + self.compression.variance()).sqrt())
+    }
+
+    /// Bound on the noise of a response's coefficients, in integers, after updates with `updates` rows in all, where every row has at most the
+    /// norm `row`: what [`crate::Secrecy::noise_bound`] asks for. To be computed from what the receiver may know of the rows: the flooding's
+    /// width shows it.
+    pub fn noise_bound(&self, row: f64, updates: u64) -> f64 {
+        let square = (row * 2f64.powi(self.scales.input as i32)).powi(2);
+        self.noise_of(square, square * updates as f64)
+    }
+
+    /// Outputs of magnitude `output` in integers: what [`crate::Secrecy::message_bound`] asks for.
+    pub fn message_bound(&self, output: f64) -> f64 {
+        output / self.scales.step()
+    }
+
+    /// [`WeightProduct::noise_bound`] for a row's squared norm and the sum of those of all updates, in integers.
+    pub(super) fn noise_of(&self, square: f64, energy: f64) -> f64 {
+        DEVIATIONS * SIGMA * (square * (1.0 + self.block_inputs() as f64 * energy)).sqrt()
     }
 
     /// sum_{d<kw} (R(d) - R(d-kw))^2 of two rows of integers.

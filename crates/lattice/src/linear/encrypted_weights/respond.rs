@@ -22,6 +22,8 @@ use crate::{
 pub struct EncryptedWeights {
     /// W[q,r], at index r * input blocks + q.
     pub(in crate::linear) blocks: Vec<Ciphertext>,
+    /// The sum of the squared norms, in integers, of all rows that updated it; infinite where they are not known.
+    pub(in crate::linear) energy: f64,
 }
 
 /// A batch of rows, transformed once for its forward product and its update.
@@ -29,6 +31,8 @@ pub struct EncodedRows {
     rows: usize,
     /// For every prime: `[row][input block][class]`.
     scalars: Vec<Vec<u64>>,
+    /// Squared norms of the rows, in integers.
+    squares: Vec<f64>,
 }
 
 impl WeightProduct {
@@ -42,6 +46,7 @@ impl WeightProduct {
             blocks: blocks
                 .map(|(r, q)| Upload::decode_exact(&self.parameters, at(r, q)))
                 .collect::<Result<_, _>>()?,
+            energy: 0.0,
         })
     }
 
@@ -61,7 +66,12 @@ impl WeightProduct {
             }
             scalars.push(of_prime);
         }
-        Ok(EncodedRows { rows, scalars })
+        let square = |row: &[i64]| row.iter().map(|&x| (x as f64).powi(2)).sum();
+        Ok(EncodedRows {
+            rows,
+            scalars,
+            squares: integers.chunks(self.inputs).map(square).collect(),
+        })
     }
 
     /// Multiplies, and compresses the products. The key holder can compute the rows from the response.
@@ -69,13 +79,16 @@ impl WeightProduct {
         self.respond(weights, x, |_, _| Ok(()))
     }
 
-    /// The same for a key holder who must not learn the rows.
+    /// The same for a key holder who must not learn the rows. Rows and updates with more noise than the flooding hides are refused. The
+    /// secrecy holds for a matrix and deltas that the key holder encrypted as stated.
     pub fn forward_hidden(
         &self,
         weights: &EncryptedWeights,
         x: &EncodedRows,
         hiding: &Hiding<'_>,
     ) -> Result<Vec<u8>, LatticeError> {
+        let square = x.squares.iter().copied().fold(0.0, f64::max);
+        hiding.check_noise(self.noise_of(square, weights.energy))?;
         self.respond(weights, x, |response, index| hiding.apply(response, index))
     }
 
@@ -102,6 +115,7 @@ impl WeightProduct {
                 }
             }
         }
+        weights.energy += x.squares.iter().sum::<f64>();
         Ok(())
     }
 

@@ -234,6 +234,62 @@ fn a_wrong_delta_changes_nothing() {
 }
 
 #[test]
+fn the_noise_bound_is_above_the_formula_and_the_hiding_keeps_to_it() {
+    // The response's rounding, which is no noise to hide, is left out by a precise response.
+    let parameters = Parameters::new(13, &[50, 50, 50]).unwrap();
+    let scales = Scales {
+        input: 5,
+        weight: 110,
+        response: 50,
+    };
+    let product = WeightProduct::with_block_outputs(&parameters, [40, 20], 512, scales).unwrap();
+    let secret = secret(&parameters);
+    let x: Vec<f32> = numbers(120, 2).iter().map(|x| (x * 32.0).round() / 32.0).collect();
+    let norm = |row: &[f32]| row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let widest = x.chunks(40).map(norm).fold(0.0, f64::max);
+    let unit = 2f64.powi(-115);
+    for batches in [&[][..], &[&x[..]], &[&x[..], &x[..40]]] {
+        let updates = batches.iter().map(|batch| batch.len() as u64 / 40).sum();
+        let bound = product.noise_bound(widest, updates);
+        for row in x.chunks(40) {
+            let formula = product.error_deviation(row, batches).unwrap() / unit;
+            let rounding = product.compression.variance();
+            let noise = (formula * formula - rounding).max(0.0).sqrt();
+            assert!(12.0 * noise <= bound * 1.000_001, "{updates}: {noise:e} {bound:e}");
+        }
+    }
+
+    // Flooding made for the matrix as it is sent, and one update too many.
+    let flooding = |updates| {
+        let secrecy = Secrecy {
+            statistical_bits: 40,
+            revealed: 1 << 20,
+            noise_bound: product.noise_bound(widest, updates),
+            message_bound: product.message_bound(product.output_bound() / 2.0),
+        };
+        Flooding::new(&parameters, secrecy).unwrap()
+    };
+    let receiver = PublicKey::generate(&secret, &key(), b"p").unwrap();
+    let bytes = product.encrypt_weights(&numbers(800, 1), &secret, &key(), b"w").unwrap();
+    let mut encrypted = product.receive_weights(&bytes).unwrap();
+    let rows = product.encode_rows(&x).unwrap();
+    let forward = |encrypted: &EncryptedWeights, flooding: &Flooding| {
+        let hiding = Hiding {
+            flooding,
+            receiver: &receiver,
+            key: &key(),
+            context: b"batch",
+        };
+        product.forward_hidden(encrypted, &rows, &hiding).map(|_| ())
+    };
+    assert_eq!(forward(&encrypted, &flooding(0)), Ok(()));
+    let delta = product.encrypt_delta(&numbers(60, 3), RATE, &secret, &key(), b"d").unwrap();
+    product.update(&mut encrypted, &rows, &delta).unwrap();
+    assert!(matches!(forward(&encrypted, &flooding(0)), Err(LatticeError::Noise { .. })));
+    assert_eq!(forward(&encrypted, &flooding(3)), Ok(()));
+}
+
+#[test]
 fn a_hidden_forward_is_right_to_its_precision() {
     // W stands far above the flooding: 44 bits of it, multiplied exactly.
     let parameters = Parameters::new(13, &[50, 50]).unwrap();
