@@ -29,13 +29,17 @@
 //! | 1e-5 | 1.1e-3 | 3.6e-2 | 1.2 | 1.2e3 | 1.2e9 |
 //! | 1e-6 | 1.1e-4 | 3.6e-3 | 0.12 | 120 | 1.2e8 |
 //! | 1e-9 | 1.1e-7 | 3.6e-6 | 1.2e-4 | 0.12 | 1.2e5 |
-//! | 2^-40 | 1.0e-10 | 3.3e-9 | 1.1e-7 | 1.1e-4 | 110 |
+//! | 2^-32 | 2.6e-8 | 8.4e-7 | 2.7e-5 | 2.8e-2 | 2.9e4 |
 //!
 //! So at errors of 1e-6 to 1e-5, which one 50-bit prime leaves, lambda = 40 is out of reach, and p = 16 (2^-16 = 1.5e-5) with noise no wider than
 //! a step has no guarantee (B = 1e-6: the distance is bounded by 1 only). lambda = 5 is what such a layer bears at B = 1e-6: it makes an attack on
-//! the key collect more, and is no proof. Where the guarantee is wanted, the error must shrink: two primes at N = 4096 leave 2^-40, and p = 12 with
-//! lambda = 20 has noise below a step. The statement is about the encryption's error alone; that the released
-//! numbers themselves say something about the data is another matter.
+//! the key collect more, and is no proof. Where the guarantee is wanted, the error must shrink, by more modulus: at B = 2^-32, p = 12 with
+//! lambda = 10 has noise below a step.
+//!
+//! B is the error of the *released* number, whatever lies between decryption and release. Rounding a result to f32 makes of an error e below the
+//! rounding's step u one of root mean square sqrt(e u), so two primes, which leave 2^-40, are worth 2^-32 there; and where training goes on from
+//! a decrypted value, later values differ as well. The statement is about the encryption's error alone; that the released numbers themselves say
+//! something about the data is another matter.
 
 use cloven_ring::sample;
 use rand::Rng;

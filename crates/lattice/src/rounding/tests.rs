@@ -179,8 +179,8 @@ fn the_documented_figures_are_those_of_the_formula() {
         assert!((1.0..2.1).contains(&(noise.deviation() / needed(error, statistical_bits as i32))));
         assert!((needed(error, statistical_bits as i32) / figure - 1.0).abs() < 0.06);
     }
-    // p = 12 and lambda = 20 at an error of 2^-40: below a step. p = 16 at 1e-6: no guarantee.
-    assert!(RoundingNoise::new(2f64.powi(-40), 20, 12_800).unwrap().deviation() < 2f64.powi(-12));
+    // p = 12 and lambda = 10 at an error of 2^-32: below a step. p = 16 at 1e-6: no guarantee.
+    assert!(RoundingNoise::new(2f64.powi(-32), 10, 12_800).unwrap().deviation() < 2f64.powi(-12));
     let rounded = RoundingNoise::with_deviation(1e-6, 2f64.powi(-16), 12_800).unwrap();
     assert!(rounded.distance() > 1.0);
 }
