@@ -12,6 +12,14 @@ fn steps(criterion: &mut Criterion) {
     let m1 = preset("m1").expect("a known preset");
     train(criterion, "m1, batch 4", &m1.model, 4, 5);
     infer(criterion, "m1, inference, batch 256", &m1.model, 256);
+    let cifar = small_residual_network();
+    train(criterion, "residual network on 3 x 32 x 32, batch 32", &cifar, 32, 10);
+    infer(
+        criterion,
+        "residual network on 3 x 32 x 32, inference, batch 256",
+        &cifar,
+        256,
+    );
     let dense = |outputs| LayerSpec::Dense { outputs, bias: true };
     let layers = vec![dense(128), LayerSpec::Relu {}, dense(32), LayerSpec::Relu {}, dense(10)];
     train(
@@ -24,6 +32,47 @@ fn steps(criterion: &mut Criterion) {
         60,
         10,
     );
+}
+
+/// The first half of a ResNet for CIFAR-10: 16 and 32 channels, one block each.
+fn small_residual_network() -> ModelSpec {
+    let conv = |channels, kernel, stride| LayerSpec::Conv2d {
+        channels,
+        kernel,
+        stride,
+        padding: kernel / 2,
+        bias: false,
+    };
+    let norm = || LayerSpec::BatchNorm {
+        epsilon: 1e-5,
+        momentum: 0.1,
+    };
+    let block = |channels, stride, shortcut| LayerSpec::Residual {
+        body: vec![
+            conv(channels, 3, stride),
+            norm(),
+            LayerSpec::Relu {},
+            conv(channels, 3, 1),
+            norm(),
+        ],
+        shortcut,
+    };
+    let layers = vec![
+        conv(16, 3, 1),
+        norm(),
+        LayerSpec::Relu {},
+        block(16, 1, vec![]),
+        LayerSpec::Relu {},
+        block(32, 2, vec![conv(32, 1, 2), norm()]),
+        LayerSpec::Relu {},
+        LayerSpec::GlobalAvgPool2d {},
+        LayerSpec::Flatten {},
+        LayerSpec::Dense { outputs: 10, bias: true },
+    ];
+    ModelSpec {
+        input: vec![3, 32, 32],
+        layers,
+    }
 }
 
 fn train(criterion: &mut Criterion, name: &str, model: &ModelSpec, batch: usize, classes: u32) {

@@ -14,7 +14,8 @@ use crate::ModelError;
 pub enum Loss {
     /// Softmax and negative log likelihood of logits `[batch, classes]`; targets are classes. Mean over the batch.
     CrossEntropy,
-    /// Sigmoid and binary cross-entropy of logits `[batch, k]`; targets are 0 or 1. Mean over all values.
+    /// Sigmoid and binary cross-entropy of logits `[batch, k]`, each on its own: multi-label for k > 1. Targets are 0 or 1 (multi-hot),
+    /// `[batch, k]`. Mean over all values.
     Bce,
     /// Squared difference of arrays of one shape. Mean over all values.
     Mse,
@@ -25,7 +26,7 @@ pub enum Loss {
 pub enum BatchTargets {
     /// The class of each sample, from 0.
     Classes(Vec<u32>),
-    /// A value for each output.
+    /// A value for each output, in the outputs' shape; for a binary cross-entropy 0 or 1, any number of ones in a row.
     Values(ArrayD<f32>),
 }
 

@@ -14,14 +14,19 @@ use crate::{BatchTargets, Loss, ModelError};
 pub struct Evaluation {
     /// The loss over all samples.
     pub loss: f64,
-    /// Share of right decisions, in 0..=1; with several binary outputs, over all of them.
+    /// Share of right decisions, in 0..=1; with several binary outputs (multi-label), over all of them, which is also the mean of
+    /// the outputs' own accuracies.
     pub accuracy: Option<f64>,
     /// Share of each class that was recognised; `None` for a class that does not occur. One binary output has the
     /// classes 0 and 1; several have one entry each, for their ones.
     pub recall: Vec<Option<f64>>,
-    /// Area under the ROC curve; with several classes or outputs, the mean of one against the rest. `None` if a class
-    /// does not occur.
+    /// Area under the ROC curve. With several classes or outputs it is the macro average: the mean of those entries of
+    /// [`auc_by_class`](Evaluation::auc_by_class) that exist. `None` if none does.
     pub auc: Option<f64>,
+    /// Area under the ROC curve of each class against the rest, or of each binary output. `None` where all samples are of one kind: such a
+    /// column has no curve and is left out of [`auc`](Evaluation::auc).
+    #[serde(default)]
+    pub auc_by_class: Vec<Option<f64>>,
     /// Number of samples by true class (row) and decision (column); empty with several binary outputs.
     pub confusion: Vec<Vec<u64>>,
 }
@@ -46,6 +51,7 @@ impl Evaluation {
                 accuracy: None,
                 recall: vec![],
                 auc: None,
+                auc_by_class: vec![],
                 confusion: vec![],
             }),
         }
@@ -89,10 +95,12 @@ fn classes(loss: f64, outputs: &ArrayD<f32>, targets: &[u32]) -> Evaluation {
         let positive: Vec<bool> = targets.iter().map(|target| *target as usize == class).collect();
         area_under_curve(margins, &positive)
     });
+    let auc_by_class: Vec<_> = one_against_rest.collect();
     Evaluation {
         loss,
         accuracy: Some(accuracy(&confusion)),
-        auc: mean(one_against_rest),
+        auc: macro_average(&auc_by_class),
+        auc_by_class,
         recall: recall(&confusion),
         confusion,
     }
@@ -103,10 +111,12 @@ fn binary(loss: f64, outputs: &ArrayD<f32>, targets: &ArrayD<f32>) -> Evaluation
     for (z, target) in outputs.iter().zip(targets) {
         confusion[usize::from(*target == 1.0)][usize::from(*z > 0.0)] += 1;
     }
+    let auc = column_auc(outputs, targets, 0);
     Evaluation {
         loss,
         accuracy: Some(accuracy(&confusion)),
-        auc: column_auc(outputs, targets, 0),
+        auc,
+        auc_by_class: vec![auc],
         recall: recall(&confusion),
         confusion,
     }
@@ -130,11 +140,13 @@ fn labels(loss: f64, outputs: &ArrayD<f32>, targets: &ArrayD<f32>) -> Evaluation
         }
         share(found, all)
     };
+    let auc_by_class: Vec<_> = (0..count).map(|label| column_auc(outputs, targets, label)).collect();
     Evaluation {
         loss,
         accuracy: Some(right as f64 / outputs.len() as f64),
         recall: (0..count).map(label_recall).collect(),
-        auc: mean((0..count).map(|label| column_auc(outputs, targets, label))),
+        auc: macro_average(&auc_by_class),
+        auc_by_class,
         confusion: vec![],
     }
 }
@@ -157,10 +169,10 @@ fn share(part: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| part as f64 / all as f64)
 }
 
-/// `None` if any value is.
-fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let values: Vec<f64> = values.collect::<Option<_>>()?;
-    Some(values.iter().sum::<f64>() / values.len() as f64)
+/// The mean of the values that exist.
+fn macro_average(values: &[Option<f64>]) -> Option<f64> {
+    let values: Vec<f64> = values.iter().copied().flatten().collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 fn column_auc(outputs: &ArrayD<f32>, targets: &ArrayD<f32>, label: usize) -> Option<f64> {

@@ -55,6 +55,30 @@ fn known_values() {
 }
 
 #[test]
+fn several_labels_are_several_binary_losses() {
+    let (outputs, targets) = (
+        array(&[2, 3], &[0.5, -1.0, 2.0, 0.0, 3.0, -2.0]),
+        array(&[2, 3], &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
+    );
+    let (loss, gradient) = Loss::Bce
+        .value_and_gradient(&outputs, &BatchTargets::Values(targets.clone()))
+        .unwrap();
+    let mut sum = 0.0;
+    for label in 0..3 {
+        let column = |a: &ArrayD<f32>| a.select(Axis(1), &[label]);
+        let targets = BatchTargets::Values(column(&targets));
+        let (value, alone) = Loss::Bce.value_and_gradient(&column(&outputs), &targets).unwrap();
+        sum += value;
+        for (all, alone) in column(&gradient).iter().zip(&alone) {
+            assert!((all * 3.0 - alone).abs() < 1e-6);
+        }
+    }
+    assert!((loss - sum / 3.0).abs() < 1e-12);
+    let picked = BatchTargets::Values(targets).select(&[1, 1]);
+    assert_eq!(picked, BatchTargets::Values(array(&[2, 3], &[0.0; 6])));
+}
+
+#[test]
 fn extreme_logits_stay_finite() {
     let outputs = array(&[2, 2], &[1e30, -1e30, -1e4, 1e4]);
     let value = Loss::CrossEntropy

@@ -16,7 +16,9 @@ fn classes_by_hand() {
     assert_eq!(evaluation.accuracy, Some(0.75));
     assert_eq!(evaluation.recall, [Some(2.0 / 3.0), Some(1.0), None]);
     assert_eq!(evaluation.confusion, [vec![2, 1, 0], vec![0, 1, 0], vec![0, 0, 0]]);
-    assert_eq!(evaluation.auc, None);
+    // In both classes that occur, every sample of the class has a greater margin than every other sample.
+    assert_eq!(evaluation.auc_by_class, [Some(1.0), Some(1.0), None]);
+    assert_eq!(evaluation.auc, Some(1.0), "a class that does not occur is left out");
     assert_eq!(evaluation.loss, Loss::CrossEntropy.value(&outputs, &targets).unwrap());
 }
 
@@ -46,6 +48,7 @@ fn one_binary_output() {
     assert_eq!(evaluation.recall, [Some(0.5), Some(2.0 / 3.0)]);
     // Pairs: 0.0 beats -1 only; 2.0 both; 0.5 beats -1 and ties once.
     assert_eq!(evaluation.auc, Some((1.0 + 2.0 + 1.5) / 6.0));
+    assert_eq!(evaluation.auc_by_class, [evaluation.auc]);
 }
 
 #[test]
@@ -60,11 +63,48 @@ fn several_binary_outputs() {
 }
 
 #[test]
+fn labels_of_one_kind_are_left_out_of_the_macro_average() {
+    // Columns: one pair of four wrong; all ones; all zeros; perfect.
+    #[rustfmt::skip]
+    let outputs = array(&[4, 4], &[
+        3.0, 1.0, -1.0, -2.0,
+        1.0, 2.0, -2.0, 2.0,
+        2.0, 3.0, 1.0, 3.0,
+        0.0, 4.0, -3.0, -1.0,
+    ]);
+    #[rustfmt::skip]
+    let targets = array(&[4, 4], &[
+        1.0, 1.0, 0.0, 0.0,
+        1.0, 1.0, 0.0, 1.0,
+        0.0, 1.0, 0.0, 1.0,
+        0.0, 1.0, 0.0, 0.0,
+    ]);
+    let evaluation = Evaluation::new(Loss::Bce, &outputs, &BatchTargets::Values(targets)).unwrap();
+    assert_eq!(evaluation.auc_by_class, [Some(0.75), None, None, Some(1.0)]);
+    assert_eq!(evaluation.auc, Some(0.875));
+    // Wrong: one of the first column (2.0 for a zero), one of the third (1.0 for a zero); the mean of 3/4, 1, 3/4, 1.
+    assert_eq!(evaluation.accuracy, Some(0.875));
+    assert_eq!(evaluation.recall, [Some(1.0), Some(1.0), None, Some(1.0)]);
+    let nothing = Evaluation::new(Loss::Bce, &outputs, &BatchTargets::Values(ArrayD::zeros(IxDyn(&[4, 4])))).unwrap();
+    assert_eq!((nothing.auc, nothing.auc_by_class), (None, vec![None; 4]));
+}
+
+#[test]
+fn an_evaluation_written_before_the_classes_had_areas_is_read() {
+    let json = r#"{"loss":2.0,"accuracy":0.5,"recall":[],"auc":0.75,"confusion":[]}"#;
+    let evaluation: Evaluation = serde_json::from_str(json).unwrap();
+    assert_eq!((evaluation.auc, evaluation.auc_by_class), (Some(0.75), vec![]));
+}
+
+#[test]
 fn a_regression_has_a_loss_only() {
     let outputs = array(&[2, 1], &[1.0, 3.0]);
     let evaluation = Evaluation::new(Loss::Mse, &outputs, &BatchTargets::Values(array(&[2, 1], &[1.0, 1.0]))).unwrap();
     let json = serde_json::to_string(&evaluation).unwrap();
-    assert_eq!(json, r#"{"loss":2.0,"accuracy":null,"recall":[],"auc":null,"confusion":[]}"#);
+    assert_eq!(
+        json,
+        r#"{"loss":2.0,"accuracy":null,"recall":[],"auc":null,"auc_by_class":[],"confusion":[]}"#
+    );
 }
 
 #[test]

@@ -63,6 +63,24 @@ fn a_model_is_read_from_a_job_file_with_defaults() {
 }
 
 #[test]
+fn the_other_presets_differ_in_their_sizes() {
+    let counts = |first: usize, second: usize, inputs: usize, cut: usize| {
+        (inputs * 7 * first + first) + (first * 5 * second + second) + (cut * 5 + 5)
+    };
+    for (name, input, cut, parameters) in [
+        ("m1-big", vec![1, 128], 512, counts(16, 16, 1, 512)),
+        ("ptbxl", vec![12, 1000], 2000, counts(16, 8, 12, 2000)),
+    ] {
+        let Preset { model, server } = preset(name).unwrap();
+        let shapes = model.shapes().unwrap();
+        assert_eq!((&shapes[0], &shapes[server.start]), (&input, &vec![cut]), "{name}");
+        assert_eq!(shapes[server.end], [5]);
+        assert_eq!(model.layers[server], [LayerSpec::Dense { outputs: 5, bias: true }]);
+        assert_eq!(model.parameter_count().unwrap(), parameters, "{name}");
+    }
+}
+
+#[test]
 fn a_residual_network_is_read_from_a_job_file_with_defaults() {
     let text = r#"
         input = [3, 32, 32]
@@ -278,11 +296,11 @@ fn m1_is_the_published_model() {
     );
     assert_eq!(model.layers[server], [LayerSpec::Dense { outputs: 5, bias: true }]);
     for name in preset_names() {
-        preset(name).unwrap();
+        preset(name).unwrap().model.parameter_count().unwrap();
     }
     assert_eq!(
         preset("m2").unwrap_err().to_string(),
-        r#"model preset: expected one of m1, got "m2""#
+        r#"model preset: expected one of m1, m1-big, ptbxl, got "m2""#
     );
 }
 
