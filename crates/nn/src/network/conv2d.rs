@@ -161,9 +161,17 @@ impl Window2d {
         self.each_row(samples.len() / self.sample(), |part| {
             let (values, after) = rest.split_at(part.count());
             rest = after;
-            if let Part::Inside { start, .. } = part {
-                let targets = samples[start..].iter_mut().step_by(self.stride);
-                targets.zip(values).for_each(|(sample, value)| *sample += value);
+            match part {
+                Part::Outside(_) => (),
+                // Only without a stride do the compiler's vectors apply.
+                Part::Inside { start, count } if self.stride == 1 => {
+                    let targets = samples[start..start + count].iter_mut();
+                    targets.zip(values).for_each(|(sample, value)| *sample += value);
+                }
+                Part::Inside { start, .. } => {
+                    let targets = samples[start..].iter_mut().step_by(self.stride);
+                    targets.zip(values).for_each(|(sample, value)| *sample += value);
+                }
             }
         });
     }
