@@ -1,6 +1,6 @@
 //! Model files in the safetensors format: weights alone to hand on, or with the optimiser's state to go on training.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -9,8 +9,9 @@ use ndarray::{ArrayD, IxDyn};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::Network;
+use super::buffer::Buffer;
 use super::parameter::{Parameter, parameter_error};
-use crate::ModelError;
+use crate::{MAX_PARAMETERS, ModelError};
 
 /// Room for names, shapes and metadata in a file, beyond its numbers.
 const HEADER_ROOM: u64 = 1 << 20;
@@ -44,6 +45,26 @@ impl Network {
     /// with other parameters or non-finite numbers; the network is then unchanged.
     pub fn load_safetensors(&mut self, path: &Path) -> Result<HashMap<String, String>, ModelError> {
         let (arrays, metadata) = read(path, self.bytes_at_most())?;
+        self.set_arrays(arrays)?;
+        Ok(metadata)
+    }
+
+    /// Takes parameters and buffers from a file that names them otherwise or holds more, such as one of a whole PyTorch model, and returns its
+    /// metadata. `prefixes` are pairs (theirs, ours): of the first pair whose left side begins an array's name, up to a dot, the right
+    /// side takes its place, so `("features.0", "0")` reads "features.0.weight" as "0.weight", and `("", "3.body")` puts "3.body."
+    /// before all names. Names that begin with no left side stay. What this network then has no place for is left out; layouts are
+    /// PyTorch's. The optimiser keeps what it remembers.
+    ///
+    /// # Errors
+    /// As [`Network::load_safetensors`]; the file may have up to 4 bytes for each of [`MAX_PARAMETERS`].
+    pub fn import_safetensors(
+        &mut self,
+        path: &Path,
+        prefixes: &[(String, String)],
+    ) -> Result<HashMap<String, String>, ModelError> {
+        let own: BTreeSet<String> = self.names().map(str::to_owned).collect();
+        let take = |name: &str| Some(renamed(name, prefixes)).filter(|name| own.contains(name));
+        let (arrays, metadata) = read_some(path, MAX_PARAMETERS as u64 * 4 + HEADER_ROOM, take)?;
         self.set_arrays(arrays)?;
         Ok(metadata)
     }
@@ -123,6 +144,11 @@ impl Network {
     /// Parameters and buffers.
     fn arrays(&self) -> Named {
         [self.parameters(), self.buffers()].concat()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let parameters = self.parameter_refs().map(Parameter::name);
+        parameters.chain(self.layers.buffers().map(Buffer::name))
     }
 
     /// Replaces all parameters and buffers, or nothing.
@@ -216,7 +242,7 @@ fn write(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Resu
     Ok(())
 }
 
-/// All arrays and the metadata of a file of at most `limit` bytes.
+/// All arrays (but PyTorch's counts of batches) and the metadata of a file of at most `limit` bytes.
 fn read(path: &Path, limit: u64) -> Result<(Named, HashMap<String, String>), ModelError> {
     parse(path, &read_bytes(path, limit)?)
 }
@@ -233,15 +259,32 @@ fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
     Ok(bytes)
 }
 
-/// All arrays and the metadata of a file's content.
+/// All arrays (but PyTorch's counts of batches) and the metadata of a file's content.
 fn parse(path: &Path, bytes: &[u8]) -> Result<(Named, HashMap<String, String>), ModelError> {
+    parse_some(path, bytes, |name| (!name.ends_with(BATCHES)).then(|| name.to_owned()))
+}
+
+/// The metadata of a file of at most `limit` bytes, and the arrays to whose names `take` gives one of ours.
+fn read_some(
+    path: &Path,
+    limit: u64,
+    take: impl Fn(&str) -> Option<String>,
+) -> Result<(Named, HashMap<String, String>), ModelError> {
+    parse_some(path, &read_bytes(path, limit)?, take)
+}
+
+fn parse_some(
+    path: &Path,
+    bytes: &[u8],
+    take: impl Fn(&str) -> Option<String>,
+) -> Result<(Named, HashMap<String, String>), ModelError> {
     let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| problem(&e))?;
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| problem(&e))?;
     let arrays = tensors
         .iter()
-        .filter(|(name, _)| !name.ends_with(BATCHES))
-        .map(|(name, view)| Ok((name.to_owned(), decode(name, &view)?)))
+        .filter_map(|(name, view)| Some((name, take(name)?, view)))
+        .map(|(name, ours, view)| Ok((ours, decode(name, &view)?)))
         .collect::<Result<_, _>>()?;
     Ok((arrays, header.metadata().clone().unwrap_or_default()))
 }

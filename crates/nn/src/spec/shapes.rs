@@ -203,10 +203,8 @@ impl LayerSpec {
         }
         let mut output = self.windows(place, input, window, axes)?;
         // The windows are laid out side by side before the product with the kernel.
-        let positions = output.iter().skip(1);
-        let values = positions.fold(Some(output[0]), |values, axis| {
-            values?.checked_mul(kernel)?.checked_mul(*axis)
-        });
+        let mut positions = output.iter().skip(1);
+        let values = positions.try_fold(output[0], |values, axis| values.checked_mul(kernel)?.checked_mul(*axis));
         match values {
             Some(values) if values <= MAX_PARAMETERS => {
                 output[0] = channels;

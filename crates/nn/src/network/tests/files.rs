@@ -130,6 +130,114 @@ fn tensors_of_another_kind_are_refused() {
     refuse(Dtype::F32, vec![1, 2], &[0xff; 8], "expected finite numbers");
 }
 
+/// A file as PyTorch writes it, of a model with other names and more layers than ours.
+fn foreign(path: &std::path::Path, extra: &str) {
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let (weight, three) = (bytes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), bytes(&[0.5, 0.25, 0.125]));
+    let view = |shape: &[usize], bytes| TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap();
+    let three = || view(&[3], &three);
+    let mut tensors = vec![
+        ("encoder.fc.weight".to_owned(), view(&[3, 2], &weight)),
+        ("encoder.fc.bias".to_owned(), three()),
+        ("encoder.fc2.bias".to_owned(), three()),
+        (
+            "head.halves".to_owned(),
+            TensorView::new(Dtype::F16, vec![3, 2], &weight[..12]).unwrap(),
+        ),
+    ];
+    for name in ["weight", "bias", "running_mean", "running_var"] {
+        tensors.push((format!("encoder.norm.{name}"), three()));
+    }
+    let count = TensorView::new(Dtype::I64, vec![], &weight[..8]).unwrap();
+    tensors.push(("encoder.norm.num_batches_tracked".to_owned(), count));
+    if !extra.is_empty() {
+        tensors.push((extra.to_owned(), three()));
+    }
+    std::fs::write(path, serialize(tensors, None).unwrap()).unwrap();
+}
+
+fn dense_and_norm() -> Network {
+    let norm = LayerSpec::BatchNorm {
+        epsilon: 1e-5,
+        momentum: 0.1,
+    };
+    whole(&[2], vec![LayerSpec::Dense { outputs: 3, bias: true }, norm])
+}
+
+#[test]
+fn weights_of_another_naming_are_imported() {
+    let (_folder, path) = scratch();
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = pairs.iter().map(|(theirs, ours)| (theirs.to_string(), ours.to_string()));
+        owned.collect()
+    };
+    let prefixes = pairs(&[("encoder.fc", "0"), ("encoder.norm", "1")]);
+    foreign(&path, "");
+    let mut network = dense_and_norm();
+    network.import_safetensors(&path, &prefixes).unwrap();
+    let parameters = network.parameters();
+    assert_eq!(
+        parameters[0].1,
+        ndarray::arr2(&[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]).into_dyn()
+    );
+    for (name, values) in parameters[1..].iter().chain(&network.buffers()) {
+        assert_eq!(values, &ndarray::arr1(&[0.5, 0.25, 0.125]).into_dyn(), "{name}");
+    }
+    // As PyTorch computes them: W x + b, then (z - mean) / sqrt(var + eps) * w + b.
+    let y = network.forward(&ndarray::arr2(&[[1.0, -1.0]]).into_dyn()).unwrap();
+    for (y, (z, each)) in y.iter().zip([(-0.5, 0.5), (-0.75, 0.25), (-0.875, 0.125f64)]) {
+        let expected = (z - each) / (each + 1e-5).sqrt() * each + each;
+        assert!((f64::from(*y) - expected).abs() < 1e-6, "{y} {expected}");
+    }
+
+    let mut fresh = dense_and_norm();
+    let before = fresh.parameters();
+    let mut problem = |prefixes: &[(&str, &str)]| {
+        let error = fresh.import_safetensors(&path, &pairs(prefixes)).unwrap_err().to_string();
+        assert_eq!(fresh.parameters(), before);
+        error
+    };
+    assert_eq!(
+        problem(&[("encoder.fc", "0")]),
+        r#"parameter "1.weight": expected [3], got nothing"#
+    );
+    assert_eq!(problem(&[]), r#"parameter "0.weight": expected [3, 2], got nothing"#);
+    assert_eq!(
+        problem(&[("encoder.norm", "0"), ("encoder.fc", "1")]),
+        r#"parameter "0.weight": expected shape [3, 2], got [3]"#
+    );
+    foreign(&path, "1.bias");
+    let error = fresh.import_safetensors(&path, &prefixes).unwrap_err().to_string();
+    assert_eq!(error, r#"parameter "1.bias": expected it once, got it twice"#);
+}
+
+#[test]
+fn prefixes_add_and_remove() {
+    let (_folder, path) = scratch();
+    let mut network = small();
+    train(&mut network, 0..1);
+    network.save_safetensors(&path, &HashMap::new()).unwrap();
+    // All of it becomes the body of a block; a file with "0." before all names comes back without.
+    let body = vec![
+        LayerSpec::Dense { outputs: 3, bias: true },
+        LayerSpec::Tanh {},
+        LayerSpec::Dense { outputs: 2, bias: true },
+    ];
+    let shortcut = vec![LayerSpec::Dense { outputs: 2, bias: true }];
+    let mut block = whole(&[4], vec![LayerSpec::Residual { body, shortcut }]);
+    let all = [(String::new(), "0.body".to_owned())];
+    let error = block.import_safetensors(&path, &all).unwrap_err().to_string();
+    assert!(error.contains("0.shortcut.0.weight"), "{error}");
+    block.save_safetensors(&path, &HashMap::new()).unwrap();
+    network
+        .import_safetensors(&path, &[("0.body".to_owned(), String::new())])
+        .unwrap();
+    for ((_, ours), (name, theirs)) in network.parameters().iter().zip(block.parameters()) {
+        assert!(name.starts_with("0.body."));
+        assert_eq!(*ours, theirs, "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
