@@ -341,6 +341,22 @@ impl Job {
         }
     }
 
+    /// Whether every batch of so many training rows has as many rows as the model needs.
+    pub(crate) fn check_batches(&self, rows: usize) -> Result<(), Error> {
+        let least = self.cut()?.model.least_rows()?;
+        match self.schedule().training_sizes(rows).min() {
+            Some(smallest) if smallest < least => {
+                let batch = self.training.batch;
+                let problem = format!(
+                    "{rows} training rows in batches of {batch} leave a batch of {smallest}, of which the model's batch normalisation \
+                     cannot learn: choose another number"
+                );
+                Err(Error::configuration("training.batch", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn shuffle(&self) -> Shuffle {
         Shuffle { seed: self.seed }
     }

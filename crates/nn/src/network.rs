@@ -149,7 +149,7 @@ impl Network {
     ///
     /// # Errors
     /// [`ModelError::Shape`] if `x` is not `[batch, sample...]` or has no samples, [`ModelError::Layer`] for one row where a batch
-    /// normalisation needs [two](Network::least_rows).
+    /// normalisation needs [two](ModelSpec::least_rows).
     pub fn forward_train(&mut self, step: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ModelError> {
         let x = batch_from_array("input", x, &self.input)?;
         if let (1, Some(layer)) = (x.dims()[0], self.layers.needs_rows()) {
@@ -222,11 +222,6 @@ impl Network {
         }
         self.stage = Stage::Idle;
         Ok(())
-    }
-
-    /// The fewest rows that a training batch may have: 2 if a batch normalisation sees each feature once a row, else 1.
-    pub fn least_rows(&self) -> usize {
-        1 + usize::from(self.layers.needs_rows().is_some())
     }
 
     /// All trainable parameters with the names and layouts they have in an `nn.Sequential` of the whole model in PyTorch:

@@ -67,6 +67,37 @@ fn mistakes_are_one_clear_sentence() {
 }
 
 #[test]
+fn batch_normalisation_needs_two_rows_a_batch() {
+    let normalised = WDBC.replacen(r#"{ type = "relu" }"#, r#"{ type = "batch-norm" }"#, 1);
+    let job = parse(&normalised, &[]).unwrap();
+    job.check_batches(32).unwrap();
+    job.check_batches(0).unwrap();
+    let text = job.check_batches(33).unwrap_err().to_string();
+    assert!(
+        text.contains("33 training rows in batches of 16 leave a batch of 1"),
+        "{text}"
+    );
+    parse(WDBC, &[]).unwrap().check_batches(33).unwrap();
+}
+
+/// The digests of jobs of before there were learning-rate schedules: parties of both versions must agree on them.
+#[test]
+fn jobs_without_a_schedule_keep_their_digest() {
+    let ecg = "feb50669fc5cc88429e2ce2268800f1685a22c488a08adbd165db92c1d1e14ac";
+    let wdbc = "e0903002140d1a5ec90ec5bd5e87f7ce9aec88c8127d630cc31d8977a1ca77d1";
+    for (text, expected) in [(ECG, ecg), (WDBC, wdbc)] {
+        assert_eq!(parse(text, &[]).unwrap().digest_hex(), expected);
+    }
+    let schedule = [
+        "training.optimiser.schedule.type=step",
+        "training.optimiser.schedule.every=100",
+    ];
+    assert_ne!(parse(ECG, &schedule).unwrap().digest_hex(), ecg);
+    let wrong = [schedule[0], "training.optimiser.schedule.every=0"];
+    assert!(problem(ECG, &wrong).contains("schedule.every: expected at least 1"));
+}
+
+#[test]
 fn sealed_jobs_need_one_dense_layer_and_no_weight_decay() {
     let sealed = ["protocol=encrypted-activation"];
     let job = parse(ECG, &sealed).unwrap();

@@ -51,6 +51,9 @@ impl Prepared {
             (Role::Client, None) => Some(catalogue::find(&job.data.name)?.load(&job, local.part)?),
         };
         let data = data.map(|data| ClientData::new(data, &job));
+        if let Some(data) = &data {
+            job.check_batches(data.train.rows())?;
+        }
         Ok(Self {
             job,
             local,

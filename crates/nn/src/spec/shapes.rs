@@ -46,6 +46,25 @@ impl ModelSpec {
             .filter(|count| *count <= MAX_PARAMETERS)
             .ok_or_else(|| model_error(format!("at most {MAX_PARAMETERS} parameters"), "more"))
     }
+
+    /// The fewest rows that a training batch may have: 2 if a batch normalisation sees each feature once a row, else 1.
+    ///
+    /// # Errors
+    /// As [`ModelSpec::shapes`].
+    pub fn least_rows(&self) -> Result<usize, ModelError> {
+        self.shapes()?;
+        Ok(1 + usize::from(need_rows(&self.layers, &self.input)))
+    }
+}
+
+/// Whether a layer cannot learn from a batch of one row.
+fn need_rows(layers: &[LayerSpec], input: &[usize]) -> bool {
+    let shapes = shapes_along(layers, "", input).unwrap_or_default();
+    layers.iter().zip(&shapes).any(|(layer, input)| match layer {
+        LayerSpec::BatchNorm { .. } => input[1..].iter().product::<usize>() == 1,
+        LayerSpec::Residual { body, shortcut } => need_rows(body, input) || need_rows(shortcut, input),
+        _ => false,
+    })
 }
 
 /// Shapes before and after each of these layers; `prefix` comes before their numbers in errors.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ndarray::{ArrayD, Axis};
 
 use super::{check_gradients, spread, whole};
-use crate::{InputGradient, LayerSpec, LearningRateSchedule, Network, OptimiserSpec};
+use crate::{InputGradient, LayerSpec, LearningRateSchedule, ModelSpec, Network, OptimiserSpec};
 
 const BATCH_NORM: LayerSpec = LayerSpec::BatchNorm {
     epsilon: 1e-5,
@@ -143,10 +143,15 @@ fn optimisers_leave_running_statistics_alone() {
     assert_ne!(network.parameters(), parameters);
 }
 
+fn least_rows(input: &[usize], layer: LayerSpec) -> usize {
+    let (input, layers) = (input.to_vec(), vec![layer]);
+    ModelSpec { input, layers }.least_rows().unwrap()
+}
+
 #[test]
 fn one_row_cannot_be_normalised() {
     let mut network = whole(&[2], vec![LayerSpec::Relu {}, BATCH_NORM]);
-    assert_eq!(network.least_rows(), 2);
+    assert_eq!(least_rows(&[2], BATCH_NORM), 2);
     let error = network.forward_train(0, &spread(&[1, 2], 0)).unwrap_err().to_string();
     assert_eq!(
         error,
@@ -157,11 +162,12 @@ fn one_row_cannot_be_normalised() {
         body: vec![BATCH_NORM],
         shortcut: vec![],
     };
+    assert_eq!(least_rows(&[2], inner.clone()), 2);
     let error = whole(&[2], vec![inner]).forward_train(0, &spread(&[1, 2], 0)).unwrap_err();
     assert!(error.to_string().starts_with("layer 0.body.0 (batch-norm)"), "{error}");
     // Several places of a row are enough.
     let mut network = whole(&[2, 3], vec![BATCH_NORM]);
-    assert_eq!(network.least_rows(), 1);
+    assert_eq!(least_rows(&[2, 3], BATCH_NORM), 1);
     network.forward_train(0, &spread(&[1, 2, 3], 0)).unwrap();
 }
 
