@@ -197,7 +197,7 @@ pub enum DataCommand {
     /// Show shapes, types, ranges, classes and missing values of data files
     #[command(after_help = "Examples:\n  cloven data inspect patients.csv.gz\n  cloven data inspect train_ecg.hdf5 --json")]
     Inspect {
-        /// A CSV, HDF5, IDX, npy or npz file, the .hea of a WFDB record (.gz allowed for CSV, IDX and npy), or a folder of such files
+        /// A CSV, HDF5, IDX, npy, npz or Parquet file, the .hea of a WFDB record (.gz allowed for CSV, IDX and npy), or a folder of such files
         path: PathBuf,
         /// The CSV file has no header line
         #[arg(long)]

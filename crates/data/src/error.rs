@@ -24,7 +24,7 @@ pub enum DataError {
 
     /// The file name ends in nothing that is known.
     #[error(
-        "{file}: the format cannot be told from the name; end it in .csv, .data, .hdf5, .h5, .idx, -ubyte, .npy, .npz or .hea (CSV, IDX and npy also with .gz), or set format"
+        "{file}: the format cannot be told from the name; end it in .csv, .data, .hdf5, .h5, .idx, -ubyte, .npy, .npz, .parquet or .hea (CSV, IDX and npy also with .gz), or set format"
     )]
     UnknownFormat { file: PathBuf },
 
@@ -79,7 +79,7 @@ pub enum DataError {
     )]
     NoHeader { file: PathBuf, first_line: String },
 
-    /// A CSV column that the options name does not exist.
+    /// A column that the options name does not exist.
     #[error("{file}: no column {column}; the file has {available}")]
     UnknownColumn {
         file: PathBuf,
@@ -87,7 +87,7 @@ pub enum DataError {
         available: String,
     },
 
-    /// A CSV column that the options name occurs more than once.
+    /// A column that the options name occurs more than once.
     #[error("{file}: the column name {column} occurs {times} times; name it by its number")]
     AmbiguousColumn { file: PathBuf, column: String, times: usize },
 
@@ -140,13 +140,13 @@ pub enum DataError {
         value: String,
     },
 
-    /// CSV fields are empty or hold one of the markers of a missing value.
+    /// CSV fields are empty or hold one of the markers of a missing value, or Parquet values are null or NaN.
     #[error(
-        "{file}: line {line}, column {column} is missing ({value:?}), {total} missing values in all; fill them in or set on_missing = \"drop-row\""
+        "{file}: {place}, column {column} is missing ({value:?}), {total} missing values in all; fill them in or set on_missing = \"drop-row\""
     )]
     Missing {
         file: PathBuf,
-        line: u64,
+        place: String,
         column: String,
         value: String,
         total: u64,

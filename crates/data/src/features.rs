@@ -13,7 +13,8 @@ use crate::expectation::Expectation;
 use crate::hdf5;
 use crate::idx;
 use crate::npy;
-use crate::source::{CsvOptions, Format, Hdf5Options, IdxOptions, NpyOptions, Source, WfdbOptions};
+use crate::parquet;
+use crate::source::{CsvOptions, Format, Hdf5Options, IdxOptions, NpyOptions, ParquetOptions, Source, WfdbOptions};
 use crate::wfdb;
 
 /// How to read rows to predict from, so that they become what the training rows became.
@@ -48,6 +49,10 @@ pub struct FeatureOptions {
     /// How beats were cut from the training records: they are cut alike, and every beat is read, whatever its class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wfdb: Option<WfdbOptions>,
+    /// How the training files were read, where they were Parquet; for CSV and Parquet files, the options of the one serve for the
+    /// other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parquet: Option<ParquetOptions>,
 }
 
 /// Rows to predict from.
@@ -90,13 +95,42 @@ impl FeatureOptions {
             idx: source.idx.as_ref().map(without_labels),
             npy: source.npy.as_ref().map(without_label_files),
             wfdb: source.wfdb.as_ref().map(without_records),
+            parquet: source.parquet.clone(),
         }
+    }
+}
+
+impl FeatureOptions {
+    fn csv(&self) -> CsvOptions {
+        let from_parquet = || {
+            let parquet = self.parquet.clone().unwrap_or_default();
+            CsvOptions {
+                target: parquet.target,
+                drop: parquet.drop,
+                on_missing: parquet.on_missing,
+                ..CsvOptions::default()
+            }
+        };
+        self.csv.clone().unwrap_or_else(from_parquet)
+    }
+
+    fn parquet(&self) -> ParquetOptions {
+        let from_csv = || {
+            let csv = self.csv.clone().unwrap_or_default();
+            ParquetOptions {
+                target: csv.target,
+                drop: csv.drop,
+                on_missing: csv.on_missing,
+                ..ParquetOptions::default()
+            }
+        };
+        self.parquet.clone().unwrap_or_else(from_csv)
     }
 }
 
 /// Reads rows to predict from, and brings samples into the expected shape as [`load`](crate::load()) does.
 ///
-/// Columns of CSV files are matched with the training file's features by name where both are known, whatever their order, and
+/// Columns of CSV and Parquet files are matched with the training file's features by name where both are known, whatever their order, and
 /// otherwise by position. The number of classes that is `expected` plays no part.
 ///
 /// # Errors
@@ -109,8 +143,11 @@ pub fn read_features(file: &Path, options: &FeatureOptions, expected: &Expectati
     let mut features = match format.ok_or_else(|| DataError::UnknownFormat { file: file.into() })? {
         Format::Csv => {
             let count = expected.shape.iter().product();
-            let csv = options.csv.clone().unwrap_or_default();
-            csv::read_features(file, &csv, options.feature_names.as_deref(), count)?
+            csv::read_features(file, &options.csv(), options.feature_names.as_deref(), count)?
+        }
+        Format::Parquet => {
+            let count = expected.shape.iter().product();
+            parquet::read_features(file, &options.parquet(), options.feature_names.as_deref(), count)?
         }
         Format::Hdf5 => {
             let trained = options.hdf5.as_ref().map(|hdf5| [&hdf5.x, &hdf5.test_x]);

@@ -36,8 +36,8 @@ pub(crate) enum Labels {
 pub(crate) struct TextLabels {
     /// Per row, a position in `names`.
     index: Vec<u32>,
-    /// The distinct labels in order of appearance, each with the line that first holds it.
-    names: Vec<(String, u64)>,
+    /// The distinct labels in order of appearance, each with the place that first holds it.
+    names: Vec<(String, String)>,
     by_name: BTreeMap<String, u32>,
 }
 
@@ -84,7 +84,7 @@ impl Labels {
 
 impl TextLabels {
     /// Adds the label of the next row.
-    pub(crate) fn push(&mut self, file: &Path, line: u64, label: &str) -> Result<(), DataError> {
+    pub(crate) fn push(&mut self, file: &Path, place: impl FnOnce() -> String, label: &str) -> Result<(), DataError> {
         let position = match self.by_name.get(label) {
             Some(&position) => position,
             None if self.names.len() == MAX_CLASSES => {
@@ -95,13 +95,23 @@ impl TextLabels {
             }
             None => {
                 let position = self.names.len() as u32;
-                self.names.push((label.into(), line));
+                self.names.push((label.into(), place()));
                 self.by_name.insert(label.into(), position);
                 position
             }
         };
         self.index.push(position);
         Ok(())
+    }
+
+    /// The labels of the given rows.
+    pub(crate) fn select(&self, file: &Path, rows: &[usize]) -> Result<TextLabels, DataError> {
+        let mut selected = TextLabels::default();
+        for &row in rows {
+            let (label, place) = &self.names[self.index[row] as usize];
+            selected.push(file, || place.clone(), label)?;
+        }
+        Ok(selected)
     }
 }
 
@@ -158,7 +168,7 @@ fn targets(table: &Table, names: &[String]) -> Result<Targets, DataError> {
         Labels::Values(values) => return Ok(Targets::Values(values.clone())),
         Labels::Integers(numbers) => numbers.iter().map(|&number| number as u32).collect(),
         Labels::Text(text) => {
-            let classes = text.names.iter().map(|(name, line)| class_of(table, name, *line, names));
+            let classes = text.names.iter().map(|(name, place)| class_of(table, name, place, names));
             let classes = classes.collect::<Result<Vec<u32>, _>>()?;
             text.index.iter().map(|&position| classes[position as usize]).collect()
         }
@@ -170,14 +180,14 @@ fn targets(table: &Table, names: &[String]) -> Result<Targets, DataError> {
 }
 
 /// The number of the class a label names: the same text or, for integers, the same number ("1.0" is "1").
-fn class_of(table: &Table, label: &str, line: u64, names: &[String]) -> Result<u32, DataError> {
+fn class_of(table: &Table, label: &str, place: &str, names: &[String]) -> Result<u32, DataError> {
     let same_text = names.iter().position(|name| name == label);
     let same_number = || integer(label).and_then(|number| names.iter().position(|name| integer(name) == Some(number)));
     match same_text.or_else(same_number) {
         Some(class) => Ok(class as u32),
         None => Err(DataError::Label {
             file: table.file.clone(),
-            place: format!("line {line}"),
+            place: place.into(),
             label: format!("{label:?}"),
             expected: format!("one of {}", names.join(", ")),
         }),

@@ -12,6 +12,7 @@ use crate::hdf5;
 use crate::idx;
 use crate::labels::{self, Labels, Table};
 use crate::npy;
+use crate::parquet;
 use crate::samples::Samples;
 use crate::source::{Format, Source};
 use crate::split::Split;
@@ -59,7 +60,9 @@ pub fn load(source: &Source, base: &Path, split: &Split, expected: Option<&Expec
 /// The classes in the order of their numbers, where the options say it.
 fn classes(source: &Source) -> Option<Vec<String>> {
     let csv = source.csv.as_ref().and_then(|options| options.classes.clone());
-    csv.or_else(|| source.wfdb.as_ref().map(|options| wfdb::class_names(options.classes)))
+    let parquet = || source.parquet.as_ref().and_then(|options| options.classes.clone());
+    csv.or_else(parquet)
+        .or_else(|| source.wfdb.as_ref().map(|options| wfdb::class_names(options.classes)))
 }
 
 fn read(source: &Source, base: &Path, split: &Split) -> Result<(Table, Option<Table>), DataError> {
@@ -99,6 +102,11 @@ fn read(source: &Source, base: &Path, split: &Split) -> Result<(Table, Option<Ta
                 .map(|file| npy::read_table(&file, labels(&options.test_labels), &options, Part::Test))
                 .transpose()?;
             Ok((train, test))
+        }
+        Format::Parquet => {
+            let options = source.parquet.clone().unwrap_or_default();
+            let test = test_file.map(|file| parquet::read_table(&file, &options)).transpose()?;
+            Ok((parquet::read_table(&train_file, &options)?, test))
         }
         Format::Wfdb => wfdb::read_tables(source, base, split).map(|(train, test)| (train, Some(test))),
     }

@@ -42,6 +42,9 @@ pub struct Source {
     /// How to cut beats from WFDB records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wfdb: Option<WfdbOptions>,
+    /// How to read Parquet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parquet: Option<ParquetOptions>,
     /// Named parts of the test file to report on separately: IDX files of 0-based row numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub test_subsets: BTreeMap<String, PathBuf>,
@@ -61,6 +64,8 @@ pub enum Format {
     Npy,
     /// Records of PhysioNet's waveform databases: a folder of them, or the header `.hea` of one.
     Wfdb,
+    /// Apache Parquet: a table in columns.
+    Parquet,
 }
 
 /// How to read CSV files.
@@ -87,13 +92,13 @@ pub struct CsvOptions {
     pub regression: bool,
 }
 
-/// A CSV column, by name or by 0-based number.
+/// A column of a table, by name or by 0-based number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a column name or a column number counted from 0")]
 pub enum Column {
     /// By its 0-based number.
     Number(usize),
-    /// By its name in the header.
+    /// By its name.
     Name(String),
 }
 
@@ -176,6 +181,26 @@ pub struct NpyOptions {
     /// Whether features stored as unsigned bytes are divided by 255.
     pub scale: bool,
     /// Whether the labels are real values instead of classes.
+    pub regression: bool,
+}
+
+/// How to read Parquet files: columns of integers, floats, decimals, booleans and, as target, text. Null and NaN are missing values.
+///
+/// Columns within groups are called `group.column`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParquetOptions {
+    /// The column to predict; needed for training, not for [`inspect`](crate::inspect()).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Column>,
+    /// The classes in the order of their numbers; when absent, those that occur, sorted (numerically if all are integers).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
+    /// Columns that are neither feature nor target, such as a record number.
+    pub drop: Vec<Column>,
+    /// What to do about a missing value in a feature or target.
+    pub on_missing: OnMissing,
+    /// Whether the target is a real value instead of a class.
     pub regression: bool,
 }
 
@@ -295,6 +320,8 @@ impl Format {
             Some(Format::Npy)
         } else if name.ends_with(".hea") {
             Some(Format::Wfdb)
+        } else if name.ends_with(".parquet") {
+            Some(Format::Parquet)
         } else {
             None
         }
@@ -309,6 +336,7 @@ impl fmt::Display for Format {
             Format::Idx => "IDX",
             Format::Npy => "npy",
             Format::Wfdb => "WFDB",
+            Format::Parquet => "Parquet",
         })
     }
 }
@@ -366,6 +394,7 @@ impl Source {
             (Format::Idx, self.idx.is_some()),
             (Format::Npy, self.npy.is_some()),
             (Format::Wfdb, self.wfdb.is_some()),
+            (Format::Parquet, self.parquet.is_some()),
         ];
         for (table, given) in tables {
             if given && table != format {

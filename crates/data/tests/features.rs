@@ -249,6 +249,48 @@ fn npy_files_and_archives_are_training_sources() {
 }
 
 #[test]
+fn parquet_files_of_another_writer() {
+    let folder = Path::new("tests/parquet");
+    for name in ["snappy.parquet", "zstd_v2.parquet"] {
+        let inspection = inspect(&folder.join(name), &InspectOptions::default()).unwrap();
+        let columns: Vec<(&str, &str, u64, Option<f64>)> = inspection.files[0]
+            .arrays
+            .iter()
+            .map(|column| (column.name.as_str(), column.dtype.as_str(), column.missing, column.max))
+            .collect();
+        let expected = [
+            ("age", "i32", 1, Some(60.0)),
+            ("height", "f64", 0, Some(1.8)),
+            ("when", "dates or times", 0, None),
+            ("beats.list.element", "lists", 0, None),
+            ("kind", "text", 0, None),
+        ];
+        assert_eq!(columns, expected);
+        let toml = format!(
+            "train = \"{name}\"\n[parquet]\ntarget = \"kind\"\ndrop = [\"when\", \"beats.list.element\"]\non_missing = \"drop-row\""
+        );
+        let source: Source = toml::from_str(&toml).unwrap();
+        let split = Split {
+            test_fraction: 0.34,
+            ..Split::default()
+        };
+        let dataset = load(&source, folder, &split, None).unwrap();
+        assert_eq!((dataset.train.rows(), dataset.test.rows()), (2, 1));
+        assert_eq!(dataset.class_names().unwrap(), ["sick", "well"]);
+        let options = FeatureOptions::after_training(&source, &dataset);
+        let features = read_features(&folder.join(name), &options, &shape(&[2])).unwrap();
+        assert_eq!(
+            (values(&features), features.rows),
+            (vec![30.0, 1.5, 50.0, 1.7, 60.0, 1.8], vec![0, 2, 3])
+        );
+        // The options of a Parquet source serve for CSV.
+        let temporary = tempfile::tempdir().unwrap();
+        let features = predict(&temporary, &options, "p.csv", "height,kind,age\n1.5,?,30\n?,?,1\n").unwrap();
+        assert_eq!((values(&features), features.rows), (vec![30.0, 1.5], vec![0]));
+    }
+}
+
+#[test]
 fn npy_files_can_be_inspected() {
     let inspection = inspect(Path::new("tests/numpy"), &InspectOptions::default()).unwrap();
     let arrays: Vec<(&str, &str, &[u64])> = inspection

@@ -5,18 +5,17 @@ use std::path::Path;
 
 use ndarray::{Array2, ArrayD};
 
+use crate::columns::Columns;
 use crate::error::DataError;
 use crate::features::Features;
 use crate::input;
 use crate::labels::{Labels, Table, TextLabels};
 use crate::source::{CsvOptions, OnMissing};
 
-mod columns;
 mod records;
 #[cfg(test)]
 mod tests;
 
-use columns::Columns;
 pub(crate) use records::{Header, Record, Records};
 
 /// Reads features and targets.
@@ -27,7 +26,7 @@ pub(crate) fn read_table(file: &Path, options: &CsvOptions) -> Result<Table, Dat
 /// Reads a table from decompressed text; `file` names it in errors.
 pub(crate) fn parse(text: impl Read, file: &Path, options: &CsvOptions) -> Result<Table, DataError> {
     let mut records = records(text, file, options)?;
-    let columns = Columns::choose(file, &records, options)?;
+    let columns = Columns::choose(file, records.heading(), options.into())?;
     Rows::read(&mut records, file, &columns, options)?.into_table(&columns)
 }
 
@@ -39,7 +38,7 @@ pub(crate) fn read_features(
     count: usize,
 ) -> Result<Features, DataError> {
     let mut records = records(input::open(file)?, file, options)?;
-    let columns = Columns::choose_features(file, &records, options, names, count)?;
+    let columns = Columns::choose_features(file, records.heading(), options.into(), names, count)?;
     let rows = Rows::read(&mut records, file, &columns, options)?;
     let names = columns.feature_names().or_else(|| names.map(<[String]>::to_vec));
     let (x, rows) = rows.into_features(&columns)?;
@@ -81,7 +80,7 @@ impl<'a> Rows<'a> {
         };
         let mut missing = Missing::default();
         while let Some(record) = records.next()? {
-            match columns.first_missing(record, &options.missing) {
+            match first_missing(columns, record, &options.missing) {
                 (0, _) => rows.push(record, columns, missing.rows)?,
                 (count, first) => missing.add(record, first, count),
             }
@@ -107,7 +106,10 @@ impl<'a> Rows<'a> {
                     let target = self.number(record, column, columns)?;
                     self.measured.get_or_insert_default().push(target);
                 }
-                false => self.labels.push(self.file, record.line, record.field(column))?,
+                false => {
+                    let place = || format!("line {}", record.line);
+                    self.labels.push(self.file, place, record.field(column))?;
+                }
             }
         }
         self.kept.push(self.kept.len() + dropped);
@@ -166,6 +168,17 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// How many of the fields that are read are missing, and the column of the first.
+fn first_missing(columns: &Columns, record: &Record, markers: &[String]) -> (u64, usize) {
+    let mut found = (0, 0);
+    for column in columns.features.iter().copied().chain(columns.target) {
+        if markers.iter().any(|marker| marker == record.field(column)) {
+            found = (found.0 + 1, if found.0 == 0 { column } else { found.1 });
+        }
+    }
+    found
+}
+
 /// The missing values met so far.
 #[derive(Default)]
 struct Missing {
@@ -188,7 +201,7 @@ impl Missing {
             None => Ok(()),
             Some((line, column, value)) => Err(DataError::Missing {
                 file: file.into(),
-                line: *line,
+                place: format!("line {line}"),
                 column: columns.label(*column),
                 value: value.clone(),
                 total: self.values,

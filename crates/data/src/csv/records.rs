@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Terminator};
 
+use crate::columns::Heading;
 use crate::error::DataError;
 use crate::input;
 use crate::source::Format;
@@ -94,6 +95,13 @@ impl<R: Read> Records<R> {
             Header::Absent | Header::Guess => records.pending = true,
         }
         Ok(records)
+    }
+
+    pub(crate) fn heading(&self) -> Heading<'_> {
+        Heading {
+            names: self.names.as_deref(),
+            width: self.width,
+        }
     }
 
     /// The next data line.

@@ -11,6 +11,7 @@ use crate::hdf5;
 use crate::idx;
 use crate::input;
 use crate::npy;
+use crate::parquet::{self, Cell};
 use crate::source::{CsvOptions, Format};
 use crate::wfdb;
 
@@ -50,7 +51,7 @@ pub struct FileSummary {
     pub file: PathBuf,
     /// Its format.
     pub format: Format,
-    /// The columns of a CSV file, the data sets of an HDF5 file, the arrays of an npz file, the one array of an IDX or npy file.
+    /// The columns of a CSV or Parquet file, the signals and beats of a WFDB record, the data sets of an HDF5 file, the arrays of an npz file, the one array of an IDX or npy file.
     pub arrays: Vec<ArraySummary>,
     /// Why nothing, or nothing more, could be read; only within a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,8 +178,30 @@ fn arrays(file: &Path, format: Format, options: &InspectOptions) -> Result<Vec<A
             })?;
             Ok(arrays)
         }
+        Format::Parquet => parquet_columns(file),
         Format::Wfdb => record(file),
     }
+}
+
+fn parquet_columns(file: &Path) -> Result<Vec<ArraySummary>, DataError> {
+    let table = parquet::open(file)?;
+    let rows = table.rows as u64;
+    let described = (0..table.columns.len()).map(|number| {
+        let column = &table.columns[number];
+        let mut tally = Tally::counting();
+        if column.kind.is_readable() {
+            table.each(number, |row, cell| {
+                match cell {
+                    Cell::Missing => tally.missing(row as u64),
+                    Cell::Number(value) => tally.number(value, row as u64),
+                    Cell::Text(text) => tally.text(text, row as u64),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(tally.summary(column.name.clone(), vec![rows], column.dtype.clone()))
+    });
+    described.collect()
 }
 
 /// The signals of a record in physical units, and its annotated beats by symbol.

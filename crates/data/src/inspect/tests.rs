@@ -113,7 +113,7 @@ fn a_wrong_path_or_name_is_one_sentence() {
         .to_string();
     assert!(error.starts_with("no/such.csv: no such file or folder"), "{error}");
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("t.parquet");
+    let file = folder.path().join("t.xlsx");
     fs::write(&file, "PAR1").unwrap();
     let error = inspect(&file, &InspectOptions::default()).unwrap_err().to_string();
     assert!(error.contains("the format cannot be told from the name"), "{error}");

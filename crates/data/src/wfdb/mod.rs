@@ -130,7 +130,7 @@ fn table(path: &Path, records: &[PathBuf], options: &WfdbOptions) -> Result<Tabl
             if let Some(class) = class(annotation.symbol(), options.classes)
                 && cutter.cut(annotation.sample, &mut values)
             {
-                labels.push(record, 0, class)?;
+                labels.push(record, String::new, class)?;
             }
         }
         check_size(path, values.len())?;

@@ -1,13 +1,48 @@
-//! Which columns are features, which is the target.
+//! Which columns of a table are features, which is the target.
 
 use std::path::Path;
 
-use crate::csv::records::{Record, Records};
 use crate::error::DataError;
-use crate::source::{Column, CsvOptions, Format};
+use crate::source::{Column, CsvOptions, Format, ParquetOptions};
 
 /// At most so many names are listed in an error.
 const NAMES_SHOWN: usize = 12;
+
+/// What a table says of its columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Heading<'a> {
+    /// Their names, where it has any.
+    pub(crate) names: Option<&'a [String]>,
+    pub(crate) width: usize,
+}
+
+/// What the options say of the columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Selection<'a> {
+    format: Format,
+    target: Option<&'a Column>,
+    drop: &'a [Column],
+}
+
+impl<'a> From<&'a CsvOptions> for Selection<'a> {
+    fn from(options: &'a CsvOptions) -> Self {
+        Selection {
+            format: Format::Csv,
+            target: options.target.as_ref(),
+            drop: &options.drop,
+        }
+    }
+}
+
+impl<'a> From<&'a ParquetOptions> for Selection<'a> {
+    fn from(options: &'a ParquetOptions) -> Self {
+        Selection {
+            format: Format::Parquet,
+            target: options.target.as_ref(),
+            drop: &options.drop,
+        }
+    }
+}
 
 /// The columns that are read.
 pub(crate) struct Columns {
@@ -19,75 +54,68 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn choose<R>(file: &Path, records: &Records<R>, options: &CsvOptions) -> Result<Self, DataError> {
-        let available = available(records);
-        let Some(target) = &options.target else {
+    pub(crate) fn choose(file: &Path, heading: Heading, selection: Selection) -> Result<Self, DataError> {
+        let available = available(heading);
+        let (target_option, drop_option) = match selection.format {
+            Format::Parquet => ("parquet.target", "parquet.drop"),
+            _ => ("csv.target", "csv.drop"),
+        };
+        let Some(target) = selection.target else {
             let hint = format!("name the column to predict; the file has {available}");
             return Err(DataError::OptionMissing {
                 file: file.into(),
-                option: "csv.target",
+                option: target_option,
                 hint,
             });
         };
-        let find = |column| find(file, records, column, &available);
+        let find = |column| find(file, heading, column, &available);
         let target = find(target)?;
-        let dropped = options.drop.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        let dropped = selection.drop.iter().map(find).collect::<Result<Vec<_>, _>>()?;
         if dropped.contains(&target) {
-            let (option, expected) = ("csv.drop", "a list of columns other than the target");
+            let (option, expected) = (drop_option, "a list of columns other than the target");
             return Err(DataError::Option {
                 option,
                 expected,
                 actual: format!("a list with column {target}"),
             });
         }
-        let features: Vec<usize> = (0..records.width)
+        let features: Vec<usize> = (0..heading.width)
             .filter(|column| *column != target && !dropped.contains(column))
             .collect();
         if features.is_empty() {
             let reason = "no feature column is left beside the target".into();
             return Err(DataError::Malformed {
                 file: file.into(),
-                format: Format::Csv,
+                format: selection.format,
                 reason,
             });
         }
         Ok(Columns {
             features,
             target: Some(target),
-            names: records.names.clone(),
+            names: heading.names.map(<[String]>::to_vec),
         })
     }
 
-    /// The `count` columns of features alone, found by the names that they had in training, where these are known and the file has
-    /// a header.
-    pub(crate) fn choose_features<R>(
+    /// The `count` columns of features alone, found by the names that they had in training, where these are known and the table
+    /// has names.
+    pub(crate) fn choose_features(
         file: &Path,
-        records: &Records<R>,
-        options: &CsvOptions,
+        heading: Heading,
+        selection: Selection,
         expected: Option<&[String]>,
         count: usize,
     ) -> Result<Self, DataError> {
-        let aside = Aside::of(records, options);
-        let features = match (expected, &records.names) {
-            (Some(expected), Some(names)) => by_name(file, records, expected, names, &aside)?,
-            _ => by_position(file, records.width, count, &aside)?,
+        let aside = Aside::of(heading, selection);
+        let features = match (expected, heading.names) {
+            (Some(expected), Some(names)) => by_name(file, heading, expected, names, &aside)?,
+            _ => by_position(file, heading.width, count, &aside)?,
         };
         Ok(Columns {
             features,
             target: None,
-            names: records.names.clone(),
+            names: heading.names.map(<[String]>::to_vec),
         })
-    }
-
-    /// How many of the fields that are read are missing, and the column of the first.
-    pub(crate) fn first_missing(&self, record: &Record, markers: &[String]) -> (u64, usize) {
-        let mut found = (0, 0);
-        for column in self.features.iter().copied().chain(self.target) {
-            if markers.iter().any(|marker| marker == record.field(column)) {
-                found = (found.0 + 1, if found.0 == 0 { column } else { found.1 });
-            }
-        }
-        found
     }
 
     /// How errors call a column: by its name or, without a header, by its number.
@@ -113,10 +141,10 @@ struct Aside {
 }
 
 impl Aside {
-    fn of<R>(records: &Records<R>, options: &CsvOptions) -> Self {
-        let columns = || options.target.iter().chain(&options.drop);
+    fn of(heading: Heading, selection: Selection) -> Self {
+        let columns = || selection.target.into_iter().chain(selection.drop);
         let is_named = |name: &String| columns().any(|column| matches!(column, Column::Name(other) if other == name));
-        let names = records.names.iter().flatten().enumerate();
+        let names = heading.names.into_iter().flatten().enumerate();
         Aside {
             named: names.filter(|(_, name)| is_named(name)).map(|(number, _)| number).collect(),
             numbered: columns()
@@ -133,13 +161,7 @@ impl Aside {
     }
 }
 
-fn by_name<R>(
-    file: &Path,
-    records: &Records<R>,
-    expected: &[String],
-    names: &[String],
-    aside: &Aside,
-) -> Result<Vec<usize>, DataError> {
+fn by_name(file: &Path, heading: Heading, expected: &[String], names: &[String], aside: &Aside) -> Result<Vec<usize>, DataError> {
     // First as the training file has it, in which several features may have one name.
     let rest: Vec<usize> = (0..names.len()).filter(|&column| !aside.holds(column)).collect();
     if rest.iter().map(|&column| &names[column]).eq(expected) {
@@ -151,7 +173,7 @@ fn by_name<R>(
         features.push(matching.next().ok_or_else(|| DataError::MissingColumn {
             file: file.into(),
             column: name.clone(),
-            available: available(records),
+            available: available(heading),
         })?);
         match matching.count() {
             0 => {}
@@ -189,17 +211,17 @@ fn by_position(file: &Path, width: usize, count: usize, aside: &Aside) -> Result
     }
 }
 
-fn find<R>(file: &Path, records: &Records<R>, column: &Column, available: &str) -> Result<usize, DataError> {
+fn find(file: &Path, heading: Heading, column: &Column, available: &str) -> Result<usize, DataError> {
     let unknown = || DataError::UnknownColumn {
         file: file.into(),
         column: column.to_string(),
         available: available.to_string(),
     };
     match column {
-        Column::Number(number) if *number < records.width => Ok(*number),
+        Column::Number(number) if *number < heading.width => Ok(*number),
         Column::Number(_) => Err(unknown()),
         Column::Name(name) => {
-            let names = records.names.iter().flatten().enumerate();
+            let names = heading.names.into_iter().flatten().enumerate();
             let matching: Vec<usize> = names.filter(|(_, other)| *other == name).map(|(number, _)| number).collect();
             match matching.as_slice() {
                 [] => Err(unknown()),
@@ -214,9 +236,9 @@ fn find<R>(file: &Path, records: &Records<R>, column: &Column, available: &str) 
     }
 }
 
-fn available<R>(records: &Records<R>) -> String {
-    match &records.names {
-        None => format!("no header and the columns 0 to {}", records.width.saturating_sub(1)),
+fn available(heading: Heading) -> String {
+    match heading.names {
+        None => format!("no header and the columns 0 to {}", heading.width.saturating_sub(1)),
         Some(names) if names.len() <= NAMES_SHOWN => names.join(", "),
         Some(names) => format!("{} and {} more", names[..NAMES_SHOWN].join(", "), names.len() - NAMES_SHOWN),
     }
