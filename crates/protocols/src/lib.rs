@@ -32,7 +32,7 @@ pub use error::{Halted, ProtocolError};
 pub use event::{Event, Observe};
 pub use examples::{Examples, Subset};
 pub use inference::{Ask, Queries};
-pub use message::{Begin, Settled, Start};
+pub use message::{AllSettled, Begin, Settled, Start};
 pub use schedule::{Schedule, Shuffle};
 pub use training::{Service, Task};
 

@@ -134,33 +134,47 @@ impl Message for Begin {
     }
 }
 
-/// Client to server, and back when every party has said so: the checkpoint at the beginning of `epoch` is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
-    /// From 2; one more than the job's epochs after the last.
-    pub epoch: u32,
+/// Declares a message that says that the checkpoint at the beginning of an epoch is on disk.
+macro_rules! settled_message {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $name {
+            /// From 2; one more than the job's epochs after the last.
+            pub epoch: u32,
+        }
+
+        impl Message for $name {
+            const KIND: u8 = $kind;
+            const NAME: &'static str = $text;
+            /// The epoch.
+            type Expect = u32;
+
+            fn max_len(_: &u32) -> usize {
+                4
+            }
+
+            fn encode(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.epoch.to_le_bytes());
+            }
+
+            fn decode(reader: &mut Reader<'_>, epoch: &u32) -> Result<Self, DecodeError> {
+                let got = reader.u32()?;
+                within("epoch", (*epoch).into(), (*epoch).into(), got.into())?;
+                Ok(Self { epoch: got })
+            }
+        }
+    };
 }
 
-impl Message for Settled {
-    const KIND: u8 = 17;
-    const NAME: &'static str = "settled";
-    /// The epoch.
-    type Expect = u32;
-
-    fn max_len(_: &u32) -> usize {
-        4
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.epoch.to_le_bytes());
-    }
-
-    fn decode(reader: &mut Reader<'_>, epoch: &u32) -> Result<Self, DecodeError> {
-        let got = reader.u32()?;
-        within("epoch", (*epoch).into(), (*epoch).into(), got.into())?;
-        Ok(Self { epoch: got })
-    }
-}
+settled_message!(
+    /// Client to server: its checkpoint at the beginning of `epoch` is on disk.
+    Settled, 17, "settled"
+);
+settled_message!(
+    /// Server to every client: that of every party is.
+    AllSettled, 18, "all settled"
+);
 
 /// Declares a message that is one tensor of a shape the receiver knows: `[rows, ...]`.
 macro_rules! tensor_message {

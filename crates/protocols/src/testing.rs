@@ -1,14 +1,16 @@
 //! What the tests of all protocols share: a small job, recorded and scripted links, tampering.
 
 pub mod crash;
+mod tampering;
 
-use std::{collections::BTreeSet, ops::Range};
+use std::ops::Range;
 
 use cloven_nn::{BatchTargets, Evaluation, LearningRateSchedule, Loss, Network, OptimiserSpec, preset};
-use cloven_wire::{Entry, Header, Link, Message, Party, WireError, memory};
+use cloven_wire::{Entry, Header, Link, Party, memory};
 use ndarray::{ArrayD, Axis, IxDyn, concatenate};
 
-use crate::{Cost, Event, Examples, Halted, ProtocolError, Queries, Schedule, Shuffle, Task};
+pub use self::tampering::*;
+use crate::{Cost, Event, Examples, Halted, Queries, Schedule, Shuffle, Task};
 
 pub const SEED: u64 = 5;
 /// Client and server by the order of their names here.
@@ -18,7 +20,7 @@ pub type MemoryLink = Link<memory::MemoryChannel>;
 /// A message as it crosses the link, header included.
 pub type Frame = Vec<u8>;
 
-fn party(name: &str) -> Party {
+pub fn party(name: &str) -> Party {
     name.parse().unwrap()
 }
 
@@ -124,7 +126,7 @@ pub fn scripted(sender: usize, frames: &[Frame]) -> MemoryLink {
 }
 
 pub fn header(frame: &[u8]) -> Header {
-    Header::from_bytes(frame[..Header::LEN].try_into().unwrap(), &party("peer")).unwrap()
+    Header::from_bytes(frame[..Header::LEN].try_into().unwrap()).unwrap()
 }
 
 /// The frame with other bytes from `at` on.
@@ -132,106 +134,6 @@ pub fn with(frame: &[u8], at: usize, bytes: &[u8]) -> Frame {
     let mut bad = frame.to_vec();
     bad[at..at + bytes.len()].copy_from_slice(bytes);
     bad
-}
-
-/// A way of tampering, and the frame so tampered with.
-pub type Tampered = (&'static str, Frame);
-
-/// What can be done to a frame whatever its message.
-fn tampered_header(frame: &[u8]) -> Vec<Tampered> {
-    let resized = |mut bad: Frame| {
-        let len = (bad.len() - Header::LEN) as u32;
-        bad[..4].copy_from_slice(&len.to_le_bytes());
-        bad
-    };
-    vec![
-        ("unknown kind", with(frame, 4, &[77])),
-        ("reserved byte", with(frame, 5, &[1])),
-        ("wrong round", with(frame, 15, &[0x80])),
-        ("truncated", resized(frame[..frame.len() - 1].to_vec())),
-        ("too long", resized([frame, &[0; 8]].concat())),
-        ("oversize", with(frame, 3, &[0x7f])),
-    ]
-}
-
-/// What can be done to a frame that is a list of counts.
-pub fn tampered_counts(frame: &[u8]) -> Vec<Tampered> {
-    vec![
-        (
-            "absurd first count",
-            with(frame, Header::LEN + 3, &[0x7f, 0x7f, 0x7f, 0x7f, 0x7f]),
-        ),
-        ("absurd last count", with(frame, frame.len() - 1, &[0x7f])),
-    ]
-}
-
-/// What can be done to a frame whose payload begins and ends with a tensor.
-pub fn tampered_tensor(frame: &[u8]) -> Vec<Tampered> {
-    vec![
-        ("another rank", with(frame, Header::LEN, &[9])),
-        ("another shape", with(frame, Header::LEN + 1, &[0xee])),
-        ("not a number", with(frame, frame.len() - 4, &f32::NAN.to_le_bytes())),
-    ]
-}
-
-/// The first frame of every kind is tampered with in every way, those of `payload` included, and played to its receiver by `against`; each
-/// must be refused with an error that names the sender, and each message kind must have occurred.
-pub async fn every_tampering_is_refused(
-    messages: &[(&str, u8)],
-    frames: &[Vec<Frame>; 2],
-    payload: impl Fn(&[u8]) -> Vec<Tampered>,
-    against: impl AsyncFn(usize, &[Frame]) -> Result<(), ProtocolError>,
-) {
-    let mut covered = BTreeSet::new();
-    for (sender, name) in PARTIES.into_iter().enumerate() {
-        for &(message, kind) in messages {
-            let Some(at) = frames[sender].iter().position(|f| header(f).kind == kind) else {
-                continue;
-            };
-            covered.insert(kind);
-            let frame = &frames[sender][at];
-            for (how, bad) in [tampered_header(frame), payload(frame)].concat() {
-                let script = [&frames[sender][..at], &[bad]].concat();
-                let error = against(sender, &script).await.unwrap_err();
-                let ProtocolError::Wire(error) = error else {
-                    panic!("{message}, {how}: {error}")
-                };
-                let refused = matches!(
-                    error,
-                    WireError::Unexpected { .. } | WireError::Malformed { .. } | WireError::BadHeader { .. }
-                );
-                assert!(refused && error.to_string().contains(name), "{message}, {how}: {error}");
-            }
-        }
-    }
-    assert_eq!(covered.len(), messages.len(), "every message kind has its case");
-}
-
-/// As [`every_tampering_is_refused`], for one message on its own: it is sent to a receiver that waits for it.
-pub async fn every_tampering_is_refused_on_receipt<M: Message>(
-    message: &M,
-    expect: &M::Expect,
-    payload: impl Fn(&[u8]) -> Vec<Tampered>,
-) {
-    let frame = frame_of(message).await;
-    assert!(
-        scripted(1, std::slice::from_ref(&frame))
-            .receive::<M>(3, expect)
-            .await
-            .is_ok()
-    );
-    for (how, bad) in [tampered_header(&frame), payload(&frame)].concat() {
-        let error = scripted(1, &[bad]).receive::<M>(3, expect).await.err();
-        let error = error.unwrap_or_else(|| panic!("{}, {how}: accepted", M::NAME)).to_string();
-        assert!(error.contains(PARTIES[1]), "{}, {how}: {error}", M::NAME);
-    }
-}
-
-/// A message of round 3 as it crosses a link.
-async fn frame_of<M: Message>(message: &M) -> Frame {
-    let (hospital, mut cloud) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
-    Link::new(hospital).send(3, message).await.unwrap();
-    cloud.receive_raw().await.unwrap()
 }
 
 /// The declared cost of the whole schedule, from that of one training and one evaluation batch.
@@ -318,7 +220,6 @@ pub fn assert_same_transcript([client, server]: &[MemoryLink; 2]) {
     assert_eq!(plain(client), plain(server));
 }
 
-/// The greatest difference between two lists of arrays.
 /// Trained weights of the layer at `index` differ by far less than training moved them. (A difference near the encryption's error is amplified where
 /// a maximum or a kink is decided the other way.)
 pub fn assert_close(a: &[ArrayD<f32>], b: &[ArrayD<f32>], index: usize) {
@@ -331,6 +232,7 @@ pub fn assert_close(a: &[ArrayD<f32>], b: &[ArrayD<f32>], index: usize) {
     assert!(apart < moved / 20.0, "{apart:e} apart, moved by {moved:e}");
 }
 
+/// The greatest difference between two lists of arrays.
 pub fn distance(a: &[ArrayD<f32>], b: &[ArrayD<f32>]) -> f32 {
     let pairs = a.iter().zip(b).flat_map(|(a, b)| a.iter().zip(b));
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)

@@ -4,7 +4,7 @@
 use std::{borrow::Borrow, collections::BTreeSet, path::Path, time::Duration};
 
 use cloven_protocols::{
-    Ask, Begin, Position, Settled, Start,
+    AllSettled, Ask, Begin, Position, Settled, Start,
     encrypted_activation::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
@@ -66,20 +66,24 @@ fn begin() -> Case {
     case(begin, (3, own))
 }
 
-fn settled() -> Case {
-    case(Settled { epoch: 7 }, 7)
+fn settled() -> [Case; 2] {
+    [case(Settled { epoch: 7 }, 7), case(AllSettled { epoch: 7 }, 7)]
+}
+
+/// What every training begins with.
+fn training_cases() -> Vec<Case> {
+    let [settled, all_settled] = settled();
+    vec![start(), begin(), settled, all_settled]
 }
 
 fn plain_cases() -> Vec<Case> {
-    vec![
-        start(),
-        begin(),
-        settled(),
+    let own = vec![
         case(plain::Activation(array(&[2, 3])), vec![2, 3]),
         case(plain::Output(array(&[2, 1, 2])), vec![2, 1, 2]),
         case(plain::OutputGradient(array(&[2, 2])), vec![2, 2]),
         case(plain::InputGradient(array(&[1])), vec![1]),
-    ]
+    ];
+    training_cases().into_iter().chain(own).collect()
 }
 
 fn sealed_cases() -> Vec<Case> {
@@ -90,10 +94,7 @@ fn sealed_cases() -> Vec<Case> {
     };
     let clients: Vec<Party> = ["north", "south"].map(|name| name.parse().unwrap()).into();
     let keys = clients.iter().map(|client| (client.clone(), key.clone())).collect();
-    vec![
-        start(),
-        begin(),
-        settled(),
+    let own = vec![
         case(sealed::SealedActivation(vec![1, 2, 3]), 3),
         case(sealed::SealedOutput(vec![4, 5]), 2),
         case(sealed::SealedGradient(vec![6]), 1),
@@ -102,7 +103,8 @@ fn sealed_cases() -> Vec<Case> {
         case(sealed::MaskKey(key), ()),
         case(sealed::MaskKeys(keys), clients),
         case(sealed::MaskedReveal(vec![7, u64::MAX]), 2),
-    ]
+    ];
+    training_cases().into_iter().chain(own).collect()
 }
 
 fn paper_cases() -> Vec<Case> {
@@ -110,15 +112,13 @@ fn paper_cases() -> Vec<Case> {
         output: array(&[1, 3]),
         layer: vec![array(&[3, 2]), array(&[3])],
     };
-    vec![
-        start(),
-        begin(),
-        settled(),
+    let own = vec![
         case(sealed::SealedActivation(vec![1, 2, 3]), 3),
         case(sealed::SealedOutput(vec![4, 5]), 2),
         case(gradients, vec![vec![1, 3], vec![3, 2], vec![3]]),
         case(paper::InputGradient(array(&[1, 2])), vec![1, 2]),
-    ]
+    ];
+    training_cases().into_iter().chain(own).collect()
 }
 
 fn ask() -> Case {

@@ -15,7 +15,7 @@ pub enum DecodeError {
         got: usize,
     },
     /// Bytes were left over.
-    #[error("{0} bytes too many")]
+    #[error("expected the end of the message, got {0} more bytes")]
     TooLong(usize),
     /// A tensor has another shape than the protocol's state demands.
     #[error("expected a tensor of shape {expected:?}, got {got:?}")]

@@ -169,10 +169,16 @@ pub enum WireError {
         reason: AbortReason,
     },
     /// A header that no version of ours sends.
-    #[error("{party} sent a frame with an invalid header")]
+    #[error("{party}, {}: invalid header where {what} was expected: {cause}", At(*round))]
     BadHeader {
         /// The peer.
         party: Party,
+        /// The round the receiver is in.
+        round: u64,
+        /// The message the receiver waits for.
+        what: &'static str,
+        /// What is wrong with it.
+        cause: DecodeError,
     },
     /// Another message than the protocol's state demands.
     #[error("{party}, {}: expected {expected}, got {got}", At(*round))]
@@ -201,6 +207,15 @@ pub enum WireError {
 }
 
 impl WireError {
+    pub(crate) fn bad_header(party: &Party, what: &'static str, round: u64, cause: DecodeError) -> Self {
+        Self::BadHeader {
+            party: party.clone(),
+            round,
+            what,
+            cause,
+        }
+    }
+
     pub(crate) fn late(party: &Party, what: &'static str, verb: &'static str, round: u64, waited: Duration) -> Self {
         Self::Deadline {
             party: party.clone(),

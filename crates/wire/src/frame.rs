@@ -1,7 +1,6 @@
 //! The frame header.
 
-use crate::WireError;
-use crate::party::Party;
+use crate::DecodeError;
 
 /// No payload is longer than this, whatever a message type allows: 1 GiB.
 pub const MAX_PAYLOAD: usize = 1 << 30;
@@ -34,16 +33,20 @@ impl Header {
         bytes
     }
 
-    /// Reads a header that `from` sent. Fails when a reserved byte is not zero or the length exceeds [`MAX_PAYLOAD`].
-    pub fn from_bytes(bytes: [u8; Self::LEN], from: &Party) -> Result<Self, WireError> {
+    /// Reads a header. Fails when a reserved byte is not zero or the length exceeds [`MAX_PAYLOAD`].
+    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self, DecodeError> {
         let [l0, l1, l2, l3, kind, p0, p1, p2, round @ ..] = bytes;
         let header = Self {
             len: u32::from_le_bytes([l0, l1, l2, l3]),
             kind,
             round: u64::from_le_bytes(round),
         };
-        if [p0, p1, p2] != [0; 3] || header.len as usize > MAX_PAYLOAD {
-            return Err(WireError::BadHeader { party: from.clone() });
+        let refused = |field, expected: String, got: String| Err(DecodeError::Field { field, expected, got });
+        if [p0, p1, p2] != [0; 3] {
+            return refused("reserved bytes", "zeros".into(), format!("{:?}", [p0, p1, p2]));
+        }
+        if header.len as usize > MAX_PAYLOAD {
+            return refused("payload length", format!("at most {MAX_PAYLOAD}"), header.len.to_string());
         }
         Ok(header)
     }

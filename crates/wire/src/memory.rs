@@ -71,7 +71,7 @@ impl Channel for MemoryChannel {
         self.traffic.received += frame.len() as u64;
         let header = frame.first_chunk().copied().ok_or_else(|| self.closed(what, round))?;
         self.pending = frame.split_off(Header::LEN);
-        Header::from_bytes(header, &self.peer)
+        Header::from_bytes(header).map_err(|cause| WireError::bad_header(&self.peer, what, round, cause))
     }
 
     async fn receive_payload(&mut self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {

@@ -289,6 +289,20 @@ fn parse_some(
     Ok((arrays, header.metadata().clone().unwrap_or_default()))
 }
 
+/// The name with its prefix replaced by the first pair (theirs, ours) that fits.
+fn renamed(name: &str, prefixes: &[(String, String)]) -> String {
+    let rest = |theirs: &str| match theirs {
+        "" => Some(name),
+        _ => name.strip_prefix(theirs)?.strip_prefix('.'),
+    };
+    let fits = |(theirs, ours): &(String, String)| Some((rest(theirs)?, ours.clone()));
+    match prefixes.iter().find_map(fits) {
+        Some((rest, ours)) if ours.is_empty() => rest.to_owned(),
+        Some((rest, ours)) => format!("{ours}.{rest}"),
+        None => name.to_owned(),
+    }
+}
+
 fn decode(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>, ModelError> {
     if view.dtype() != Dtype::F32 {
         return Err(parameter_error(name, "F32", format!("{:?}", view.dtype())));

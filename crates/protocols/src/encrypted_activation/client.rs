@@ -188,7 +188,11 @@ pub(super) fn open<C: Channel>(
     answer: &[u8],
     rows: usize,
 ) -> Result<ArrayD<f32>, ProtocolError> {
+    let what = match direction {
+        Direction::Forward => SealedOutput::NAME,
+        Direction::Backward => SealedInputGradient::NAME,
+    };
     cipher
         .open(direction, answer, rows)
-        .map_err(|cause| malformed(link.peer(), round, "sealed answer", cause))
+        .map_err(|cause| malformed(link.peer(), round, what, cause))
 }

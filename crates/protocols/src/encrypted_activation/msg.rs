@@ -6,13 +6,14 @@ use cloven_wire::{DecodeError, Message, Party, Reader, f32_array_len, put_f32_ar
 use ndarray::ArrayD;
 
 use super::secure_sum::{KEY, SignedKey};
-use crate::{Begin, Settled, Start};
+use crate::{AllSettled, Begin, Settled, Start};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 11] = [
+pub const MESSAGES: [(&str, u8); 12] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
     (Settled::NAME, Settled::KIND),
+    (AllSettled::NAME, AllSettled::KIND),
     (SealedActivation::NAME, SealedActivation::KIND),
     (SealedOutput::NAME, SealedOutput::KIND),
     (SealedGradient::NAME, SealedGradient::KIND),

@@ -8,7 +8,7 @@ use ndarray::ArrayD;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{Begin, Examples, ProtocolError, Start, plain, testing::*};
+use crate::{AllSettled, Begin, Examples, ProtocolError, Settled, Start, plain, testing::*};
 
 pub(super) const LAYER: usize = 7;
 
@@ -205,17 +205,22 @@ async fn against(sender: usize, frames: &[Frame], data: &Examples, test: &Exampl
     }
 }
 
-/// Residues of c0 that are not below q.
-pub(super) fn unreduced(frame: &[u8]) -> Tampered {
-    ("coefficient not below q", with(frame, Header::LEN + 32, &[0xff; 32]))
+/// Uploads of another ring degree, and with residues of c0 that are not below q.
+pub(super) fn tampered_upload(frame: &[u8]) -> Vec<Tampered> {
+    let unreduced = ("coefficient not below q", with(frame, Header::LEN + 32, &[0xff; 32]));
+    [another_degree(frame), vec![unreduced, all_ones(frame)]].concat()
 }
 
 #[tokio::test]
 async fn every_message_tampered_with_is_refused_by_name() {
     let (data, test) = (examples(8), examples(3));
     let payload = |frame: &[u8]| match header(frame).kind {
-        Start::KIND | Begin::KIND => tampered_counts(frame),
-        SealedActivation::KIND | SealedGradient::KIND => vec![unreduced(frame)],
+        Start::KIND | Begin::KIND | Settled::KIND | AllSettled::KIND => tampered_counts(frame),
+        SealedActivation::KIND | SealedGradient::KIND => tampered_upload(frame),
+        // Its bits do not fill the last byte, and what is over must be zero.
+        SealedOutput::KIND => [another_degree(frame), vec![all_ones(frame)]].concat(),
+        // Every string of this length is the answer to something: its bits fill the last byte, and each is a number below 2^24.
+        SealedInputGradient::KIND => another_degree(frame),
         Reveal::KIND => tampered_tensor(frame),
         _ => Vec::new(),
     };

@@ -2,13 +2,14 @@
 
 use cloven_wire::Message;
 
-use crate::{Begin, Settled, Start, message::tensor_message};
+use crate::{AllSettled, Begin, Settled, Start, message::tensor_message};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 7] = [
+pub const MESSAGES: [(&str, u8); 8] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
     (Settled::NAME, Settled::KIND),
+    (AllSettled::NAME, AllSettled::KIND),
     (Activation::NAME, Activation::KIND),
     (Output::NAME, Output::KIND),
     (OutputGradient::NAME, OutputGradient::KIND),

@@ -4,11 +4,11 @@
 use std::slice::from_mut;
 
 use cloven_nn::{Loss, preset};
-use cloven_wire::{Link, Message, WireError};
+use cloven_wire::{Link, Message};
 use ndarray::ArrayD;
 
 use super::{cost, *};
-use crate::{Begin, Event, Examples, Halted, Observe, Position, ProtocolError, Shuffle, Start, testing::*};
+use crate::{AllSettled, Begin, Event, Examples, Halted, Observe, Position, ProtocolError, Settled, Shuffle, Start, testing::*};
 
 /// Cuts `m1` so that front, server and tail all hold parameters: 0..3 | 3..7 | 7..8 counts the front's, middle's and tail's layers.
 const CUT: [usize; 2] = [3, 7];
@@ -113,18 +113,28 @@ async fn against(sender: usize, frames: &[Frame]) -> Result<(), ProtocolError> {
 #[tokio::test]
 async fn every_message_tampered_with_is_refused_by_name() {
     let payload = |frame: &[u8]| match header(frame).kind {
-        Start::KIND | Begin::KIND => tampered_counts(frame),
+        Start::KIND | Begin::KIND | Settled::KIND | AllSettled::KIND => tampered_counts(frame),
         _ => tampered_tensor(frame),
     };
     every_tampering_is_refused(&MESSAGES, &honest_frames().await, payload, against).await;
 }
 
 #[tokio::test]
-async fn a_replayed_message_is_refused() {
-    let [from_client, _] = honest_frames().await;
-    let script = [&from_client[..3], &from_client[1..2]].concat();
-    let error = against(0, &script).await.unwrap_err();
-    assert!(matches!(error, ProtocolError::Wire(WireError::Unexpected { .. })), "{error}");
+#[should_panic(expected = "every message kind has its case")]
+async fn a_message_without_a_case_is_noticed() {
+    let messages = [&MESSAGES[..], &[("new", 99)]].concat();
+    let payload = |frame: &[u8]| vec![all_ones(frame)];
+    every_tampering_is_refused(&messages, &honest_frames().await, payload, against).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "activation: nothing tampers with its payload")]
+async fn a_message_whose_payload_nothing_tampers_with_is_noticed() {
+    let payload = |frame: &[u8]| match header(frame).kind {
+        Activation::KIND => Vec::new(),
+        _ => vec![all_ones(frame)],
+    };
+    every_tampering_is_refused(&MESSAGES, &honest_frames().await, payload, against).await;
 }
 
 #[tokio::test]

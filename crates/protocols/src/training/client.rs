@@ -7,7 +7,7 @@ use cloven_wire::{Channel, Link};
 use ndarray::{ArrayD, Axis, concatenate};
 
 use super::{ClientRounds, Cohort, Task};
-use crate::{Begin, Event, Observe, Parts, Position, ProtocolError, Settled, Start, checkpoint::number};
+use crate::{AllSettled, Begin, Event, Observe, Parts, Position, ProtocolError, Settled, Start, checkpoint::number};
 
 /// The part of a checkpoint that is the sum of the losses of the epoch's rows so far.
 const LOSS: &str = "loss";
@@ -115,7 +115,7 @@ async fn settle<C: Channel>(
         keep.flush()?;
     }
     link.send(round, &Settled { epoch }).await?;
-    let Settled { .. } = link.receive(round, &epoch).await?;
+    let AllSettled { .. } = link.receive(round, &epoch).await?;
     Ok(task.keep.map_or(Ok(()), |keep| keep.settled(epoch))?)
 }
 

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use tokio::sync::Notify;
 
 use super::{Cohort, ServerRounds, Service, Sessions};
-use crate::{Begin, Event, Halted, Observe, Position, ProtocolError, Schedule, Settled, Start, checkpoint::common};
+use crate::{AllSettled, Begin, Event, Halted, Observe, Position, ProtocolError, Schedule, Settled, Start, checkpoint::common};
 
 /// Trains for the whole schedule with a client at the other end of each link.
 pub(crate) async fn server<C: Channel>(
@@ -188,7 +188,7 @@ async fn settle<C: Channel>(
     try_join_all(settled).await?;
     service.keeps.iter().try_for_each(|keep| keep.flush())?;
     for (link, round) in links.iter_mut().zip(rounds) {
-        link.send(*round, &Settled { epoch }).await?;
+        link.send(*round, &AllSettled { epoch }).await?;
     }
     Ok(service.keeps.iter().try_for_each(|keep| keep.settled(epoch))?)
 }

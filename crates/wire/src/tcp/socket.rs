@@ -212,7 +212,7 @@ impl Channel for TcpChannel {
         let result = timeout(self.deadlines.message, read).await;
         self.poll = self.poll.map(|_| begun.elapsed() < POLL);
         match result {
-            Ok(Ok(_)) => Header::from_bytes(bytes, &self.peer),
+            Ok(Ok(_)) => Header::from_bytes(bytes).map_err(|cause| WireError::bad_header(&self.peer, what, round, cause)),
             Ok(Err(e)) => Err(self.closed(what, round, &e)),
             Err(_) => Err(self.late(what, "from", round)),
         }

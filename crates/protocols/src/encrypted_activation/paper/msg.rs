@@ -5,16 +5,17 @@ use cloven_wire::{DecodeError, Message, Reader, put_f32_array};
 use ndarray::ArrayD;
 
 use crate::{
-    Begin, Settled, Start,
+    AllSettled, Begin, Settled, Start,
     encrypted_activation::msg::{SealedActivation, SealedOutput, arrays_len, read_arrays},
     message::tensor_message,
 };
 
 /// The name and kind of every message, in the order of first use. No kind means one thing here and another in `sealed`.
-pub const MESSAGES: [(&str, u8); 7] = [
+pub const MESSAGES: [(&str, u8); 8] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
     (Settled::NAME, Settled::KIND),
+    (AllSettled::NAME, AllSettled::KIND),
     (SealedActivation::NAME, SealedActivation::KIND),
     (SealedOutput::NAME, SealedOutput::KIND),
     (Gradients::NAME, Gradients::KIND),

@@ -7,11 +7,11 @@ use cloven_wire::{Header, Message};
 
 use super::*;
 use crate::{
-    Begin, Examples, ProtocolError, Start,
+    AllSettled, Begin, Examples, ProtocolError, Settled, Start,
     encrypted_activation::{
         ClientCipher, ServerCipher,
-        msg::SealedActivation,
-        tests::{LAYER, Trained, ideal, lattice, parts, sealing, train_plain, unreduced, values},
+        msg::{SealedActivation, SealedOutput},
+        tests::{LAYER, Trained, ideal, lattice, parts, sealing, tampered_upload, train_plain, values},
     },
     testing::*,
 };
@@ -102,8 +102,9 @@ async fn every_message_tampered_with_is_refused_by_name() {
     let run = async |mut links: [_; 2]| drop(train(roles(lattice(), adam(0.0)), &data, &test, &mut links).await);
     let frames = relayed(run).await.1;
     let payload = |frame: &[u8]| match header(frame).kind {
-        Start::KIND | Begin::KIND => tampered_counts(frame),
-        SealedActivation::KIND => vec![unreduced(frame)],
+        Start::KIND | Begin::KIND | Settled::KIND | AllSettled::KIND => tampered_counts(frame),
+        SealedActivation::KIND => tampered_upload(frame),
+        SealedOutput::KIND => [another_degree(frame), vec![all_ones(frame)]].concat(),
         Gradients::KIND => {
             // dy of 4 x 5 comes first, then the weight.
             let weight = Header::LEN + cloven_wire::f32_array_len(&[4, 5]);

@@ -10,7 +10,7 @@ use crate::{
     Examples,
     encrypted_activation::{
         self, Client, LatticeCipher, ServerLattice, cost, paper,
-        tests::{LAYER, ideal, lattice, parts, roles, sealing, unreduced, values},
+        tests::{LAYER, ideal, lattice, parts, roles, sealing, tampered_upload, values},
     },
     testing::*,
 };
@@ -198,8 +198,8 @@ async fn every_message_tampered_with_is_refused_by_name_and_so_is_a_peer_that_di
     let frames = relayed(run).await.1;
     let payload = |frame: &[u8]| match header(frame).kind {
         Ask::KIND => tampered_ask(frame),
-        SealedActivation::KIND => vec![unreduced(frame)],
-        _ => Vec::new(),
+        SealedActivation::KIND => tampered_upload(frame),
+        _ => [another_degree(frame), vec![all_ones(frame)]].concat(),
     };
     every_tampering_is_refused(&MESSAGES, &frames, payload, against).await;
     for (sender, frames) in frames.iter().enumerate() {

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use tokio::sync::Notify;
+
 use super::*;
 
 /// Parties that pin each other; the first listens, the others dial it.
@@ -37,6 +39,11 @@ impl Meeting {
 
     fn endpoints(&mut self) -> (Endpoint<'_>, Vec<Endpoint<'_>>, Reach) {
         let (server, clients) = self.sides.split_first().unwrap();
+        let endpoint = |side, listener| Endpoint {
+            connect_deadline: Duration::from_secs(20),
+            message_deadline: Duration::from_secs(20),
+            ..endpoint(side, listener)
+        };
         (
             endpoint(server, self.listener.take()),
             clients.iter().map(|side| endpoint(side, None)).collect(),
@@ -95,7 +102,7 @@ async fn the_same_endpoints_connect_again_after_one_drops() {
 
         let seen = RefCell::new(Vec::new());
         let note = |notice| seen.borrow_mut().push(notice);
-        let deadline = Duration::from_secs(5);
+        let deadline = Duration::from_secs(20);
         let (cloud_name, hospital_name) = (party("cloud"), party("hospital"));
         let (a, b) = tokio::join!(
             hospital.reconnect(&cloud_name, &dial, deadline, &|_| ()),
@@ -163,19 +170,25 @@ async fn three_clients_are_accepted_at_once_and_one_that_returns_leaves_the_othe
     drop(b);
     drop(at_cloud.remove(1));
     let seen = RefCell::new(Vec::new());
-    let note = |notice| seen.borrow_mut().push(notice);
-    let long = Duration::from_secs(5);
+    let turned_away = |notice: &Notice| matches!(notice, Notice::TurnedAway { why, .. } if why.contains("bank-a is not awaited"));
+    let refused = Notify::new();
+    let note = |notice| {
+        if turned_away(&notice) {
+            refused.notify_one();
+        }
+        seen.borrow_mut().push(notice);
+    };
+    let long = Duration::from_secs(20);
     let (cloud_name, bank_b) = (party("cloud"), party("bank-b"));
     let (again, b, at_cloud_b) = tokio::join!(
-        clients[0].reconnect(&cloud_name, &dial, Duration::from_millis(400), &|_| ()),
+        clients[0].reconnect(&cloud_name, &dial, Duration::from_secs(2), &|_| ()),
         async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            refused.notified().await;
             clients[1].reconnect(&cloud_name, &dial, long, &|_| ()).await
         },
         cloud.reconnect(&bank_b, &Reach::Accept, long, &note),
     );
     assert!(matches!(again.err().unwrap(), WireError::Unreachable { .. }));
-    let turned_away = |notice: &Notice| matches!(notice, Notice::TurnedAway { why, .. } if why.contains("bank-a is not awaited"));
     assert!(seen.borrow().iter().any(turned_away), "{seen:?}");
     talk(&mut Link::new(b.unwrap()), &mut Link::new(at_cloud_b.unwrap()), 2).await;
     talk(&mut a, &mut at_cloud[0], 2).await;
