@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::*;
-use crate::{AbortReason, Channel, DecodeError, Link, Message, Party, Reader, WireError};
+use crate::{AbortReason, Channel, DecodeError, Header, Link, Message, Party, Reader, WireError};
 
 mod emulated;
 mod reconnect;
@@ -276,4 +276,22 @@ async fn a_party_asks_for_more_time_as_often_as_its_peer_needs() {
     let (sent, got) = tokio::join!(work, at_hospital.receive::<Blob>(1, &1));
     sent.unwrap();
     assert_eq!(got.unwrap(), Blob(vec![1]));
+}
+
+#[tokio::test]
+async fn a_claimed_length_alone_costs_no_memory() {
+    let (hospital, cloud) = sides();
+    let (at_hospital, at_cloud) = meet(&hospital, &cloud).await;
+    let (mut at_hospital, mut at_cloud) = (at_hospital.unwrap(), at_cloud.unwrap());
+    let claim = Header {
+        len: 1 << 30,
+        kind: Blob::KIND,
+        round: 1,
+    };
+    at_hospital.send("claim", 1, &claim.to_bytes()).await.unwrap();
+    let header = at_cloud.receive_header("blob", 1).await.unwrap();
+    let mut payload = Vec::new();
+    let error = at_cloud.receive_payload("blob", header, &mut payload).await.unwrap_err();
+    assert!(matches!(error, WireError::Deadline { .. }), "{error}");
+    assert!(payload.capacity() <= 1 << 21, "{}", payload.capacity());
 }
