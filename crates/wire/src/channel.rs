@@ -37,9 +37,10 @@ impl std::iter::Sum for Traffic {
 /// How long the two ends of a channel wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// How long this party waits for a message, a keep-alive, or a message to leave.
+    /// How long this party waits for a message to begin, a keep-alive, or the next part of a long message, to come or to leave.
     pub message: Duration,
-    /// How long this party waits for a message, however many keep-alives come; one more `message` may pass before it notices.
+    /// How long this party waits for a message to begin, however many keep-alives come (one more `message` may pass before it notices),
+    /// and then for the rest of it.
     pub total: Duration,
     /// How long the peer waits for a message or a keep-alive, as it said when it connected.
     pub peer: Duration,

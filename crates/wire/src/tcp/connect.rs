@@ -67,7 +67,7 @@ pub struct Endpoint<'a> {
     pub listener: Option<TcpListener>,
     /// How long [`Endpoint::connect`] waits for all peers.
     pub connect_deadline: Duration,
-    /// How long to wait for any later message, or for a sign that the peer is still at work.
+    /// How long to wait for any later message, its next part, or a sign that the peer is still at work.
     pub message_deadline: Duration,
     /// How long to wait for any later message however many such signs come.
     pub total_deadline: Duration,

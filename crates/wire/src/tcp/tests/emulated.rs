@@ -6,13 +6,18 @@ use std::time::Instant;
 use super::*;
 
 async fn meet_emulated(link: &str) -> (Link<TcpChannel>, Link<TcpChannel>) {
+    meet_within(link, Duration::from_secs(10), Duration::from_secs(10)).await
+}
+
+async fn meet_within(link: &str, message_deadline: Duration, total_deadline: Duration) -> (Link<TcpChannel>, Link<TcpChannel>) {
     let (hospital, cloud) = sides();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dial = Reach::Dial(listener.local_addr().unwrap().to_string());
     let at = |side, listener| Endpoint {
         emulation: Some(link.parse().unwrap()),
         connect_deadline: Duration::from_secs(10),
-        message_deadline: Duration::from_secs(10),
+        message_deadline,
+        total_deadline,
         ..endpoint(side, listener)
     };
     let (at_hospital, at_cloud) = tokio::join!(
@@ -50,6 +55,22 @@ async fn bytes_keep_their_order_and_arrive_no_sooner_than_the_link_allows() {
     assert!(all >= Duration::from_millis(300 + 5 * 30), "{all:?}");
     assert_eq!(a.traffic().sent, b.traffic().received);
     assert!((300_000..310_000).contains(&a.traffic().since(before).sent));
+}
+
+/// 240 kB take 1.9 s, a step of them half a second.
+#[tokio::test]
+async fn a_slow_link_is_no_dead_one_until_the_total_deadline() {
+    let message = Duration::from_millis(1500);
+    for (total, arrives) in [(Duration::from_secs(20), true), (Duration::from_millis(1000), false)] {
+        let (mut a, mut b) = meet_within("1Mbps,rtt=2ms", message, total).await;
+        let blob = Blob(vec![5; 240_000]);
+        a.send(1, &blob).await.unwrap();
+        match b.receive::<Blob>(1, &240_000).await {
+            Ok(got) => assert!(arrives && got == blob),
+            Err(WireError::Deadline { waited, .. }) => assert!(!arrives && waited == total),
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 #[tokio::test]
