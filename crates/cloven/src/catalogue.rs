@@ -67,6 +67,14 @@ pub(crate) fn inside(name: &str) -> Result<Samples, Error> {
     })
 }
 
+/// The columns of the embedded table, for files of the same form.
+pub(crate) fn embedded_columns() -> CsvOptions {
+    CsvOptions {
+        target: Some(cloven_data::Column::Name("diagnosis".into())),
+        ..CsvOptions::default()
+    }
+}
+
 fn mitbih(folder: &Path) -> Source {
     Source {
         train: folder.join("train_ecg.hdf5"),

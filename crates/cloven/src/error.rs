@@ -62,6 +62,16 @@ pub enum Error {
     /// A pin in the roster is missing or would change.
     #[error("{0}")]
     Roster(String),
+    /// Trained weights, or what belongs to them, are of another job.
+    #[error("{}: it belongs to job {got}, this run folder's job is {expected}", path.display())]
+    OtherJob {
+        /// The file.
+        path: PathBuf,
+        /// Digest of the run folder's job.
+        expected: String,
+        /// The digest in the file.
+        got: String,
+    },
     /// The operator did not accept the job.
     #[error("job {digest} was not accepted{}", given.as_deref().map(|g| format!(": --accept names {g}")).unwrap_or_default())]
     NotAccepted {
@@ -101,7 +111,7 @@ impl Error {
             Self::Configuration { .. } => 3,
             Self::Model(error) => model_code(error),
             Self::Data(_) => 4,
-            Self::Identity { .. } | Self::Roster(_) | Self::NotAccepted { .. } => 5,
+            Self::Identity { .. } | Self::Roster(_) | Self::OtherJob { .. } | Self::NotAccepted { .. } => 5,
             Self::Protocol { cause, .. } => match cause.as_ref() {
                 ProtocolError::Wire(error) => wire_code(error),
                 ProtocolError::Model(error) => model_code(error),

@@ -11,11 +11,16 @@ const MAX_TEXT: u64 = 4 << 20;
 
 /// Reads a text file of bounded size.
 pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
+    read_bounded(path, MAX_TEXT)
+}
+
+/// Reads a text file of at most `limit` bytes.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<String, Error> {
     let length = fs::metadata(path).map_err(Error::file(path))?.len();
-    if length > MAX_TEXT {
+    if length > limit {
         return Err(Error::configuration(
             path.display(),
-            format!("{length} bytes are too many for a configuration file"),
+            format!("{length} bytes are more than such a file ever has ({limit})"),
         ));
     }
     fs::read_to_string(path).map_err(Error::file(path))

@@ -14,6 +14,7 @@ mod job;
 mod local;
 mod orchestrate;
 pub mod party;
+pub mod predict;
 mod report;
 mod reporter;
 mod run_folder;

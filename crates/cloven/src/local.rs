@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use cloven_data::{Dataset, Source, Split, Standardiser};
+use cloven_data::{Dataset, FeatureOptions, Source, Split, Standardiser};
 use cloven_wire::{Party, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
@@ -241,6 +241,18 @@ impl LocalData {
             Self::Embedded(name) => Dataset::split(&catalogue::inside(name)?, Path::new(name), &split, Some(&expected))?,
             Self::Files(source) => cloven_data::load(source, Path::new(""), &split, Some(&expected))?,
         })
+    }
+
+    /// How rows to predict are read after a training on `dataset`, which was loaded from here.
+    pub(crate) fn features(&self, dataset: &Dataset) -> FeatureOptions {
+        match self {
+            Self::Embedded(_) => FeatureOptions {
+                feature_names: dataset.train.feature_names.clone(),
+                csv: Some(catalogue::embedded_columns()),
+                ..FeatureOptions::default()
+            },
+            Self::Files(source) => FeatureOptions::after_training(source, dataset),
+        }
     }
 
     fn resolve(&mut self, base: &Path) {

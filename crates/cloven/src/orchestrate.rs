@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -114,17 +115,68 @@ async fn all_parties(
     folder: &mut RunFolder,
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<BTreeMap<Party, PartySummary>, Error> {
+    let of = |role: Role| {
+        job.parties
+            .iter()
+            .filter(move |(_, r)| **r == role)
+            .map(|(party, _)| party.clone())
+    };
+    let run_folder = folder.path().to_owned();
+    let errand = Errand {
+        job,
+        program: &options.program,
+        servers: of(Role::Server).collect(),
+        clients: of(Role::Client).collect(),
+        locals,
+        arguments: &|_, _| {
+            let job = run_folder.join("job.toml");
+            vec!["party".into(), job.into(), "--run-folder".into(), run_folder.clone().into()]
+        },
+    };
+    let finished = |update| match update {
+        Update::Finished { summary } => Some(*summary),
+        _ => None,
+    };
+    let mut record = |stamped: &Stamped| {
+        folder.record(stamped)?;
+        watch(stamped);
+        Ok(())
+    };
+    together(&errand, &mut record, &finished).await
+}
+
+/// What parties do together, each as a process of its own.
+pub(crate) struct Errand<'a> {
+    pub(crate) job: &'a Job,
+    /// The `cloven` program.
+    pub(crate) program: &'a Path,
+    /// Who is dialled; these start first.
+    pub(crate) servers: Vec<Party>,
+    /// Who dials.
+    pub(crate) clients: Vec<Party>,
+    /// What each party keeps to itself.
+    pub(crate) locals: &'a Locals,
+    /// The verb of a party and what belongs to it. Who it is, its consent, its settings and `--events` are added.
+    pub(crate) arguments: &'a dyn Fn(&Party, Role) -> Vec<OsString>,
+}
+
+/// Starts every party's process and waits until each has finished: `finished` says what a party reports with the update that ends its work.
+/// When one fails, the others are ended, and the error is the root cause.
+pub(crate) async fn together<T>(
+    errand: &Errand<'_>,
+    watch: &mut dyn FnMut(&Stamped) -> Result<(), Error>,
+    finished: &dyn Fn(Update) -> Option<T>,
+) -> Result<BTreeMap<Party, T>, Error> {
     let private = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
-    make_identities(job, private.path())?;
-    let mut crew = Crew::new(job, options, locals, folder.path().to_owned(), private.path());
-    let servers: Vec<_> = job.parties.iter().filter(|(_, role)| **role == Role::Server).collect();
-    for (server, _) in &servers {
-        crew.start(server, Some("127.0.0.1:0"), &BTreeMap::new())?;
+    make_identities(errand.job, private.path())?;
+    let mut crew = Crew::new(errand, private.path());
+    for server in &errand.servers {
+        crew.start(server, Role::Server, Some("127.0.0.1:0"), &BTreeMap::new())?;
     }
     let mut addresses = BTreeMap::new();
     let mut done = BTreeMap::new();
     let mut first_failure = None;
-    while done.len() < job.parties.len() && first_failure.is_none() {
+    while done.len() < errand.servers.len() + errand.clients.len() && first_failure.is_none() {
         let (party, news) = tokio::select! {
             news = crew.news.recv() => news.expect("the crew holds a sender"),
             () = interrupted() => {
@@ -134,16 +186,15 @@ async fn all_parties(
         };
         match news {
             News::Update(stamped) => {
-                folder.record(&stamped)?;
-                watch(&stamped);
+                watch(&stamped)?;
                 match stamped.update {
                     Update::Listening { address } => {
                         addresses.insert(party, address);
-                        if addresses.len() == servers.len() {
-                            crew.start_clients(&addresses)?;
+                        if addresses.len() == errand.servers.len() {
+                            let clients = &mut errand.clients.iter();
+                            clients.try_for_each(|client| crew.start(client, Role::Client, None, &addresses))?;
                         }
                     }
-                    Update::Finished { summary } => drop(done.insert(party, *summary)),
                     Update::Failed { message, exit_code } => {
                         first_failure = Some(Error::Party {
                             party,
@@ -151,7 +202,11 @@ async fn all_parties(
                             exit_code,
                         })
                     }
-                    _ => (),
+                    other => {
+                        if let Some(report) = finished(other) {
+                            done.insert(party, report);
+                        }
+                    }
                 }
             }
             News::Ended(_) if done.contains_key(&party) => (),
@@ -168,7 +223,7 @@ async fn all_parties(
 }
 
 /// What each party keeps to itself.
-type Locals = BTreeMap<Party, Local>;
+pub(crate) type Locals = BTreeMap<Party, Local>;
 
 /// Every party's own `local.toml` beside the job, where there is one; a client without data there needs a data set known by name.
 fn locals(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
@@ -183,6 +238,7 @@ fn locals(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
             // The clients divide one data set among them.
             local.part = local.part.or_else(|| Part::of_client(job, party));
         }
+        local.emulate = options.emulate.or(local.emulate);
         Ok((party.clone(), local))
     };
     job.parties.iter().map(one).collect()
@@ -230,10 +286,7 @@ enum News {
 
 /// The parties' processes.
 struct Crew<'a> {
-    job: &'a Job,
-    options: &'a RunOptions,
-    locals: &'a Locals,
-    run_folder: PathBuf,
+    errand: &'a Errand<'a>,
     private: &'a Path,
     tell: mpsc::UnboundedSender<(Party, News)>,
     news: mpsc::UnboundedReceiver<(Party, News)>,
@@ -243,13 +296,10 @@ struct Crew<'a> {
 }
 
 impl<'a> Crew<'a> {
-    fn new(job: &'a Job, options: &'a RunOptions, locals: &'a Locals, run_folder: PathBuf, private: &'a Path) -> Self {
+    fn new(errand: &'a Errand<'a>, private: &'a Path) -> Self {
         let (tell, news) = mpsc::unbounded_channel();
         Self {
-            job,
-            options,
-            locals,
-            run_folder,
+            errand,
             private,
             tell,
             news,
@@ -258,38 +308,18 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn start_clients(&mut self, addresses: &BTreeMap<Party, String>) -> Result<(), Error> {
-        let clients: Vec<_> = self
-            .job
-            .parties
-            .iter()
-            .filter(|(_, role)| **role == Role::Client)
-            .map(|(p, _)| p.clone())
-            .collect();
-        clients.iter().try_for_each(|client| self.start(client, None, addresses))
-    }
-
-    fn start(&mut self, party: &Party, listen: Option<&str>, dial: &BTreeMap<Party, String>) -> Result<(), Error> {
+    fn start(&mut self, party: &Party, role: Role, listen: Option<&str>, dial: &BTreeMap<Party, String>) -> Result<(), Error> {
         let local = self.write_local(party, listen, dial)?;
-        let mut child = Command::new(&self.options.program)
-            .arg("party")
-            .arg(self.run_folder.join("job.toml"))
-            .args([
-                "--as",
-                party.as_str(),
-                "--accept",
-                &self.job.digest_hex(),
-                "--events",
-                "--local",
-            ])
+        let Errand { program, job, .. } = self.errand;
+        let mut child = Command::new(program)
+            .args((self.errand.arguments)(party, role))
+            .args(["--as", party.as_str(), "--accept", &job.digest_hex(), "--events", "--local"])
             .arg(local)
-            .arg("--run-folder")
-            .arg(&self.run_folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(Error::file(&self.options.program))?;
+            .map_err(Error::file(program))?;
         self.leashes.extend(child.stdin.take());
         self.running
             .push(tokio::spawn(relay(party.clone(), child, self.tell.clone())));
@@ -298,12 +328,11 @@ impl<'a> Crew<'a> {
 
     /// The party's settings, with keys and addresses of this run.
     fn write_local(&self, party: &Party, listen: Option<&str>, dial: &BTreeMap<Party, String>) -> Result<PathBuf, Error> {
-        let mut local = self.locals.get(party).cloned().unwrap_or_default();
+        let mut local = self.errand.locals.get(party).cloned().unwrap_or_default();
         let fresh = Local::default();
         (local.key, local.certificate, local.roster) = (fresh.key, fresh.certificate, fresh.roster);
         local.listen = listen.map(str::to_owned);
         local.dial.clone_from(dial);
-        local.emulate = self.options.emulate.or(local.emulate);
         let path = self.private.join(party.as_str()).join(Local::FILE);
         files::write(&path, identity::to_toml(&local).as_bytes(), true)?;
         Ok(path)

@@ -10,7 +10,7 @@ use cloven_nn::Evaluation;
 use cloven_protocols::{Event, Halted};
 use cloven_wire::{Channel, Link, MessageTraffic, Party, Traffic};
 
-use crate::{PartySummary, Role, Stamped, Update};
+use crate::{PartySummary, Role, Stamped, Update, predict::PartyPrediction};
 
 /// Receives updates.
 pub type Watch<'a> = dyn FnMut(Stamped) + 'a;
@@ -40,6 +40,8 @@ struct State<'a> {
     evaluating: Traffic,
     evaluation: Option<Evaluation>,
     subsets: BTreeMap<String, Evaluation>,
+    /// From the first row to the last so far.
+    predicting_seconds: f64,
 }
 
 impl<'a> Reporter<'a> {
@@ -56,6 +58,7 @@ impl<'a> Reporter<'a> {
             evaluating: Traffic::default(),
             evaluation: None,
             subsets: BTreeMap::new(),
+            predicting_seconds: 0.0,
         };
         Self {
             party,
@@ -104,6 +107,27 @@ impl<'a> Reporter<'a> {
             peak_rss_bytes: peak_rss_bytes(),
             evaluation: state.evaluation.clone(),
             subsets: state.subsets.clone(),
+        }
+    }
+
+    /// The same of a prediction, without what only the client knows.
+    pub(crate) fn prediction(
+        &self,
+        role: Role,
+        seconds: Duration,
+        traffic: Traffic,
+        sent: &BTreeMap<&'static str, MessageTraffic>,
+    ) -> PartyPrediction {
+        let state = self.state.borrow();
+        PartyPrediction {
+            role,
+            rows: state.rows,
+            seconds_total: seconds.as_secs_f64(),
+            seconds_predicting: state.predicting_seconds,
+            traffic,
+            sent_by_message: sent.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            peak_rss_bytes: peak_rss_bytes(),
+            outcome: None,
         }
     }
 
@@ -203,6 +227,7 @@ impl State<'_> {
             }
             Event::Predicted { rows, traffic } => {
                 self.rows = rows;
+                self.predicting_seconds = self.phase.0.elapsed().as_secs_f64();
                 if self.told.elapsed() < TELL_EVERY {
                     return None;
                 }

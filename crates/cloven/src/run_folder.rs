@@ -41,6 +41,31 @@ impl RunFolder {
         run.join("checkpoints").join(format!("{party}.safetensors"))
     }
 
+    /// Where a client keeps what it has not revealed of the server's layer, under `encrypted-activation`.
+    pub fn unrevealed(run: &Path, party: &cloven_wire::Party) -> PathBuf {
+        Self::checkpoint(run, party).with_extension("unrevealed.safetensors")
+    }
+
+    /// Where a client keeps what turns its rows into the network's inputs.
+    pub fn preprocessing(run: &Path, party: &cloven_wire::Party) -> PathBuf {
+        Self::checkpoint(run, party).with_extension("preprocessing.json")
+    }
+
+    /// Notes where this party's `local.toml` is, for a later prediction.
+    pub fn note_local(&self, local: &Path) -> Result<(), Error> {
+        let local = std::path::absolute(local).map_err(Error::file(local))?;
+        let text = format!("{}\n", local.display());
+        files::write(&self.path.join(Self::LOCAL), text.as_bytes(), true)
+    }
+
+    /// Where this party's `local.toml` was when it trained, if the folder says.
+    pub fn noted_local(run: &Path) -> Option<PathBuf> {
+        let text = files::read_text(&run.join(Self::LOCAL)).ok()?;
+        Some(PathBuf::from(text.trim_end_matches('\n')))
+    }
+
+    const LOCAL: &str = "local.path";
+
     /// Records an update, if it is a metric.
     pub fn record(&mut self, stamped: &Stamped) -> Result<(), Error> {
         if !stamped.update.is_metric() {

@@ -7,7 +7,7 @@ use cloven_protocols::Position;
 use cloven_wire::{Party, Traffic};
 use serde::{Deserialize, Serialize};
 
-use crate::PartySummary;
+use crate::{PartySummary, predict::PartyPrediction};
 
 /// An update, who it is from and when it happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +119,11 @@ pub enum Update {
     Finished {
         /// What it has to report.
         summary: Box<PartySummary>,
+    },
+    /// The party is done with a prediction.
+    PredictionFinished {
+        /// What it has to report.
+        report: Box<PartyPrediction>,
     },
     /// The party failed.
     Failed {

@@ -28,7 +28,7 @@ use ndarray::ArrayD;
 
 use self::batch::{array_from_batch, batch_from_array};
 use self::buffer::Buffer;
-pub use self::files::save_safetensors;
+pub use self::files::{Weights, save_safetensors};
 pub use self::layer::InputGradient;
 use self::layer::Place;
 use self::parameter::{Parameter, parameter_error};

@@ -17,15 +17,16 @@ use cloven_wire::{
 use tokio::net::TcpListener;
 
 use self::{rows::ClientData, scripts::Trained};
+pub(crate) use self::{rows::targets, scripts::fresh_randomness};
 pub use crate::reporter::Watch;
 use crate::{Error, Job, Local, PartySummary, Role, RosterFile, RunFolder, Update, catalogue, identity, reporter::Reporter};
 
 /// A party that has checked everything it can check alone.
 pub struct Prepared {
-    job: Job,
-    local: Local,
-    party: Party,
-    role: Role,
+    pub(crate) job: Job,
+    pub(crate) local: Local,
+    pub(crate) party: Party,
+    pub(crate) role: Role,
     identity: Identity,
     roster: Roster,
     data: Option<ClientData>,
@@ -34,6 +35,21 @@ pub struct Prepared {
 impl Prepared {
     /// Checks job, key, roster and, for a client, loads the data. `local` is what the party keeps to itself.
     pub fn new(job: Job, party: Party, local: Local) -> Result<Self, Error> {
+        let mut me = Self::without_data(job, party, local)?;
+        if me.role == Role::Client {
+            let source = match &me.local.data {
+                Some(data) => data.clone(),
+                None => catalogue::find(&me.job.data.name)?,
+            };
+            let data = ClientData::new(&source, me.local.part, &me.job)?;
+            me.job.check_batches(data.train.rows())?;
+            me.data = Some(data);
+        }
+        Ok(me)
+    }
+
+    /// Checks job, key and roster.
+    pub(crate) fn without_data(job: Job, party: Party, local: Local) -> Result<Self, Error> {
         let role = job.role(&party)?;
         let identity = identity::load(&party, &local.key, &local.certificate)?;
         let roster = RosterFile::read(&local.roster)?.roster(&local.roster)?;
@@ -45,15 +61,6 @@ impl Prepared {
                 )));
             }
         }
-        let data = match (role, &local.data) {
-            (Role::Server, _) => None,
-            (Role::Client, Some(data)) => Some(data.load(&job, local.part)?),
-            (Role::Client, None) => Some(catalogue::find(&job.data.name)?.load(&job, local.part)?),
-        };
-        let data = data.map(|data| ClientData::new(data, &job));
-        if let Some(data) = &data {
-            job.check_batches(data.train.rows())?;
-        }
         Ok(Self {
             job,
             local,
@@ -61,7 +68,7 @@ impl Prepared {
             role,
             identity,
             roster,
-            data,
+            data: None,
         })
     }
 
@@ -105,12 +112,24 @@ impl Prepared {
         Ok(summary)
     }
 
+    /// Connects to every party that this one talks to: clients talk to the server only.
     async fn connect(&self, reporter: &Reporter<'_>) -> Result<BTreeMap<Party, TcpChannel>, Error> {
+        let others = self.job.parties.iter().filter(|(_, role)| **role != self.role);
+        self.connect_to(others.map(|(peer, _)| peer), reporter).await
+    }
+
+    /// Connects to some of the other parties.
+    pub(crate) async fn connect_to(
+        &self,
+        peers: impl Iterator<Item = &Party>,
+        reporter: &Reporter<'_>,
+    ) -> Result<BTreeMap<Party, TcpChannel>, Error> {
         let failed = |cause: WireError| Error::Protocol {
             party: self.party.clone(),
             cause: Box::new(cause.into()),
         };
-        let peers = self.peers()?;
+        let peers = peers.map(|peer| Ok((peer.clone(), self.reach(peer)?)));
+        let peers = peers.collect::<Result<BTreeMap<_, _>, Error>>()?;
         let listener = match &self.local.listen {
             None => None,
             Some(address) => {
@@ -141,19 +160,16 @@ impl Prepared {
             .map_err(failed)
     }
 
-    /// How each party that this one talks to is reached: dialled where an address is known, else awaited. Clients talk to the server only.
-    fn peers(&self) -> Result<BTreeMap<Party, Reach>, Error> {
-        let others = self.job.parties.iter().filter(|(_, role)| **role != self.role);
-        others
-            .map(|(peer, _)| match (self.local.dial.get(peer), &self.local.listen) {
-                (Some(address), _) => Ok((peer.clone(), Reach::Dial(address.clone()))),
-                (None, Some(_)) => Ok((peer.clone(), Reach::Accept)),
-                (None, None) => Err(Error::configuration(
-                    Local::FILE,
-                    format!("say how to reach {peer}: `listen` here, or an address under [dial]"),
-                )),
-            })
-            .collect()
+    /// How another party is reached: dialled where an address is known, else awaited.
+    fn reach(&self, peer: &Party) -> Result<Reach, Error> {
+        match (self.local.dial.get(peer), &self.local.listen) {
+            (Some(address), _) => Ok(Reach::Dial(address.clone())),
+            (None, Some(_)) => Ok(Reach::Accept),
+            (None, None) => Err(Error::configuration(
+                Local::FILE,
+                format!("say how to reach {peer}: `listen` here, or an address under [dial]"),
+            )),
+        }
     }
 
     fn save(&self, trained: &Trained, run_folder: &Path) -> Result<(), Error> {
@@ -165,10 +181,13 @@ impl Prepared {
         cloven_nn::save_safetensors(&path, &trained.parts, metadata.clone())?;
         if let Some(unrevealed) = &trained.unrevealed {
             cloven_nn::save_safetensors(
-                &path.with_extension("unrevealed.safetensors"),
+                &RunFolder::unrevealed(run_folder, &self.party),
                 std::slice::from_ref(unrevealed),
                 metadata,
             )?;
+        }
+        if let Some(data) = &self.data {
+            data.preprocessing.write(&RunFolder::preprocessing(run_folder, &self.party))?;
         }
         Ok(())
     }
@@ -188,7 +207,7 @@ impl From<Notice> for Update {
 }
 
 /// Ends `work` when the operator interrupts (SIGINT, SIGTERM).
-async fn interruptible<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(crate) async fn interruptible<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::select! {
         result = work => result,
         () = interrupted() => Err(Error::Interrupted),
@@ -213,7 +232,7 @@ pub(crate) async fn interrupted() {
 }
 
 /// What peers are told; never more than a category.
-fn abort_reason(error: &Error) -> AbortReason {
+pub(crate) fn abort_reason(error: &Error) -> AbortReason {
     match error {
         Error::Protocol { cause, .. } => cause.abort_reason(),
         Error::Interrupted => AbortReason::Interrupted,

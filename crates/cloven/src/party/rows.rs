@@ -1,21 +1,25 @@
 //! A client's rows.
 
-use cloven_data::{Dataset, Samples, Targets};
+use cloven_data::{Samples, Targets};
 use cloven_nn::{BatchTargets, Loss};
 use cloven_protocols::{Examples, Subset};
 use ndarray::ArrayD;
 
-use crate::Job;
+use crate::{Error, Job, LocalData, Part, predict::Preprocessing};
 
 /// A client's rows, in the form that the loss takes.
 pub(super) struct ClientData {
     pub(super) train: Examples,
     pub(super) test: Examples,
     pub(super) subsets: Vec<Subset>,
+    /// What a later prediction needs to know of them.
+    pub(super) preprocessing: Preprocessing,
 }
 
 impl ClientData {
-    pub(super) fn new(data: Dataset, job: &Job) -> Self {
+    pub(super) fn new(source: &LocalData, part: Option<Part>, job: &Job) -> Result<Self, Error> {
+        let data = source.load(job, part)?;
+        let preprocessing = Preprocessing::new(job, source, &data);
         let (loss, classes) = (job.training.loss, job.data.classes.unwrap_or(0));
         let convert = |samples: Samples| Examples {
             targets: targets(samples.targets, loss, classes),
@@ -26,15 +30,17 @@ impl ClientData {
             .into_iter()
             .map(|(name, rows)| Subset { name, rows })
             .collect();
-        Self {
+        Ok(Self {
             train: convert(data.train),
             test: convert(data.test),
             subsets,
-        }
+            preprocessing,
+        })
     }
 }
 
-fn targets(targets: Targets, loss: Loss, classes: usize) -> BatchTargets {
+/// Targets in the form that the loss takes.
+pub(crate) fn targets(targets: Targets, loss: Loss, classes: usize) -> BatchTargets {
     match (targets, loss) {
         (Targets::Values(values), _) => BatchTargets::Values(values.into_dyn()),
         (Targets::Classes { index, .. }, Loss::CrossEntropy) => BatchTargets::Classes(index),

@@ -129,7 +129,9 @@ impl Prepared {
     }
 
     fn task<'a>(&self, data: &'a ClientData) -> Task<'a> {
-        let ClientData { train, test, subsets } = data;
+        let ClientData {
+            train, test, subsets, ..
+        } = data;
         let (loss, schedule, shuffle) = (self.job.training.loss, self.job.schedule(), self.job.shuffle());
         Task {
             train,
@@ -175,7 +177,7 @@ pub(super) struct Trained {
 type Outcome = Result<Result<Trained, ProtocolError>, Error>;
 
 /// A generator seeded by the operating system.
-fn fresh_randomness() -> Result<ChaCha20Rng, Error> {
+pub(crate) fn fresh_randomness() -> Result<ChaCha20Rng, Error> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|e| Error::File {
         path: "random numbers".into(),

@@ -13,10 +13,12 @@ use crate::labels::{Labels, Table, TextLabels};
 use crate::source::{CsvOptions, OnMissing};
 
 mod records;
+mod target;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use records::{Header, Record, Records};
+pub(crate) use target::read_target;
 
 /// Reads features and targets.
 pub(crate) fn read_table(file: &Path, options: &CsvOptions) -> Result<Table, DataError> {
@@ -70,14 +72,7 @@ impl<'a> Rows<'a> {
         columns: &Columns,
         options: &CsvOptions,
     ) -> Result<Self, DataError> {
-        let mut rows = Rows {
-            file,
-            values: Vec::new(),
-            labels: TextLabels::default(),
-            measured: options.regression.then(Vec::new),
-            kept: Vec::new(),
-            dropped: 0,
-        };
+        let mut rows = Rows::none(file, options);
         let mut missing = Missing::default();
         while let Some(record) = records.next()? {
             match first_missing(columns, record, &options.missing) {
@@ -101,19 +96,35 @@ impl<'a> Rows<'a> {
             self.values.push(value);
         }
         if let Some(column) = columns.target {
-            match self.measured.is_some() {
-                true => {
-                    let target = self.number(record, column, columns)?;
-                    self.measured.get_or_insert_default().push(target);
-                }
-                false => {
-                    let place = || format!("line {}", record.line);
-                    self.labels.push(self.file, place, record.field(column))?;
-                }
-            }
+            self.push_target(record, column, columns)?;
         }
         self.kept.push(self.kept.len() + dropped);
         Ok(())
+    }
+
+    fn none(file: &'a Path, options: &CsvOptions) -> Self {
+        Rows {
+            file,
+            values: Vec::new(),
+            labels: TextLabels::default(),
+            measured: options.regression.then(Vec::new),
+            kept: Vec::new(),
+            dropped: 0,
+        }
+    }
+
+    fn push_target(&mut self, record: &Record, column: usize, columns: &Columns) -> Result<(), DataError> {
+        match self.measured.is_some() {
+            true => {
+                let target = self.number(record, column, columns)?;
+                self.measured.get_or_insert_default().push(target);
+                Ok(())
+            }
+            false => {
+                let place = || format!("line {}", record.line);
+                self.labels.push(self.file, place, record.field(column))
+            }
+        }
     }
 
     fn number(&self, record: &Record, column: usize, columns: &Columns) -> Result<f32, DataError> {

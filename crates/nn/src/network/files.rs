@@ -153,11 +153,23 @@ impl Network {
 
     /// Replaces all parameters and buffers, or nothing.
     fn set_arrays(&mut self, arrays: Named) -> Result<(), ModelError> {
-        let is_buffer = |name: &str| self.layers.buffers().any(|buffer| buffer.name() == name);
-        let (buffers, parameters): (Named, Named) = arrays.into_iter().partition(|(name, _)| is_buffer(name));
+        let (buffers, parameters) = self.sorted(arrays);
         self.checked(&parameters)?;
         self.set_buffers(&buffers)?;
         self.set_parameters(&parameters)
+    }
+
+    /// Whether these are all parameters and buffers.
+    fn check_arrays(&self, arrays: &Named) -> Result<(), ModelError> {
+        let (buffers, parameters) = self.sorted(arrays.clone());
+        self.checked(&parameters)?;
+        self.checked_buffers(&buffers).map(|_| ())
+    }
+
+    /// Buffers, and the rest.
+    fn sorted(&self, arrays: Named) -> (Named, Named) {
+        let is_buffer = |name: &str| self.layers.buffers().any(|buffer| buffer.name() == name);
+        arrays.into_iter().partition(|(name, _)| is_buffer(name))
     }
 
     /// Moves the arrays with these suffixes out of `arrays`: those of each parameter, checked.
@@ -195,6 +207,52 @@ impl Network {
 /// As [`Network::save_safetensors`].
 pub fn save_safetensors(path: &Path, parts: &[Network], metadata: HashMap<String, String>) -> Result<(), ModelError> {
     write(path, &parts.iter().flat_map(Network::arrays).collect(), metadata)
+}
+
+/// What a file of [`save_safetensors`] holds, not yet given to a network: the metadata may say that it is the wrong file.
+pub struct Weights {
+    arrays: Named,
+    metadata: HashMap<String, String>,
+}
+
+impl Weights {
+    /// Reads a file that should hold the parameters and buffers of these parts of a model.
+    ///
+    /// # Errors
+    /// [`ModelError::File`] for a file that is unreadable, malformed or larger than any file of these parts.
+    pub fn read(path: &Path, parts: &[&Network]) -> Result<Self, ModelError> {
+        let limit = parts.iter().map(|part| part.bytes_at_most()).sum();
+        let (arrays, metadata) = read(path, limit)?;
+        Ok(Self { arrays, metadata })
+    }
+
+    /// What stands beside the parameters.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
+    }
+
+    /// Gives each part its parameters and buffers; the file must hold exactly those of all parts.
+    ///
+    /// # Errors
+    /// [`ModelError::Parameter`] for a missing, unknown, misshapen or non-finite one; no part is then changed.
+    pub fn give(self, parts: &mut [&mut Network]) -> Result<(), ModelError> {
+        let mut rest = self.arrays;
+        let mut shares = Vec::new();
+        for part in &*parts {
+            let names: Vec<String> = part.arrays().into_iter().map(|(name, _)| name).collect();
+            let (share, others): (Named, Named) = rest.into_iter().partition(|(name, _)| names.contains(name));
+            part.check_arrays(&share)?;
+            shares.push(share);
+            rest = others;
+        }
+        if let Some((name, _)) = rest.first() {
+            return Err(parameter_error(name, "only those of this party's layers", "it"));
+        }
+        parts
+            .iter_mut()
+            .zip(shares)
+            .try_for_each(|(part, share)| part.set_arrays(share))
+    }
 }
 
 /// The content of a file; `path` names it in errors.

@@ -75,6 +75,6 @@ impl<C: Channel> ClientRounds<C> for Rounds {
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
-        predict::outputs(&self.me, link, round, x).await
+        predict::outputs([&self.me.front, &self.me.tail], link, round, x).await
     }
 }

@@ -5,17 +5,14 @@
 //!
 //! Before the first batch the client sends `ask`, the number of rows.
 //!
-//! **Who learns what.** [`leaks`] says it in full. The server sees the activation of every row in the clear, and where no layer stands after
-//! its own, the predictions themselves. No label or gradient is sent. The client learns the outputs of the server's layers on its rows.
+//! **Who learns what.** [`leaks`] says it in full. The server sees the activation of every row in the clear, and where no layer with weights
+//! stands after its own, the predictions themselves. No label or gradient is sent. The client learns the outputs of the server's layers on its rows.
 
 use cloven_nn::Network;
 use cloven_wire::{Channel, Link, Message};
 use ndarray::ArrayD;
 
-use super::{
-    Client,
-    msg::{Activation, Output},
-};
+use super::msg::{Activation, Output};
 use crate::{Ask, Leak, Observe, ProtocolError, Queries, inference};
 
 /// The name and kind of every message, in the order of first use.
@@ -26,14 +23,15 @@ pub const MESSAGES: [(&str, u8); 3] = [
 ];
 
 /// The network's outputs on the client's rows, in order: `[rows, outputs]`, bit for bit those of the unsplit network in the same batches.
+/// `front` and `tail` are the client's layers before and after the server's.
 pub async fn client<C: Channel>(
-    me: &Client,
+    [front, tail]: [&Network; 2],
     queries: Queries<'_>,
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<ArrayD<f32>, ProtocolError> {
     inference::client(queries, link, observe, async |link: &mut Link<C>, round, x: &ArrayD<f32>| {
-        outputs(me, link, round, x).await
+        outputs([front, tail], link, round, x).await
     })
     .await
 }
@@ -51,7 +49,8 @@ pub async fn server<C: Channel>(
     .await
 }
 
-/// What each role learns by predicting. `around` are the numbers of layers before and after the server's.
+/// What each role learns by predicting. `around` are the number of layers before the server's and the number of layers with weights after
+/// them.
 pub fn leaks(client: &str, server: &str, around: [usize; 2]) -> Vec<Leak> {
     let leak = |party: &str, learns: &str| Leak {
         party: party.to_owned(),
@@ -64,7 +63,7 @@ pub fn leaks(client: &str, server: &str, around: [usize; 2]) -> Vec<Leak> {
     };
     let mut all = vec![leak(server, activation)];
     if tail == 0 {
-        let outputs = "the prediction for every row: no layer stands after the server's";
+        let outputs = "the prediction for every row: no layer with weights stands after the server's";
         all.push(leak(server, outputs));
     }
     all.push(leak(server, "the number of rows"));
@@ -77,12 +76,11 @@ pub fn leaks(client: &str, server: &str, around: [usize; 2]) -> Vec<Leak> {
 
 /// The client's part in a batch.
 pub(super) async fn outputs<C: Channel>(
-    me: &Client,
+    [front, tail]: [&Network; 2],
     link: &mut Link<C>,
     round: u64,
     x: &ArrayD<f32>,
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let Client { front, tail } = me;
     // 1.
     let a = Activation(front.forward(x)?);
     link.send(round, &a).await?;

@@ -253,3 +253,30 @@ proptest! {
         prop_assert!(network.parameters().iter().all(|(_, values)| values.iter().all(|value| value.is_finite())));
     }
 }
+
+#[test]
+fn one_file_serves_the_parts_on_both_sides_of_a_cut() {
+    let (_folder, path) = scratch();
+    let model = crate::preset("m1").unwrap().model;
+    let part = |layers, seed| Network::new(&model, layers, seed).unwrap();
+    let metadata = HashMap::from([("job".to_owned(), "1f".to_owned())]);
+    let saved = [part(0..3, 1), part(7..8, 1)];
+    crate::save_safetensors(&path, &saved, metadata.clone()).unwrap();
+    let [mut front, mut tail] = [part(0..3, 2), part(7..8, 2)];
+    let weights = crate::Weights::read(&path, &[&front, &tail]).unwrap();
+    assert_eq!(weights.metadata(), &metadata);
+    weights.give(&mut [&mut front, &mut tail]).unwrap();
+    assert_eq!(front.parameters(), saved[0].parameters());
+    assert_eq!(tail.parameters(), saved[1].parameters());
+
+    // More or fewer parts than the file's: nothing changes.
+    let before = part(0..3, 2).parameters();
+    let mut front = part(0..3, 2);
+    let read = |parts: &[&Network]| crate::Weights::read(&path, parts).unwrap();
+    let error = read(&[&front]).give(&mut [&mut front]).unwrap_err().to_string();
+    assert!(error.contains("only those of this party's layers"), "{error}");
+    let mut middle = part(3..7, 2);
+    let error = read(&[&front, &middle]).give(&mut [&mut front, &mut middle]).unwrap_err();
+    assert!(error.to_string().contains("got nothing"), "{error}");
+    assert_eq!(front.parameters(), before);
+}

@@ -8,7 +8,7 @@ use cloven_wire::WireError;
 use super::*;
 use crate::{
     Event, Examples, Halted, Start,
-    plain::{self, Server, cost},
+    plain::{self, Client, Server, cost},
     testing::*,
 };
 
@@ -37,7 +37,7 @@ async fn trained(data: &Examples, test: &Examples, evaluation: &mut Option<Evalu
 async fn predict((me, other): &(Client, Network), x: &ArrayD<f32>, [a, b]: &mut [MemoryLink; 2]) -> ArrayD<f32> {
     let (mut quiet, mut still) = (ignore, ignore);
     let (outputs, answered) = tokio::join!(
-        client(me, queries(x), a, &mut quiet),
+        client([&me.front, &me.tail], queries(x), a, &mut quiet),
         server(other, schedule().evaluation_batch, b, &mut still)
     );
     answered.unwrap();
@@ -75,7 +75,9 @@ async fn against(sender: usize, frames: &[Frame]) -> Result<(), ProtocolError> {
     let (me, other) = roles();
     match sender {
         0 => server(&other, schedule().evaluation_batch, &mut link, &mut ignore).await,
-        _ => client(&me, queries(&examples(11).x), &mut link, &mut ignore).await.map(drop),
+        _ => client([&me.front, &me.tail], queries(&examples(11).x), &mut link, &mut ignore)
+            .await
+            .map(drop),
     }
 }
 
@@ -141,7 +143,10 @@ async fn a_party_that_trains_and_one_that_predicts_refuse_each_other() {
 async fn no_rows_are_refused_before_anything_is_sent() {
     let [mut a, _b] = links();
     let x = ArrayD::zeros(vec![0, 1, 128]);
-    let error = client(&roles().0, queries(&x), &mut a, &mut ignore).await.unwrap_err();
+    let (me, _) = roles();
+    let error = client([&me.front, &me.tail], queries(&x), &mut a, &mut ignore)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("at least one row"), "{error}");
     assert_eq!(a.traffic().sent, 0);
 }
@@ -167,7 +172,8 @@ async fn progress_is_told_and_the_observer_can_stop() {
         }
         other => panic!("{other:?}"),
     };
-    let error = client(&roles().0, queries(&x), &mut scripted(1, &frames[1]), &mut observe).await;
+    let (me, _) = roles();
+    let error = client([&me.front, &me.tail], queries(&x), &mut scripted(1, &frames[1]), &mut observe).await;
     assert_eq!(error.unwrap_err().to_string(), "16 are enough");
     assert_eq!(told, [19, 8]);
 }

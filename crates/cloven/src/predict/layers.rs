@@ -1,0 +1,72 @@
+//! A party's trained layers, from the run folder.
+
+use std::path::Path;
+
+use cloven_nn::{Network, Weights};
+use cloven_wire::Party;
+
+use crate::{
+    Error, Job, Role, RunFolder,
+    job::{Mode, Protocol},
+};
+
+/// The layers of one party as training left them.
+pub(super) enum Layers {
+    Client {
+        front: Network,
+        /// `encrypted-activation`, mode sealed: what the client had not revealed of the server's layer.
+        unrevealed: Option<Network>,
+        tail: Network,
+    },
+    Server(Network),
+}
+
+impl Layers {
+    /// Reads the weights that `party` keeps in `run_folder`; they must be of this job.
+    pub(super) fn load(job: &Job, party: &Party, run_folder: &Path) -> Result<Self, Error> {
+        let cut = job.cut()?;
+        let network = |layers| Network::new(&cut.model, layers, job.seed);
+        let path = RunFolder::checkpoint(run_folder, party);
+        if job.role(party)? == Role::Server {
+            let mut layers = network(cut.server.clone())?;
+            give(job, party, &path, &mut [&mut layers])?;
+            return Ok(Self::Server(layers));
+        }
+        let mut front = network(0..cut.server.start)?;
+        let mut tail = network(cut.server.end..cut.model.layers.len())?;
+        give(job, party, &path, &mut [&mut front, &mut tail])?;
+        let sealed = job.protocol == Protocol::EncryptedActivation && job.mode() == Mode::Sealed;
+        let unrevealed = match sealed {
+            false => None,
+            true => {
+                let mut unrevealed = network(cut.server.clone())?;
+                give(job, party, &RunFolder::unrevealed(run_folder, party), &mut [&mut unrevealed])?;
+                Some(unrevealed)
+            }
+        };
+        Ok(Self::Client { front, unrevealed, tail })
+    }
+}
+
+fn give(job: &Job, party: &Party, path: &Path, parts: &mut [&mut Network]) -> Result<(), Error> {
+    if !path.exists() {
+        let problem = format!(
+            "no such file; it holds trained weights of {party} and is in the run folder of the run that trained them, on {party}'s machine"
+        );
+        return Err(Error::configuration(path.display(), problem));
+    }
+    let views: Vec<&Network> = parts.iter().map(|part| &**part).collect();
+    let weights = Weights::read(path, &views)?;
+    match weights.metadata().get("job") {
+        Some(digest) if *digest == job.digest_hex() => Ok(weights.give(parts)?),
+        Some(other) => Err(Error::OtherJob {
+            path: path.to_owned(),
+            expected: job.digest_hex(),
+            got: other.escape_debug().to_string(),
+        }),
+        None => Err(Error::configuration(
+            path.display(),
+            "it does not say which job these weights are of",
+        )),
+    }
+}

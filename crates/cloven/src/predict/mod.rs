@@ -1,0 +1,241 @@
+//! `cloven predict`: what a trained network says about new rows, under the protection of its training.
+//!
+//! One party alone is a [`Predictor`]; [`predict_together`] starts one process per party on this machine.
+
+mod exact;
+mod layers;
+mod predictions;
+mod preprocessing;
+mod rows;
+mod summary;
+mod together;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use cloven_nn::Evaluation;
+use cloven_protocols::{
+    Observe, ProtocolError, Queries,
+    encrypted_activation::{self, LatticeCipher, ServerLattice},
+    plain,
+};
+use cloven_wire::{Channel, Link, Party};
+use ndarray::{ArrayD, Axis};
+
+use self::{layers::Layers, rows::Rows};
+pub use self::{
+    predictions::{Prediction, PredictionFormat, Predictions},
+    summary::{Outcome, PartyPrediction, PredictionSummary, leaks},
+    together::{Output, PredictOptions, predict_together},
+};
+pub(crate) use preprocessing::Preprocessing;
+
+use crate::{
+    Error, Job, Local, Role, Update,
+    job::Protocol,
+    party::{self, Watch, abort_reason, fresh_randomness, interruptible},
+    reporter::Reporter,
+};
+
+/// What to predict, and with which trained network.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The folder of the run that trained it.
+    pub run_folder: PathBuf,
+    /// The rows; at the client.
+    pub input: Option<PathBuf>,
+    /// At the server of a job with several clients: whose rows.
+    pub client: Option<Party>,
+}
+
+/// A party that has checked everything it can check alone: job, key, roster, trained weights and, at the client, the rows.
+pub struct Predictor {
+    me: party::Prepared,
+    client: Party,
+    layers: Layers,
+    /// At the client.
+    rows: Option<Rows>,
+}
+
+impl Predictor {
+    /// Loads this party's weights from the run folder and, for a client, the rows. `job` is the run folder's.
+    pub fn new(job: Job, party: Party, local: Local, request: &Request) -> Result<Self, Error> {
+        let role = job.role(&party)?;
+        let client = client_of(&job, &party, request.client.as_ref())?;
+        let run_folder = &request.run_folder;
+        let layers = Layers::load(&job, &party, run_folder)?;
+        let rows = match (role, &request.input) {
+            (Role::Client, Some(input)) => Some(Rows::read(&job, &party, run_folder, input)?),
+            (Role::Server, None) => None,
+            (Role::Client, None) => {
+                let problem = format!("{party} is the client: say which file holds the rows");
+                return Err(Error::configuration("--input", problem));
+            }
+            (Role::Server, Some(_)) => {
+                let problem = format!("{party} is the server: the rows stay with {client}");
+                return Err(Error::configuration("--input", problem));
+            }
+        };
+        let me = party::Prepared::without_data(job, party, local)?;
+        Ok(Self {
+            me,
+            client,
+            layers,
+            rows,
+        })
+    }
+
+    /// Connects and predicts all rows, or answers until the client has them all. The client's predictions are written to `output`, where one is
+    /// named, before the end is told.
+    pub fn run<'a>(
+        self,
+        output: Option<&Path>,
+        watch: &'a mut Watch<'a>,
+    ) -> Result<(PartyPrediction, Option<Predictions>), Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::file("runtime"))?;
+        let reporter = Reporter::new(self.me.party.clone(), self.me.local.limits.memory_mb, watch);
+        let (report, predictions) = runtime.block_on(self.take_part(&reporter))?;
+        if let (Some(path), Some(predictions)) = (output, &predictions) {
+            predictions.write(path)?;
+        }
+        reporter.tell(Update::PredictionFinished {
+            report: Box::new(report.clone()),
+        });
+        Ok((report, predictions))
+    }
+
+    async fn take_part(self, reporter: &Reporter<'_>) -> Result<(PartyPrediction, Option<Predictions>), Error> {
+        let partner = self.partner()?;
+        let channels = interruptible(self.me.connect_to([&partner].into_iter(), reporter)).await?;
+        let begun = Instant::now();
+        let mut link = Link::new(channels.into_values().next().expect("one party was asked for"));
+        let outputs = match interruptible(self.script(&mut link, reporter)).await {
+            Ok(outputs) => outputs,
+            Err(error) => {
+                link.abort(abort_reason(&error)).await;
+                return Err(error);
+            }
+        };
+        let mut report = reporter.prediction(self.me.role, begun.elapsed(), link.traffic(), link.sent_by_message());
+        link.into_channel().close().await;
+        let predictions = match (self.rows, outputs) {
+            (Some(rows), Some(outputs)) => {
+                let (outcome, predictions) = conclude(&self.me.job, rows, &outputs)?;
+                report.outcome = Some(outcome);
+                Some(predictions)
+            }
+            _ => None,
+        };
+        Ok((report, predictions))
+    }
+
+    /// The party at the other end.
+    fn partner(&self) -> Result<Party, Error> {
+        let mut parties = self.me.job.parties.iter();
+        match self.me.role {
+            Role::Server => Ok(self.client.clone()),
+            Role::Client => parties
+                .find(|(_, role)| **role == Role::Server)
+                .map(|(party, _)| party.clone())
+                .ok_or_else(|| Error::configuration("parties", "the job has no server")),
+        }
+    }
+
+    /// The outputs on all rows, at the client.
+    async fn script<C: Channel>(&self, link: &mut Link<C>, reporter: &Reporter<'_>) -> Result<Option<ArrayD<f32>>, Error> {
+        let mut observe = |event| reporter.observe(event);
+        let batch = self.me.job.training.evaluation_batch;
+        let done = match (&self.layers, &self.rows) {
+            (Layers::Client { .. }, None) => Ok(None),
+            (Layers::Client { .. }, Some(rows)) => {
+                let queries = Queries { x: &rows.x, batch };
+                self.ask(queries, link, &mut observe).await?.map(Some)
+            }
+            (Layers::Server(layers), _) => match self.me.job.protocol {
+                Protocol::Plain => plain::predict::server(layers, batch, link, &mut observe).await.map(|()| None),
+                Protocol::EncryptedActivation => {
+                    let cipher = ServerLattice::new(self.me.job.sealing()?);
+                    encrypted_activation::predict::server(layers, cipher, batch, link, &mut observe)
+                        .await
+                        .map(|()| None)
+                }
+            },
+        };
+        done.map_err(|cause| Error::Protocol {
+            party: self.me.party.clone(),
+            cause: Box::new(cause),
+        })
+    }
+
+    /// The client's script. The outer error is of this party's own set-up.
+    async fn ask<C: Channel>(
+        &self,
+        queries: Queries<'_>,
+        link: &mut Link<C>,
+        observe: &mut Observe<'_>,
+    ) -> Result<Result<ArrayD<f32>, ProtocolError>, Error> {
+        let Layers::Client { front, unrevealed, tail } = &self.layers else {
+            return Err(Error::configuration("parties", "a server has no rows"));
+        };
+        Ok(match self.me.job.protocol {
+            Protocol::Plain => plain::predict::client([front, tail], queries, link, observe).await,
+            Protocol::EncryptedActivation => {
+                let me = encrypted_activation::predict::Forward {
+                    front,
+                    unrevealed: unrevealed.as_ref(),
+                    tail,
+                };
+                let cipher = LatticeCipher::new(self.me.job.sealing()?, &mut fresh_randomness()?);
+                encrypted_activation::predict::client(me, cipher, queries, link, observe).await
+            }
+        })
+    }
+}
+
+/// Predictions from outputs, and how good they are where the input carried labels.
+fn conclude(job: &Job, rows: Rows, outputs: &ArrayD<f32>) -> Result<(Outcome, Predictions), Error> {
+    let loss = job.training.loss;
+    let evaluation = match &rows.labels {
+        None => None,
+        Some((positions, targets)) => Some(Evaluation::new(loss, &outputs.select(Axis(0), positions), targets)?),
+    };
+    let labelled_rows = rows.labels.as_ref().map_or(0, |(positions, _)| positions.len());
+    let predictions = Predictions::new(rows.numbers, outputs, loss, rows.classes);
+    let outcome = Outcome {
+        predicted: predictions.class_counts(),
+        labelled_rows,
+        evaluation,
+    };
+    Ok((outcome, predictions))
+}
+
+/// Whose rows are predicted: a client's own, or at the server those of the client that is named or the only one.
+pub fn client_of(job: &Job, party: &Party, named: Option<&Party>) -> Result<Party, Error> {
+    let wrong = |problem: String| Err(Error::configuration("--client", problem));
+    let clients: Vec<&Party> = job
+        .parties
+        .iter()
+        .filter(|(_, role)| **role == Role::Client)
+        .map(|(p, _)| p)
+        .collect();
+    let own = (job.role(party)? == Role::Client).then_some(party);
+    match (own, named, clients.as_slice()) {
+        (Some(own), Some(named), _) if own != named => wrong(format!("{own} predicts its own rows, not those of {named}")),
+        (Some(own), _, _) => Ok(own.clone()),
+        (None, Some(named), clients) if clients.contains(&named) => Ok(named.clone()),
+        (None, Some(named), _) => wrong(format!("{named} is no client of the job")),
+        (None, None, [only]) => Ok((*only).clone()),
+        (None, None, clients) => {
+            let names: Vec<_> = clients.iter().map(|p| p.as_str()).collect();
+            wrong(format!("say whose rows are predicted: {}", names.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
