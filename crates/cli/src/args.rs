@@ -13,6 +13,13 @@ static EXIT_CODES: LazyLock<String> = LazyLock::new(|| {
     format!("Exit codes:\n{}", lines.join("\n"))
 });
 
+const PREDICT_EXAMPLES: &str = "Examples:\n  cloven predict runs/20261121T093000Z-wdbc-plain --input new.csv\n  \
+    cloven predict runs/20261121T093000Z-wdbc-plain --input new.npy --output predictions.csv --json\n\n\
+    On two machines, each with its own run folder:\n  cloven predict runs/... --as hospital --input new.csv --output predictions.csv\n  \
+    cloven predict runs/... --as cloud             answers until the hospital has its predictions\n\n\
+    Columns: row (counted from 0), class, and for each class the probability (for a regression the values).\n\
+    Where the file has the target column too, the accuracy is shown.";
+
 /// Trains split neural networks across parties that may not show each other their data, labels or model.
 #[derive(Parser)]
 #[command(version, after_help = EXIT_CODES.as_str(), max_term_width = 120)]
@@ -49,6 +56,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  cloven party ecg/job.toml --as hospital\n  \
                       cloven party ecg/job.toml --as hospital --accept 3f9c2a7d0b1e4c55")]
     Party(PartyArgs),
+    /// Predict with a trained network, under the same protection as in training
+    #[command(after_help = PREDICT_EXAMPLES)]
+    Predict(PredictArgs),
     /// Run every protocol on the same job and compare time, bytes and accuracy with plain split learning, in one run
     #[command(after_help = "Examples:\n  cloven bench\n  cloven bench --data mitbih --epochs 2 --repeats 5 --json")]
     Bench(BenchArgs),
@@ -142,6 +152,34 @@ pub struct PartyArgs {
     pub run_folder: Option<PathBuf>,
     /// For `cloven run`: updates as JSON lines on stdout, no questions, end when stdin ends
     #[arg(long, hide = true, requires_all = ["accept", "run_folder"])]
+    pub events: bool,
+}
+
+/// `cloven predict`
+#[derive(ClapArgs)]
+pub struct PredictArgs {
+    /// The folder of the run that trained the network; without --as, of a `cloven run`, which holds every party's weights
+    pub run_folder: PathBuf,
+    /// The rows: CSV, npy, npz, HDF5 or IDX, read as the training data were; the client's only
+    #[arg(long, value_name = "FILE", required_unless_present = "party")]
+    pub input: Option<PathBuf>,
+    /// Write the predictions to this file: .csv, .npy (probabilities only) or .jsonl [default: CSV on stdout]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Be this party only, on its own machine
+    #[arg(long = "as", value_name = "NAME")]
+    pub party: Option<Party>,
+    /// The party's own settings [default: those it trained with]
+    #[arg(long, value_name = "FILE", requires = "party")]
+    pub local: Option<PathBuf>,
+    /// Accept the job with this digest (at least its first 16 digits) without being asked
+    #[arg(long, value_name = "DIGEST", requires = "party")]
+    pub accept: Option<String>,
+    /// Whose rows, where the job has several clients
+    #[arg(long, value_name = "NAME")]
+    pub client: Option<Party>,
+    /// For `cloven predict` itself: updates as JSON lines on stdout, no questions, end when stdin ends
+    #[arg(long, hide = true, requires_all = ["party", "accept"])]
     pub events: bool,
 }
 

@@ -12,6 +12,7 @@ use cloven::{
 
 use crate::{
     args::{Args, BenchArgs, Command, DataCommand, DemoArgs, InitArgs, PartyArgs, RosterCommand, RunArgs},
+    predict::predict,
     progress::Progress,
     run_folders,
     words::{self, print_line},
@@ -24,8 +25,9 @@ pub fn dispatch(args: Args) -> Result<(), Error> {
         Command::Demo(args) => demo(args, json),
         Command::Init(args) => make(args, json),
         Command::Run(args) => run(args, json),
-        Command::Party(args) if args.events => party_of_run(args),
+        Command::Party(args) if args.events => under_run(&args.party.clone(), || take_part(&args)),
         Command::Party(args) => party(args, json),
+        Command::Predict(args) => predict(args, json),
         Command::Bench(args) => run_bench(args, json),
         Command::Report(args) => run_folders::report(args, json),
         Command::Roster(command) => roster(command, json),
@@ -115,9 +117,10 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
     job.role(&args.party)?;
     eprintln!("{}", words::job(&job));
-    accept(&job, args.accept.as_deref())?;
+    accept(&job, args.accept.as_deref(), "Take part in this job?")?;
     let prepared = Prepared::new(job.clone(), args.party.clone(), Local::read(&local_path(&args))?)?;
     let mut folder = RunFolder::create(&args.runs, args.run_folder.as_deref(), &job)?;
+    folder.note_local(&local_path(&args))?;
     let path = folder.path().to_owned();
     let mut progress = Progress::new(args.party.clone());
     let mut recording = Ok(());
@@ -136,14 +139,13 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// A party's process under `cloven run`: updates go to stdout as JSON lines, the last of them says how it ended.
-fn party_of_run(args: PartyArgs) -> Result<(), Error> {
+/// A party's process under `cloven run` or `cloven predict`: updates go to stdout as JSON lines, the last of them says how it ended.
+pub fn under_run(party: &Party, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     end_with_stdin();
-    let party = args.party.clone();
-    let result = take_part(&args);
+    let result = work();
     if let Err(error) = &result {
         emit(&Stamped {
-            party,
+            party: party.clone(),
             at: 0.0,
             update: Update::Failed {
                 message: error.to_string(),
@@ -158,13 +160,14 @@ fn party_of_run(args: PartyArgs) -> Result<(), Error> {
 
 fn take_part(args: &PartyArgs) -> Result<(), Error> {
     let job = Job::read(&args.job, &[])?;
-    accept(&job, args.accept.as_deref())?;
+    accept(&job, args.accept.as_deref(), "Take part in this job?")?;
     let run_folder = args.run_folder.clone().unwrap_or_default();
     let prepared = Prepared::new(job, args.party.clone(), Local::read(&local_path(args))?)?;
     prepared.run(&run_folder, &mut |stamped: Stamped| emit(&stamped)).map(|_| ())
 }
 
-fn emit(stamped: &Stamped) {
+/// Prints an update as a JSON line.
+pub fn emit(stamped: &Stamped) {
     print_line(&serde_json::to_string(stamped).expect("updates have only string keys"));
 }
 
@@ -177,11 +180,11 @@ fn end_with_stdin() {
 }
 
 /// The operator's consent: `--accept` with this job's digest, or yes to a question.
-fn accept(job: &Job, given: Option<&str>) -> Result<(), Error> {
+pub fn accept(job: &Job, given: Option<&str>, question: &str) -> Result<(), Error> {
     let digest = job.digest_hex();
     let accepted = match given {
         Some(given) => given.len() >= 16 && digest.starts_with(&given.to_lowercase()),
-        None => words::ask("Take part in this job?"),
+        None => words::ask(question),
     };
     match accepted {
         true => Ok(()),
@@ -284,7 +287,8 @@ fn data(command: DataCommand, json: bool) -> Result<(), Error> {
     Ok(())
 }
 
-fn program() -> Result<PathBuf, Error> {
+/// This program.
+pub fn program() -> Result<PathBuf, Error> {
     std::env::current_exe().map_err(|cause| Error::File {
         path: "cloven".into(),
         cause,

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod predict;
 mod progress;
 mod run_folders;
 mod words;

@@ -27,6 +27,8 @@ struct Plan {
     epochs: u32,
     batches: usize,
     train_rows: usize,
+    /// Rows of a prediction.
+    rows: usize,
 }
 
 impl Progress {
@@ -54,7 +56,7 @@ impl Progress {
             Update::Waiting { peer, address } => self.line(&format!("{party}: waiting for {peer} at {address}")),
             Update::TurnedAway { from, why } => self.line(&format!("{party}: turned away a connection from {from}: {why}")),
             Update::Connected { peer } => self.line(&format!("{party}: connected to {peer}")),
-            Update::Finished { .. } | Update::Failed { .. } => (),
+            Update::Finished { .. } | Update::PredictionFinished { .. } | Update::Failed { .. } => (),
             training if *party == self.lead => self.show_training(training),
             _ => (),
         }
@@ -80,6 +82,7 @@ impl Progress {
                     epochs: *epochs,
                     batches: *batches,
                     train_rows: *train_rows,
+                    rows: 0,
                 };
                 self.begun = Instant::now();
                 self.line(&format!(
@@ -91,6 +94,12 @@ impl Progress {
                     self.line(&format!("{}: goes on from epoch {epoch}, batch {batch}", self.lead));
                 }
             }
+            Update::Asked { rows } => {
+                self.plan.rows = *rows;
+                self.begun = Instant::now();
+                self.line(&format!("{}: {rows} rows", self.lead));
+            }
+            Update::Predicted { rows, traffic } => self.show_rows(*rows, traffic.sent + traffic.received),
             Update::Batch {
                 epoch,
                 batch,
@@ -149,6 +158,22 @@ impl Progress {
             clock(left)
         );
         let prefix = format!("{}: epoch {epoch}/{}", self.lead, self.plan.epochs);
+        self.show_part([done, total], "batches", prefix, text);
+    }
+
+    fn show_rows(&mut self, done: usize, moved: u64) {
+        let seconds = self.begun.elapsed().as_secs_f64().max(1e-3);
+        let total = self.plan.rows;
+        let text = format!(
+            "{:.0} rows/s, {}/s, {} left",
+            done as f64 / seconds,
+            bytes((moved as f64 / seconds) as u64),
+            clock(seconds * total.saturating_sub(done) as f64 / done.max(1) as f64)
+        );
+        self.show_part([done, total], "rows", self.lead.to_string(), text);
+    }
+
+    fn show_part(&mut self, [done, total]: [usize; 2], of: &str, prefix: String, text: String) {
         match &self.bar {
             Some(bar) => {
                 bar.set_length(total as u64);
@@ -158,7 +183,7 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{prefix}, {done}/{total} batches, {text}");
+                eprintln!("{prefix}, {done}/{total} {of}, {text}");
             }
             None => (),
         }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use cloven::{BenchRow, Error, Job, Leak, Summary};
+use cloven::{BenchRow, Error, Job, Leak, Party, Summary, predict::PredictionSummary};
 
 /// Prints an error: one sentence on stderr and, with `--json`, an object on stdout.
 pub fn failure(error: &Error, json: bool) {
@@ -35,6 +35,55 @@ pub fn job(job: &Job) -> String {
         parties.join(", "),
         leaks(&job.leaks())
     )
+}
+
+/// What a prediction is made with, and what each party learns from it.
+pub fn prediction_of(job: &Job, client: &Party) -> String {
+    format!(
+        "job {}\nprediction of rows of {client} with the network that {} trained on {}, model {}\n{}",
+        job.digest_hex(),
+        job.protocol.name(),
+        job.data.name,
+        job.model_name(),
+        leaks(&cloven::predict::leaks(job, client))
+    )
+}
+
+/// The summary of a prediction as a table.
+pub fn prediction(summary: &PredictionSummary) -> String {
+    let mut lines = Vec::new();
+    let mut row = |name: &str, value: String| lines.push(format!("  {name:<22}{value}"));
+    row("rows", summary.rows.to_string());
+    if let Some(predicted) = &summary.predicted {
+        let each: Vec<String> = predicted.iter().map(|(class, rows)| format!("{class} {rows}")).collect();
+        row("predicted", each.join(", "));
+    }
+    if let Some(accuracy) = summary.accuracy {
+        row(
+            "accuracy",
+            format!("{} of {} labelled rows", percent(accuracy), summary.labelled_rows),
+        );
+    }
+    match (summary.auc, summary.loss) {
+        (Some(auc), _) => row("AUC", format!("{auc:.4}")),
+        (None, Some(loss)) => row("loss", format!("{loss:.4} on {} labelled rows", summary.labelled_rows)),
+        (None, None) => (),
+    }
+    row(
+        "time",
+        format!(
+            "{} in all, {:.3} ms a row",
+            seconds(summary.seconds_total),
+            summary.seconds_per_row * 1e3
+        ),
+    );
+    for (party, sent) in &summary.bytes_sent {
+        row(&format!("  {party}"), format!("{} sent", bytes(*sent)));
+    }
+    if let Some(output) = &summary.output {
+        row("predictions", output.display().to_string());
+    }
+    lines.join("\n")
 }
 
 fn leaks(leaks: &[Leak]) -> String {
