@@ -16,7 +16,7 @@ pub(super) enum Layers {
         front: Network,
         /// `encrypted-activation`, mode sealed: what the client had not revealed of the server's layer.
         unrevealed: Option<Network>,
-        tail: Network,
+        tail: Box<Network>,
     },
     Server(Network),
 }
@@ -44,7 +44,11 @@ impl Layers {
                 Some(unrevealed)
             }
         };
-        Ok(Self::Client { front, unrevealed, tail })
+        Ok(Self::Client {
+            front,
+            unrevealed,
+            tail: Box::new(tail),
+        })
     }
 }
 
