@@ -15,6 +15,7 @@ mod keep_alive;
 mod link;
 pub mod memory;
 mod party;
+pub mod recording;
 pub mod tcp;
 pub mod testing;
 mod transcript;

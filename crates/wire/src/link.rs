@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AbortReason, Channel, DecodeError, Direction, Entry, Header, MAX_PAYLOAD, Party, Reader, Traffic, Transcript, WireError,
     keep_alive::Signs,
+    recording::Recorder,
 };
 
 /// A message of a protocol.
@@ -45,6 +46,7 @@ pub struct Link<C> {
     buffer: Vec<u8>,
     sent: BTreeMap<&'static str, MessageTraffic>,
     transcript: Option<Transcript>,
+    recorder: Option<Recorder>,
 }
 
 impl<C: Channel> Link<C> {
@@ -56,12 +58,19 @@ impl<C: Channel> Link<C> {
             buffer: Vec::new(),
             sent: BTreeMap::new(),
             transcript: None,
+            recorder: None,
         }
     }
 
     /// Starts recording a transcript.
     pub fn record(mut self) -> Self {
         self.transcript = Some(Transcript::new());
+        self
+    }
+
+    /// Also writes every message that arrives to `recorder`.
+    pub fn recorded(mut self, recorder: Option<Recorder>) -> Self {
+        self.recorder = recorder;
         self
     }
 
@@ -136,6 +145,13 @@ impl<C: Channel> Link<C> {
             });
         }
         self.note(Direction::Received, M::NAME, round, 0);
+        if let Some(recorder) = &self.recorder {
+            let written = recorder.received(self.channel.peer(), M::NAME, M::KIND, round, &self.buffer);
+            written.map_err(|e| WireError::Local {
+                what: "recording what was received".into(),
+                cause: e.to_string(),
+            })?;
+        }
         let mut reader = Reader::new(&self.buffer);
         M::decode(&mut reader, expect)
             .and_then(|message| reader.finish().map(|()| message))

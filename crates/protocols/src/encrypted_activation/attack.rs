@@ -1,20 +1,17 @@
 //! What a server can make of its own view: the messages it received, their layout, and its layer. The attack that recovers every activation
 //! and label of mode `paper` recovers nothing of `sealed`.
 
-mod algebra;
 mod uploads;
 mod witness;
 
 use std::slice::from_mut;
 
+use cloven_audit::algebra::{activations, agreement, fit, least};
 use cloven_nn::{BatchTargets, Loss};
 use cloven_wire::{Header, Message, Reader};
 use ndarray::Array2;
 
-use self::{
-    algebra::{activations, agreement, fit, least},
-    witness::{Watched, joined, labels, matrix, one_epoch, one_hot, watched, waves},
-};
+use self::witness::{Watched, joined, labels, matrix, one_epoch, one_hot, watched, waves};
 use super::{
     tests::{roles, values},
     *,

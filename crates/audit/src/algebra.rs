@@ -1,4 +1,4 @@
-//! The attacker's arithmetic.
+//! The attacker's arithmetic: solving for activations, comparing guesses with the truth.
 
 use ndarray::{Array2, ArrayView1, Axis, Zip, concatenate, s};
 
@@ -43,9 +43,16 @@ pub fn correlation(a: ArrayView1<f64>, b: ArrayView1<f64>) -> f64 {
 /// How well guessed activations fit the true ones, row by row, once the mean over all rows is taken from every column: what all rows have in
 /// common says nothing about one. The mean correlation of a row with its guess, and the share of rows that fit their guess better than a row
 /// of another batch does: by chance 0 and one half.
+///
+/// # Panics
+/// If the shapes differ.
 pub fn fit(guess: &Array2<f64>, truth: &Array2<f64>) -> [f64; 2] {
-    let [guess, truth] = [guess, truth].map(|m| m - &m.mean_axis(Axis(0)).expect("rows"));
+    let centred = |m: &Array2<f64>| m.mean_axis(Axis(0)).map_or_else(|| m.clone(), |mean| m - &mean);
+    let [guess, truth] = [guess, truth].map(centred);
     let n = truth.nrows();
+    if n == 0 {
+        return [0.0, 0.5];
+    }
     let mut other = truth.clone();
     (0..n).for_each(|i| other.row_mut(i).assign(&truth.row((i + n / 2) % n)));
     let (mut total, mut better) = (0.0, 0.0);
@@ -59,14 +66,16 @@ pub fn fit(guess: &Array2<f64>, truth: &Array2<f64>) -> [f64; 2] {
     [total, better].map(|sum| sum / n as f64)
 }
 
-/// The place of the least number in each row.
+/// The place of the least number in each row; 0 in an empty one.
 pub fn least(rows: &Array2<f64>) -> Vec<u32> {
-    let place = |row: ArrayView1<f64>| (0..row.len()).min_by(|&i, &j| row[i].total_cmp(&row[j])).expect("columns") as u32;
+    let place = |row: ArrayView1<f64>| (0..row.len()).min_by(|&i, &j| row[i].total_cmp(&row[j])).unwrap_or(0) as u32;
     rows.rows().into_iter().map(place).collect()
 }
 
-/// The share of equal entries.
+/// The share of equal entries; 0 of none.
 pub fn agreement(a: &[u32], b: &[u32]) -> f64 {
-    assert_eq!(a.len(), b.len());
+    if a.is_empty() {
+        return 0.0;
+    }
     a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / a.len() as f64
 }

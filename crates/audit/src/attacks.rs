@@ -1,0 +1,338 @@
+//! Every attack on a view, scored.
+
+use cloven_nn::area_under_curve;
+use ndarray::{Array2, Axis, concatenate, s};
+
+use crate::{
+    Audit, AuditError, Batch, Example, Finding, Seen, View,
+    algebra::{activations, agreement, fit, least},
+    decoder::decode,
+    dependence::{distance_correlation, rotated, time_warping},
+    grouping::{agreement_after_naming, by_direction, most_frequent, norms},
+};
+
+/// Fewer rows say too little.
+const FEWEST_ROWS: usize = 40;
+/// Rows for the attacks whose work grows with the square of the rows.
+const MOST_PAIRS: usize = 500;
+/// dy below this condition number is solved for activations; the error is about 2^-24 times the condition number.
+const WELL_CONDITIONED: f64 = 65_536.0;
+/// Examples shown, and most values of one.
+const EXAMPLES: usize = 4;
+const MOST_VALUES: usize = 1024;
+
+/// What was true, in the order in which the rows were trained on.
+pub struct Truth {
+    /// One line a row.
+    pub inputs: Array2<f32>,
+    /// A sample's shape.
+    pub shape: Vec<usize>,
+    /// The classes, where there are classes.
+    pub labels: Option<Vec<u32>>,
+    /// The number of classes.
+    pub classes: usize,
+    /// Shape of what the client sends of a row, such as `[channels, length]`; what a flattened activation was before.
+    pub map: Vec<usize>,
+    /// Whether cross-entropy is taken directly of the server's outputs.
+    pub logits: bool,
+    /// The client's activations by batch, where they are known.
+    pub activations: Vec<Array2<f64>>,
+}
+
+/// Runs every attack that the view allows.
+///
+/// # Errors
+/// [`AuditError::Model`] when the decoder cannot be trained.
+pub fn audit(view: &View, truth: &Truth) -> Result<Audit, AuditError> {
+    let sealed = joined(view, |batch| batch.activation.as_ref());
+    let rows = sealed.as_ref().map_or(0, |m| m.values.nrows()).min(truth.inputs.nrows());
+    let mut audit = Audit {
+        rows,
+        ..Audit::default()
+    };
+    if rows < FEWEST_ROWS {
+        let least = format!("nothing: {rows} rows are recorded, at least {FEWEST_ROWS} are needed to tell anything from chance");
+        audit.not_tried.push(least);
+        return Ok(audit);
+    }
+    if let Some(gradient) = joined(view, |batch| batch.gradient.as_ref()) {
+        let with_weights = view.batches.iter().any(|batch| batch.weight_gradient.is_some());
+        let message = match (gradient.clear, with_weights) {
+            (false, _) => "sealed gradient",
+            (true, true) => "gradients",
+            (true, false) => "output gradient",
+        };
+        labels(&gradient.values, message, truth, &mut audit);
+    }
+    if let Some(received) = sealed {
+        let (message, what) = match received.clear {
+            true => ("activation", "numbers in the clear"),
+            false => ("sealed activation", "ciphertext bytes"),
+        };
+        inputs(&received, message, what, truth, &mut audit)?;
+    }
+    if let Some(recovered) = solve(view, truth, &mut audit) {
+        let what = "activations recovered from the gradients";
+        inputs(&recovered, "gradients, by pseudo-inverse", what, truth, &mut audit)?;
+    }
+    Ok(audit)
+}
+
+/// What an attack on inputs goes by.
+struct Material {
+    /// Numbers of the rows.
+    rows: Vec<usize>,
+    /// Whether a row's batch is one of those that a decoder is trained on: every other one, as the client's layers change over time.
+    train: Vec<bool>,
+    values: Array2<f32>,
+    clear: bool,
+}
+
+/// The rows of all batches, as far as every batch has the width of the first.
+fn joined(view: &View, of: impl Fn(&Batch) -> Option<&Seen>) -> Option<Material> {
+    let first = of(view.batches.first()?)?;
+    let (width, clear) = (first.values().ncols(), matches!(first, Seen::Numbers(_)));
+    let alike = view
+        .batches
+        .iter()
+        .map_while(|batch| of(batch).map(Seen::values))
+        .take_while(|m| m.ncols() == width);
+    let parts: Vec<_> = alike.cloned().enumerate().collect();
+    let train = parts.iter().flat_map(|(at, part)| vec![at % 2 == 0; part.nrows()]).collect();
+    let values = stacked(&parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>())?;
+    Some(Material {
+        rows: (0..values.nrows()).collect(),
+        train,
+        values,
+        clear,
+    })
+}
+
+fn stacked<T: Clone>(parts: &[Array2<T>]) -> Option<Array2<T>> {
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    concatenate(Axis(0), &views).ok()
+}
+
+/// Activations exactly, from a batch's gradient and the gradient of the weight; batches whose gradients are not well conditioned are left out.
+fn solve(view: &View, truth: &Truth, audit: &mut Audit) -> Option<Material> {
+    if !view.batches.iter().any(|batch| batch.weight_gradient.is_some()) {
+        let why = "activations by pseudo-inverse: the party is not sent the gradient of its weight batch by batch";
+        audit.not_tried.push(why.to_owned());
+        return None;
+    }
+    let (mut rows, mut train, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut first = 0;
+    for (at, batch) in view.batches.iter().enumerate() {
+        let (Some(Seen::Numbers(dy)), Some(dw)) = (&batch.gradient, &batch.weight_gradient) else {
+            break;
+        };
+        let numbers = first..first + dy.nrows();
+        first = numbers.end;
+        let Some((a, condition)) = activations(&dy.mapv(f64::from), dw) else {
+            continue;
+        };
+        if condition < WELL_CONDITIONED && numbers.end <= truth.inputs.nrows() {
+            rows.extend(numbers);
+            train.extend(vec![at % 2 == 0; a.nrows()]);
+            known.extend(truth.activations.get(at).filter(|t| t.dim() == a.dim()).cloned());
+            found.push(a);
+        }
+    }
+    let n = rows.len();
+    let found_all = stacked(&found).filter(|_| n >= FEWEST_ROWS);
+    let Some(found_all) = found_all else {
+        audit.not_tried.push(format!(
+            "activations by pseudo-inverse: only {n} rows are in batches whose gradients are well conditioned (fewer rows than outputs)"
+        ));
+        return None;
+    };
+    match stacked(&known).filter(|known| known.dim() == found_all.dim()) {
+        Some(known) => audit.findings.push(Finding::new(
+            "pseudo-inverse of the gradient times the weight's gradient",
+            "gradients",
+            "activations",
+            n,
+            "mean correlation with the true activation",
+            [fit(&found_all, &known)[0], 0.0, deviation(0.5, n)],
+        )),
+        None => audit.not_tried.push(
+            "comparison of the activations by pseudo-inverse with the true ones: the client's view is not recorded as far"
+                .to_owned(),
+        ),
+    }
+    Some(Material {
+        rows,
+        train,
+        values: found_all.mapv(|v| v as f32),
+        clear: true,
+    })
+}
+
+fn labels(gradient: &Array2<f32>, message: &str, truth: &Truth, audit: &mut Audit) {
+    let Some(labels) = truth.labels.as_ref().filter(|_| truth.classes >= 2) else {
+        return audit.not_tried.push("labels: the job has no classes".to_owned());
+    };
+    let n = gradient.nrows().min(labels.len());
+    let (gradient, labels) = (gradient.slice(s![..n, ..]).to_owned(), &labels[..n]);
+    let commonest = most_frequent(labels.iter().copied()).unwrap_or(0);
+    let chance = labels.iter().filter(|label| **label == commonest).count() as f64 / n as f64;
+    let spread = (chance * (1.0 - chance)).sqrt();
+    if truth.logits && gradient.ncols() >= truth.classes {
+        let scores = gradient.slice(s![.., ..truth.classes]).mapv(f64::from);
+        let right = agreement(&least(&scores), labels);
+        audit.findings.push(Finding::new(
+            "the place of the least entry of each row's gradient",
+            message,
+            "labels",
+            n,
+            "share of labels found",
+            [right, chance, chance + deviation(spread, n)],
+        ));
+    }
+    let groups = by_direction(&gradient, truth.classes);
+    let right = agreement_after_naming(&groups, labels, truth.classes);
+    audit.findings.push(Finding::new(
+        "grouping rows by the direction of their gradients; groups are named with the labels of one half of the rows",
+        message,
+        "labels",
+        n - n / 2,
+        "share of labels found",
+        [right, chance, chance + deviation(spread, n - n / 2)],
+    ));
+    if truth.classes == 2 {
+        let positive: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
+        if let Some(area) = area_under_curve(&norms(&gradient), &positive) {
+            audit.findings.push(Finding::new(
+                "the length of each row's gradient",
+                message,
+                "labels",
+                n,
+                "area under the ROC curve, or one minus it",
+                [area.max(1.0 - area), 0.5, 0.5 + deviation(0.6, n)],
+            ));
+        }
+    }
+}
+
+fn inputs(material: &Material, message: &str, what: &str, truth: &Truth, audit: &mut Audit) -> Result<(), AuditError> {
+    let known = material
+        .rows
+        .iter()
+        .zip(&material.train)
+        .enumerate()
+        .filter(|(_, (row, _))| **row < truth.inputs.nrows());
+    // Rows to train on first.
+    let (train, test): (Vec<_>, Vec<_>) = known
+        .map(|(at, (row, train))| ((at, *row), *train))
+        .partition(|(_, train)| *train);
+    let half = train.len();
+    let (at, rows): (Vec<usize>, Vec<usize>) = train.into_iter().chain(test).map(|(place, _)| place).unzip();
+    let n = rows.len();
+    let (received, inputs) = (material.values.select(Axis(0), &at), truth.inputs.select(Axis(0), &rows));
+    if half == 0 || half == n {
+        return Ok(());
+    }
+    let pairs = n.min(MOST_PAIRS);
+    let (few, few_inputs) = (
+        received.slice(s![..pairs, ..]).to_owned(),
+        inputs.slice(s![..pairs, ..]).to_owned(),
+    );
+    let value = distance_correlation(&few_inputs, &few);
+    let torn: Vec<f64> = (1..=10)
+        .map(|k| distance_correlation(&few_inputs, &rotated(&few, k * pairs / 11)))
+        .collect();
+    let chance = torn.iter().sum::<f64>() / torn.len() as f64;
+    let most = torn.iter().copied().fold(chance, f64::max);
+    audit.findings.push(Finding::new(
+        "distance correlation of inputs with what was received",
+        message,
+        "inputs",
+        pairs,
+        "distance correlation",
+        [value, chance, chance + 3.0 * (most - chance).max(0.01)],
+    ));
+    warping(&few, &few_inputs, material.clear, truth, message, audit);
+
+    let [decoded, torn] = [
+        decode(&received, &inputs, half, false)?,
+        decode(&received, &inputs, half, true)?,
+    ];
+    let scored = n - half;
+    audit.findings.push(Finding::new(
+        "a network trained to give inputs back, on one half of the rows",
+        message,
+        "inputs",
+        scored,
+        "mean correlation of a reconstruction with its input",
+        [
+            decoded.correlation,
+            torn.correlation,
+            torn.correlation.max(0.0) + deviation(0.5, scored),
+        ],
+    ));
+    let explained = |ratio: f64| 1.0 - ratio;
+    audit.findings.push(Finding::new(
+        "a network trained to give inputs back, on one half of the rows",
+        message,
+        "inputs",
+        scored,
+        "share of the variance explained (of the mean predictor: 0)",
+        [
+            explained(decoded.error_ratio),
+            explained(torn.error_ratio),
+            explained(torn.error_ratio).max(0.0) + 0.05,
+        ],
+    ));
+    let examples = (0..EXAMPLES.min(scored))
+        .map(|k| k * scored / EXAMPLES.max(1))
+        .map(|row| Example {
+            shape: truth.shape.clone(),
+            input: inputs.row(half + row).to_vec(),
+            received: received.row(half + row).iter().copied().take(MOST_VALUES).collect(),
+            reconstruction: Some(decoded.reconstructions.row(row).to_vec()),
+        });
+    audit.received = what.to_owned();
+    audit.examples = examples.collect();
+    Ok(())
+}
+
+/// Whether a received channel looks more like its own input than like another row's.
+fn warping(received: &Array2<f32>, inputs: &Array2<f32>, clear: bool, truth: &Truth, message: &str, audit: &mut Audit) {
+    let (&[leads, length], &[channels, points]) = (&truth.shape[..], &truth.map[..]) else {
+        return audit
+            .not_tried
+            .push("dynamic time warping: inputs or activations are no signals".to_owned());
+    };
+    if clear && channels * points != received.ncols() || leads * length != inputs.ncols() || points < 4 {
+        return audit
+            .not_tried
+            .push("dynamic time warping: inputs or activations are no signals".to_owned());
+    }
+    // Of ciphertexts, as many numbers as an activation would have.
+    let width = (channels * points).min(received.ncols()) / points;
+    let distance = |row: usize, of: usize| {
+        let input = inputs.row(of);
+        let series = (0..width).map(|c| received.slice(s![row, c * points..(c + 1) * points]));
+        series
+            .flat_map(|map| [map.to_owned(), -&map])
+            .map(|map| time_warping(input.slice(s![..length]), map.view(), points.div_ceil(10)))
+            .fold(f64::INFINITY, f64::min)
+    };
+    let n = received.nrows();
+    let nearer = (0..n)
+        .filter(|row| distance(*row, *row) < distance(*row, (*row + n / 2) % n))
+        .count();
+    audit.findings.push(Finding::new(
+        "dynamic time warping of each received channel with the input",
+        message,
+        "inputs",
+        n,
+        "share of rows nearer to their own input than to another row's",
+        [nearer as f64 / n as f64, 0.5, 0.5 + deviation(0.5, n)],
+    ));
+}
+
+/// Four standard deviations of a mean over `n` rows.
+fn deviation(of_one: f64, n: usize) -> f64 {
+    4.0 * of_one / (n.max(1) as f64).sqrt()
+}
