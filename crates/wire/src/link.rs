@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AbortReason, Channel, DecodeError, Direction, Entry, Header, MAX_PAYLOAD, Party, Reader, Traffic, Transcript, WireError,
-    keep_alive::Signs,
-    recording::Recorder,
+    keep_alive::Signs, recording::Recorder,
 };
 
 /// A message of a protocol.
