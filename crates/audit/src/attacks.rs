@@ -336,3 +336,6 @@ fn warping(received: &Array2<f32>, inputs: &Array2<f32>, clear: bool, truth: &Tr
 fn deviation(of_one: f64, n: usize) -> f64 {
     4.0 * of_one / (n.max(1) as f64).sqrt()
 }
+
+#[cfg(test)]
+mod tests;

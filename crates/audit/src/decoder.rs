@@ -1,6 +1,8 @@
 //! Inversion: a small network trained to give the input back.
 
-use cloven_nn::{BatchTargets, InputGradient, LayerSpec, Loss, ModelError, ModelSpec, Network, OptimiserSpec};
+use cloven_nn::{
+    BatchTargets, InputGradient, LayerSpec, LearningRateSchedule, Loss, ModelError, ModelSpec, Network, OptimiserSpec,
+};
 use ndarray::{Array1, Array2, Axis, s};
 
 use crate::algebra::correlation;
@@ -46,6 +48,7 @@ pub fn decode(received: &Array2<f32>, inputs: &Array2<f32>, half: usize, mismatc
         beta2: 0.999,
         epsilon: 1e-8,
         weight_decay: 1e-2,
+        schedule: LearningRateSchedule::default(),
     };
     let mut network = Network::new(&model, 0..3, SEED)?.with_optimiser(optimiser)?;
     let weights = hidden * (received.ncols() + inputs.ncols());

@@ -63,10 +63,25 @@ pub enum Command {
     #[command(after_help = "Examples:\n  cloven bench\n  cloven bench --data mitbih --epochs 2 --repeats 5 --json")]
     Bench(BenchArgs),
     /// Show a run folder as one page: accuracy, curves, time and bytes, what each party learned
-    #[command(after_help = "Examples:\n  cloven report runs/20261121T093000Z-mitbih-plain\n  \
-                      cloven report runs/20261121T093000Z-mitbih-plain --json\n\nWrites report.html into the folder. It loads nothing from \
+    #[command(after_help = "Examples:\n  cloven report runs/20260101T120000Z-mitbih-plain\n  \
+                      cloven report runs/20260101T120000Z-mitbih-plain --json\n\nWrites report.html into the folder. It loads nothing from \
                       elsewhere; failed and unfinished runs, and runs of one party alone, have one too.")]
     Report(ReportArgs),
+    /// Attack what the parties of a run recorded, and say how much came back beside what chance gives
+    #[command(
+        after_help = "Examples:\n  cloven run ecg/job.toml --record 500 --run-folder trial\n  cloven audit trial\n  \
+                      cloven audit trial --local ecg/hospital/local.toml --json\n\nFor a run of all parties on one machine: the client's \
+                      data are loaded again to compare with. Writes audit.json; `cloven report` shows it with pictures. Both then hold rows \
+                      of the client's data. An attack that did not succeed does not show that none can."
+    )]
+    Audit(AuditArgs),
+    /// Write trained weights as one safetensors file that PyTorch loads
+    #[command(
+        after_help = "Examples:\n  cloven export runs/20260101T120000Z-mitbih-plain --output model.safetensors --snippet\n  \
+                      cloven export runs/20260101T120000Z-mitbih-plain --as hospital --output hospital.safetensors\n\nWithout --as the \
+                      folder must hold every party's weights, as that of `cloven run` does."
+    )]
+    Export(ExportArgs),
     /// Pin the identities of other parties
     #[command(subcommand)]
     Roster(RosterCommand),
@@ -125,6 +140,9 @@ pub struct RunArgs {
     /// Write report.html into the run folder, also when the run fails
     #[arg(long)]
     pub report: bool,
+    /// Record everything a party receives in transcript/NAME.view of the run folder, or the first BATCHES only; confidential
+    #[arg(long, value_name = "BATCHES")]
+    pub record: Option<Option<u32>>,
 }
 
 /// `cloven party`
@@ -150,6 +168,9 @@ pub struct PartyArgs {
     /// Use this run folder; it must not exist
     #[arg(long, value_name = "FOLDER")]
     pub run_folder: Option<PathBuf>,
+    /// Record everything a party receives in transcript/NAME.view of the run folder, or the first BATCHES only; confidential
+    #[arg(long, value_name = "BATCHES")]
+    pub record: Option<Option<u32>>,
     /// For `cloven run`: updates as JSON lines on stdout, no questions, end when stdin ends
     #[arg(long, hide = true, requires_all = ["accept", "run_folder"])]
     pub events: bool,
@@ -202,6 +223,38 @@ pub struct BenchArgs {
 pub struct ReportArgs {
     /// The run folder
     pub run_folder: PathBuf,
+    /// Also write the metrics by epoch as FOLDER/RUN/events.out.tfevents.*, for `tensorboard --logdir FOLDER`
+    #[arg(long, value_name = "FOLDER")]
+    pub tensorboard: Option<PathBuf>,
+}
+
+/// `cloven audit`
+#[derive(ClapArgs)]
+pub struct AuditArgs {
+    /// The run folder, of a run with --record
+    pub run_folder: PathBuf,
+    /// The client's local.toml, for data that are not known by name
+    #[arg(long, value_name = "FILE")]
+    pub local: Option<PathBuf>,
+    /// Look at the first so many training rows
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub rows: u32,
+}
+
+/// `cloven export`
+#[derive(ClapArgs)]
+pub struct ExportArgs {
+    /// The run folder
+    pub run_folder: PathBuf,
+    /// Only this party's layers
+    #[arg(long = "as", value_name = "NAME")]
+    pub party: Option<Party>,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Print Python that builds these layers and loads the file
+    #[arg(long)]
+    pub snippet: bool,
 }
 
 /// `cloven roster`

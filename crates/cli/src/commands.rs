@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cloven::{
-    BenchOptions, Error, Job, Local, Party, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update, bench,
+    BenchOptions, Error, Job, Local, Party, Record, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update, bench,
     data::{InspectOptions, inspect},
     init::{InitOptions, init, roster_add, roster_path, template},
     parse_settings,
@@ -30,6 +30,8 @@ pub fn dispatch(args: Args) -> Result<(), Error> {
         Command::Predict(args) => predict(args, json),
         Command::Bench(args) => run_bench(args, json),
         Command::Report(args) => run_folders::report(args, json),
+        Command::Export(args) => run_folders::export(args, json),
+        Command::Audit(args) => run_folders::audit(args, json),
         Command::Roster(command) => roster(command, json),
         Command::Data(command) => data(command, json),
     }
@@ -46,6 +48,7 @@ fn demo(args: DemoArgs, json: bool) -> Result<(), Error> {
         compare_plain: false,
         emulate: None,
         report: false,
+        record: None,
     };
     run_job(&job, &options, json)
 }
@@ -60,6 +63,7 @@ fn run(args: RunArgs, json: bool) -> Result<(), Error> {
         compare_plain: args.compare_plain,
         emulate: args.emulate,
         report: args.report,
+        record: args.record.map(|batches| Record { batches }),
     };
     run_job(&job, &options, json)
 }
@@ -119,6 +123,7 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     eprintln!("{}", words::job(&job));
     accept(&job, args.accept.as_deref(), "Take part in this job?")?;
     let prepared = Prepared::new(job.clone(), args.party.clone(), Local::read(&local_path(&args))?)?;
+    let prepared = prepared.recording(args.record.map(|batches| Record { batches }));
     let mut folder = RunFolder::create(&args.runs, args.run_folder.as_deref(), &job)?;
     folder.note_local(&local_path(&args))?;
     let path = folder.path().to_owned();
@@ -163,6 +168,7 @@ fn take_part(args: &PartyArgs) -> Result<(), Error> {
     accept(&job, args.accept.as_deref(), "Take part in this job?")?;
     let run_folder = args.run_folder.clone().unwrap_or_default();
     let prepared = Prepared::new(job, args.party.clone(), Local::read(&local_path(args))?)?;
+    let prepared = prepared.recording(args.record.map(|batches| Record { batches }));
     prepared.run(&run_folder, &mut |stamped: Stamped| emit(&stamped)).map(|_| ())
 }
 

@@ -56,6 +56,15 @@ impl Progress {
             Update::Waiting { peer, address } => self.line(&format!("{party}: waiting for {peer} at {address}")),
             Update::TurnedAway { from, why } => self.line(&format!("{party}: turned away a connection from {from}: {why}")),
             Update::Connected { peer } => self.line(&format!("{party}: connected to {peer}")),
+            Update::Recorded {
+                path,
+                messages,
+                bytes: size,
+                end,
+            } => {
+                let size = bytes(*size);
+                self.line(&format!("{party}: {messages} messages, {size}, in {path}: {end}"));
+            }
             Update::Finished { .. } | Update::PredictionFinished { .. } | Update::Failed { .. } => (),
             training if *party == self.lead => self.show_training(training),
             _ => (),

@@ -84,6 +84,7 @@ fn run_options(options: &BenchOptions, runs: &Path) -> RunOptions {
         compare_plain: false,
         emulate: None,
         report: false,
+        record: None,
     }
 }
 

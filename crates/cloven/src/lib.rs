@@ -4,9 +4,11 @@
 //! Data goes one way: [`Job`] and [`Local`] → [`party::Prepared`] → a protocol's script; results come back as [`Update`]s, of which a
 //! [`RunFolder`] keeps a record.
 
+mod audit;
 mod bench;
 mod catalogue;
 mod error;
+mod export;
 mod files;
 mod identity;
 pub mod init;
@@ -15,19 +17,24 @@ mod local;
 mod orchestrate;
 pub mod party;
 pub mod predict;
+mod record;
 mod report;
 mod reporter;
 mod run_folder;
 mod summary;
+mod tensorboard;
 mod update;
 
+pub use audit::{Audit, AuditOptions, Audits, Example, Finding, PartyAudit, audit};
 pub use bench::{BenchOptions, BenchRow, bench};
 pub use catalogue::DATASETS;
 pub use error::{EXIT_CODES, Error};
+pub use export::{Exported, export};
 pub use identity::{PublicIdentity, RosterFile};
 pub use job::{Job, Role, parse_settings};
 pub use local::{Deadlines, Limits, Local, LocalData, Part};
 pub use orchestrate::{RunOptions, run};
+pub use record::Record;
 pub use report::{EpochRow, Facts, Failure, PhaseRow, Report, State};
 pub use run_folder::RunFolder;
 pub use summary::{EncryptionParameters, PartySummary, Summary};

@@ -111,6 +111,9 @@ pub struct Limits {
     /// Resident memory in MB (10^6 bytes) at which the run stops with an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<u64>,
+    /// Size in MB (10^6 bytes) at which `--record` stops recording; 1,000 if absent. The run goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording_mb: Option<u64>,
 }
 
 /// How long each kind of wait may take, in seconds.

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    Error, Job, Local, Part, PartySummary, PublicIdentity, Report, Role, RosterFile, RunFolder, Stamped, Summary, Update,
+    Error, Job, Local, Part, PartySummary, PublicIdentity, Record, Report, Role, RosterFile, RunFolder, Stamped, Summary, Update,
     catalogue, files, identity, job::Protocol, party::interrupted,
 };
 
@@ -41,6 +41,8 @@ pub struct RunOptions {
     pub emulate: Option<Emulation>,
     /// Write `report.html` into the run folder, also of a run that fails.
     pub report: bool,
+    /// Every party records what it receives.
+    pub record: Option<Record>,
 }
 
 /// Runs all parties of a job; returns the summary and the run folder. Keys and certificates live for this run only.
@@ -130,7 +132,9 @@ async fn all_parties(
         locals,
         arguments: &|_, _| {
             let job = run_folder.join("job.toml");
-            vec!["party".into(), job.into(), "--run-folder".into(), run_folder.clone().into()]
+            let mut arguments = vec!["party".into(), job.into(), "--run-folder".into(), run_folder.clone().into()];
+            arguments.extend(record_argument(options.record).map(OsString::from));
+            arguments
         },
     };
     let finished = |update| match update {
@@ -372,6 +376,14 @@ impl<'a> Crew<'a> {
         }
         failures
     }
+}
+
+/// `--record` as `cloven party` takes it.
+fn record_argument(record: Option<Record>) -> Option<String> {
+    record.map(|record| match record.batches {
+        None => "--record".to_owned(),
+        Some(batches) => format!("--record={batches}"),
+    })
 }
 
 /// Passes a process's updates on until it ends.

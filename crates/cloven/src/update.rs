@@ -115,6 +115,17 @@ pub enum Update {
         /// Bytes so far.
         traffic: Traffic,
     },
+    /// What the party received is recorded.
+    Recorded {
+        /// The file.
+        path: String,
+        /// Messages in it.
+        messages: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// Whether everything is in it, or which limit ended it.
+        end: String,
+    },
     /// The party is done.
     Finished {
         /// What it has to report.

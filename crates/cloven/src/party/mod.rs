@@ -19,7 +19,9 @@ use tokio::net::TcpListener;
 use self::{rows::ClientData, scripts::Trained};
 pub(crate) use self::{rows::targets, scripts::fresh_randomness};
 pub use crate::reporter::Watch;
-use crate::{Error, Job, Local, PartySummary, Role, RosterFile, RunFolder, Update, catalogue, identity, reporter::Reporter};
+use crate::{
+    Error, Job, Local, PartySummary, Record, Role, RosterFile, RunFolder, Update, catalogue, identity, record, reporter::Reporter,
+};
 
 /// A party that has checked everything it can check alone.
 pub struct Prepared {
@@ -30,6 +32,7 @@ pub struct Prepared {
     identity: Identity,
     roster: Roster,
     data: Option<ClientData>,
+    record: Option<Record>,
 }
 
 impl Prepared {
@@ -69,7 +72,14 @@ impl Prepared {
             identity,
             roster,
             data: None,
+            record: None,
         })
+    }
+
+    /// Also writes everything that this party receives into the run folder.
+    pub fn recording(mut self, record: Option<Record>) -> Self {
+        self.record = record;
+        self
     }
 
     /// Takes part in the job: connects, runs the role's script, writes the trained weights into `run_folder`.
@@ -91,8 +101,17 @@ impl Prepared {
     async fn take_part(self, run_folder: &Path, reporter: &Reporter<'_>) -> Result<PartySummary, Error> {
         let channels = interruptible(self.connect(reporter)).await?;
         let begun = Instant::now();
-        let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
-        let trained = match interruptible(self.script(&mut links, reporter)).await {
+        let start = |record: Record| record.start(run_folder, &self.party, &self.job, &self.local);
+        let recorder = self.record.map(start).transpose()?;
+        let links = channels
+            .into_values()
+            .map(|channel| Link::new(channel).recorded(recorder.clone()));
+        let mut links: Vec<_> = links.collect();
+        let result = interruptible(self.script(&mut links, reporter)).await;
+        if let Some(recorder) = &recorder {
+            reporter.tell(record::finish(recorder, run_folder, &self.party)?);
+        }
+        let trained = match result {
             Ok(trained) => trained,
             Err(error) => {
                 for link in &mut links {

@@ -133,7 +133,8 @@ impl Facts {
                 let alone = self.parties.len() == 1;
                 let row = self.row(epoch);
                 row.seconds = row.seconds.max(seconds);
-                row.bytes += traffic.sent + if alone { traffic.received } else { 0 };
+                let received = if alone { traffic.received } else { 0 };
+                row.bytes = row.bytes.saturating_add(traffic.sent).saturating_add(received);
                 row.loss.extend(loss.map(|loss| (party, loss)));
             }
             Update::Evaluated {

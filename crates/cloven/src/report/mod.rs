@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+mod audit;
 mod charts;
 mod facts;
 mod markup;
@@ -20,7 +21,7 @@ mod tests;
 pub use facts::{EpochRow, Facts, Failure, PhaseRow, State};
 
 use crate::{
-    Error, Job,
+    Audits, Error, Job,
     files::{self, read_text},
 };
 
@@ -32,14 +33,16 @@ pub struct Report {
     /// What the folder says.
     #[serde(flatten)]
     pub facts: Facts,
-    /// The same of the plain run that it was compared with.
+    /// What `cloven audit` found, if it ran.
+    pub audit: Option<Audits>,
+    /// What the folder of the plain run says that it was compared with.
     pub plain: Option<Facts>,
     #[serde(skip)]
     job: Option<Job>,
     #[serde(skip)]
     job_text: Option<String>,
     #[serde(skip)]
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Report {
@@ -67,6 +70,7 @@ impl Report {
                 .file_name()
                 .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
             facts: Facts::read(folder)?,
+            audit: facts::read_json(&folder.join(Audits::FILE))?,
             plain: plain
                 .join("metrics.jsonl")
                 .exists()
@@ -90,7 +94,8 @@ impl Report {
     /// [`Error::File`].
     pub fn write(&self) -> Result<PathBuf, Error> {
         let path = self.folder.join(Self::FILE);
-        files::write(&path, self.html().as_bytes(), false)?;
+        // With an audit it shows rows of the client's data.
+        files::write(&path, self.html().as_bytes(), self.audit.is_some())?;
         Ok(path)
     }
 }

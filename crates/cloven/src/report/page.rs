@@ -1,7 +1,7 @@
 //! The page: its head, its order of sections, headline and notes.
 
 use super::{
-    Report, State,
+    Report, State, audit,
     charts::{Axes, Series, lines},
     facts::EpochRow,
     markup::{Markup, markup},
@@ -15,7 +15,7 @@ pub(super) fn page(report: &Report) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, \
          initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n\
-         <header><h1>{}</h1><p class=\"meta\">{}</p></header>\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n<footer>Written by cloven {}. \
+         <header><h1>{}</h1><p class=\"meta\">{}</p></header>\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n<footer>Written by cloven {}. \
          This page holds everything it shows and loads nothing.</footer>\n</body>\n</html>\n",
         title(report),
         Markup(include_str!("style.css").to_owned()),
@@ -27,6 +27,7 @@ pub(super) fn page(report: &Report) -> String {
         tables::classes(facts.evaluation.as_ref()),
         tables::costs(facts),
         terms::privacy(report),
+        audit::audits(report.audit.as_ref()),
         terms::job(report),
         env!("CARGO_PKG_VERSION"),
     );
@@ -134,11 +135,7 @@ fn headline(report: &Report) -> Markup {
     }
     if let Some(auc) = summary.auc {
         let loss = summary.test_loss.map(|loss| format!("test loss {loss:.4}"));
-        cards.push(card(
-            "Area under the ROC curve",
-            format!("{auc:.4}"),
-            loss.into_iter().collect(),
-        ));
+        cards.push(card("AUC (ROC)", format!("{auc:.4}"), loss.into_iter().collect()));
     } else if let Some(loss) = summary.test_loss {
         cards.push(card("Test loss", format!("{loss:.4}"), vec![]));
     }
@@ -149,16 +146,16 @@ fn headline(report: &Report) -> Markup {
             numbers::seconds(plain)
         )
     });
-    let all = format!("{} in all", numbers::seconds(summary.seconds_total));
+    let all = format!("training only; {} in all", numbers::seconds(summary.seconds_total));
     cards.push(card(
-        "Training time of an epoch",
+        "Time per epoch",
         numbers::seconds(summary.seconds_per_epoch),
         ratio.into_iter().chain([all]).collect(),
     ));
     cards.push(card(
-        "Bytes of an epoch",
+        "Bytes per epoch",
         numbers::bytes(summary.bytes_per_epoch),
-        vec!["all parties, at the socket".to_owned()],
+        vec!["training only, all parties".to_owned()],
     ));
     let mut memory: Vec<_> = summary
         .peak_rss_bytes
@@ -189,8 +186,8 @@ fn so_far(epochs: &[EpochRow]) -> Markup {
     let n = epochs.len() as f64;
     let mean = epochs.iter().map(|row| row.seconds).sum::<f64>() / n;
     let bytes = epochs.iter().map(|row| row.bytes as f64).sum::<f64>() / n;
-    cards.push(card("Training time of an epoch", numbers::seconds(mean), vec![]));
-    cards.push(card("Bytes of an epoch", numbers::bytes(bytes as u64), vec![]));
+    cards.push(card("Time per epoch", numbers::seconds(mean), vec![]));
+    cards.push(card("Bytes per epoch", numbers::bytes(bytes as u64), vec![]));
     markup!(r#"<div class="cards">{}</div>"#, cards)
 }
 

@@ -21,7 +21,7 @@ pub(super) fn classes(evaluation: Option<&Evaluation>) -> Markup {
         .iter()
         .enumerate()
         .map(|(class, recall)| {
-            let samples = evaluation.confusion.get(class).map(|row| numbers::count(row.iter().sum()));
+            let samples = evaluation.confusion.get(class).map(|row| numbers::count(sum(row)));
             let (text, share) = recall.map_or(("does not occur".to_owned(), 0.0), |r| (numbers::percent(r), r));
             markup!(
                 r#"<tr><td>{}</td><td class="n">{}</td><td class="n">{}</td>{}</tr>"#,
@@ -48,7 +48,7 @@ fn confusion(matrix: &[Vec<u64>]) -> Markup {
         .iter()
         .enumerate()
         .map(|(class, row)| {
-            let total = row.iter().sum::<u64>().max(1) as f64;
+            let total = sum(row).max(1) as f64;
             let cell = |(decision, n): (usize, &u64)| {
                 let share = *n as f64 / total;
                 // Dark enough to tell apart, light enough to read black or white text on.
@@ -78,6 +78,11 @@ fn confusion(matrix: &[Vec<u64>]) -> Markup {
     )
 }
 
+/// Files may claim anything.
+fn sum<'a>(numbers: impl IntoIterator<Item = &'a u64>) -> u64 {
+    numbers.into_iter().fold(0, |sum, n| sum.saturating_add(*n))
+}
+
 /// A bar of this share of the column.
 fn bar(share: f64) -> Markup {
     let width = Markup(format!("{:.1}", share.clamp(0.0, 1.0) * 100.0));
@@ -98,7 +103,7 @@ fn totals(facts: &Facts) -> Markup {
     let Some(summary) = &facts.summary else {
         return Markup::default();
     };
-    let all: u64 = summary.bytes_by_phase.values().sum();
+    let all = sum(summary.bytes_by_phase.values());
     let mut phases: Vec<_> = summary.bytes_by_phase.iter().collect();
     phases.sort_by_key(|(name, _)| ["setup", "training", "evaluation"].iter().position(|known| known == name));
     let rows: Vec<Markup> = phases

@@ -110,3 +110,36 @@ fn the_confusion_matrix_and_recall_are_on_the_page() {
     assert!(page.contains("does not occur"));
     assert!(page.contains("<polyline"));
 }
+
+#[test]
+fn an_audit_is_shown_with_signals_as_lines_and_images_as_squares() {
+    let example = |shape: &str, n: usize| {
+        let values = vec!["0.5"; n].join(",");
+        format!(r#"{{"shape":{shape},"input":[{values}],"received":[1,2,3],"reconstruction":[{values}]}}"#)
+    };
+    let audit = format!(
+        r#"{{"job":"j","protocol":"plain","mode":null,"parties":{{"cloud":{{"recording":"all of it","rows":4000,"received":"numbers","findings":
+        [{{"attack":"a < b","messages":"activation","target":"inputs","rows":9,"measure":"m","value":-0.25,"chance":0,"bound":0.1,"succeeded":false,"verdict":"v"}}],
+        "not_tried":["nothing & more"],"examples":[{},{},{},{}]}}}}}}"#,
+        example("[1,8]", 8),
+        example("[1,3,4]", 12),
+        // Shapes that are none of what they belong to.
+        example("[1,3,0]", 2),
+        example("[1,4294967296,4294967296]", 2)
+    );
+    let folder = folder(&[("job.toml", JOB), ("metrics.jsonl", METRICS), ("audit.json", &audit)]);
+    let page = fs::read_to_string(Report::read(folder.path()).unwrap().write().unwrap()).unwrap();
+    for part in [
+        "cloud as the attacker",
+        "4,000 rows",
+        "a &lt; b",
+        "−0.250",
+        "did not succeed",
+        "nothing &amp; more",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // Input and reconstruction of 3 x 4 squares.
+    assert_eq!(page.matches("<rect").count(), 24);
+    assert!(page.contains(r#"class="behind""#));
+}

@@ -48,8 +48,7 @@ pub struct Received {
 
 /// A recording that is being read, message by message.
 pub struct Recording<R> {
-    source: R,
-    at: u64,
+    fields: Fields<R>,
     party: Party,
     job: [u8; 32],
     end: Option<End>,
@@ -72,22 +71,18 @@ impl<R: Read> Recording<R> {
     /// # Errors
     /// [`RecordingError`].
     pub fn new(source: R) -> Result<Self, RecordingError> {
-        let party = "unknown".parse().map_err(|_| RecordingError::Foreign)?;
-        let mut this = Self {
-            source,
-            at: 0,
-            party,
-            job: [0; 32],
-            end: None,
-            done: false,
-        };
-        let (magic, version): ([u8; 8], [u8; 2]) = (this.array()?, this.array()?);
+        let mut fields = Fields { source, at: 0 };
+        let (magic, version): ([u8; 8], [u8; 2]) = (fields.array()?, fields.array()?);
         if magic != *MAGIC || u16::from_le_bytes(version) != VERSION {
             return Err(RecordingError::Foreign);
         }
-        this.party = this.party_name()?;
-        this.job = this.array()?;
-        Ok(this)
+        Ok(Self {
+            party: fields.party()?,
+            job: fields.array()?,
+            fields,
+            end: None,
+            done: false,
+        })
     }
 
     /// Who recorded.
@@ -106,23 +101,36 @@ impl<R: Read> Recording<R> {
     }
 
     fn message(&mut self) -> Result<Option<Received>, RecordingError> {
-        let mut tag = [0];
-        if self.source.read(&mut tag)? == 0 {
-            return Ok(None);
-        }
-        self.at += 1;
-        match tag[0] {
-            MESSAGE => self.body().map(Some),
-            END => self.last().map(|end| {
+        match self.fields.tag()? {
+            None => Ok(None),
+            Some(MESSAGE) => self.fields.message().map(Some),
+            Some(END) => self.fields.end().map(|end| {
                 self.end = Some(end);
                 None
             }),
-            other => Err(self.damaged("a message or the end", other)),
+            Some(other) => Err(self.fields.damaged("a message or the end", other)),
         }
     }
+}
 
-    fn body(&mut self) -> Result<Received, RecordingError> {
-        let peer = self.party_name()?;
+/// The file's fields, one after the other.
+struct Fields<R> {
+    source: R,
+    /// Bytes read so far.
+    at: u64,
+}
+
+impl<R: Read> Fields<R> {
+    /// The next entry's tag; `None` at the end of the file.
+    fn tag(&mut self) -> Result<Option<u8>, RecordingError> {
+        let mut tag = [0];
+        let read = self.source.read(&mut tag)?;
+        self.at += read as u64;
+        Ok((read > 0).then_some(tag[0]))
+    }
+
+    fn message(&mut self) -> Result<Received, RecordingError> {
+        let peer = self.party()?;
         let name = self.name()?;
         let [kind] = self.array()?;
         let round = u64::from_le_bytes(self.array()?);
@@ -145,7 +153,7 @@ impl<R: Read> Recording<R> {
         })
     }
 
-    fn last(&mut self) -> Result<End, RecordingError> {
+    fn end(&mut self) -> Result<End, RecordingError> {
         let [reason] = self.array()?;
         let limit = u64::from_le_bytes(self.array()?);
         let end = match reason {
@@ -160,7 +168,7 @@ impl<R: Read> Recording<R> {
         }
     }
 
-    fn party_name(&mut self) -> Result<Party, RecordingError> {
+    fn party(&mut self) -> Result<Party, RecordingError> {
         let name = self.name()?;
         name.parse().map_err(|_| self.damaged("a party's name", format!("{name:?}")))
     }

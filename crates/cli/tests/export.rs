@@ -1,0 +1,134 @@
+//! `cloven export` and `cloven report --tensorboard`.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use common::{example, fail, json, succeed, text};
+
+/// The arrays of a safetensors file, by name: shape and little-endian numbers.
+fn arrays(path: &Path) -> BTreeMap<String, (Vec<u64>, Vec<f32>)> {
+    let bytes = fs::read(path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let meta = json(std::str::from_utf8(&bytes[8..8 + header]).unwrap());
+    let entries = meta.as_object().unwrap().iter().filter(|(name, _)| *name != "__metadata__");
+    entries
+        .map(|(name, entry)| {
+            let range = [0, 1].map(|i| 8 + header + entry["data_offsets"][i].as_u64().unwrap() as usize);
+            let numbers = bytes[range[0]..range[1]].chunks_exact(4);
+            let numbers = numbers.map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect();
+            let shape = entry["shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|d| d.as_u64().unwrap())
+                .collect();
+            (name.clone(), (shape, numbers))
+        })
+        .collect()
+}
+
+#[test]
+fn the_whole_model_is_every_partys_layers_and_the_snippet_builds_them() {
+    let root = tempfile::tempdir().unwrap();
+    let [folder, whole, own] = ["run", "model.safetensors", "hospital.safetensors"].map(|name| root.path().join(name));
+    succeed(&[
+        "run",
+        &example("02_wdbc.toml"),
+        "--run-folder",
+        &text(&folder),
+        "--set",
+        "training.epochs=1",
+    ]);
+    let snippet = succeed(&["export", &text(&folder), "--output", &text(&whole), "--snippet"]);
+    for line in [
+        "(\"0\", nn.Linear(30, 16)),",
+        "(\"1\", nn.ReLU()),",
+        "(\"6\", nn.Linear(8, 1)),",
+        "load_file(",
+    ] {
+        assert!(snippet.contains(line), "{line}: {snippet}");
+    }
+    let all = arrays(&whole);
+    assert_eq!(all.len(), 8);
+    assert_eq!(all["2.weight"].0, [16, 16]);
+    for party in ["hospital", "cloud"] {
+        for (name, array) in arrays(&folder.join(format!("checkpoints/{party}.safetensors"))) {
+            assert_eq!(all[&name], array, "{name}");
+        }
+    }
+    let exported = json(&succeed(&[
+        "export",
+        &text(&folder),
+        "--as",
+        "hospital",
+        "--output",
+        &text(&own),
+        "--json",
+    ]));
+    assert_eq!(exported["layers"], serde_json::json!([0, 1, 5, 6]));
+    assert_eq!(
+        arrays(&own).keys().collect::<Vec<_>>(),
+        ["0.bias", "0.weight", "6.bias", "6.weight"]
+    );
+    assert!(fail(3, &["export", &text(&folder), "--as", "nobody", "--output", &text(&own)]).contains("nobody"));
+    fs::remove_file(folder.join("checkpoints/cloud.safetensors")).unwrap();
+    assert!(fail(3, &["export", &text(&folder), "--output", &text(&own)]).contains("those of cloud are not here"));
+}
+
+#[test]
+fn the_merged_sealed_layer_is_u_plus_v() {
+    let root = tempfile::tempdir().unwrap();
+    let [folder, whole, job] = ["run", "model.safetensors", "job.toml"].map(|name| root.path().join(name));
+    let sealed = fs::read_to_string(example("02_wdbc.toml")).unwrap();
+    let sealed = sealed.replace("protocol = \"plain\"", "protocol = \"encrypted-activation\"");
+    fs::write(&job, sealed.replace("[2, 3, 4]", "[2]")).unwrap();
+    // 456 rows an epoch: the first reveal comes after the third.
+    succeed(&[
+        "run",
+        &text(&job),
+        "--run-folder",
+        &text(&folder),
+        "--set",
+        "training.epochs=4",
+    ]);
+    succeed(&["export", &text(&folder), "--output", &text(&whole)]);
+    let of = |name: &str| arrays(&folder.join(format!("checkpoints/{name}.safetensors")));
+    let (u, v, w) = (of("cloud"), of("hospital.unrevealed"), arrays(&whole));
+    let (u, v) = (&u["2.weight"].1, &v["2.weight"].1);
+    assert!(v.iter().any(|v| *v != 0.0), "an epoch after the reveal");
+    let sums: Vec<f32> = u.iter().zip(v).map(|(u, v)| u + v).collect();
+    assert_eq!(w["2.weight"].1, sums);
+}
+
+#[test]
+fn tensorboard_files_hold_a_record_for_each_epoch() {
+    let root = tempfile::tempdir().unwrap();
+    let [folder, logs] = ["run", "logs"].map(|name| root.path().join(name));
+    succeed(&[
+        "run",
+        &example("02_wdbc.toml"),
+        "--run-folder",
+        &text(&folder),
+        "--set",
+        "training.epochs=3",
+    ]);
+    let events = || {
+        succeed(&["report", &text(&folder), "--tensorboard", &text(&logs)]);
+        let files: Vec<_> = fs::read_dir(logs.join("run")).unwrap().map(|e| e.unwrap().path()).collect();
+        let [file] = &files[..] else { panic!("{files:?}") };
+        fs::read(file).unwrap()
+    };
+    let bytes = events();
+    let (mut rest, mut records) = (&bytes[..], Vec::new());
+    while !rest.is_empty() {
+        let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+        records.push(String::from_utf8_lossy(&rest[12..12 + length]).into_owned());
+        rest = &rest[16 + length..];
+    }
+    assert_eq!(records.len(), 4);
+    assert!(records[0].contains("brain.Event:2"));
+    assert!(records[3].contains("accuracy/test") && records[3].contains("loss/training hospital"));
+    assert_eq!(events(), bytes, "written again, not beside");
+}
