@@ -24,6 +24,7 @@ fn run_writes_the_page_and_report_writes_it_again() {
     for part in [
         "Test accuracy",
         "Confusion",
+        "<polyline",
         "output gradient",
         "What each party learns",
         "server_layers = [2, 3, 4]",

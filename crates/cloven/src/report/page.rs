@@ -61,10 +61,13 @@ fn subtitle(report: &Report) -> String {
     }
     if let Some(job) = &report.job {
         parts.push(format!(
-            "{} epochs, batch {}, seed {}",
-            job.training.epochs, job.training.batch, job.seed
+            "{} epoch{}, batch {}, seed {}",
+            job.training.epochs,
+            if job.training.epochs == 1 { "" } else { "s" },
+            job.training.batch,
+            job.seed
         ));
-        parts.push(format!("job {}", &job.digest_hex()[..16]));
+        parts.push(format!("job\u{a0}{}", &job.digest_hex()[..16]));
     }
     parts.join(" · ")
 }
@@ -193,6 +196,10 @@ fn so_far(epochs: &[EpochRow]) -> Markup {
 
 fn curves(report: &Report) -> Markup {
     let facts = &report.facts;
+    // A single point is no curve.
+    if facts.epochs.len() < 2 {
+        return Markup::default();
+    }
     let over = |rows: &[EpochRow], value: &dyn Fn(&EpochRow) -> Option<f64>| -> Vec<(f64, f64)> {
         rows.iter()
             .filter_map(|row| Some((f64::from(row.epoch), value(row)?)))
@@ -280,8 +287,5 @@ fn curves(report: &Report) -> Markup {
             &bytes,
         ),
     ];
-    if facts.epochs.is_empty() {
-        return Markup::default();
-    }
     markup!(r#"<section><h2>By epoch</h2><div class="pair">{}</div></section>"#, charts)
 }
