@@ -9,6 +9,7 @@ use serde::Serialize;
 
 mod audit;
 mod charts;
+mod curves;
 mod facts;
 mod markup;
 mod numbers;

@@ -1,8 +1,7 @@
 //! The page: its head, its order of sections, headline and notes.
 
 use super::{
-    Report, State, audit,
-    charts::{Axes, Series, lines},
+    Report, State, audit, curves,
     facts::EpochRow,
     markup::{Markup, markup},
     numbers, tables, terms,
@@ -23,7 +22,7 @@ pub(super) fn page(report: &Report) -> String {
         subtitle(report),
         notes(report),
         headline(report),
-        curves(report),
+        curves::curves(&report.facts, report.plain.as_ref()),
         tables::classes(facts.evaluation.as_ref()),
         tables::costs(facts),
         terms::privacy(report),
@@ -192,100 +191,4 @@ fn so_far(epochs: &[EpochRow]) -> Markup {
     cards.push(card("Time per epoch", numbers::seconds(mean), vec![]));
     cards.push(card("Bytes per epoch", numbers::bytes(bytes as u64), vec![]));
     markup!(r#"<div class="cards">{}</div>"#, cards)
-}
-
-fn curves(report: &Report) -> Markup {
-    let facts = &report.facts;
-    // A single point is no curve.
-    if facts.epochs.len() < 2 {
-        return Markup::default();
-    }
-    let over = |rows: &[EpochRow], value: &dyn Fn(&EpochRow) -> Option<f64>| -> Vec<(f64, f64)> {
-        rows.iter()
-            .filter_map(|row| Some((f64::from(row.epoch), value(row)?)))
-            .collect()
-    };
-    let mut loss = Vec::new();
-    let knowing = facts
-        .parties
-        .iter()
-        .filter(|p| facts.epochs.iter().any(|row| row.loss.contains_key(p)));
-    let knowing: Vec<_> = knowing.collect();
-    for party in &knowing {
-        let name = if knowing.len() == 1 {
-            "training".to_owned()
-        } else {
-            format!("training, {party}")
-        };
-        loss.push(Series {
-            name,
-            points: over(&facts.epochs, &|row| row.loss.get(*party).copied()),
-        });
-    }
-    loss.push(Series {
-        name: "test".into(),
-        points: over(&facts.epochs, &|row| row.test_loss),
-    });
-    let mut accuracy = vec![Series {
-        name: "test rows".into(),
-        points: over(&facts.epochs, &|row| row.accuracy),
-    }];
-    let subsets = facts
-        .epochs
-        .last()
-        .map(|row| row.subsets.keys().cloned().collect::<Vec<_>>())
-        .unwrap_or_default();
-    for subset in subsets {
-        let points = over(&facts.epochs, &|row| row.subsets.get(&subset).copied());
-        accuracy.push(Series {
-            name: format!("{subset} rows"),
-            points,
-        });
-    }
-    if let Some(plain) = &report.plain {
-        loss.push(Series {
-            name: "test, plain".into(),
-            points: over(&plain.epochs, &|row| row.test_loss),
-        });
-        accuracy.push(Series {
-            name: "test rows, plain".into(),
-            points: over(&plain.epochs, &|row| row.accuracy),
-        });
-    }
-    [&mut loss, &mut accuracy]
-        .into_iter()
-        .for_each(|all| all.retain(|s| !s.points.is_empty()));
-    let seconds = [Series {
-        name: "training time".into(),
-        points: over(&facts.epochs, &|row| Some(row.seconds)),
-    }];
-    let bytes = [Series {
-        name: "training bytes".into(),
-        points: over(&facts.epochs, &|row| Some(row.bytes as f64)),
-    }];
-    let axes = |y, from_zero, form| Axes {
-        x: "epoch",
-        y,
-        from_zero,
-        form,
-    };
-    let charts = vec![
-        lines("Loss", &axes("mean loss", false, |v| format!("{v:.2}")), &loss),
-        lines(
-            "Accuracy",
-            &axes("share of test rows, %", false, |v| format!("{:.1}", v * 100.0)),
-            &accuracy,
-        ),
-        lines(
-            "Training time by epoch",
-            &axes("seconds", true, |v| format!("{v:.2}")),
-            &seconds,
-        ),
-        lines(
-            "Bytes by epoch",
-            &axes("MB, all parties", true, |v| numbers::digits(v / 1e6)),
-            &bytes,
-        ),
-    ];
-    markup!(r#"<section><h2>By epoch</h2><div class="pair">{}</div></section>"#, charts)
 }
