@@ -49,7 +49,7 @@ pub enum Command {
     /// Run every party of a job on this machine, each as its own process, over mutual TLS on loopback
     #[command(
         after_help = "Examples:\n  cloven run trial/job.toml\n  cloven run trial/job.toml --set training.epochs=3 --json\n  \
-                      cloven run trial/job.toml --emulate 100Mbps,rtt=50ms"
+                      cloven run trial/job.toml --emulate 100Mbps,rtt=50ms\n  cloven run trial/job.toml --resume runs/20260101T120000Z-wdbc-plain"
     )]
     Run(RunArgs),
     /// Take part in a job as one party, on its own machine
@@ -131,6 +131,9 @@ pub struct RunArgs {
     /// Use this run folder; it must not exist
     #[arg(long, value_name = "FOLDER")]
     pub run_folder: Option<PathBuf>,
+    /// Go on with the run in this folder, which was interrupted; the job and its --set values must be the same
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["run_folder", "compare_plain", "record"])]
+    pub resume: Option<PathBuf>,
     /// Also train by plain split learning, and report both
     #[arg(long)]
     pub compare_plain: bool,
@@ -168,6 +171,9 @@ pub struct PartyArgs {
     /// Use this run folder; it must not exist
     #[arg(long, value_name = "FOLDER")]
     pub run_folder: Option<PathBuf>,
+    /// Go on with the run in this folder, which was interrupted; the job and its --set values must be the same
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["run_folder", "record"])]
+    pub resume: Option<PathBuf>,
     /// Record everything a party receives in transcript/NAME.view of the run folder, or the first BATCHES only; confidential
     #[arg(long, value_name = "BATCHES")]
     pub record: Option<Option<u32>>,

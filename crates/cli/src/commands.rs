@@ -45,6 +45,7 @@ fn demo(args: DemoArgs, json: bool) -> Result<(), Error> {
         job_folder: PathBuf::from("demo"),
         runs: args.runs,
         run_folder: None,
+        resume: None,
         compare_plain: false,
         emulate: None,
         report: false,
@@ -60,6 +61,7 @@ fn run(args: RunArgs, json: bool) -> Result<(), Error> {
         job_folder: folder_of(&args.job),
         runs: args.runs,
         run_folder: args.run_folder,
+        resume: args.resume,
         compare_plain: args.compare_plain,
         emulate: args.emulate,
         report: args.report,
@@ -124,7 +126,10 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     accept(&job, args.accept.as_deref(), "Take part in this job?")?;
     let prepared = Prepared::new(job.clone(), args.party.clone(), Local::read(&local_path(&args))?)?;
     let prepared = prepared.recording(args.record.map(|batches| Record { batches }));
-    let mut folder = RunFolder::create(&args.runs, args.run_folder.as_deref(), &job)?;
+    let mut folder = match &args.resume {
+        Some(path) => RunFolder::open(path, &job)?,
+        None => RunFolder::create(&args.runs, args.run_folder.as_deref(), &job)?,
+    };
     folder.note_local(&local_path(&args))?;
     let path = folder.path().to_owned();
     let mut progress = Progress::new(args.party.clone());

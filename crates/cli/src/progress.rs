@@ -55,6 +55,10 @@ impl Progress {
             Update::Listening { address } => self.line(&format!("{party}: listening on {address}")),
             Update::Waiting { peer, address } => self.line(&format!("{party}: waiting for {peer} at {address}")),
             Update::TurnedAway { from, why } => self.line(&format!("{party}: turned away a connection from {from}: {why}")),
+            Update::Lost { peer, why, seconds } => {
+                self.line(&format!("{party}: {why}; waiting up to {seconds} s for {peer} to come back"));
+            }
+            Update::Restarted => self.line(&format!("{party}: its process was killed; started again")),
             Update::Connected { peer } => self.line(&format!("{party}: connected to {peer}")),
             Update::Recorded {
                 path,

@@ -81,6 +81,7 @@ fn run_options(options: &BenchOptions, runs: &Path) -> RunOptions {
         job_folder: runs.join("none"),
         runs: runs.to_owned(),
         run_folder: None,
+        resume: None,
         compare_plain: false,
         emulate: None,
         report: false,

@@ -7,6 +7,7 @@
 mod audit;
 mod bench;
 mod catalogue;
+mod checkpoints;
 mod error;
 mod export;
 mod files;

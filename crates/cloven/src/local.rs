@@ -126,6 +126,8 @@ pub struct Deadlines {
     pub message_seconds: u64,
     /// For any one message, however many such signs come.
     pub total_seconds: u64,
+    /// For a party that was connected and is gone, where the job keeps checkpoints; 0: its loss ends the run.
+    pub reconnect_seconds: u64,
 }
 
 impl Default for Deadlines {
@@ -134,6 +136,7 @@ impl Default for Deadlines {
             connect_seconds: 60,
             message_seconds: 120,
             total_seconds: 3600,
+            reconnect_seconds: 600,
         }
     }
 }
@@ -145,6 +148,10 @@ impl Deadlines {
 
     pub(crate) fn message(&self) -> Duration {
         Duration::from_secs(self.message_seconds)
+    }
+
+    pub(crate) fn reconnect(&self) -> Duration {
+        Duration::from_secs(self.reconnect_seconds)
     }
 
     pub(crate) fn total(&self) -> Duration {
@@ -185,6 +192,7 @@ impl Local {
             connect_seconds,
             message_seconds,
             total_seconds,
+            reconnect_seconds: _,
         } = local.deadlines;
         if [connect_seconds, message_seconds, total_seconds].contains(&0) {
             return Err(Error::configuration(path.display(), "deadlines must be at least 1 second"));

@@ -24,6 +24,11 @@ use crate::{
 /// How long the other parties may take to end once one has failed or the operator interrupted.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Where a server listens when it is first started.
+const ANY_PORT: &str = "127.0.0.1:0";
+/// So often a party's process may be killed without progress before the run fails.
+const DEATHS: u32 = 3;
+
 /// Where things are for [`run`].
 #[derive(Debug, Clone)]
 pub struct RunOptions {
@@ -35,6 +40,8 @@ pub struct RunOptions {
     pub runs: PathBuf,
     /// A run folder of this name instead.
     pub run_folder: Option<PathBuf>,
+    /// Go on with the run in this folder, which did not finish.
+    pub resume: Option<PathBuf>,
     /// Also run plain split learning of the same job, and report both.
     pub compare_plain: bool,
     /// Every party imitates this link; without it, each party's own settings hold.
@@ -53,7 +60,10 @@ pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> 
         .map_err(Error::file("runtime"))?;
     // Before a run folder exists: what is wrong here leaves nothing behind.
     let locals = locals(job, options)?;
-    let mut folder = RunFolder::create(&options.runs, options.run_folder.as_deref(), job)?;
+    let mut folder = match &options.resume {
+        Some(path) => RunFolder::open(path, job)?,
+        None => RunFolder::create(&options.runs, options.run_folder.as_deref(), job)?,
+    };
     let result = run_in(&mut folder, job, options, &locals, &runtime, watch);
     match &result {
         Ok(summary) => folder.finish(summary)?,
@@ -130,8 +140,10 @@ async fn all_parties(
         servers: of(Role::Server).collect(),
         clients: of(Role::Client).collect(),
         locals,
+        restart: job.training.checkpoint_every > 0,
         arguments: &|_, _| {
             let job = run_folder.join("job.toml");
+            // Under `--events` a party makes no folder: what it finds there, it goes on from.
             let mut arguments = vec!["party".into(), job.into(), "--run-folder".into(), run_folder.clone().into()];
             arguments.extend(record_argument(options.record).map(OsString::from));
             arguments
@@ -160,6 +172,8 @@ pub(crate) struct Errand<'a> {
     pub(crate) clients: Vec<Party>,
     /// What each party keeps to itself.
     pub(crate) locals: &'a Locals,
+    /// Whether a party whose process is killed is started again.
+    pub(crate) restart: bool,
     /// The verb of a party and what belongs to it. Who it is, its consent, its settings and `--events` are added.
     pub(crate) arguments: &'a dyn Fn(&Party, Role) -> Vec<OsString>,
 }
@@ -175,11 +189,12 @@ pub(crate) async fn together<T>(
     make_identities(errand.job, private.path())?;
     let mut crew = Crew::new(errand, private.path());
     for server in &errand.servers {
-        crew.start(server, Role::Server, Some("127.0.0.1:0"), &BTreeMap::new())?;
+        crew.start(server, Role::Server, Some(ANY_PORT), &BTreeMap::new())?;
     }
     let mut addresses = BTreeMap::new();
     let mut done = BTreeMap::new();
     let mut first_failure = None;
+    let mut deaths = BTreeMap::new();
     while done.len() < errand.servers.len() + errand.clients.len() && first_failure.is_none() {
         let (party, news) = tokio::select! {
             news = crew.news.recv() => news.expect("the crew holds a sender"),
@@ -191,7 +206,12 @@ pub(crate) async fn together<T>(
         match news {
             News::Update(stamped) => {
                 watch(&stamped)?;
+                if matches!(stamped.update, Update::Batch { .. } | Update::Epoch { .. }) {
+                    deaths.remove(&party);
+                }
                 match stamped.update {
+                    // Of a server that was started again: its clients know the address.
+                    Update::Listening { .. } if addresses.contains_key(&party) => (),
                     Update::Listening { address } => {
                         addresses.insert(party, address);
                         if addresses.len() == errand.servers.len() {
@@ -214,6 +234,26 @@ pub(crate) async fn together<T>(
                 }
             }
             News::Ended(_) if done.contains_key(&party) => (),
+            News::Ended(Some(status)) if errand.restart && killed(status) && deaths.get(&party).is_none_or(|n| *n < DEATHS) => {
+                *deaths.entry(party.clone()).or_insert(0) += 1;
+                watch(&Stamped {
+                    party: party.clone(),
+                    at: 0.0,
+                    update: Update::Restarted,
+                })?;
+                match errand.servers.contains(&party) {
+                    true => {
+                        let listen = addresses.get(&party).cloned();
+                        crew.start(
+                            &party,
+                            Role::Server,
+                            Some(listen.as_deref().unwrap_or(ANY_PORT)),
+                            &BTreeMap::new(),
+                        )?;
+                    }
+                    false => crew.start(&party, Role::Client, None, &addresses)?,
+                }
+            }
             News::Ended(status) => first_failure = Some(died(party, status)),
         }
     }
@@ -255,6 +295,11 @@ fn root_cause(first: Error, others: Vec<Error>) -> Error {
         true => others.into_iter().find(|other| !consequence(other)).unwrap_or(first),
         false => first,
     }
+}
+
+/// Whether a process ended by a signal, and so had no chance to report a failure of its own.
+fn killed(status: ExitStatus) -> bool {
+    status.code().is_none()
 }
 
 fn died(party: Party, status: Option<ExitStatus>) -> Error {

@@ -7,8 +7,10 @@ use std::{
 };
 
 use cloven_nn::Evaluation;
-use cloven_protocols::{Event, Halted};
+use cloven_protocols::{Event, Halted, Position};
 use cloven_wire::{Channel, Link, MessageTraffic, Party, Traffic};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{PartySummary, Role, Stamped, Update, predict::PartyPrediction};
 
@@ -19,6 +21,22 @@ pub type Watch<'a> = dyn FnMut(Stamped) + 'a;
 const TELL_EVERY: Duration = Duration::from_millis(200);
 /// Memory is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a party has measured up to a checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    /// Of the epochs that were done.
+    pub(crate) training_seconds: f64,
+    training: Traffic,
+    evaluating: Traffic,
+    evaluation: Option<Evaluation>,
+    subsets: BTreeMap<String, Evaluation>,
+    /// Of the epoch that was not.
+    phase_seconds: f64,
+    phase: Traffic,
+    /// All bytes.
+    earlier: Traffic,
+}
 
 /// Adds clock and memory to what a script tells; scripts have neither.
 pub(crate) struct Reporter<'a> {
@@ -42,6 +60,15 @@ struct State<'a> {
     subsets: BTreeMap<String, Evaluation>,
     /// From the first row to the last so far.
     predicting_seconds: f64,
+    /// Of the current phase before the connections of now: seconds and traffic.
+    carried: (f64, Traffic),
+    /// On the connections of now, as last heard.
+    seen: Traffic,
+    /// On connections that are gone.
+    earlier: Traffic,
+    earlier_messages: BTreeMap<String, MessageTraffic>,
+    /// Whether this process has begun to work.
+    started: bool,
 }
 
 impl<'a> Reporter<'a> {
@@ -59,6 +86,11 @@ impl<'a> Reporter<'a> {
             evaluation: None,
             subsets: BTreeMap::new(),
             predicting_seconds: 0.0,
+            carried: (0.0, Traffic::default()),
+            seen: Traffic::default(),
+            earlier: Traffic::default(),
+            earlier_messages: BTreeMap::new(),
+            started: false,
         };
         Self {
             party,
@@ -89,24 +121,56 @@ impl<'a> Reporter<'a> {
 
     pub(crate) fn summary(&self, role: Role, seconds: Duration, links: &[Link<impl Channel>]) -> PartySummary {
         let state = self.state.borrow();
-        let mut sent_by_message: BTreeMap<String, MessageTraffic> = BTreeMap::new();
-        for (name, count) in links.iter().flat_map(Link::sent_by_message) {
-            let sum = sent_by_message.entry((*name).to_owned()).or_default();
-            sum.messages += count.messages;
-            sum.bytes += count.bytes;
-        }
+        let mut sent_by_message = state.earlier_messages.clone();
+        add_messages(&mut sent_by_message, links);
         PartySummary {
             role,
             emulate: None,
             seconds_total: seconds.as_secs_f64(),
             seconds_training: state.training_seconds,
-            traffic: links.iter().map(Link::traffic).sum(),
+            traffic: links.iter().map(Link::traffic).chain([state.earlier]).sum(),
             training_traffic: state.training,
             evaluation_traffic: state.evaluating,
             sent_by_message,
             peak_rss_bytes: peak_rss_bytes(),
             evaluation: state.evaluation.clone(),
             subsets: state.subsets.clone(),
+        }
+    }
+
+    /// The connections are lost: what crossed them still counts.
+    pub(crate) fn lost(&self, links: &[Link<impl Channel>]) {
+        let mut state = self.state.borrow_mut();
+        state.earlier = links.iter().map(Link::traffic).chain([state.earlier]).sum();
+        state.seen = Traffic::default();
+        add_messages(&mut state.earlier_messages, links);
+    }
+
+    /// What a checkpoint of now keeps.
+    pub(crate) fn figures(&self) -> Figures {
+        let state = self.state.borrow();
+        let (seconds, traffic) = state.phase_so_far(state.seen);
+        Figures {
+            training_seconds: state.training_seconds,
+            training: state.training,
+            evaluating: state.evaluating,
+            evaluation: state.evaluation.clone(),
+            subsets: state.subsets.clone(),
+            phase_seconds: seconds,
+            phase: traffic,
+            earlier: [state.earlier, state.seen].into_iter().sum(),
+        }
+    }
+
+    /// Goes back to the figures of a checkpoint. Bytes that crossed since then count in all, but for no phase.
+    pub(crate) fn restore(&self, figures: Figures) {
+        let mut state = self.state.borrow_mut();
+        state.training_seconds = figures.training_seconds;
+        (state.training, state.evaluating) = (figures.training, figures.evaluating);
+        (state.evaluation, state.subsets) = (figures.evaluation, figures.subsets);
+        state.carried = (figures.phase_seconds, figures.phase);
+        if !state.started {
+            state.earlier = figures.earlier;
         }
     }
 
@@ -163,6 +227,11 @@ impl State<'_> {
                 traffic,
             } => {
                 self.phase = (Instant::now(), traffic);
+                (self.rows, self.seen, self.started) = (0, traffic, true);
+                if from == Position::START {
+                    (self.training_seconds, self.carried) = (0.0, Default::default());
+                    (self.training, self.evaluating) = Default::default();
+                }
                 Some(Update::Started {
                     epochs,
                     train_rows,
@@ -179,6 +248,7 @@ impl State<'_> {
                 traffic,
             } => {
                 self.rows += rows;
+                self.seen = traffic;
                 if self.told.elapsed() < TELL_EVERY {
                     return None;
                 }
@@ -239,8 +309,25 @@ impl State<'_> {
 
     /// Seconds and bytes of the phase that ends now.
     fn end_phase(&mut self, traffic: Traffic) -> (f64, Traffic) {
-        let (begun, before) = std::mem::replace(&mut self.phase, (Instant::now(), traffic));
-        (begun.elapsed().as_secs_f64(), traffic.since(before))
+        let phase = self.phase_so_far(traffic);
+        self.phase = (Instant::now(), traffic);
+        (self.carried, self.seen) = (Default::default(), traffic);
+        phase
+    }
+
+    fn phase_so_far(&self, traffic: Traffic) -> (f64, Traffic) {
+        let (begun, before) = self.phase;
+        let (seconds, carried) = self.carried;
+        let here = traffic.since(before);
+        (seconds + begun.elapsed().as_secs_f64(), [carried, here].into_iter().sum())
+    }
+}
+
+fn add_messages(sums: &mut BTreeMap<String, MessageTraffic>, links: &[Link<impl Channel>]) {
+    for (name, count) in links.iter().flat_map(Link::sent_by_message) {
+        let sum = sums.entry((*name).to_owned()).or_default();
+        sum.messages += count.messages;
+        sum.bytes += count.bytes;
     }
 }
 

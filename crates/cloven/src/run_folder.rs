@@ -31,6 +31,33 @@ impl RunFolder {
         Ok(Self { path, metrics })
     }
 
+    /// Opens the folder of a run that did not finish, to go on with it. It must be of this job.
+    pub fn open(path: &Path, job: &Job) -> Result<Self, Error> {
+        let of = Job::read(&path.join("job.toml"), &[])?;
+        if of.digest() != job.digest() {
+            return Err(Error::OtherJob {
+                path: path.join("job.toml"),
+                expected: job.digest_hex(),
+                got: of.digest_hex(),
+            });
+        }
+        if path.join("summary.json").exists() {
+            return Err(Error::configuration(
+                path.display(),
+                "this run is finished: there is nothing to resume",
+            ));
+        }
+        let _ = fs::remove_file(path.join(Failure::FILE));
+        let metrics = path.join("metrics.jsonl");
+        let metrics = File::options()
+            .append(true)
+            .create(true)
+            .open(&metrics)
+            .map_err(Error::file(metrics))?;
+        let path = path.to_owned();
+        Ok(Self { path, metrics })
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path

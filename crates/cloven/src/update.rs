@@ -49,6 +49,17 @@ pub enum Update {
         /// The peer.
         peer: Party,
     },
+    /// A peer is gone; it is waited for.
+    Lost {
+        /// The peer.
+        peer: Party,
+        /// What happened.
+        why: String,
+        /// How long it is waited for.
+        seconds: u64,
+    },
+    /// Its process died and is started again.
+    Restarted,
     /// Work begins.
     Started {
         /// Epochs to train.

@@ -24,6 +24,22 @@ pub enum AbortReason {
     Limit = 6,
     /// Anything else.
     Internal = 7,
+    /// It lost the connection to another party.
+    PeerLost = 8,
+}
+
+impl WireError {
+    /// The party that is gone or silent, where it may come back: what it was asked for is not what failed.
+    pub fn lost_party(&self) -> Option<&Party> {
+        match self {
+            Self::Closed { party, .. } | Self::Deadline { party, .. } => Some(party),
+            Self::Aborted {
+                party,
+                reason: AbortReason::Interrupted | AbortReason::PeerLost | AbortReason::Deadline,
+            } => Some(party),
+            _ => None,
+        }
+    }
 }
 
 impl AbortReason {
@@ -35,6 +51,7 @@ impl AbortReason {
             4 => Self::Deadline,
             5 => Self::Diverged,
             6 => Self::Limit,
+            8 => Self::PeerLost,
             _ => Self::Internal,
         }
     }
@@ -49,6 +66,7 @@ impl fmt::Display for AbortReason {
             Self::Deadline => "it waited past a deadline",
             Self::Diverged => "its training diverged",
             Self::Limit => "it reached a memory cap",
+            Self::PeerLost => "it lost another party",
             Self::Internal => "it failed; its own log says why",
         })
     }

@@ -10,18 +10,32 @@ use std::{
     time::Instant,
 };
 
+use cloven_protocols::ProtocolError;
 use cloven_wire::{
     AbortReason, Link, Party, WireError,
     tcp::{Endpoint, Identity, Notice, Reach, Roster, TcpChannel},
 };
+use rand_chacha::rand_core::Rng;
 use tokio::net::TcpListener;
+use zeroize::Zeroizing;
 
 use self::{rows::ClientData, scripts::Trained};
 pub(crate) use self::{rows::targets, scripts::fresh_randomness};
 pub use crate::reporter::Watch;
 use crate::{
-    Error, Job, Local, PartySummary, Record, Role, RosterFile, RunFolder, Update, catalogue, identity, record, reporter::Reporter,
+    Error, Job, Local, PartySummary, Record, Role, RosterFile, RunFolder, Update, catalogue,
+    checkpoints::{self, Checkpoints},
+    identity, record,
+    reporter::Reporter,
 };
+
+/// What a party goes on from after an interruption.
+struct Kept<'a, 'r> {
+    /// In the order of its links; none if the job keeps no checkpoints.
+    links: Vec<Checkpoints<'a, 'r>>,
+    /// Its encryption keys are drawn from it.
+    secret: Zeroizing<[u8; 32]>,
+}
 
 /// A party that has checked everything it can check alone.
 pub struct Prepared {
@@ -99,15 +113,31 @@ impl Prepared {
     }
 
     async fn take_part(self, run_folder: &Path, reporter: &Reporter<'_>) -> Result<PartySummary, Error> {
-        let channels = interruptible(self.connect(reporter)).await?;
+        let mut endpoint = self.endpoint(reporter).await?;
+        let peers = self.peers();
+        let mut channels = interruptible(self.connect_to(&endpoint, &peers, reporter)).await?;
         let begun = Instant::now();
         let start = |record: Record| record.start(run_folder, &self.party, &self.job, &self.local);
         let recorder = self.record.map(start).transpose()?;
-        let links = channels
-            .into_values()
-            .map(|channel| Link::new(channel).recorded(recorder.clone()));
-        let mut links: Vec<_> = links.collect();
-        let result = interruptible(self.script(&mut links, reporter)).await;
+        let kept = self.kept(run_folder, reporter)?;
+        // A peer that was there once may be waited for longer.
+        endpoint.connect_deadline = self.local.deadlines.reconnect();
+        let (result, mut links) = loop {
+            let links = channels
+                .into_values()
+                .map(|channel| Link::new(channel).recorded(recorder.clone()));
+            let mut links: Vec<_> = links.collect();
+            let result = interruptible(self.script(&mut links, &kept, reporter)).await;
+            let Some(lost) = result.as_ref().err().and_then(|error| self.lost(error)) else {
+                break (result, links);
+            };
+            reporter.tell(lost);
+            for link in &mut links {
+                link.abort(AbortReason::PeerLost).await;
+            }
+            reporter.lost(&links);
+            channels = interruptible(self.connect_to(&endpoint, &peers, reporter)).await?;
+        };
         if let Some(recorder) = &recorder {
             reporter.tell(record::finish(recorder, run_folder, &self.party)?);
         }
@@ -121,6 +151,7 @@ impl Prepared {
             }
         };
         self.save(&trained, run_folder)?;
+        checkpoints::clear(run_folder, &self.party)?;
         let summary = PartySummary {
             emulate: self.local.emulate,
             ..reporter.summary(self.role, begun.elapsed(), &links)
@@ -131,29 +162,75 @@ impl Prepared {
         Ok(summary)
     }
 
-    /// Connects to every party that this one talks to: clients talk to the server only.
-    async fn connect(&self, reporter: &Reporter<'_>) -> Result<BTreeMap<Party, TcpChannel>, Error> {
+    /// The parties that this one talks to: clients talk to the server only.
+    fn peers(&self) -> Vec<Party> {
         let others = self.job.parties.iter().filter(|(_, role)| **role != self.role);
-        self.connect_to(others.map(|(peer, _)| peer), reporter).await
+        others.map(|(peer, _)| peer.clone()).collect()
     }
 
-    /// Connects to some of the other parties.
+    /// What this party keeps to go on from, if the job keeps anything.
+    fn kept<'a, 'r>(&self, run_folder: &Path, reporter: &'a Reporter<'r>) -> Result<Kept<'a, 'r>, Error> {
+        let mut secret = [0; 32];
+        fresh_randomness()?.fill_bytes(&mut secret);
+        if self.job.training.checkpoint_every == 0 {
+            return Ok(Kept {
+                links: Vec::new(),
+                secret: Zeroizing::new(secret),
+            });
+        }
+        let of = |peer: &Party| Checkpoints::new(run_folder, &self.party, peer, self.job.digest_hex(), reporter);
+        Ok(Kept {
+            links: self.peers().iter().map(of).collect::<Result<_, _>>()?,
+            secret: Zeroizing::new(checkpoints::secret(run_folder, &self.party, secret)?),
+        })
+    }
+
+    /// Whether an error is the loss of a party that is waited for.
+    fn lost(&self, error: &Error) -> Option<Update> {
+        let seconds = self.local.deadlines.reconnect_seconds;
+        let Error::Protocol { cause, .. } = error else { return None };
+        let ProtocolError::Wire(cause) = cause.as_ref() else {
+            return None;
+        };
+        let peer = cause
+            .lost_party()
+            .filter(|_| seconds > 0 && self.job.training.checkpoint_every > 0)?;
+        Some(Update::Lost {
+            peer: peer.clone(),
+            why: cause.to_string(),
+            seconds,
+        })
+    }
+
+    /// Connects to other parties.
     pub(crate) async fn connect_to(
         &self,
-        peers: impl Iterator<Item = &Party>,
+        endpoint: &Endpoint<'_>,
+        peers: &[Party],
         reporter: &Reporter<'_>,
     ) -> Result<BTreeMap<Party, TcpChannel>, Error> {
-        let failed = |cause: WireError| Error::Protocol {
+        let peers = peers.iter().map(|peer| Ok((peer.clone(), self.reach(peer)?)));
+        let peers = peers.collect::<Result<BTreeMap<_, _>, Error>>()?;
+        endpoint
+            .connect(&peers, &|notice| reporter.tell(notice.into()))
+            .await
+            .map_err(|cause| self.failed(cause))
+    }
+
+    fn failed(&self, cause: WireError) -> Error {
+        Error::Protocol {
             party: self.party.clone(),
             cause: Box::new(cause.into()),
-        };
-        let peers = peers.map(|peer| Ok((peer.clone(), self.reach(peer)?)));
-        let peers = peers.collect::<Result<BTreeMap<_, _>, Error>>()?;
+        }
+    }
+
+    /// Where this party listens, if it does, and how long it waits.
+    pub(crate) async fn endpoint(&self, reporter: &Reporter<'_>) -> Result<Endpoint<'_>, Error> {
         let listener = match &self.local.listen {
             None => None,
             Some(address) => {
                 let listener = TcpListener::bind(address).await.map_err(|e| {
-                    failed(WireError::Local {
+                    self.failed(WireError::Local {
                         what: format!("cannot listen on {address}"),
                         cause: e.to_string(),
                     })
@@ -163,7 +240,7 @@ impl Prepared {
                 Some(listener)
             }
         };
-        let endpoint = Endpoint {
+        Ok(Endpoint {
             identity: &self.identity,
             roster: &self.roster,
             job: self.job.digest(),
@@ -172,11 +249,7 @@ impl Prepared {
             message_deadline: self.local.deadlines.message(),
             total_deadline: self.local.deadlines.total(),
             emulation: self.local.emulate,
-        };
-        endpoint
-            .connect(&peers, &|notice| reporter.tell(notice.into()))
-            .await
-            .map_err(failed)
+        })
     }
 
     /// How another party is reached: dialled where an address is known, else awaited.

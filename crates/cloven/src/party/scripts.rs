@@ -2,14 +2,14 @@
 
 use cloven_nn::Network;
 use cloven_protocols::{
-    Observe, ProtocolError, Task,
+    Keep, Observe, ProtocolError, Service, Task,
     encrypted_activation::{self, Fellows, LatticeCipher, ServerLattice, paper},
     plain,
 };
 use cloven_wire::{Channel, Link};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::{Prepared, rows::ClientData};
+use super::{Kept, Prepared, rows::ClientData};
 use crate::{
     Error,
     job::{Cut, Mode, Protocol},
@@ -19,16 +19,25 @@ use crate::{
 impl Prepared {
     /// Runs the role's script, with a link for each party that this one talks to, in the order of their names; returns the trained parts of the
     /// network.
-    pub(super) async fn script<C: Channel>(&self, links: &mut [Link<C>], reporter: &Reporter<'_>) -> Result<Trained, Error> {
+    pub(super) async fn script<C: Channel>(
+        &self,
+        links: &mut [Link<C>],
+        kept: &Kept<'_, '_>,
+        reporter: &Reporter<'_>,
+    ) -> Result<Trained, Error> {
         let mut observe = |event| reporter.observe(event);
         let observe: &mut Observe<'_> = &mut observe;
         let trained = match (self.job.protocol, self.job.mode(), &self.data, &mut *links) {
-            (Protocol::Plain, _, Some(data), [link]) => self.plain_client(data, link, observe).await?,
-            (Protocol::Plain, _, _, links) => self.plain_server(links, observe).await?,
-            (Protocol::EncryptedActivation, Mode::Sealed, Some(data), [link]) => self.sealed_client(data, link, observe).await?,
-            (Protocol::EncryptedActivation, Mode::Sealed, _, links) => self.sealed_server(links, observe).await?,
-            (Protocol::EncryptedActivation, Mode::Paper, Some(data), [link]) => self.paper_client(data, link, observe).await?,
-            (Protocol::EncryptedActivation, Mode::Paper, _, links) => self.paper_server(links, observe).await?,
+            (Protocol::Plain, _, Some(data), [link]) => self.plain_client(data, kept, link, observe).await?,
+            (Protocol::Plain, _, _, links) => self.plain_server(kept, links, observe).await?,
+            (Protocol::EncryptedActivation, Mode::Sealed, Some(data), [link]) => {
+                self.sealed_client(data, kept, link, observe).await?
+            }
+            (Protocol::EncryptedActivation, Mode::Sealed, _, links) => self.sealed_server(kept, links, observe).await?,
+            (Protocol::EncryptedActivation, Mode::Paper, Some(data), [link]) => {
+                self.paper_client(data, kept, link, observe).await?
+            }
+            (Protocol::EncryptedActivation, Mode::Paper, _, links) => self.paper_server(kept, links, observe).await?,
         };
         trained.map_err(|cause| Error::Protocol {
             party: self.party.clone(),
@@ -36,24 +45,31 @@ impl Prepared {
         })
     }
 
-    async fn plain_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+    async fn plain_client<C: Channel>(
+        &self,
+        data: &ClientData,
+        kept: &Kept<'_, '_>,
+        link: &mut Link<C>,
+        observe: &mut Observe<'_>,
+    ) -> Outcome {
         let cut = self.job.cut()?;
         let front = self.network(&cut, 0..cut.server.start)?;
         let tail = self.network(&cut, cut.server.end..cut.model.layers.len())?;
-        let me = plain::client(plain::Client { front, tail }, self.task(data), link, observe).await;
+        let me = plain::client(plain::Client { front, tail }, self.task(data, kept), link, observe).await;
         Ok(me.map(|me| Trained {
             parts: vec![me.front, me.tail],
             unrevealed: None,
         }))
     }
 
-    async fn plain_server<C: Channel>(&self, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+    async fn plain_server<C: Channel>(&self, kept: &Kept<'_, '_>, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+        let keeps = kept.keeps();
         let cut = self.job.cut()?;
         let middle = links.iter().map(|_| self.network(&cut, cut.server.clone()));
         let me = plain::Server {
             middle: middle.collect::<Result<_, _>>()?,
         };
-        let me = plain::server(me, self.job.schedule(), links, observe).await;
+        let me = plain::server(me, self.service(&keeps), links, observe).await;
         Ok(me.map(|me| Trained {
             // All copies are alike.
             parts: me.middle.into_iter().take(1).collect(),
@@ -61,24 +77,31 @@ impl Prepared {
         }))
     }
 
-    async fn sealed_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+    async fn sealed_client<C: Channel>(
+        &self,
+        data: &ClientData,
+        kept: &Kept<'_, '_>,
+        link: &mut Link<C>,
+        observe: &mut Observe<'_>,
+    ) -> Outcome {
         let cut = self.job.cut()?;
         let me = encrypted_activation::Client {
             front: self.network(&cut, 0..cut.server.start)?,
             unrevealed: self.network(&cut, cut.server.clone())?,
             tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
-            cipher: LatticeCipher::new(self.job.sealing()?, &mut fresh_randomness()?),
+            cipher: LatticeCipher::new(self.job.sealing()?, &mut ChaCha20Rng::from_seed(*kept.secret)),
             reveal_after: encrypted_activation::REVEAL_AFTER,
             fellows: self.fellows()?,
         };
-        let me = encrypted_activation::client(me, self.task(data), link, observe).await;
+        let me = encrypted_activation::client(me, self.task(data, kept), link, observe).await;
         Ok(me.map(|me| Trained {
             parts: vec![me.front, me.tail],
             unrevealed: Some(me.unrevealed),
         }))
     }
 
-    async fn sealed_server<C: Channel>(&self, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+    async fn sealed_server<C: Channel>(&self, kept: &Kept<'_, '_>, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+        let keeps = kept.keeps();
         let cut = self.job.cut()?;
         let me = encrypted_activation::Server {
             layer: self.network(&cut, cut.server.clone())?,
@@ -88,29 +111,36 @@ impl Prepared {
                 .collect::<Result<_, Error>>()?,
             reveal_after: encrypted_activation::REVEAL_AFTER,
         };
-        let me = encrypted_activation::server(me, self.job.schedule(), links, observe).await;
+        let me = encrypted_activation::server(me, self.service(&keeps), links, observe).await;
         Ok(me.map(|me| Trained {
             parts: vec![me.layer],
             unrevealed: None,
         }))
     }
 
-    async fn paper_client<C: Channel>(&self, data: &ClientData, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+    async fn paper_client<C: Channel>(
+        &self,
+        data: &ClientData,
+        kept: &Kept<'_, '_>,
+        link: &mut Link<C>,
+        observe: &mut Observe<'_>,
+    ) -> Outcome {
         let cut = self.job.cut()?;
         let me = paper::Client {
             front: self.network(&cut, 0..cut.server.start)?,
             layer: self.network(&cut, cut.server.clone())?,
             tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
-            cipher: LatticeCipher::new(self.job.sealing()?, &mut fresh_randomness()?),
+            cipher: LatticeCipher::new(self.job.sealing()?, &mut ChaCha20Rng::from_seed(*kept.secret)),
         };
-        let me = paper::client(me, self.task(data), link, observe).await;
+        let me = paper::client(me, self.task(data, kept), link, observe).await;
         Ok(me.map(|me| Trained {
             parts: vec![me.front, me.tail],
             unrevealed: None,
         }))
     }
 
-    async fn paper_server<C: Channel>(&self, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+    async fn paper_server<C: Channel>(&self, kept: &Kept<'_, '_>, links: &mut [Link<C>], observe: &mut Observe<'_>) -> Outcome {
+        let keeps = kept.keeps();
         let cut = self.job.cut()?;
         let session = |_| {
             Ok(paper::Session {
@@ -121,14 +151,14 @@ impl Prepared {
         let me = paper::Server {
             sessions: links.iter().map(session).collect::<Result<_, Error>>()?,
         };
-        let me = paper::server(me, self.job.schedule(), links, observe).await;
+        let me = paper::server(me, self.service(&keeps), links, observe).await;
         Ok(me.map(|me| Trained {
             parts: me.sessions.into_iter().take(1).map(|session| session.layer).collect(),
             unrevealed: None,
         }))
     }
 
-    fn task<'a>(&self, data: &'a ClientData) -> Task<'a> {
+    fn task<'a>(&self, data: &'a ClientData, kept: &'a Kept<'_, '_>) -> Task<'a> {
         let ClientData {
             train, test, subsets, ..
         } = data;
@@ -141,7 +171,14 @@ impl Prepared {
             schedule,
             shuffle,
             clients: self.job.clients().count() as u32,
-            keep: None,
+            keep: kept.links.first().map(|link| link as &dyn Keep),
+        }
+    }
+
+    fn service<'a>(&self, keeps: &'a [&'a dyn Keep]) -> Service<'a> {
+        Service {
+            schedule: self.job.schedule(),
+            keeps,
         }
     }
 
@@ -162,6 +199,12 @@ impl Prepared {
 
     fn network(&self, cut: &Cut, layers: std::ops::Range<usize>) -> Result<Network, Error> {
         Ok(Network::new(&cut.model, layers, self.job.seed)?.with_optimiser(self.job.training.optimiser.clone())?)
+    }
+}
+
+impl Kept<'_, '_> {
+    fn keeps(&self) -> Vec<&dyn Keep> {
+        self.links.iter().map(|link| link as &dyn Keep).collect()
     }
 }
 

@@ -111,7 +111,8 @@ impl Predictor {
 
     async fn take_part(self, reporter: &Reporter<'_>) -> Result<(PartyPrediction, Option<Predictions>), Error> {
         let partner = self.partner()?;
-        let channels = interruptible(self.me.connect_to([&partner].into_iter(), reporter)).await?;
+        let endpoint = self.me.endpoint(reporter).await?;
+        let channels = interruptible(self.me.connect_to(&endpoint, &[partner], reporter)).await?;
         let begun = Instant::now();
         let mut link = Link::new(channels.into_values().next().expect("one party was asked for"));
         let outputs = match interruptible(self.script(&mut link, reporter)).await {

@@ -67,6 +67,7 @@ pub fn predict_together(
         servers: vec![server],
         clients: vec![client.clone()],
         locals: &locals,
+        restart: false,
         arguments: &|_, role| {
             let mut arguments = vec!["predict".into(), run_folder.clone().into()];
             if role == Role::Client {

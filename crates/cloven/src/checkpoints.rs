@@ -1,0 +1,248 @@
+//! A party's checkpoints as files: `resume/NAME/PEER/EPOCH-BATCH.checkpoint` in the run folder, mode 0600, gone when the run is finished.
+//!
+//! ```text
+//! "cloven checkpoint 1\n"
+//! length of the header, 4 bytes, little-endian
+//! header, JSON: job, position, the reporter's figures, name and length of each part
+//! the parts, one after the other
+//! BLAKE3 of everything before, 32 bytes
+//! ```
+//!
+//! A file is written by a thread of its own while training goes on, and appears whole or not at all. One that cannot be read back is
+//! treated as if it were not there.
+
+use std::{
+    cell::RefCell,
+    fs,
+    path::{Path, PathBuf},
+    thread::JoinHandle,
+};
+
+use cloven_protocols::{CheckpointError, Keep, Parts, Position, superseded};
+use cloven_wire::Party;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, files,
+    reporter::{Figures, Reporter},
+};
+
+const MAGIC: &[u8] = b"cloven checkpoint 1\n";
+const EXTENSION: &str = "checkpoint";
+/// Length of the digest at the end.
+const DIGEST: usize = 32;
+
+/// The checkpoints of one link.
+pub(crate) struct Checkpoints<'a, 'r> {
+    folder: PathBuf,
+    job: String,
+    reporter: &'a Reporter<'r>,
+    writing: RefCell<Option<JoinHandle<Result<(), Error>>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    job: String,
+    position: Position,
+    figures: Figures,
+    parts: Vec<(String, usize)>,
+}
+
+impl<'a, 'r> Checkpoints<'a, 'r> {
+    /// Those of `party`'s link to `peer`.
+    pub(crate) fn new(
+        run_folder: &Path,
+        party: &Party,
+        peer: &Party,
+        job: String,
+        reporter: &'a Reporter<'r>,
+    ) -> Result<Self, Error> {
+        let folder = folder(run_folder, party).join(peer.as_str());
+        fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+        Ok(Self {
+            folder,
+            job,
+            reporter,
+            writing: RefCell::default(),
+        })
+    }
+
+    fn path(&self, position: Position) -> PathBuf {
+        let Position { epoch, batch } = position;
+        self.folder.join(format!("{epoch}-{batch}.{EXTENSION}"))
+    }
+
+    fn encode(&self, position: Position, parts: &Parts) -> Vec<u8> {
+        let header = Header {
+            job: self.job.clone(),
+            position,
+            figures: self.reporter.figures(),
+            parts: parts.iter().map(|(name, part)| (name.clone(), part.len())).collect(),
+        };
+        let header = serde_json::to_vec(&header).expect("only string keys and finite numbers");
+        let mut bytes = [MAGIC, &(header.len() as u32).to_le_bytes(), &header].concat();
+        parts.values().for_each(|part| bytes.extend_from_slice(part));
+        let digest = blake3::hash(&bytes);
+        bytes.extend_from_slice(digest.as_bytes());
+        bytes
+    }
+
+    fn read(&self, position: Position) -> Result<(Header, Parts), String> {
+        let bytes = fs::read(self.path(position)).map_err(|e| e.to_string())?;
+        let (header, parts) = decode(&bytes)?;
+        match header.job == self.job && header.position == position {
+            true => Ok((header, parts)),
+            false => Err(format!(
+                "expected job {} at {position:?}, got job {} at {:?}",
+                self.job, header.job, header.position
+            )),
+        }
+    }
+
+    /// Waits for the thread that writes.
+    fn finish_writing(&self) -> Result<(), CheckpointError> {
+        match self.writing.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(because(error)),
+            Some(Err(_)) => Err(because("the thread that writes it ended early")),
+        }
+    }
+}
+
+/// Where a party keeps what it needs to resume.
+pub(crate) fn folder(run_folder: &Path, party: &Party) -> PathBuf {
+    run_folder.join("resume").join(party.as_str())
+}
+
+/// A party's secret for this run, from which its encryption keys are drawn: the one kept from an earlier start, or a fresh one.
+pub(crate) fn secret(run_folder: &Path, party: &Party, fresh: [u8; 32]) -> Result<[u8; 32], Error> {
+    let path = folder(run_folder, party).join("secret");
+    match fs::read(&path) {
+        Ok(kept) => kept
+            .as_slice()
+            .try_into()
+            .map_err(|_| Error::configuration(path.display(), format!("expected 32 bytes, got {}", kept.len()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            files::write(&path, &fresh, true)?;
+            Ok(fresh)
+        }
+        Err(error) => Err(Error::file(&path)(error)),
+    }
+}
+
+/// Removes what is no longer needed when a party has finished.
+pub(crate) fn clear(run_folder: &Path, party: &Party) -> Result<(), Error> {
+    let folder = folder(run_folder, party);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(&folder)(error)),
+        _ => {
+            // The last party to finish finds the folder of all empty.
+            let _ = fs::remove_dir(run_folder.join("resume"));
+            Ok(())
+        }
+    }
+}
+
+fn because(why: impl std::fmt::Display) -> CheckpointError {
+    CheckpointError { why: why.to_string() }
+}
+
+fn decode(bytes: &[u8]) -> Result<(Header, Parts), String> {
+    let damaged = || "the file is damaged or of another version".to_owned();
+    let (content, digest) = bytes.split_last_chunk::<DIGEST>().ok_or_else(damaged)?;
+    if blake3::hash(content) != *digest {
+        return Err(damaged());
+    }
+    let rest = content.strip_prefix(MAGIC).ok_or_else(damaged)?;
+    let (length, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+    let (header, mut rest) = rest
+        .split_at_checked(u32::from_le_bytes(*length) as usize)
+        .ok_or_else(damaged)?;
+    let header: Header = serde_json::from_slice(header).map_err(|e| e.to_string())?;
+    let mut parts = Parts::new();
+    for (name, length) in &header.parts {
+        let (part, others) = rest.split_at_checked(*length).ok_or_else(damaged)?;
+        parts.insert(name.clone(), part.to_vec());
+        rest = others;
+    }
+    match rest.is_empty() {
+        true => Ok((header, parts)),
+        false => Err(damaged()),
+    }
+}
+
+/// The position that a file's name says.
+fn position(path: &Path) -> Option<Position> {
+    if path.extension()? != EXTENSION {
+        return None;
+    }
+    let (epoch, batch) = path.file_stem()?.to_str()?.split_once('-')?;
+    Some(Position {
+        epoch: epoch.parse().ok()?,
+        batch: batch.parse().ok()?,
+    })
+}
+
+/// The positions of the files in a folder.
+fn listed(folder: &Path) -> Vec<Position> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| position(&entry.path())).collect()
+}
+
+impl Keep for Checkpoints<'_, '_> {
+    fn positions(&self) -> Vec<Position> {
+        listed(&self.folder)
+            .into_iter()
+            .filter(|position| self.read(*position).is_ok())
+            .collect()
+    }
+
+    fn save(&self, position: Position, parts: Parts) -> Result<(), CheckpointError> {
+        self.finish_writing()?;
+        let (bytes, path, folder) = (self.encode(position, &parts), self.path(position), self.folder.clone());
+        let write = move || {
+            files::write(&path, &bytes, true)?;
+            for old in superseded(&listed(&folder)) {
+                remove(&path, old)?;
+            }
+            Ok(())
+        };
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".into())
+            .spawn(write)
+            .map_err(because)?;
+        *self.writing.borrow_mut() = Some(thread);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), CheckpointError> {
+        self.finish_writing()
+    }
+
+    fn load(&self, position: Position) -> Result<Parts, CheckpointError> {
+        self.finish_writing()?;
+        let (header, parts) = self.read(position).map_err(because)?;
+        self.reporter.restore(header.figures);
+        Ok(parts)
+    }
+
+    fn settled(&self, epoch: u32) -> Result<(), CheckpointError> {
+        self.finish_writing()?;
+        let old = listed(&self.folder).into_iter().filter(|position| position.epoch < epoch);
+        old.into_iter()
+            .try_for_each(|old| remove(&self.path(old), old))
+            .map_err(because)
+    }
+}
+
+/// Removes the file of another position beside `path`; one that is gone is no error.
+fn remove(path: &Path, Position { epoch, batch }: Position) -> Result<(), Error> {
+    let path = path.with_file_name(format!("{epoch}-{batch}.{EXTENSION}"));
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(&path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
