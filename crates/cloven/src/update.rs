@@ -71,6 +71,7 @@ pub enum Update {
         /// Batches in an epoch.
         batches: usize,
         /// Where training begins, or goes on.
+        #[serde(default)]
         from: Position,
     },
     /// Some batches are done; sent a few times a second, not once per batch.

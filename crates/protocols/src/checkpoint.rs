@@ -23,6 +23,12 @@ pub struct Position {
     pub batch: u32,
 }
 
+impl Default for Position {
+    fn default() -> Self {
+        Self::START
+    }
+}
+
 impl Position {
     /// Where a training begins. Every party can always go back there.
     pub const START: Self = Self { epoch: 1, batch: 0 };

@@ -131,20 +131,19 @@ impl TwoMachines {
 
     /// Starts a party that accepts the job as it is after `settings`.
     pub fn start(&self, party: &str, settings: &[&str]) -> Child {
+        self.launch(party, "--run-folder", settings)
+    }
+
+    /// Starts it again in the run folder of an earlier start.
+    pub fn resume(&self, party: &str, settings: &[&str]) -> Child {
+        self.launch(party, "--resume", settings)
+    }
+
+    fn launch(&self, party: &str, how: &str, settings: &[&str]) -> Child {
         let job = text(&self.machine(party).join("job.toml"));
         let digest = digest(&job, settings);
         let folder = text(&self.run_folder(party));
-        let mut command = command(&[
-            "party",
-            &job,
-            "--as",
-            party,
-            "--json",
-            "--accept",
-            &digest,
-            "--run-folder",
-            &folder,
-        ]);
+        let mut command = command(&["party", &job, "--as", party, "--json", "--accept", &digest, how, &folder]);
         for setting in settings {
             command.args(["--set", setting]);
         }
