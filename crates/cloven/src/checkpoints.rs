@@ -8,8 +8,9 @@
 //! BLAKE3 of everything before, 32 bytes
 //! ```
 //!
-//! A file is written by a thread of its own while training goes on, and appears whole or not at all. One that cannot be read back is
-//! treated as if it were not there.
+//! A file appears whole or not at all; a large one is written by a thread of its own while training goes on. Those of the end of an epoch
+//! survive a loss of power. Of those within an epoch a loss of power may damage the newest, a killed process none: waiting for the disk
+//! at each would cost more than the training between them. A file that cannot be read back is treated as if it were not there.
 
 use std::{
     cell::RefCell,
@@ -29,6 +30,8 @@ use crate::{
 
 const MAGIC: &[u8] = b"cloven checkpoint 1\n";
 const EXTENSION: &str = "checkpoint";
+/// A file of more bytes than this is worth a thread.
+const LARGE: usize = 1 << 20;
 /// Length of the digest at the end.
 const DIGEST: usize = 32;
 
@@ -200,13 +203,20 @@ impl Keep for Checkpoints<'_, '_> {
     fn save(&self, position: Position, parts: Parts) -> Result<(), CheckpointError> {
         self.finish_writing()?;
         let (bytes, path, folder) = (self.encode(position, &parts), self.path(position), self.folder.clone());
+        let large = bytes.len() > LARGE;
         let write = move || {
-            files::write(&path, &bytes, true)?;
+            match position.batch {
+                0 => files::write(&path, &bytes, true)?,
+                _ => files::write_for_now(&path, &bytes)?,
+            }
             for old in superseded(&listed(&folder)) {
                 remove(&path, old)?;
             }
             Ok(())
         };
+        if !large {
+            return write().map_err(because);
+        }
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
             .spawn(write)

@@ -31,8 +31,19 @@ pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     toml::from_str(&read_text(path)?).map_err(|e| Error::configuration(path.display(), e))
 }
 
-/// Writes a file atomically: a reader sees the old content or the new, never a part.
+/// Writes a file atomically: a reader sees the old content or the new, never a part, also after a loss of power.
 pub(crate) fn write(path: &Path, content: &[u8], secret: bool) -> Result<(), Error> {
+    let file = prepare(path, content, secret)?;
+    file.as_file().sync_all().map_err(Error::file(path))?;
+    put(file, path)
+}
+
+/// As [`write`] with `secret`, but a loss of power may leave a part of the file: whoever reads it must be able to tell.
+pub(crate) fn write_for_now(path: &Path, content: &[u8]) -> Result<(), Error> {
+    put(prepare(path, content, true)?, path)
+}
+
+fn prepare(path: &Path, content: &[u8], secret: bool) -> Result<tempfile::NamedTempFile, Error> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(Error::file(folder))?;
     // A temporary file is born with mode 0600; what is not secret is opened up before it gets its name.
@@ -41,7 +52,10 @@ pub(crate) fn write(path: &Path, content: &[u8], secret: bool) -> Result<(), Err
     if !secret {
         make_public(&file).map_err(Error::file(path))?;
     }
-    file.as_file().sync_all().map_err(Error::file(path))?;
+    Ok(file)
+}
+
+fn put(file: tempfile::NamedTempFile, path: &Path) -> Result<(), Error> {
     file.persist(path).map_err(|e| Error::File {
         path: path.to_owned(),
         cause: e.error,
