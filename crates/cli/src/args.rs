@@ -187,7 +187,7 @@ pub struct PartyArgs {
 pub struct PredictArgs {
     /// The folder of the run that trained the network; without --as, of a `cloven run`, which holds every party's weights
     pub run_folder: PathBuf,
-    /// The rows: CSV, npy, npz, HDF5 or IDX, read as the training data were; the client's only
+    /// The rows: CSV, npy, npz, HDF5, IDX, Parquet or WFDB, read as the training data were; the client's only
     #[arg(long, value_name = "FILE", required_unless_present = "party")]
     pub input: Option<PathBuf>,
     /// Write the predictions to this file: .csv, .npy (probabilities only) or .jsonl [default: CSV on stdout]
