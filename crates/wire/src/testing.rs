@@ -1,7 +1,6 @@
 //! For tests of message types: hostile bytes, and the exact bytes on the wire.
 //!
-//! Hostile bytes are mutants of valid ones, the same in every run. Each target takes [`fuzz_time`]: a second in ordinary tests, as long
-//! as `CLOVEN_FUZZ_SECONDS` says otherwise.
+//! Hostile bytes are mutants of valid ones, the same in every run. How long each decoder gets them: [`fuzz_time`].
 
 mod mutants;
 
@@ -24,10 +23,25 @@ use crate::{
 /// Errors about hostile bytes stay below this length, in bytes.
 const MAX_ERROR: usize = 8192;
 
-/// How long to fuzz a target: `CLOVEN_FUZZ_SECONDS`, else 1 s.
-pub fn fuzz_time() -> Duration {
-    let seconds = std::env::var("CLOVEN_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::try_from_secs_f64(seconds.unwrap_or(1.0)).unwrap_or(Duration::from_secs(1))
+/// How long to fuzz each of a test's `decoders`: `CLOVEN_FUZZ_SECONDS`, or when that is not set their share of one second.
+///
+/// # Panics
+/// When `CLOVEN_FUZZ_SECONDS` is no number of seconds: a typing error would pass for a long test.
+pub fn fuzz_time(decoders: u32) -> Duration {
+    match std::env::var("CLOVEN_FUZZ_SECONDS") {
+        Err(_) => Duration::from_secs(1) / decoders.max(1),
+        Ok(text) => {
+            let time = text
+                .parse()
+                .ok()
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            assert!(
+                time.is_some(),
+                "CLOVEN_FUZZ_SECONDS: expected a number of seconds, got {text:?}"
+            );
+            time.unwrap_or_default()
+        }
+    }
 }
 
 /// Calls `target` with mutants of `valid` for about this `time`, and at least 100 times. When it panics, the bytes are printed.
