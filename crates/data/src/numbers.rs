@@ -1,5 +1,6 @@
 //! Arrays of numbers as HDF5, IDX and npy files store them, before they become features or labels.
 
+use std::io::{self, Read};
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
@@ -202,4 +203,17 @@ pub(crate) fn checked_size(shape: &[usize], width: u64, file: &Path) -> Result<u
             })
         }
     }
+}
+
+/// The `expected` bytes of elements that a header announces, which must be all that follows; the inner error says what follows instead.
+pub(crate) fn read_announced(stream: &mut impl Read, shape: &[usize], expected: u64) -> io::Result<Result<Vec<u8>, String>> {
+    // `take` and `read_to_end` let the buffer grow with the bytes that arrive: a header that lies costs nothing.
+    let mut bytes = Vec::new();
+    stream.by_ref().take(expected).read_to_end(&mut bytes)?;
+    let actual = match (bytes.len() as u64 == expected, stream.read(&mut [0])?) {
+        (true, 0) => return Ok(Ok(bytes)),
+        (_, 0) => format!("only {} follow", bytes.len()),
+        _ => "more follow".to_owned(),
+    };
+    Ok(Err(format!("its header {shape:?} announces {expected} bytes, {actual}")))
 }

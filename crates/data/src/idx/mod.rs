@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::DataError;
 use crate::input;
 use crate::labels::{Labels, Table};
-use crate::numbers::{Elements, Numbers, checked_size};
+use crate::numbers::{self, Elements, Numbers, checked_size};
 use crate::source::{Format, IdxOptions};
 
 #[cfg(test)]
@@ -51,18 +51,19 @@ pub(crate) fn read(file: &Path) -> Result<Numbers, DataError> {
 /// Decodes one array that must fill the stream exactly.
 pub(crate) fn decode(mut stream: impl Read, file: &Path) -> Result<Numbers, DataError> {
     let io = |error| input::read_error(file, Format::Idx, error);
+    let malformed = |reason: String| DataError::Malformed {
+        file: file.into(),
+        format: Format::Idx,
+        reason,
+    };
     let mut head = [0; 4];
     stream.read_exact(&mut head).map_err(io)?;
     let [zero, zero_too, code, dimensions] = head;
     let width = element_width(code);
     if (zero, zero_too) != (0, 0) || width.is_none() || dimensions == 0 || dimensions > MAX_DIMENSIONS {
-        let reason =
-            format!("it begins with the bytes {head:02x?}, expected 00 00, an element type 08 to 0e and 1 to 8 dimensions");
-        return Err(DataError::Malformed {
-            file: file.into(),
-            format: Format::Idx,
-            reason,
-        });
+        return Err(malformed(format!(
+            "it begins with the bytes {head:02x?}, expected 00 00, an element type 08 to 0e and 1 to 8 dimensions"
+        )));
     }
     let mut shape = Vec::with_capacity(dimensions.into());
     for _ in 0..dimensions {
@@ -71,24 +72,9 @@ pub(crate) fn decode(mut stream: impl Read, file: &Path) -> Result<Numbers, Data
         shape.push(u32::from_be_bytes(size) as usize);
     }
     let expected = checked_size(&shape, width.unwrap_or(1), file)?;
-
-    // `take` and `read_to_end` let the buffer grow with the bytes that arrive: a header that lies costs nothing.
-    let mut bytes = Vec::new();
-    (&mut stream).take(expected).read_to_end(&mut bytes).map_err(io)?;
-    let more = stream.read(&mut [0]).map_err(io)?;
-    if bytes.len() as u64 != expected || more != 0 {
-        let actual = if more != 0 {
-            "more follow".to_string()
-        } else {
-            format!("only {} follow", bytes.len())
-        };
-        let reason = format!("its header {shape:?} announces {expected} bytes, {actual}");
-        return Err(DataError::Malformed {
-            file: file.into(),
-            format: Format::Idx,
-            reason,
-        });
-    }
+    let bytes = numbers::read_announced(&mut stream, &shape, expected)
+        .map_err(io)?
+        .map_err(malformed)?;
     Ok(Numbers {
         name: String::new(),
         shape,

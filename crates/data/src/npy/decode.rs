@@ -1,6 +1,6 @@
 //! One npy array: the mark `\x93NUMPY`, a version, the length of the header, the header, the elements.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn, ShapeBuilder};
@@ -8,7 +8,7 @@ use ndarray::{ArrayD, IxDyn, ShapeBuilder};
 use super::header::{self, Element, Header, Kind, MAX_HEADER};
 use crate::error::DataError;
 use crate::input;
-use crate::numbers::{Elements, Numbers, checked_size};
+use crate::numbers::{self, Elements, Numbers, checked_size};
 use crate::source::Format;
 
 /// Decodes one array that must fill the stream exactly, and names its element type; `name` is its name within an archive.
@@ -23,49 +23,12 @@ pub(super) fn decode(mut stream: impl Read, name: &str, file: &Path) -> Result<(
         reason: format!("{place}: {reason}"),
     };
     let io = |error| input::read_error(file, Format::Npy, error);
-    let mut head = [0; 8];
-    stream.read_exact(&mut head).map_err(io)?;
-    let length = match head {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => {
-            let mut length = [0; 2];
-            stream.read_exact(&mut length).map_err(io)?;
-            u16::from_le_bytes(length).into()
-        }
-        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => {
-            let mut length = [0; 4];
-            stream.read_exact(&mut length).map_err(io)?;
-            u32::from_le_bytes(length)
-        }
-        [0x93, b'N', b'U', b'M', b'P', b'Y', version, _] => {
-            return Err(malformed(format!("its version is {version}, expected 1, 2 or 3")));
-        }
-        _ => return Err(malformed("it does not begin with the npy mark".into())),
-    };
-    if length > MAX_HEADER {
-        return Err(malformed(format!(
-            "its header takes {length} bytes, more than the limit of {MAX_HEADER}"
-        )));
-    }
-    let mut text = vec![0; length as usize];
-    stream.read_exact(&mut text).map_err(io)?;
+    let text = header_text(&mut stream).map_err(io)?.map_err(malformed)?;
     let header = header::parse(&text, &place, file)?;
     let expected = checked_size(&header.shape, header.element.size.into(), file)?;
-
-    // `take` and `read_to_end` let the buffer grow with the bytes that arrive: a header that lies costs nothing.
-    let mut bytes = Vec::new();
-    (&mut stream).take(expected).read_to_end(&mut bytes).map_err(io)?;
-    let more = stream.read(&mut [0]).map_err(io)?;
-    if bytes.len() as u64 != expected || more != 0 {
-        let actual = if more != 0 {
-            "more follow".to_string()
-        } else {
-            format!("only {} follow", bytes.len())
-        };
-        return Err(malformed(format!(
-            "its header {:?} announces {expected} bytes, {actual}",
-            header.shape
-        )));
-    }
+    let bytes = numbers::read_announced(&mut stream, &header.shape, expected)
+        .map_err(io)?
+        .map_err(malformed)?;
     let elements = elements(&header, &bytes).ok_or_else(|| DataError::ElementType {
         file: file.into(),
         place: place.clone(),
@@ -78,6 +41,36 @@ pub(super) fn decode(mut stream: impl Read, name: &str, file: &Path) -> Result<(
         elements,
     };
     Ok((numbers, header.element.name()))
+}
+
+/// The text of the header; the inner error says how it is malformed.
+fn header_text(stream: &mut impl Read) -> io::Result<Result<Vec<u8>, String>> {
+    let mut head = [0; 8];
+    stream.read_exact(&mut head)?;
+    let length = match head {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length)?;
+            u16::from_le_bytes(length).into()
+        }
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length)?;
+            u32::from_le_bytes(length)
+        }
+        [0x93, b'N', b'U', b'M', b'P', b'Y', version, _] => {
+            return Ok(Err(format!("its version is {version}, expected 1, 2 or 3")));
+        }
+        _ => return Ok(Err("it does not begin with the npy mark".into())),
+    };
+    if length > MAX_HEADER {
+        return Ok(Err(format!(
+            "its header takes {length} bytes, more than the limit of {MAX_HEADER}"
+        )));
+    }
+    let mut text = vec![0; length as usize];
+    stream.read_exact(&mut text)?;
+    Ok(Ok(text))
 }
 
 /// The elements in row-major order, or nothing when an integer does not fit.
