@@ -155,9 +155,6 @@ pub struct Training {
     pub optimiser: OptimiserSpec,
 }
 
-/// Every client is a connection and a session at the server.
-const MAX_CLIENTS: usize = 64;
-
 fn one() -> u64 {
     1
 }
@@ -341,22 +338,6 @@ impl Job {
         }
     }
 
-    /// Whether every batch of so many training rows has as many rows as the model needs.
-    pub(crate) fn check_batches(&self, rows: usize) -> Result<(), Error> {
-        let least = self.cut()?.model.least_rows()?;
-        match self.schedule().training_sizes(rows).min() {
-            Some(smallest) if smallest < least => {
-                let batch = self.training.batch;
-                let problem = format!(
-                    "{rows} training rows in batches of {batch} leave a batch of {smallest}, of which the model's batch normalisation \
-                     cannot learn: choose another number"
-                );
-                Err(Error::configuration("training.batch", problem))
-            }
-            _ => Ok(()),
-        }
-    }
-
     pub(crate) fn shuffle(&self) -> Shuffle {
         Shuffle { seed: self.seed }
     }
@@ -374,65 +355,6 @@ impl Job {
             .iter()
             .filter(|(_, role)| **role == Role::Client)
             .map(|(party, _)| party)
-    }
-
-    fn validate(&self, place: &str) -> Result<(), Error> {
-        let wrong = |key: &str, problem: String| Err(Error::configuration(format!("{place}: {key}"), problem));
-        let count = |role| self.parties.values().filter(|r| **r == role).count();
-        if !(1..=MAX_CLIENTS).contains(&count(Role::Client)) || count(Role::Server) != 1 {
-            return wrong(
-                "parties",
-                format!(
-                    "protocol {} needs one to {MAX_CLIENTS} clients and one server",
-                    self.protocol.name()
-                ),
-            );
-        }
-        let t = &self.training;
-        if t.epochs == 0 || t.batch == 0 || t.evaluation_batch == 0 {
-            return wrong("training", "epochs, batch and evaluation_batch must be at least 1".into());
-        }
-        if !(0.0..1.0).contains(&self.data.test_fraction) {
-            return wrong(
-                "data.test_fraction",
-                format!("expected 0 or more and below 1, got {}", self.data.test_fraction),
-            );
-        }
-        t.optimiser.validate()?;
-        if self.protocol == Protocol::Plain && self.encryption.is_some() {
-            return wrong("encryption", "protocol plain has no encryption".into());
-        }
-        if self.protocol == Protocol::EncryptedActivation {
-            self.sealing()?;
-            if self.mode() == Mode::Sealed && self.training.optimiser.weight_decay() != 0.0 {
-                return wrong(
-                    "training.optimiser.weight_decay",
-                    "encrypted-activation needs 0: the client does not hold the weights that decay".into(),
-                );
-            }
-        }
-        let cut = self.cut()?;
-        let shapes = cut.model.shapes()?;
-        let output = shapes.last().map(Vec::as_slice).unwrap_or_default();
-        self.check_output(output).or_else(|problem| wrong("model", problem))
-    }
-
-    /// Whether the network's output fits the loss and the classes.
-    fn check_output(&self, output: &[usize]) -> Result<(), String> {
-        let expected = match (self.training.loss, self.data.classes) {
-            (Loss::CrossEntropy, Some(classes)) => vec![classes],
-            (Loss::Bce, Some(2)) => vec![1],
-            (Loss::Bce, Some(classes)) => vec![classes],
-            (Loss::CrossEntropy | Loss::Bce, None) => return Err("this loss needs data.classes".into()),
-            (Loss::Mse, Some(_)) => return Err("loss mse is for regression: leave data.classes out".into()),
-            (Loss::Mse, None) => return Ok(()),
-        };
-        match output == expected {
-            true => Ok(()),
-            false => Err(format!(
-                "the last layer gives {output:?}, the loss and data.classes need {expected:?}"
-            )),
-        }
     }
 }
 
@@ -457,3 +379,4 @@ fn consecutive(numbers: &[usize], layers: usize) -> Result<Range<usize>, Error> 
 mod settings;
 #[cfg(test)]
 mod tests;
+mod validate;
