@@ -79,7 +79,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  cloven export runs/20260101T120000Z-mitbih-plain --output model.safetensors --snippet\n  \
                       cloven export runs/20260101T120000Z-mitbih-plain --as hospital --output hospital.safetensors\n\nWithout --as the \
-                      folder must hold every party's weights, as that of `cloven run` does."
+                      folder must hold the weights of server and client, as that of `cloven run` does."
     )]
     Export(ExportArgs),
     /// Pin the identities of other parties
@@ -255,6 +255,9 @@ pub struct ExportArgs {
     /// Only this party's layers
     #[arg(long = "as", value_name = "NAME")]
     pub party: Option<Party>,
+    /// With whose first and last layers, where the job has several clients
+    #[arg(long, value_name = "NAME", conflicts_with = "party")]
+    pub client: Option<Party>,
     /// The file to write
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,

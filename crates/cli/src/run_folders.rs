@@ -1,6 +1,6 @@
 //! The verbs that look at a run folder afterwards.
 
-use cloven::{AuditOptions, Audits, Error, Report};
+use cloven::{AuditOptions, Audits, Error, Layers, Report};
 
 use crate::{
     args::{AuditArgs, ExportArgs, ReportArgs},
@@ -33,18 +33,21 @@ pub fn report(args: ReportArgs, json: bool) -> Result<(), Error> {
 
 /// `cloven export`
 pub fn export(args: ExportArgs, json: bool) -> Result<(), Error> {
-    let exported = cloven::export(&args.run_folder, args.party.as_ref(), &args.output)?;
+    let layers = match &args.party {
+        Some(party) => Layers::Of(party),
+        None => Layers::Whole(args.client.as_ref()),
+    };
+    let exported = cloven::export(&args.run_folder, layers, &args.output)?;
     eprintln!(
         "wrote {}: {} numbers of layers {:?}",
         exported.path.display(),
         exported.parameters,
         exported.layers
     );
-    match (json, args.snippet, &exported.snippet_problem) {
-        (true, ..) => print_line(&serde_json::to_string(&exported).expect("exports have only string keys")),
-        (false, true, None) => print_line(&exported.snippet),
-        (false, true, Some(problem)) => eprintln!("no snippet: {problem}"),
-        (false, false, _) => (),
+    match (json, args.snippet) {
+        (true, _) => print_line(&serde_json::to_string(&exported).expect("exports have only string keys")),
+        (false, true) => print_line(&exported.snippet),
+        (false, false) => (),
     }
     Ok(())
 }

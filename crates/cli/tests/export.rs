@@ -3,31 +3,9 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::fs;
 
-use common::{example, fail, json, succeed, text};
-
-/// The arrays of a safetensors file, by name: shape and little-endian numbers.
-fn arrays(path: &Path) -> BTreeMap<String, (Vec<u64>, Vec<f32>)> {
-    let bytes = fs::read(path).unwrap();
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let meta = json(std::str::from_utf8(&bytes[8..8 + header]).unwrap());
-    let entries = meta.as_object().unwrap().iter().filter(|(name, _)| *name != "__metadata__");
-    entries
-        .map(|(name, entry)| {
-            let range = [0, 1].map(|i| 8 + header + entry["data_offsets"][i].as_u64().unwrap() as usize);
-            let numbers = bytes[range[0]..range[1]].chunks_exact(4);
-            let numbers = numbers.map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect();
-            let shape = entry["shape"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|d| d.as_u64().unwrap())
-                .collect();
-            (name.clone(), (shape, numbers))
-        })
-        .collect()
-}
+use common::{arrays, example, fail, json, succeed, text};
 
 #[test]
 fn the_whole_model_is_every_partys_layers_and_the_snippet_builds_them() {
@@ -100,6 +78,62 @@ fn the_merged_sealed_layer_is_u_plus_v() {
     assert!(v.iter().any(|v| *v != 0.0), "an epoch after the reveal");
     let sums: Vec<f32> = u.iter().zip(v).map(|(u, v)| u + v).collect();
     assert_eq!(w["2.weight"].1, sums);
+}
+
+#[test]
+fn the_snippet_has_a_line_for_every_kind_of_layer() {
+    let root = tempfile::tempdir().unwrap();
+    let [folder, whole, job] = ["run", "model.safetensors", "job.toml"].map(|name| root.path().join(name));
+    succeed(&["init", &text(&root.path().join("own")), "--data", "digits"]);
+    let start = fs::read_to_string(root.path().join("own/job.toml")).unwrap();
+    let mut table: toml::Table = toml::from_str(&start).unwrap();
+    let layers = r#"
+        server_layers = [8]
+        layers = [
+            { type = "conv2d", channels = 4, kernel = 3, padding = 1, bias = false },
+            { type = "batch-norm" },
+            { type = "gelu" },
+            { type = "max-pool2d", size = 3, stride = 2, padding = 1 },
+            { type = "residual", body = [{ type = "conv2d", channels = 4, kernel = 1 }, { type = "relu" }] },
+            { type = "residual", body = [{ type = "layer-norm", axes = 1 }], shortcut = [{ type = "batch-norm" }] },
+            { type = "avg-pool2d", size = 2 },
+            { type = "flatten" },
+            { type = "dense", outputs = 10 },
+        ]"#;
+    table.insert("model".into(), toml::from_str::<toml::Table>(layers).unwrap().into());
+    fs::write(&job, toml::to_string(&table).unwrap()).unwrap();
+    let settings = ["training.epochs=1", "data.train_rows=64", "data.test_rows=16"];
+    let mut args = vec!["run".to_owned(), text(&job), "--run-folder".to_owned(), text(&folder)];
+    args.extend(
+        settings
+            .iter()
+            .flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]),
+    );
+    succeed(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let snippet = succeed(&["export", &text(&folder), "--output", &text(&whole), "--snippet"]);
+    for line in [
+        "class Residual(nn.Module):",
+        "(\"0\", nn.Conv2d(1, 4, 3, stride=1, padding=1, bias=False)),",
+        "(\"1\", nn.BatchNorm2d(4, eps=1e-5, momentum=0.1)),",
+        "(\"2\", nn.GELU()),",
+        "(\"3\", nn.MaxPool2d(3, stride=2, padding=1)),",
+        "(\"4\", Residual(nn.Sequential(nn.Conv2d(4, 4, 1, stride=1, padding=0), nn.ReLU()), nn.Sequential())),",
+        "(\"5\", Residual(nn.Sequential(nn.LayerNorm([4], eps=1e-5)), nn.Sequential(nn.BatchNorm2d(4, eps=1e-5, momentum=0.1)))),",
+        "(\"6\", nn.AvgPool2d(2, stride=2)),",
+        "(\"8\", nn.Linear(16, 10)),",
+    ] {
+        assert!(snippet.contains(line), "{line}: {snippet}");
+    }
+    let all = arrays(&whole);
+    for name in [
+        "1.running_mean",
+        "4.body.0.weight",
+        "5.body.0.bias",
+        "5.shortcut.0.running_var",
+        "8.bias",
+    ] {
+        assert!(all.contains_key(name), "{name}: {:?}", all.keys());
+    }
 }
 
 #[test]

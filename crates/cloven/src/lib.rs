@@ -30,7 +30,7 @@ pub use audit::{Audit, AuditOptions, Audits, Example, Finding, PartyAudit, audit
 pub use bench::{BenchOptions, BenchRow, bench};
 pub use catalogue::DATASETS;
 pub use error::{EXIT_CODES, Error};
-pub use export::{Exported, export};
+pub use export::{Exported, Layers, export};
 pub use identity::{PublicIdentity, RosterFile};
 pub use job::{Job, Role, parse_settings};
 pub use local::{Deadlines, Limits, Local, LocalData, Part};

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -54,6 +55,28 @@ pub fn text(path: &Path) -> String {
 
 pub fn example(name: &str) -> String {
     text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name))
+}
+
+/// The arrays of a safetensors file, by name: shape and little-endian numbers.
+pub fn arrays(path: &Path) -> BTreeMap<String, (Vec<u64>, Vec<f32>)> {
+    let bytes = fs::read(path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let meta = json(std::str::from_utf8(&bytes[8..8 + header]).unwrap());
+    let entries = meta.as_object().unwrap().iter().filter(|(name, _)| *name != "__metadata__");
+    entries
+        .map(|(name, entry)| {
+            let range = [0, 1].map(|i| 8 + header + entry["data_offsets"][i].as_u64().unwrap() as usize);
+            let numbers = bytes[range[0]..range[1]].chunks_exact(4);
+            let numbers = numbers.map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect();
+            let shape = entry["shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|d| d.as_u64().unwrap())
+                .collect();
+            (name.clone(), (shape, numbers))
+        })
+        .collect()
 }
 
 /// A hospital and a cloud as on two machines: each folder made by its own `init --as`, with the other's identity pinned.

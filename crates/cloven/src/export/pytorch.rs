@@ -1,0 +1,115 @@
+//! Layers as Python that builds them with PyTorch.
+
+use std::path::Path;
+
+use cloven_nn::{LayerSpec, ModelError, ModelSpec};
+
+/// A layer that PyTorch has no module for; the names of its parameters are those of the file.
+const RESIDUAL: &str = "\
+class Residual(nn.Module):
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return self.body(x) + self.shortcut(x)
+
+";
+
+/// Python that builds the `layers` of a model under their numbers and loads `file`.
+pub(super) fn snippet(model: &ModelSpec, layers: &[usize], file: &Path) -> Result<String, ModelError> {
+    let shapes = model.shapes()?;
+    let mut modules = String::new();
+    for &index in layers {
+        let module = module(&model.layers[index], &shapes[index])?;
+        modules += &format!("    (\"{index}\", {module}),\n");
+    }
+    let class = if modules.contains("Residual(") { RESIDUAL } else { "" };
+    Ok(format!(
+        "from collections import OrderedDict\nimport torch.nn as nn\nfrom safetensors.torch import load_file\n\n\
+         {class}model = nn.Sequential(OrderedDict([\n{modules}]))\n\
+         model.load_state_dict(load_file({}))\nmodel.eval()",
+        text(&file.display().to_string())
+    ))
+}
+
+/// A layer, given the shape of a sample before it.
+fn module(layer: &LayerSpec, input: &[usize]) -> Result<String, ModelError> {
+    let before = input[0];
+    let pool = |name: &str, size: usize, stride: Option<usize>| format!("nn.{name}({size}, stride={}", stride.unwrap_or(size));
+    Ok(match *layer {
+        LayerSpec::Dense { outputs, bias } => format!("nn.Linear({before}, {outputs}{})", without(bias)),
+        LayerSpec::Conv1d {
+            channels,
+            kernel,
+            stride,
+            padding,
+            bias,
+        } => convolution("Conv1d", [before, channels, kernel, stride, padding], bias),
+        LayerSpec::Conv2d {
+            channels,
+            kernel,
+            stride,
+            padding,
+            bias,
+        } => convolution("Conv2d", [before, channels, kernel, stride, padding], bias),
+        LayerSpec::MaxPool1d { size, stride } => pool("MaxPool1d", size, stride) + ")",
+        LayerSpec::AvgPool1d { size, stride } => pool("AvgPool1d", size, stride) + ")",
+        LayerSpec::MaxPool2d { size, stride, padding } => pool("MaxPool2d", size, stride) + &format!(", padding={padding})"),
+        LayerSpec::AvgPool2d { size, stride } => pool("AvgPool2d", size, stride) + ")",
+        LayerSpec::GlobalAvgPool1d {} => "nn.AdaptiveAvgPool1d(1)".to_owned(),
+        LayerSpec::GlobalAvgPool2d {} => "nn.AdaptiveAvgPool2d(1)".to_owned(),
+        LayerSpec::BatchNorm { epsilon, momentum } => {
+            let name = if input.len() < 3 { "BatchNorm1d" } else { "BatchNorm2d" };
+            format!("nn.{name}({before}, eps={epsilon:?}, momentum={momentum:?})")
+        }
+        LayerSpec::LayerNorm { axes, epsilon } => {
+            let axes = &input[input.len() - axes.unwrap_or(input.len())..];
+            format!("nn.LayerNorm({axes:?}, eps={epsilon:?})")
+        }
+        LayerSpec::Relu {} => "nn.ReLU()".to_owned(),
+        LayerSpec::LeakyRelu { slope } => format!("nn.LeakyReLU({slope:?})"),
+        LayerSpec::Sigmoid {} => "nn.Sigmoid()".to_owned(),
+        LayerSpec::Tanh {} => "nn.Tanh()".to_owned(),
+        LayerSpec::Gelu {} => "nn.GELU()".to_owned(),
+        LayerSpec::Flatten {} => "nn.Flatten()".to_owned(),
+        LayerSpec::Dropout { rate } => format!("nn.Dropout({rate:?})"),
+        LayerSpec::Residual { ref body, ref shortcut } => {
+            format!("Residual({}, {})", sequence(body, input)?, sequence(shortcut, input)?)
+        }
+    })
+}
+
+fn convolution(name: &str, [before, channels, kernel, stride, padding]: [usize; 5], bias: bool) -> String {
+    format!(
+        "nn.{name}({before}, {channels}, {kernel}, stride={stride}, padding={padding}{})",
+        without(bias)
+    )
+}
+
+fn without(bias: bool) -> &'static str {
+    if bias { "" } else { ", bias=False" }
+}
+
+/// The layers of a branch; none give their input back.
+fn sequence(layers: &[LayerSpec], input: &[usize]) -> Result<String, ModelError> {
+    let branch = ModelSpec {
+        input: input.to_vec(),
+        layers: layers.to_vec(),
+    };
+    let shapes = match layers {
+        [] => Vec::new(),
+        _ => branch.shapes()?,
+    };
+    let modules: Result<Vec<String>, ModelError> = layers
+        .iter()
+        .zip(&shapes)
+        .map(|(layer, shape)| module(layer, shape))
+        .collect();
+    Ok(format!("nn.Sequential({})", modules?.join(", ")))
+}
+
+/// A Python string of this text.
+fn text(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
