@@ -6,7 +6,7 @@ use ndarray::{Array2, Axis, concatenate, s};
 use crate::{
     Audit, AuditError, Batch, Example, Finding, Seen, View,
     algebra::{activations, agreement, fit, least},
-    decoder::decode,
+    decoder::{Decoded, decode},
     dependence::{distance_correlation, rotated, time_warping},
     grouping::{agreement_after_naming, by_direction, most_frequent, norms},
 };
@@ -237,9 +237,29 @@ fn inputs(material: &Material, message: &str, what: &str, truth: &Truth, audit: 
         received.slice(s![..pairs, ..]).to_owned(),
         inputs.slice(s![..pairs, ..]).to_owned(),
     );
-    let value = distance_correlation(&few_inputs, &few);
+    dependence(&few, &few_inputs, message, audit);
+    warping(&few, &few_inputs, material.clear, truth, message, audit);
+    let decoded = decoding(&received, &inputs, half, message, audit)?;
+    let scored = n - half;
+    let examples = (0..EXAMPLES.min(scored))
+        .map(|k| k * scored / EXAMPLES.max(1))
+        .map(|row| Example {
+            shape: truth.shape.clone(),
+            input: inputs.row(half + row).to_vec(),
+            received: received.row(half + row).iter().copied().take(MOST_VALUES).collect(),
+            reconstruction: Some(decoded.reconstructions.row(row).to_vec()),
+        });
+    audit.received = what.to_owned();
+    audit.examples = examples.collect();
+    Ok(())
+}
+
+/// How much the inputs have to do with what was received.
+fn dependence(received: &Array2<f32>, inputs: &Array2<f32>, message: &str, audit: &mut Audit) {
+    let pairs = received.nrows();
+    let value = distance_correlation(inputs, received);
     let torn: Vec<f64> = (1..=10)
-        .map(|k| distance_correlation(&few_inputs, &rotated(&few, k * pairs / 11)))
+        .map(|k| distance_correlation(inputs, &rotated(received, k * pairs / 11)))
         .collect();
     let chance = torn.iter().sum::<f64>() / torn.len() as f64;
     let most = torn.iter().copied().fold(chance, f64::max);
@@ -251,13 +271,18 @@ fn inputs(material: &Material, message: &str, what: &str, truth: &Truth, audit: 
         "distance correlation",
         [value, chance, chance + 3.0 * (most - chance).max(0.01)],
     ));
-    warping(&few, &few_inputs, material.clear, truth, message, audit);
+}
 
-    let [decoded, torn] = [
-        decode(&received, &inputs, half, false)?,
-        decode(&received, &inputs, half, true)?,
-    ];
-    let scored = n - half;
+/// What a network gives back of the rows after the first `half`, on which it is trained.
+fn decoding(
+    received: &Array2<f32>,
+    inputs: &Array2<f32>,
+    half: usize,
+    message: &str,
+    audit: &mut Audit,
+) -> Result<Decoded, AuditError> {
+    let [decoded, torn] = [decode(received, inputs, half, false)?, decode(received, inputs, half, true)?];
+    let scored = received.nrows() - half;
     audit.findings.push(Finding::new(
         "a network trained to give inputs back, on one half of the rows",
         message,
@@ -283,17 +308,7 @@ fn inputs(material: &Material, message: &str, what: &str, truth: &Truth, audit: 
             explained(torn.error_ratio).max(0.0) + 0.05,
         ],
     ));
-    let examples = (0..EXAMPLES.min(scored))
-        .map(|k| k * scored / EXAMPLES.max(1))
-        .map(|row| Example {
-            shape: truth.shape.clone(),
-            input: inputs.row(half + row).to_vec(),
-            received: received.row(half + row).iter().copied().take(MOST_VALUES).collect(),
-            reconstruction: Some(decoded.reconstructions.row(row).to_vec()),
-        });
-    audit.received = what.to_owned();
-    audit.examples = examples.collect();
-    Ok(())
+    Ok(decoded)
 }
 
 /// Whether a received channel looks more like its own input than like another row's.

@@ -29,6 +29,8 @@ mod rounding;
 mod stream;
 mod switching;
 mod tensor;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub use crt::centred_coefficients;

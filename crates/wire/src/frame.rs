@@ -1,6 +1,6 @@
 //! The frame header.
 
-use crate::DecodeError;
+use crate::{AbortReason, DecodeError};
 
 /// No payload is longer than this, whatever a message type allows: 1 GiB.
 pub const MAX_PAYLOAD: usize = 1 << 30;
@@ -23,6 +23,18 @@ impl Header {
     pub const ABORT: u8 = 0xff;
     /// The kind that asks for more time, without payload and of round 0; see [`crate::Link::keep_alive`].
     pub const KEEP_ALIVE: u8 = 0xfe;
+
+    /// A whole frame of kind [`Header::ABORT`].
+    pub(crate) fn abort_frame(reason: AbortReason) -> [u8; Self::LEN + 1] {
+        let header = Self {
+            len: 1,
+            kind: Self::ABORT,
+            round: 0,
+        };
+        let mut frame = [reason as u8; Self::LEN + 1];
+        frame[..Self::LEN].copy_from_slice(&header.to_bytes());
+        frame
+    }
 
     /// The header's wire form.
     pub fn to_bytes(self) -> [u8; Self::LEN] {

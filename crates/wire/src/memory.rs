@@ -92,15 +92,7 @@ impl Channel for MemoryChannel {
     }
 
     async fn abort(&mut self, reason: AbortReason) {
-        let mut frame = Header {
-            len: 1,
-            kind: Header::ABORT,
-            round: 0,
-        }
-        .to_bytes()
-        .to_vec();
-        frame.push(reason as u8);
-        self.send_raw(frame);
+        self.send_raw(Header::abort_frame(reason).to_vec());
     }
 }
 

@@ -218,12 +218,7 @@ fn conclude(job: &Job, rows: Rows, outputs: &ArrayD<f32>) -> Result<(Outcome, Pr
 /// Whose rows are predicted: a client's own, or at the server those of the client that is named or the only one.
 pub fn client_of(job: &Job, party: &Party, named: Option<&Party>) -> Result<Party, Error> {
     let wrong = |problem: String| Err(Error::configuration("--client", problem));
-    let clients: Vec<&Party> = job
-        .parties
-        .iter()
-        .filter(|(_, role)| **role == Role::Client)
-        .map(|(p, _)| p)
-        .collect();
+    let clients: Vec<&Party> = job.clients().collect();
     let own = (job.role(party)? == Role::Client).then_some(party);
     match (own, named, clients.as_slice()) {
         (Some(own), Some(named), _) if own != named => wrong(format!("{own} predicts its own rows, not those of {named}")),

@@ -46,27 +46,9 @@ pub(super) fn lines(title: &str, axes: &Axes, series: &[Series]) -> Markup {
     };
     let grid: Vec<Markup> = y_ticks
         .iter()
-        .map(|&tick| {
-            let at = place((x.0, tick)).1;
-            markup!(
-                r#"<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="tick" x="{}" y="{}" text-anchor="end">{}</text>"#,
-                LEFT, WIDTH - RIGHT, at, at, LEFT - 8.0, at + 4.0, (axes.form)(tick)
-            )
-        })
+        .map(|&tick| y_tick(place((x.0, tick)).1, (axes.form)(tick)))
         .collect();
-    let below: Vec<Markup> = x_ticks
-        .iter()
-        .map(|&tick| {
-            let at = place((tick, low)).0;
-            let text = format!("{tick:.0}");
-            markup!(
-                r#"<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>"#,
-                at,
-                HEIGHT - BOTTOM + 18.0,
-                text
-            )
-        })
-        .collect();
+    let below: Vec<Markup> = x_ticks.iter().map(|&tick| x_tick(place((tick, low)).0, tick)).collect();
     let drawn: Vec<Markup> = series
         .iter()
         .enumerate()
@@ -91,6 +73,30 @@ pub(super) fn lines(title: &str, axes: &Axes, series: &[Series]) -> Markup {
         axes.y,
         drawn,
         legend(series)
+    )
+}
+
+/// A line across the chart at height `at`, and what it stands for.
+fn y_tick(at: f64, text: String) -> Markup {
+    markup!(
+        r#"<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="tick" x="{}" y="{}" text-anchor="end">{}</text>"#,
+        LEFT,
+        WIDTH - RIGHT,
+        at,
+        at,
+        LEFT - 8.0,
+        at + 4.0,
+        text
+    )
+}
+
+/// A number below the chart.
+fn x_tick(at: f64, tick: f64) -> Markup {
+    markup!(
+        r#"<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>"#,
+        at,
+        HEIGHT - BOTTOM + 18.0,
+        format!("{tick:.0}")
     )
 }
 

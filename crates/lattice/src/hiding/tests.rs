@@ -4,7 +4,7 @@ use cloven_ring::Evaluations;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{SecretKey, Upload, crt::centred_coefficients};
+use crate::{SecretKey, Upload, crt::centred_coefficients, testing::integers};
 
 /// Bits that x is shifted up to stand above the flooding.
 const LIFT: u32 = 58;
@@ -38,16 +38,6 @@ fn setting() -> Setting {
         public,
         flooding,
     }
-}
-
-/// Integers below 2^bits from a linear congruential sequence.
-fn integers(count: usize, bits: u32, seed: u64) -> Vec<i64> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state as i64) >> (63 - bits)
-    };
-    (0..count).map(|_| next()).collect()
 }
 
 impl Setting {

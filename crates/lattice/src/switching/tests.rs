@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{Upload, centred_coefficients};
+use crate::{Upload, centred_coefficients, testing::integers};
 
 fn secret(parameters: &Parameters) -> SecretKey {
     SecretKey::generate(parameters, &mut ChaCha20Rng::from_seed([1; 32]))
@@ -13,16 +13,6 @@ fn secret(parameters: &Parameters) -> SecretKey {
 
 fn key() -> RandomnessKey {
     RandomnessKey::new([2; 32])
-}
-
-/// Integers below 2^bits in magnitude from a linear congruential sequence.
-fn integers(count: usize, bits: u32, seed: u64) -> Vec<i64> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state as i64) >> (63 - bits)
-    };
-    (0..count).map(|_| next()).collect()
 }
 
 fn encrypt(secret: &SecretKey, coefficients: &[i64], context: &[u8]) -> Ciphertext {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{RandomnessKey, SecretKey, Upload, centred_coefficients};
+use crate::{RandomnessKey, SecretKey, Upload, centred_coefficients, testing::integers};
 
 fn parameters() -> Parameters {
     Parameters::new(12, &[50, 50]).unwrap()
@@ -12,16 +12,6 @@ fn parameters() -> Parameters {
 
 fn secret() -> SecretKey {
     SecretKey::generate(&parameters(), &mut ChaCha20Rng::from_seed([1; 32]))
-}
-
-/// Integers below 2^bits in magnitude from a linear congruential sequence.
-fn integers(count: usize, bits: u32, seed: u64) -> Vec<i64> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state as i64) >> (63 - bits)
-    };
-    (0..count).map(|_| next()).collect()
 }
 
 fn encrypt(secret: &SecretKey, coefficients: &[i64], context: &[u8]) -> Ciphertext {

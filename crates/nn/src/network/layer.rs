@@ -154,24 +154,10 @@ pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64) -> Box<
         } => {
             let (shape, fan_in) = (vec![channels, input[0], kernel, kernel], input[0] * kernel * kernel);
             let (weight, bias) = parameters(&place, seed, fan_in, bias, (shape, Layout::Rows), Layout::Rows);
-            let window = Window2d {
-                channels: input[0],
-                height: input[1],
-                width: input[2],
-                kernel,
-                stride,
-                padding,
-            };
-            Box::new(Conv2d::new(weight, bias, window))
+            Box::new(Conv2d::new(weight, bias, window2d(input, kernel, stride, padding)))
         }
-        LayerSpec::MaxPool1d { size, stride } => Box::new(MaxPool1d::new(Pool {
-            size,
-            stride: stride.unwrap_or(size),
-        })),
-        LayerSpec::AvgPool1d { size, stride } => Box::new(AvgPool1d::new(Pool {
-            size,
-            stride: stride.unwrap_or(size),
-        })),
+        LayerSpec::MaxPool1d { size, stride } => Box::new(MaxPool1d::new(pool(size, stride))),
+        LayerSpec::AvgPool1d { size, stride } => Box::new(AvgPool1d::new(pool(size, stride))),
         LayerSpec::MaxPool2d { size, stride, padding } => Box::new(MaxPool2d::new(pool2d(input, size, stride, padding))),
         LayerSpec::AvgPool2d { size, stride } => Box::new(AvgPool2d::new(pool2d(input, size, stride, 0))),
         LayerSpec::GlobalAvgPool1d {} | LayerSpec::GlobalAvgPool2d {} => Box::new(GlobalAvgPool::default()),
@@ -206,6 +192,24 @@ fn sequence(layers: &[LayerSpec], input: &[usize], seed: u64, place: impl Fn(usi
             .map(|(index, spec)| build(spec, place(index), &shapes[index], seed))
             .collect(),
     )
+}
+
+fn window2d(input: &[usize], kernel: usize, stride: usize, padding: usize) -> Window2d {
+    Window2d {
+        channels: input[0],
+        height: input[1],
+        width: input[2],
+        kernel,
+        stride,
+        padding,
+    }
+}
+
+fn pool(size: usize, stride: Option<usize>) -> Pool {
+    Pool {
+        size,
+        stride: stride.unwrap_or(size),
+    }
 }
 
 fn pool2d(input: &[usize], size: usize, stride: Option<usize>, padding: usize) -> Pool2d {

@@ -262,14 +262,7 @@ impl Channel for TcpChannel {
     }
 
     async fn abort(&mut self, reason: AbortReason) {
-        let mut frame = Header {
-            len: 1,
-            kind: Header::ABORT,
-            round: 0,
-        }
-        .to_bytes()
-        .to_vec();
-        frame.push(reason as u8);
+        let frame = Header::abort_frame(reason);
         let patience = self.farewell();
         let farewell = async {
             self.stream.write_all(&frame).await?;
