@@ -35,8 +35,11 @@ pub struct Args {
 /// The verbs.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Train on the embedded breast-cancer data, every party as a process of its own: a look around in seconds
-    #[command(after_help = "Example:\n  cloven demo")]
+    /// Train by every protocol on the data inside the program, every party as a process of its own: a look around in seconds
+    #[command(
+        after_help = "Examples:\n  cloven demo\n  cloven demo --runs /tmp/demo --json\n\nPrints one table; writes a report.html into each \
+                      run folder and demo.html, which links them, beside the run folders."
+    )]
     Demo(DemoArgs),
     /// Make a job file and, per party, key, certificate and local settings
     #[command(
@@ -93,7 +96,7 @@ pub enum Command {
 /// `cloven demo`
 #[derive(ClapArgs)]
 pub struct DemoArgs {
-    /// Where run folders are made
+    /// Where run folders and demo.html are made
     #[arg(long, default_value = "runs")]
     pub runs: PathBuf,
 }
@@ -103,7 +106,7 @@ pub struct DemoArgs {
 pub struct InitArgs {
     /// The folder to make; an existing job.toml in it is kept and used
     pub folder: PathBuf,
-    /// What the new job trains on: wdbc, digits, mitbih, mnist, or own (a CSV file of yours)
+    /// What the new job trains on: wdbc, digits, mitbih, mnist, ptbxl, mitdb, or own (a CSV file of yours)
     #[arg(long, default_value = "wdbc")]
     pub data: String,
     /// Make only this party's key and settings; its public identity is written beside the job

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use cloven::{
     BenchOptions, Error, Job, Local, Party, Record, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update, bench,
     data::{InspectOptions, inspect},
-    init::{InitOptions, init, roster_add, roster_path, template},
+    init::{InitOptions, init, roster_add, roster_path},
     parse_settings,
     party::Prepared,
 };
 
 use crate::{
-    args::{Args, BenchArgs, Command, DataCommand, DemoArgs, InitArgs, PartyArgs, RosterCommand, RunArgs},
+    args::{Args, BenchArgs, Command, DataCommand, InitArgs, PartyArgs, RosterCommand, RunArgs},
+    demo,
     predict::predict,
     progress::Progress,
     run_folders,
@@ -22,7 +23,7 @@ use crate::{
 pub fn dispatch(args: Args) -> Result<(), Error> {
     let json = args.json;
     match args.command {
-        Command::Demo(args) => demo(args, json),
+        Command::Demo(args) => demo::demo(args, json),
         Command::Init(args) => make(args, json),
         Command::Run(args) => run(args, json),
         Command::Party(args) if args.events => under_run(&args.party.clone(), || take_part(&args)),
@@ -35,23 +36,6 @@ pub fn dispatch(args: Args) -> Result<(), Error> {
         Command::Roster(command) => roster(command, json),
         Command::Data(command) => data(command, json),
     }
-}
-
-fn demo(args: DemoArgs, json: bool) -> Result<(), Error> {
-    let job = Job::parse(template("wdbc")?, "the demo's job", &[])?;
-    let options = RunOptions {
-        program: program()?,
-        // No folder of this name: the demo's data are inside the program.
-        job_folder: PathBuf::from("demo"),
-        runs: args.runs,
-        run_folder: None,
-        resume: None,
-        compare_plain: false,
-        emulate: None,
-        report: false,
-        record: None,
-    };
-    run_job(&job, &options, json)
 }
 
 fn run(args: RunArgs, json: bool) -> Result<(), Error> {

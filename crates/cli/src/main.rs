@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod demo;
 mod predict;
 mod progress;
 mod run_folders;

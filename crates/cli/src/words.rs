@@ -113,6 +113,13 @@ pub fn summary(summary: &Summary) -> String {
     if let Some(auc) = summary.auc {
         row("AUC", format!("{auc:.4}"));
     }
+    if let Some(areas) = summary.auc_by_class.as_ref().filter(|areas| areas.len() > 1) {
+        let each: Vec<String> = areas
+            .iter()
+            .map(|area| area.map_or("-".into(), |auc| format!("{auc:.4}")))
+            .collect();
+        row("AUC by class", each.join("  "));
+    }
     if let Some(recall) = &summary.recall {
         let each: Vec<String> = recall.iter().map(|r| r.map_or("-".into(), percent)).collect();
         row("recall by class", each.join("  "));
@@ -164,7 +171,8 @@ pub fn bench(rows: &[BenchRow]) -> String {
     lines.join("\n")
 }
 
-fn percent(fraction: f64) -> String {
+/// A fraction in percent.
+pub fn percent(fraction: f64) -> String {
     format!("{:.2} %", fraction * 100.0)
 }
 

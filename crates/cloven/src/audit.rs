@@ -171,7 +171,7 @@ impl Rows {
             shape: self.samples.sample_shape().to_vec(),
             labels: match &self.samples.targets {
                 Targets::Classes { index, .. } => Some(index.clone()),
-                Targets::Values(_) => None,
+                Targets::Labels { .. } | Targets::Values(_) => None,
             },
             classes: job.data.classes.unwrap_or(0),
             map: map_shape(&cut)?,

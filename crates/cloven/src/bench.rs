@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::{Error, Job, RunOptions, Summary, init::template, job::Protocol, run};
+use crate::{Error, RunOptions, Summary, demo::comparable_job, job::Protocol, run};
 
 /// What to compare.
 #[derive(Debug, Clone)]
@@ -43,10 +43,7 @@ pub fn bench(options: &BenchOptions, told: &mut dyn FnMut(String)) -> Result<Vec
     for repeat in 1..=options.repeats.max(1) {
         let mut each = Vec::new();
         for protocol in Protocol::ALL {
-            let job = Job {
-                protocol,
-                ..job(options)?
-            };
+            let job = comparable_job(&options.data, protocol, &settings(options))?;
             let (summary, _) = run(&job, &run_options(options, runs.path()), &mut |_| ())?;
             told(format!(
                 "{}, run {repeat} of {}: {:.3} s an epoch",
@@ -61,17 +58,12 @@ pub fn bench(options: &BenchOptions, told: &mut dyn FnMut(String)) -> Result<Vec
     Ok((0..Protocol::ALL.len()).filter_map(|index| row(&repeats, index)).collect())
 }
 
-/// The template's job with one dense layer at the server, which every protocol can run.
-fn job(options: &BenchOptions) -> Result<Job, Error> {
-    let mut settings = vec![("training.epochs".to_owned(), toml::Value::Integer(options.epochs.into()))];
-    settings.push(("training.evaluate_every".to_owned(), toml::Value::Integer(0)));
-    if options.data == "wdbc" {
-        settings.push((
-            "model.server_layers".to_owned(),
-            toml::Value::Array(vec![toml::Value::Integer(2)]),
-        ));
-    }
-    Job::parse(template(&options.data)?, &options.data, &settings)
+/// The settings of every run.
+fn settings(options: &BenchOptions) -> [(String, toml::Value); 2] {
+    [
+        ("training.epochs".to_owned(), toml::Value::Integer(options.epochs.into())),
+        ("training.evaluate_every".to_owned(), toml::Value::Integer(0)),
+    ]
 }
 
 fn run_options(options: &BenchOptions, runs: &Path) -> RunOptions {

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use cloven_data::{CsvOptions, IdxOptions, Samples, Source, embedded};
+use cloven_data::{Column, CsvOptions, Group, Groups, IdxOptions, Samples, Source, WfdbOptions, embedded};
 
 use crate::{Error, LocalData};
 
 /// Known names, and what they are.
-pub const DATASETS: [(&str, &str); 4] = [
+pub const DATASETS: [(&str, &str); 6] = [
     (
         "wdbc",
         "breast cancer Wisconsin (diagnostic), 569 x 30, 2 classes; inside the program",
@@ -24,6 +24,14 @@ pub const DATASETS: [(&str, &str); 4] = [
         "mnist",
         "handwritten digits, 60,000 + 10,000 x (1, 28, 28), 10 classes; CLOVEN_DATA/mnist",
     ),
+    (
+        "ptbxl",
+        "twelve-lead ECGs, the first 500 of PTB-XL, 500 x (12, 1000) in millivolt, 5 labels; CLOVEN_DATA/ptbxl500",
+    ),
+    (
+        "mitdb",
+        "heart beats cut from the records of the MIT-BIH arrhythmia database, (1, 128), 5 classes; CLOVEN_DATA/mitdb",
+    ),
 ];
 
 type Maker = fn() -> Samples;
@@ -36,9 +44,11 @@ pub(crate) fn find(name: &str) -> Result<LocalData, Error> {
     if EMBEDDED.iter().any(|(known, _)| *known == name) {
         return Ok(LocalData::Embedded(name.to_owned()));
     }
-    let source: fn(&Path) -> Source = match name {
-        "mitbih" => mitbih,
-        "mnist" => mnist,
+    let (folder, source): (_, fn(&Path) -> Source) = match name {
+        "mitbih" => ("mitbih", mitbih),
+        "mnist" => ("mnist", mnist),
+        "ptbxl" => ("ptbxl500", ptbxl),
+        "mitdb" => ("mitdb", mitdb),
         _ => {
             let known: Vec<_> = DATASETS.iter().map(|(known, _)| *known).collect();
             let problem = format!(
@@ -48,14 +58,14 @@ pub(crate) fn find(name: &str) -> Result<LocalData, Error> {
             return Err(Error::configuration("data.name", problem));
         }
     };
-    let folder = std::env::var_os("CLOVEN_DATA").map(PathBuf::from).ok_or_else(|| {
+    let data = std::env::var_os("CLOVEN_DATA").map(PathBuf::from).ok_or_else(|| {
         Error::configuration(
             "data.name",
             format!("{name} is looked for in the folder that CLOVEN_DATA names, which is not set"),
         )
     })?;
-    let folder = std::path::absolute(&folder).map_err(Error::file(&folder))?;
-    Ok(LocalData::Files(Box::new(source(&folder.join(name)))))
+    let data = std::path::absolute(&data).map_err(Error::file(&data))?;
+    Ok(LocalData::Files(Box::new(source(&data.join(folder)))))
 }
 
 /// A data set inside the program.
@@ -65,14 +75,6 @@ pub(crate) fn inside(name: &str) -> Result<Samples, Error> {
         let known: Vec<_> = EMBEDDED.iter().map(|(known, _)| *known).collect();
         Error::configuration("data.embedded", format!("expected one of {}, got {name:?}", known.join(", ")))
     })
-}
-
-/// The columns of the embedded table, for files of the same form.
-pub(crate) fn embedded_columns() -> CsvOptions {
-    CsvOptions {
-        target: Some(cloven_data::Column::Name("diagnosis".into())),
-        ..CsvOptions::default()
-    }
 }
 
 fn mitbih(folder: &Path) -> Source {
@@ -98,12 +100,41 @@ fn mnist(folder: &Path) -> Source {
     }
 }
 
+/// The five diagnostic superclasses; folds 9 and 10 are for testing, as the authors of PTB-XL recommend of fold 10.
+fn ptbxl(folder: &Path) -> Source {
+    Source {
+        train: folder.join("x_100hz_i16.idx.gz"),
+        idx: Some(IdxOptions {
+            train_labels: Some(folder.join("y_superclass5.idx.gz")),
+            // Microvolt to millivolt.
+            divide_by: Some(1000.0),
+            ..IdxOptions::default()
+        }),
+        groups: Some(Groups {
+            file: folder.join("meta.csv"),
+            column: Column::Name("strat_fold".into()),
+            test: Some(vec![Group::Number(9), Group::Number(10)]),
+        }),
+        label_names: Some(["NORM", "MI", "STTC", "CD", "HYP"].map(String::from).into()),
+        ..Source::default()
+    }
+}
+
+/// Records are drawn for testing with the job's seed: no patient's beats are in both parts, but for 201 and 202, which are of one.
+fn mitdb(folder: &Path) -> Source {
+    Source {
+        train: folder.to_owned(),
+        wfdb: Some(WfdbOptions::default()),
+        ..Source::default()
+    }
+}
+
 /// What `cloven init` writes for data of the user's own: a CSV file to be replaced.
 pub(crate) fn own() -> LocalData {
     LocalData::Files(Box::new(Source {
         train: "train.csv".into(),
         csv: Some(CsvOptions {
-            target: Some(cloven_data::Column::Name("label".into())),
+            target: Some(Column::Name("label".into())),
             ..CsvOptions::default()
         }),
         ..Source::default()

@@ -32,11 +32,13 @@ pub struct InitOptions {
 }
 
 /// A job to start from for each kind of data; its parties are called hospital and cloud.
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 7] = [
     ("wdbc", include_str!("../../../examples/02_wdbc.toml")),
     ("digits", include_str!("templates/digits.toml")),
     ("mitbih", include_str!("../../../examples/01_ecg.toml")),
     ("mnist", include_str!("templates/mnist.toml")),
+    ("ptbxl", include_str!("templates/ptbxl.toml")),
+    ("mitdb", include_str!("templates/mitdb.toml")),
     ("own", include_str!("templates/own.toml")),
 ];
 
@@ -172,3 +174,6 @@ pub fn roster_path(folder: &Path) -> Result<PathBuf, Error> {
     let local = folder.join(Local::FILE);
     Ok(Local::read(&local)?.roster)
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,14 @@ impl Protocol {
             Self::EncryptedActivation => "encrypted-activation",
         }
     }
+
+    /// What the server sees of the data, in five words; [`Job::leaks`] says it in full.
+    pub(crate) fn server_sees(self) -> &'static str {
+        match self {
+            Self::Plain => "activations and, in effect, labels",
+            Self::EncryptedActivation => "ciphertexts, sums of weight changes",
+        }
+    }
 }
 
 /// What a party does.
@@ -100,9 +108,12 @@ pub struct Data {
     pub name: String,
     /// Shape of one sample, such as `[1, 128]`.
     pub shape: Vec<usize>,
-    /// Number of classes; absent for regression.
+    /// Number of classes or labels; absent for regression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
+    /// Whether a row has none to all of `classes` labels, each 0 or 1, instead of one class; needs loss `bce`, an output for each label.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub multi_label: bool,
     /// Whether features are standardised with the training rows' mean and deviation.
     #[serde(default)]
     pub standardise: bool,
@@ -346,6 +357,7 @@ impl Job {
         Expectation {
             shape: self.data.shape.clone(),
             classes: self.data.classes,
+            multi_label: self.data.multi_label,
         }
     }
 

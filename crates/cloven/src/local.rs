@@ -257,11 +257,7 @@ impl LocalData {
     /// How rows to predict are read after a training on `dataset`, which was loaded from here.
     pub(crate) fn features(&self, dataset: &Dataset) -> FeatureOptions {
         match self {
-            Self::Embedded(_) => FeatureOptions {
-                feature_names: dataset.train.feature_names.clone(),
-                csv: Some(catalogue::embedded_columns()),
-                ..FeatureOptions::default()
-            },
+            Self::Embedded(name) => cloven_data::embedded::feature_options(name).unwrap_or_default(),
             Self::Files(source) => FeatureOptions::after_training(source, dataset),
         }
     }

@@ -80,6 +80,10 @@ pub struct Summary {
     pub test_accuracy_by_client: BTreeMap<Party, f64>,
     /// Area under the ROC curve (two classes), or its mean over classes, each against the rest.
     pub auc: Option<f64>,
+    /// The area of each class against the rest, or of each label; of one output, its only area. Null for a class that the test rows lack
+    /// or have only; not given for several clients.
+    #[serde(default)]
+    pub auc_by_class: Option<Vec<Option<f64>>>,
     /// Recall of each class; not given for several clients.
     pub recall: Option<Vec<Option<f64>>>,
     /// Accuracy on named subsets of the test rows.
@@ -139,6 +143,7 @@ impl Summary {
                 _ => accuracies(parties),
             },
             auc: mean(evaluations().map(|e| e.auc)),
+            auc_by_class: only.map(|e| e.auc_by_class.clone()).filter(|areas| !areas.is_empty()),
             recall: only.filter(|e| e.accuracy.is_some()).map(|e| e.recall.clone()),
             test_accuracy_subsets: know
                 .iter()

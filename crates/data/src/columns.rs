@@ -211,6 +211,11 @@ fn by_position(file: &Path, width: usize, count: usize, aside: &Aside) -> Result
     }
 }
 
+/// The number of the one column that is called so.
+pub(crate) fn find_column(file: &Path, heading: Heading, column: &Column) -> Result<usize, DataError> {
+    find(file, heading, column, &available(heading))
+}
+
 fn find(file: &Path, heading: Heading, column: &Column, available: &str) -> Result<usize, DataError> {
     let unknown = || DataError::UnknownColumn {
         file: file.into(),

@@ -58,10 +58,10 @@ impl Dataset {
         })
     }
 
-    /// The names of the classes by number; nothing for regression.
+    /// The names of the classes or labels by number; nothing for regression.
     pub fn class_names(&self) -> Option<&[String]> {
         match &self.train.targets {
-            Targets::Classes { names, .. } => Some(names),
+            Targets::Classes { names, .. } | Targets::Labels { names, .. } => Some(names),
             Targets::Values(_) => None,
         }
     }

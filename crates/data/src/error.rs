@@ -226,6 +226,10 @@ pub enum DataError {
     #[error("{file}: the targets are {actual}, the job expects {expected} classes")]
     ClassCount { file: PathBuf, expected: usize, actual: String },
 
+    /// There are more or fewer labels per row than expected, or something else instead of labels.
+    #[error("{file}: the targets are {actual}, the job expects {expected} labels of 0 or 1 per row (multi_label = true)")]
+    LabelCount { file: PathBuf, expected: usize, actual: String },
+
     /// Train and test targets are of different kinds or widths.
     #[error("{file}: the targets are {actual}, those of {train} are {expected}")]
     TargetsDiffer {
@@ -243,6 +247,10 @@ pub enum DataError {
         test_fraction: f64,
         empty: &'static str,
     },
+
+    /// The groups of rows to split by cannot be used.
+    #[error("{file}: {reason}")]
+    Groups { file: PathBuf, reason: String },
 
     /// A test subset is not a list of row numbers of the test set.
     #[error("{file}: {reason}")]

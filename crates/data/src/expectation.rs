@@ -12,8 +12,10 @@ use crate::samples::{Samples, Targets};
 pub struct Expectation {
     /// Shape of one sample.
     pub shape: Vec<usize>,
-    /// Number of classes; nothing for regression or when any number will do.
+    /// Number of classes or labels; nothing for regression or when any number will do.
     pub classes: Option<usize>,
+    /// Whether each row has so many labels of 0 or 1 instead of one class.
+    pub multi_label: bool,
 }
 
 impl Expectation {
@@ -51,10 +53,16 @@ impl Expectation {
     fn check_classes(&self, file: &Path, targets: &Targets) -> Result<(), DataError> {
         let Some(expected) = self.classes else { return Ok(()) };
         let actual = match targets {
-            Targets::Classes { names, .. } if names.len() <= expected => return Ok(()),
+            Targets::Classes { names, .. } if names.len() <= expected && !self.multi_label => return Ok(()),
+            Targets::Labels { names, .. } if names.len() == expected && self.multi_label => return Ok(()),
             Targets::Classes { names, .. } => format!("{} classes", names.len()),
+            Targets::Labels { names, .. } => format!("{} labels per row", names.len()),
             Targets::Values(_) => "real values".into(),
         };
+        if self.multi_label {
+            let file = file.into();
+            return Err(DataError::LabelCount { file, expected, actual });
+        }
         Err(DataError::ClassCount {
             file: file.into(),
             expected,

@@ -40,7 +40,7 @@ pub struct FeatureOptions {
     /// How the training files were read, where they were HDF5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hdf5: Option<Hdf5Options>,
-    /// How the training files were read, where they were IDX: bytes are scaled alike.
+    /// How the training files were read, where they were IDX: IDX files are scaled alike.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idx: Option<IdxOptions>,
     /// How the training files were read, where they were npy or npz: bytes are scaled alike.
@@ -155,8 +155,8 @@ pub fn read_features(file: &Path, options: &FeatureOptions, expected: &Expectati
             Features::numbered(hdf5::read_wanted(file, &wanted)?.to_features(file, false)?)
         }
         Format::Idx => {
-            let scale = options.idx.clone().unwrap_or_default().scale;
-            Features::numbered(idx::read(file)?.to_features(file, scale)?)
+            let options = options.idx.clone().unwrap_or_default();
+            Features::numbered(idx::read_features(file, &options)?)
         }
         Format::Npy => {
             let trained = options.npy.as_ref().map(|npy| [&npy.x, &npy.test_x]);

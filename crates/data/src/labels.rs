@@ -123,6 +123,41 @@ pub(crate) fn number(tables: &[Table], classes: Option<&[String]>) -> Result<Vec
     tables.iter().map(|table| targets(table, &names)).collect()
 }
 
+/// Columns of 0 and 1 as labels, named or called by their numbers.
+pub(crate) fn multi_hot(file: &Path, labels: Labels, names: Option<&[String]>) -> Result<Targets, DataError> {
+    let Labels::Values(values) = labels else {
+        return Err(DataError::Label {
+            file: file.into(),
+            place: "every row".into(),
+            label: "of one class".into(),
+            expected: "a 0 or 1 for each label".into(),
+        });
+    };
+    if let Some(((row, column), value)) = values.indexed_iter().find(|(_, value)| **value != 0.0 && **value != 1.0) {
+        return Err(DataError::Label {
+            file: file.into(),
+            place: format!("row {row}, position [{column}]"),
+            label: value.to_string(),
+            expected: "0 or 1, as the job has multi_label = true".into(),
+        });
+    }
+    let count = values.ncols();
+    let names = names.map_or_else(|| (0..count).map(|label| label.to_string()).collect(), <[String]>::to_vec);
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    if (names.len(), distinct.len()) != (count, count) {
+        return Err(DataError::Option {
+            option: "label_names",
+            expected: "one name of its own for each column of the labels",
+            actual: format!(
+                "{} names, {} of them different, for {count} columns",
+                names.len(),
+                distinct.len()
+            ),
+        });
+    }
+    Ok(Targets::Labels { values, names })
+}
+
 /// Every class that occurs, in the order of its number.
 fn class_names(tables: &[Table], classes: Option<&[String]>) -> Result<Vec<String>, DataError> {
     if let Some(classes) = classes {

@@ -16,6 +16,7 @@ mod error;
 mod expectation;
 mod features;
 mod given_labels;
+mod groups;
 mod hdf5;
 mod idx;
 mod input;
@@ -43,8 +44,8 @@ pub use load::load;
 pub use npy::{NpyElement, npy_bytes, write_npy};
 pub use samples::{Samples, Targets};
 pub use source::{
-    BeatClasses, Column, CsvOptions, Format, Hdf5Options, IdxOptions, Normalise, NpyOptions, OnMissing, ParquetOptions, Source,
-    WfdbOptions,
+    BeatClasses, Column, CsvOptions, Format, Group, Groups, Hdf5Options, IdxOptions, Normalise, NpyOptions, OnMissing,
+    ParquetOptions, Source, WfdbOptions,
 };
 pub use split::Split;
 pub use standardise::Standardiser;

@@ -8,6 +8,7 @@ use crate::data_sets::Part;
 use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::expectation::Expectation;
+use crate::groups;
 use crate::hdf5;
 use crate::idx;
 use crate::labels::{self, Labels, Table};
@@ -20,7 +21,7 @@ use crate::wfdb;
 
 /// Reads the files of `source`, relative paths starting at `base`, and returns the train and test parts.
 ///
-/// With a test file, both files keep their order; otherwise the train file is shuffled and cut, each class in the same
+/// With a test file, both files keep their order, and so they do with [`Source::groups`]; otherwise the train file is shuffled and cut, each class in the same
 /// proportion. When `expected` is given the samples are checked against it, as by [`Dataset::check`], before they are standardised,
 /// so that a reshaped image is standardised by its channels.
 ///
@@ -28,19 +29,39 @@ use crate::wfdb;
 ///
 /// When a file is missing, damaged, too large, holds a value that is missing or not finite, or does not fit its partner or `expected`.
 pub fn load(source: &Source, base: &Path, split: &Split, expected: Option<&Expectation>) -> Result<Dataset, DataError> {
-    let (train, test) = read(source, base, split)?;
-    let classes = classes(source);
-    let classes = classes.as_deref();
-    let Some(test) = test else {
-        refuse_subsets(source, base)?;
-        let file = train.file.clone();
-        let samples = numbered(vec![train], classes)?.swap_remove(0);
-        return Dataset::split(&samples, &file, split, expected);
+    let multi_label = expected.is_some_and(|expected| expected.multi_label);
+    let (train, test) = match multi_label {
+        true => read(&with_values(source)?, base, split)?,
+        false => read(source, base, split)?,
+    };
+    let finish = |tables| match multi_label {
+        true => labelled(tables, source.label_names.as_deref()),
+        false => numbered(tables, classes(source).as_deref()),
+    };
+    let (train, test) = match (test, &source.groups) {
+        (Some(test), None) => (train, test),
+        (Some(_), Some(groups)) => {
+            let reason = "the rows to test on are already given, expected no groups".into();
+            return Err(DataError::Groups {
+                file: base.join(&groups.file),
+                reason,
+            });
+        }
+        (None, Some(groups)) => {
+            refuse_subsets(source, base)?;
+            groups::split(train, groups, base, split)?
+        }
+        (None, None) => {
+            refuse_subsets(source, base)?;
+            let file = train.file.clone();
+            let samples = finish(vec![train])?.swap_remove(0);
+            return Dataset::split(&samples, &file, split, expected);
+        }
     };
     check_alike(&train, &test)?;
     let test_subsets = read_subsets(source, base, &test, split.max_test_rows)?;
     let (train_file, test_file) = (train.file.clone(), test.file.clone());
-    let mut parts = numbered(vec![train, test], classes)?.into_iter();
+    let mut parts = finish(vec![train, test])?.into_iter();
     let (Some(train), Some(test)) = (parts.next(), parts.next()) else {
         return Err(DataError::Empty { file: train_file });
     };
@@ -170,6 +191,36 @@ fn numbered(tables: Vec<Table>, classes: Option<&[String]>) -> Result<Vec<Sample
         .zip(targets)
         .map(|(table, targets)| table.into_samples(targets))
         .collect())
+}
+
+/// The source with labels read as one number per column.
+fn with_values(source: &Source) -> Result<Source, DataError> {
+    let mut source = source.clone();
+    match source.resolve_format()? {
+        Format::Idx => source.idx.get_or_insert_default().regression = true,
+        Format::Hdf5 => source.hdf5.get_or_insert_default().regression = true,
+        Format::Npy => source.npy.get_or_insert_default().regression = true,
+        Format::Csv | Format::Parquet | Format::Wfdb => {
+            return Err(DataError::Option {
+                option: "multi_label",
+                expected: "used with labels in IDX, HDF5 or npy files, of shape [rows, labels]",
+                actual: format!("{}", source.train.display()),
+            });
+        }
+    }
+    Ok(source)
+}
+
+/// Labels of 0 or 1, one column each.
+fn labelled(tables: Vec<Table>, names: Option<&[String]>) -> Result<Vec<Samples>, DataError> {
+    tables
+        .into_iter()
+        .map(|mut table| {
+            let labels = std::mem::replace(&mut table.labels, Labels::Integers(Vec::new()));
+            let targets = labels::multi_hot(&table.file, labels, names)?;
+            Ok(table.into_samples(targets))
+        })
+        .collect()
 }
 
 /// The first rows, without a copy when all are kept.

@@ -21,6 +21,13 @@ pub enum Targets {
         /// The name of each class number.
         names: Vec<String>,
     },
+    /// Several labels per row, none to all of which apply.
+    Labels {
+        /// 1 where a label applies, else 0, of shape `[rows, labels]`.
+        values: Array2<f32>,
+        /// The name of each label.
+        names: Vec<String>,
+    },
     /// Real values, of shape `[rows, outputs]`, for regression.
     Values(Array2<f32>),
 }
@@ -49,10 +56,14 @@ impl Samples {
         }
     }
 
-    /// How many rows each class has, by class number; empty for regression targets.
+    /// How many rows each class or label has, by its number; empty for regression targets.
     pub fn class_counts(&self) -> Vec<usize> {
         match &self.targets {
             Targets::Values(_) => Vec::new(),
+            Targets::Labels { values, .. } => {
+                let ones = |column: ndarray::ArrayView1<f32>| column.iter().filter(|value| **value == 1.0).count();
+                values.columns().into_iter().map(ones).collect()
+            }
             Targets::Classes { index, names } => {
                 let mut counts = vec![0; names.len()];
                 for &class in index {
@@ -69,6 +80,10 @@ impl Targets {
         match self {
             Targets::Classes { index, names } => Targets::Classes {
                 index: rows.iter().map(|&row| index[row]).collect(),
+                names: names.clone(),
+            },
+            Targets::Labels { values, names } => Targets::Labels {
+                values: values.select(Axis(0), rows),
                 names: names.clone(),
             },
             Targets::Values(values) => Targets::Values(values.select(Axis(0), rows)),

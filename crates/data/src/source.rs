@@ -50,6 +50,12 @@ pub struct Source {
     /// How to read Parquet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parquet: Option<ParquetOptions>,
+    /// How the train file is cut where there is no `test`, instead of by rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Groups>,
+    /// The names of the labels, in the order of their columns, where a job has `multi_label`; their numbers when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_names: Option<Vec<String>>,
     /// Named parts of the test file to report on separately: IDX files of 0-based row numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub test_subsets: BTreeMap<String, PathBuf>,
@@ -71,6 +77,56 @@ pub enum Format {
     Wfdb,
     /// Apache Parquet: a table in columns.
     Parquet,
+}
+
+/// A cut between train and test part that leaves groups of rows whole, such as patients or the folds of a publication.
+///
+/// ```toml
+/// [data]
+/// groups = { file = "meta.csv", column = "strat_fold", test = [9, 10] }
+/// ```
+///
+/// Both parts keep the file's order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Groups {
+    /// A CSV file with a header and a line for each row of the data, in the same order.
+    pub file: PathBuf,
+    /// The column that says which group a row belongs to.
+    pub column: Column,
+    /// The groups to test on; when absent, a share of all groups, drawn with the job's seed, of
+    /// [`Split::test_fraction`](crate::Split).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Vec<Group>>,
+}
+
+/// The name of a group of rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected the name or the number of a group")]
+pub enum Group {
+    /// An integer; `9` is also spelt `9.0` in files.
+    Number(i64),
+    /// Text as it stands in the column.
+    Name(String),
+}
+
+impl Group {
+    /// Whether this text in a file is this group.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        match self {
+            Group::Number(number) => text.parse() == Ok(*number) || text.parse() == Ok(*number as f64),
+            Group::Name(name) => name == text,
+        }
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Group::Number(number) => write!(f, "{number}"),
+            Group::Name(name) => write!(f, "{name:?}"),
+        }
+    }
 }
 
 impl Format {
@@ -122,7 +178,12 @@ impl Source {
             .iter_mut()
             .flat_map(|npy| [&mut npy.train_labels, &mut npy.test_labels]);
         let optional = idx.chain(npy).chain([&mut self.test]).filter_map(Option::as_mut);
-        for path in optional.chain(self.test_subsets.values_mut()).chain([&mut self.train]) {
+        let groups = self.groups.iter_mut().map(|groups| &mut groups.file);
+        for path in optional
+            .chain(groups)
+            .chain(self.test_subsets.values_mut())
+            .chain([&mut self.train])
+        {
             *path = base.join(&*path);
         }
     }

@@ -94,10 +94,10 @@ impl Split {
     }
 }
 
-/// The rows of each class; all rows together for regression.
+/// The rows of each class; all rows together for several labels per row and regression.
 fn strata(targets: &Targets) -> Vec<Vec<usize>> {
     match targets {
-        Targets::Values(values) => vec![(0..values.nrows()).collect()],
+        Targets::Values(values) | Targets::Labels { values, .. } => vec![(0..values.nrows()).collect()],
         Targets::Classes { index, names } => {
             let mut strata = vec![Vec::new(); names.len()];
             for (row, &class) in index.iter().enumerate() {

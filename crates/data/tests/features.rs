@@ -18,6 +18,7 @@ fn shape(shape: &[usize]) -> Expectation {
     Expectation {
         shape: shape.to_vec(),
         classes: Some(2),
+        multi_label: false,
     }
 }
 

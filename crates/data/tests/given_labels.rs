@@ -16,6 +16,7 @@ fn labels(csv: &str, classes: Option<&[&str]>, text: &str) -> Result<Option<Give
     let expected = Expectation {
         shape: vec![2],
         classes: None,
+        multi_label: false,
     };
     let features = read_features(&file, &options, &expected).unwrap();
     let classes: Option<Vec<String>> = classes.map(|names| names.iter().map(|name| name.to_string()).collect());

@@ -59,6 +59,7 @@ fn idx_images_keep_their_order_and_number_classes_over_both_files() {
     let expected = Expectation {
         shape: vec![1, 2, 2],
         classes: Some(5),
+        multi_label: false,
     };
     let dataset = load(&source(IMAGES), folder.path(), &Split::default(), Some(&expected)).unwrap();
     assert_eq!(dataset.train.x.shape(), [3, 1, 2, 2]);
@@ -89,6 +90,7 @@ fn a_flat_expectation_flattens() {
     let expected = Expectation {
         shape: vec![4],
         classes: None,
+        multi_label: false,
     };
     let mut dataset = load(&source(IMAGES), folder.path(), &Split::default(), Some(&expected)).unwrap();
     assert_eq!(dataset.train.x.shape(), [3, 4]);
@@ -96,6 +98,7 @@ fn a_flat_expectation_flattens() {
         .check(&Expectation {
             shape: vec![2, 3],
             classes: None,
+            multi_label: false,
         })
         .unwrap_err()
         .to_string();
@@ -111,6 +114,7 @@ fn channels_are_standardised_in_the_expected_shape() {
     let expected = Expectation {
         shape: vec![1, 2, 2],
         classes: None,
+        multi_label: false,
     };
     let split = Split {
         standardise: true,
@@ -271,6 +275,7 @@ fn the_embedded_table_is_complete_and_splits_by_class() {
     let expected = Expectation {
         shape: vec![30],
         classes: Some(2),
+        multi_label: false,
     };
     let dataset = Dataset::split(&samples, Path::new("wdbc"), &split, Some(&expected)).unwrap();
     assert_eq!(

@@ -43,6 +43,7 @@ fn mitbih() {
     let expected = Expectation {
         shape: vec![1, 128],
         classes: Some(5),
+        multi_label: false,
     };
     let Some((dataset, time)) = loaded(toml, &Split::default(), Some(&expected)) else {
         return;
@@ -58,6 +59,7 @@ fn mitbih() {
     let wrong = Expectation {
         shape: vec![12, 1000],
         classes: None,
+        multi_label: false,
     };
     let error = dataset.clone().check(&wrong).unwrap_err().to_string();
     assert!(
@@ -76,6 +78,7 @@ fn mnist() {
     let expected = Expectation {
         shape: vec![1, 28, 28],
         classes: Some(10),
+        multi_label: false,
     };
     let split = Split {
         standardise: true,
@@ -197,6 +200,7 @@ fn beats_of_four_records() {
     let expected = Expectation {
         shape: vec![1, 128],
         classes: Some(5),
+        multi_label: false,
     };
     let Some((dataset, _)) = loaded(toml, &Split::default(), Some(&expected)) else {
         return;
@@ -286,7 +290,11 @@ fn the_embedded_digits() {
 fn every_embedded_table_can_be_predicted_from() {
     for (name, file, shape) in [("wdbc", "wdbc.csv", vec![30]), ("digits", "digits.csv.gz", vec![1, 8, 8])] {
         let options = cloven_data::embedded::feature_options(name).unwrap();
-        let expected = Expectation { shape, classes: None };
+        let expected = Expectation {
+            shape,
+            classes: None,
+            multi_label: false,
+        };
         let file = std::path::Path::new("../../data").join(file);
         let features = cloven_data::read_features(&file, &options, &expected).unwrap_or_else(|error| panic!("{error}"));
         let samples = match name {
@@ -307,4 +315,28 @@ fn every_folder_can_be_inspected() {
         assert!(problems.is_empty(), "{problems:?}");
         eprintln!("{inspection}");
     }
+}
+
+#[test]
+fn twelve_lead_recordings_by_folds() {
+    let toml = r#"
+        train = "ptbxl500/x_100hz_i16.idx.gz"
+        groups = { file = "ptbxl500/meta.csv", column = "strat_fold", test = [9, 10] }
+        label_names = ["NORM", "MI", "STTC", "CD", "HYP"]
+        [idx]
+        train_labels = "ptbxl500/y_superclass5.idx.gz"
+        divide_by = 1000
+    "#;
+    let expected = Expectation {
+        shape: vec![12, 1000],
+        classes: Some(5),
+        multi_label: true,
+    };
+    let Some((dataset, _)) = loaded(toml, &Split::default(), Some(&expected)) else {
+        return;
+    };
+    assert_eq!((dataset.train.rows(), dataset.test.rows()), (353, 147));
+    assert_eq!(dataset.class_names().unwrap(), ["NORM", "MI", "STTC", "CD", "HYP"]);
+    let largest = dataset.train.x.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    assert!((1.0..=33.0).contains(&largest), "millivolt: {largest}");
 }

@@ -135,3 +135,22 @@ fn every_party_is_told_what_it_learns() {
     let open = parse(WDBC, &["model.server_layers=[0,1]"]).unwrap().leaks();
     assert!(open.iter().any(|leak| leak.learns.contains("every input row in the clear")));
 }
+
+#[test]
+fn several_labels_a_row_need_an_output_each() {
+    let two = "model.layers=[{type='dense',outputs=4},{type='dense',outputs=4},{type='dense',outputs=2}]";
+    let settings = ["data.multi_label=true", two, "model.server_layers=[1]"];
+    let job = parse(WDBC, &settings).unwrap();
+    assert!(job.expectation().multi_label);
+    assert_ne!(
+        job.digest(),
+        parse(&WDBC.replace("\"bce\"", "\"cross-entropy\""), &settings[1..])
+            .unwrap()
+            .digest()
+    );
+    assert!(problem(WDBC, &settings[..1]).contains("the last layer gives [1], the loss and data.classes need [2]"));
+    let wrong = [settings[0], two, settings[2], "training.loss=cross-entropy"];
+    assert!(problem(WDBC, &wrong).contains("multi_label needs loss bce"));
+    // One class a row, of two, is one output.
+    assert!(problem(WDBC, &settings[1..]).contains("need [1]"));
+}

@@ -53,8 +53,11 @@ impl Job {
     /// Whether the network's output fits the loss and the classes.
     fn check_output(&self, output: &[usize]) -> Result<(), String> {
         let expected = match (self.training.loss, self.data.classes) {
+            (Loss::CrossEntropy | Loss::Mse, _) if self.data.multi_label => {
+                return Err("data.multi_label needs loss bce".into());
+            }
             (Loss::CrossEntropy, Some(classes)) => vec![classes],
-            (Loss::Bce, Some(2)) => vec![1],
+            (Loss::Bce, Some(2)) if !self.data.multi_label => vec![1],
             (Loss::Bce, Some(classes)) => vec![classes],
             (Loss::CrossEntropy | Loss::Bce, None) => return Err("this loss needs data.classes".into()),
             (Loss::Mse, Some(_)) => return Err("loss mse is for regression: leave data.classes out".into()),

@@ -42,7 +42,7 @@ impl ClientData {
 /// Targets in the form that the loss takes.
 pub(crate) fn targets(targets: Targets, loss: Loss, classes: usize) -> BatchTargets {
     match (targets, loss) {
-        (Targets::Values(values), _) => BatchTargets::Values(values.into_dyn()),
+        (Targets::Values(values) | Targets::Labels { values, .. }, _) => BatchTargets::Values(values.into_dyn()),
         (Targets::Classes { index, .. }, Loss::CrossEntropy) => BatchTargets::Classes(index),
         (Targets::Classes { index, .. }, _) => {
             // Two classes are one output, the second class being the positive one; more are one output each.

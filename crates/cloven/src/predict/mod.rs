@@ -206,7 +206,10 @@ fn conclude(job: &Job, rows: Rows, outputs: &ArrayD<f32>) -> Result<(Outcome, Pr
         Some((positions, targets)) => Some(Evaluation::new(loss, &outputs.select(Axis(0), positions), targets)?),
     };
     let labelled_rows = rows.labels.as_ref().map_or(0, |(positions, _)| positions.len());
-    let predictions = Predictions::new(rows.numbers, outputs, loss, rows.classes);
+    let predictions = match rows.classes {
+        Some(names) if job.data.multi_label => Predictions::labels(rows.numbers, outputs, names),
+        classes => Predictions::new(rows.numbers, outputs, loss, classes),
+    };
     let outcome = Outcome {
         predicted: predictions.class_counts(),
         labelled_rows,

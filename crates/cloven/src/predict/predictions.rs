@@ -23,6 +23,8 @@ pub struct Predictions {
 enum Columns {
     /// The probability of each class; the class of each row is in `decided`.
     Classes { names: Vec<String>, decided: Vec<usize> },
+    /// The probability of each label; a row has those of more than a half.
+    Labels { names: Vec<String> },
     /// Real values.
     Values,
 }
@@ -35,7 +37,10 @@ pub struct Prediction {
     /// The predicted class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// The probability of each class.
+    /// The labels that apply, where a row may have several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// The probability of each class or label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probabilities: Option<BTreeMap<String, f32>>,
     /// The values of a regression.
@@ -46,7 +51,7 @@ pub struct Prediction {
 /// How predictions are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PredictionFormat {
-    /// A header; row number, class, one column per probability (or value).
+    /// A header; row number, class (or labels, joined by `+`), one column per probability (or value).
     Csv,
     /// One array `[rows, columns]` of probabilities (or values), without row numbers.
     Npy,
@@ -117,39 +122,74 @@ impl Predictions {
         Self { rows, values, columns }
     }
 
+    /// From the outputs `[rows, labels]` of a network for several labels per row, the sigmoid of each output. A label applies where that is
+    /// above a half.
+    pub(super) fn labels(rows: Vec<usize>, outputs: &ArrayD<f32>, names: Vec<String>) -> Self {
+        let mut labels = Self::new(rows, outputs, Loss::Mse, None);
+        labels.values.mapv_inplace(sigmoid);
+        labels.columns = Columns::Labels { names };
+        labels
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows.len()
     }
 
-    /// How many rows each class was predicted for; nothing for regression.
+    /// How many rows each class or label was predicted for; nothing for regression.
     pub fn class_counts(&self) -> Option<BTreeMap<String, u64>> {
-        let Columns::Classes { names, decided } = &self.columns else {
+        let (Columns::Classes { names, .. } | Columns::Labels { names }) = &self.columns else {
             return None;
         };
         let mut counts: BTreeMap<String, u64> = names.iter().map(|name| (name.clone(), 0)).collect();
-        for class in decided {
-            *counts.entry(names[*class].clone()).or_default() += 1;
+        for row in 0..self.rows() {
+            for name in self.decided(row) {
+                *counts.entry(name.to_owned()).or_default() += 1;
+            }
         }
         Some(counts)
+    }
+
+    /// The class or the labels of the row at this position; none for regression.
+    fn decided(&self, at: usize) -> Vec<&str> {
+        match &self.columns {
+            Columns::Classes { names, decided } => vec![&names[decided[at]]],
+            Columns::Labels { names } => {
+                let row = self.values.index_axis(Axis(0), at);
+                let applies = names.iter().zip(row).filter(|(_, p)| **p > 0.5);
+                applies.map(|(name, _)| name.as_str()).collect()
+            }
+            Columns::Values => Vec::new(),
+        }
     }
 
     /// The prediction for each row.
     pub fn iter(&self) -> impl Iterator<Item = Prediction> + '_ {
         self.rows.iter().enumerate().map(|(at, row)| {
             let values = self.values.index_axis(Axis(0), at);
+            let probabilities = |names: &[String]| names.iter().cloned().zip(values.iter().copied()).collect();
+            let decided = || self.decided(at).into_iter().map(str::to_owned);
+            let nothing = Prediction {
+                row: *row,
+                class: None,
+                labels: None,
+                probabilities: None,
+                values: None,
+            };
             match &self.columns {
-                Columns::Classes { names, decided } => Prediction {
-                    row: *row,
-                    class: Some(names[decided[at]].clone()),
-                    probabilities: Some(names.iter().cloned().zip(values.iter().copied()).collect()),
-                    values: None,
+                Columns::Classes { names, .. } => Prediction {
+                    class: decided().next(),
+                    probabilities: Some(probabilities(names)),
+                    ..nothing
+                },
+                Columns::Labels { names } => Prediction {
+                    labels: Some(decided().collect()),
+                    probabilities: Some(probabilities(names)),
+                    ..nothing
                 },
                 Columns::Values => Prediction {
-                    row: *row,
-                    class: None,
-                    probabilities: None,
                     values: Some(values.to_vec()),
+                    ..nothing
                 },
             }
         })
@@ -175,8 +215,9 @@ impl Predictions {
     fn to_csv(&self) -> String {
         let mut header = vec!["row".to_owned()];
         match &self.columns {
-            Columns::Classes { names, .. } => {
-                header.push("class".into());
+            Columns::Classes { names, .. } | Columns::Labels { names } => {
+                let several = matches!(self.columns, Columns::Labels { .. });
+                header.push(if several { "labels" } else { "class" }.into());
                 header.extend(names.iter().map(|name| quoted(&format!("probability_{name}"))));
             }
             Columns::Values => match self.values.ncols() {
@@ -187,9 +228,9 @@ impl Predictions {
         let mut text = header.join(",") + "\n";
         for (at, row) in self.rows.iter().enumerate() {
             text += &row.to_string();
-            if let Columns::Classes { names, decided } = &self.columns {
+            if self.columns != Columns::Values {
                 text += ",";
-                text += &quoted(&names[decided[at]]);
+                text += &quoted(&self.decided(at).join("+"));
             }
             for value in self.values.index_axis(Axis(0), at) {
                 text += &format!(",{value}");

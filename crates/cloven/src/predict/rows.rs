@@ -30,8 +30,9 @@ impl Rows {
         let features = read_features(input, options, &expected)?;
         let classes = preprocessing.class_names(job);
         // The labels of a regression stand in one column: with more outputs there is nothing to compare with.
-        let comparable = classes.is_some() || job.cut()?.model.shapes()?.last().is_some_and(|shape| *shape == [1]);
-        let labels = match comparable {
+        let one_column = classes.is_some() || job.cut()?.model.shapes()?.last().is_some_and(|shape| *shape == [1]);
+        // Nor do several labels per row stand in one.
+        let labels = match one_column && !job.data.multi_label {
             true => read_labels(input, options, &expected, &features, classes.as_deref())?,
             false => None,
         };

@@ -11,6 +11,7 @@ mod audit;
 mod charts;
 mod curves;
 mod facts;
+mod index;
 mod markup;
 mod numbers;
 mod page;
@@ -18,6 +19,8 @@ mod tables;
 mod terms;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use index::write_index;
 
 pub use facts::{EpochRow, Facts, Failure, PhaseRow, State};
 

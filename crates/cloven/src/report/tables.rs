@@ -24,19 +24,27 @@ pub(super) fn classes(evaluation: Option<&Evaluation>) -> Markup {
             let samples = evaluation.confusion.get(class).map(|row| numbers::count(sum(row)));
             let (text, share) = recall.map_or(("does not occur".to_owned(), 0.0), |r| (numbers::percent(r), r));
             markup!(
-                r#"<tr><td>{}</td><td class="n">{}</td><td class="n">{}</td>{}</tr>"#,
+                r#"<tr><td>{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td>{}</tr>"#,
                 class,
                 samples.unwrap_or_else(|| "–".into()),
+                area(evaluation, class),
                 text,
                 bar(share)
             )
         })
         .collect();
     markup!(
-        r#"<section><h2>By class</h2><p class="soft">After the last evaluation. Classes are numbered as the data's owner numbers them.</p><div class="pair"><div><table class="wide"><caption>Recall: the share of a class that was recognised</caption><tr><th>class</th><th class="n">test rows</th><th class="n">recall</th><th></th></tr>{}</table></div>{}</div></section>"#,
+        r#"<section><h2>By class</h2><p class="soft">After the last evaluation. Classes are numbered as the data's owner numbers them.</p><div class="pair"><div><table class="wide"><caption>AUC (ROC) of a class against the rest, and recall: the share of it that was recognised</caption><tr><th>class</th><th class="n">test rows</th><th class="n">AUC</th><th class="n">recall</th><th></th></tr>{}</table></div>{}</div></section>"#,
         rows,
         confusion(&evaluation.confusion)
     )
+}
+
+fn area(evaluation: &Evaluation, class: usize) -> String {
+    // One output has one area, which is that of class 1 against class 0.
+    let only = evaluation.auc_by_class.len() == 1;
+    let area = evaluation.auc_by_class.get(if only { 0 } else { class }).copied().flatten();
+    area.map_or_else(|| "–".to_owned(), |area| format!("{area:.4}"))
 }
 
 fn confusion(matrix: &[Vec<u64>]) -> Markup {

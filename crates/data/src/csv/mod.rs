@@ -5,12 +5,12 @@ use std::path::Path;
 
 use ndarray::{Array2, ArrayD};
 
-use crate::columns::Columns;
+use crate::columns::{Columns, find_column};
 use crate::error::DataError;
 use crate::features::Features;
 use crate::input;
 use crate::labels::{Labels, Table, TextLabels};
-use crate::source::{CsvOptions, OnMissing};
+use crate::source::{Column, CsvOptions, OnMissing};
 
 mod records;
 mod target;
@@ -45,6 +45,17 @@ pub(crate) fn read_features(
     let names = columns.feature_names().or_else(|| names.map(<[String]>::to_vec));
     let (x, rows) = rows.into_features(&columns)?;
     Ok(Features { x, rows, names })
+}
+
+/// The texts in one column of a table with a header, in the order of its lines.
+pub(crate) fn group_names(file: &Path, column: &Column) -> Result<Vec<String>, DataError> {
+    let mut records = records(input::open(file)?, file, &CsvOptions::default())?;
+    let column = find_column(file, records.heading(), column)?;
+    let mut names = Vec::new();
+    while let Some(record) = records.next()? {
+        names.push(record.field(column).to_owned());
+    }
+    Ok(names)
 }
 
 fn records<R: Read>(text: R, file: &Path, options: &CsvOptions) -> Result<Records<R>, DataError> {

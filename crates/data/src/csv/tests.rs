@@ -35,7 +35,7 @@ fn refused(text: &str, options: &CsvOptions) -> String {
 fn classes(samples: &Samples) -> (&[u32], Vec<&str>) {
     match &samples.targets {
         Targets::Classes { index, names } => (index, names.iter().map(String::as_str).collect()),
-        Targets::Values(_) => panic!("expected classes"),
+        _ => panic!("expected classes"),
     }
 }
 

@@ -4,6 +4,8 @@
 use std::io::Read;
 use std::path::Path;
 
+use ndarray::ArrayD;
+
 use crate::error::DataError;
 use crate::input;
 use crate::labels::{Labels, Table};
@@ -18,9 +20,34 @@ const MAX_DIMENSIONS: u8 = 8;
 
 /// Reads features and, from a file of its own, labels.
 pub(crate) fn read_table(file: &Path, labels_file: &Path, options: &IdxOptions) -> Result<Table, DataError> {
-    let x = read(file)?.to_features(file, options.scale)?;
+    let x = read_features(file, options)?;
     let labels = read(labels_file)?.into_labels(labels_file, options.regression)?;
     Table::new(file, x, labels_file, labels)
+}
+
+/// Reads features, scaled as the options say.
+pub(crate) fn read_features(file: &Path, options: &IdxOptions) -> Result<ArrayD<f32>, DataError> {
+    let Some(divisor) = options.divide_by else {
+        return read(file)?.to_features(file, options.scale);
+    };
+    // Within these bounds no 32-bit number becomes 0 or infinite unless it was close to it.
+    if !(1e-9..=1e9).contains(&divisor) {
+        return Err(DataError::Option {
+            option: "idx.divide_by",
+            expected: "from 1e-9 to 1e9",
+            actual: divisor.to_string(),
+        });
+    }
+    let mut x = read(file)?.to_features(file, false)?;
+    x.mapv_inplace(|value| (f64::from(value) / divisor) as f32);
+    match x.iter().find(|value| !value.is_finite()) {
+        None => Ok(x),
+        Some(value) => Err(DataError::NotFinite {
+            file: file.into(),
+            place: "a value divided by idx.divide_by".into(),
+            value: value.to_string(),
+        }),
+    }
 }
 
 /// Reads a list of 0-based row numbers that must lie below `rows`.

@@ -74,7 +74,7 @@ pub struct Hdf5Options {
 }
 
 /// How to read IDX files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IdxOptions {
     /// The labels of the train file; always needed.
@@ -85,6 +85,9 @@ pub struct IdxOptions {
     pub test_labels: Option<PathBuf>,
     /// Whether features stored as bytes are divided by 255; other element types are taken as they are.
     pub scale: bool,
+    /// What features are divided by, of whatever type, instead of `scale`: with 1000, microvolts become millivolts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub divide_by: Option<f64>,
     /// Whether the labels are real values instead of classes.
     pub regression: bool,
 }
@@ -220,6 +223,7 @@ impl Default for IdxOptions {
             train_labels: None,
             test_labels: None,
             scale: true,
+            divide_by: None,
             regression: false,
         }
     }

@@ -82,3 +82,23 @@ fn the_name_says_the_format() {
         assert!(error.to_string().contains(name), "{error}");
     }
 }
+
+#[test]
+fn several_labels_apply_or_none() {
+    let outputs = ArrayD::from_shape_vec(vec![3, 2], vec![1.0, 2.0, -1.0, 3.0, -1.0, 0.0]).unwrap();
+    let predictions = Predictions::labels(vec![0, 1, 5], &outputs, vec!["MI".into(), "CD".into()]);
+    let labels: Vec<_> = predictions.iter().map(|p| p.labels.unwrap()).collect();
+    assert_eq!(labels, [vec!["MI", "CD"], vec!["CD"], vec![]]);
+    assert_eq!(
+        predictions.class_counts().unwrap(),
+        [("MI".to_owned(), 1), ("CD".to_owned(), 2)].into()
+    );
+    let csv = String::from_utf8(predictions.to_bytes(PredictionFormat::Csv)).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "row,labels,probability_MI,probability_CD");
+    assert!(lines[1].starts_with("0,MI+CD,0.73105"), "{csv}");
+    assert!(lines[3].starts_with("5,,0.26894") && lines[3].ends_with(",0.5"), "{csv}");
+    let one = predictions.iter().next().unwrap();
+    assert!(one.class.is_none() && one.values.is_none());
+    assert_eq!(one.probabilities.unwrap().len(), 2);
+}

@@ -1,0 +1,104 @@
+//! `cloven demo`: every protocol on the data sets inside the program, with a page for each run and one that links them.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use serde::Serialize;
+
+use crate::{Error, Job, Report, RunOptions, Stamped, Summary, init::template, job::Protocol, report, run};
+
+/// Where [`demo`] puts what it makes.
+#[derive(Debug, Clone)]
+pub struct DemoOptions {
+    /// The `cloven` program; started once per party.
+    pub program: PathBuf,
+    /// Run folders and the index page are made in here.
+    pub runs: PathBuf,
+}
+
+/// What [`demo`] did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Demo {
+    /// Each run, in the order of the data sets; of each data set, plain split learning first.
+    pub runs: Vec<DemoRun>,
+    /// The page that links the pages of the runs.
+    pub index: PathBuf,
+    /// Wall time of everything.
+    pub seconds_total: f64,
+}
+
+/// One protocol on one data set.
+#[derive(Debug, Clone, Serialize)]
+pub struct DemoRun {
+    /// The run folder.
+    pub run_folder: PathBuf,
+    /// The page about it.
+    pub report: PathBuf,
+    /// Seconds of an epoch's training over those of plain split learning of the same data set.
+    pub ratio_to_plain: f64,
+    /// What the server sees, in few words; `summary.leaks` has it in full.
+    pub cloud_sees: &'static str,
+    /// The run's `summary.json`.
+    pub summary: Summary,
+}
+
+/// The data sets of [`demo`].
+const DATA: [&str; 2] = ["digits", "wdbc"];
+
+/// Trains on each embedded data set by each protocol, every party as a process of its own. `begins` hears of each run before it starts,
+/// `watch` of everything in it.
+///
+/// # Errors
+/// The first run that fails, as [`run`]; [`Error::File`] for a page that cannot be written.
+pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn FnMut(&Stamped)) -> Result<Demo, Error> {
+    let begun = Instant::now();
+    let mut runs: Vec<DemoRun> = Vec::new();
+    for data in DATA {
+        let mut plain = None;
+        for protocol in Protocol::ALL {
+            let job = comparable_job(data, protocol, &[])?;
+            begins(&job);
+            let (summary, run_folder) = run(&job, &run_options(options), watch)?;
+            let seconds = summary.seconds_per_epoch;
+            runs.push(DemoRun {
+                report: run_folder.join(Report::FILE),
+                run_folder,
+                ratio_to_plain: seconds / *plain.get_or_insert(seconds),
+                cloud_sees: protocol.server_sees(),
+                summary,
+            });
+        }
+    }
+    Ok(Demo {
+        index: report::write_index(&options.runs, &runs)?,
+        runs,
+        seconds_total: begun.elapsed().as_secs_f64(),
+    })
+}
+
+/// The template's job with one dense layer at the server, which every protocol can run.
+pub(crate) fn comparable_job(data: &str, protocol: Protocol, settings: &[(String, toml::Value)]) -> Result<Job, Error> {
+    let mut settings = settings.to_vec();
+    settings.push(("protocol".to_owned(), protocol.name().into()));
+    if data == "wdbc" {
+        settings.push(("model.server_layers".to_owned(), vec![2].into()));
+    }
+    Job::parse(template(data)?, data, &settings)
+}
+
+fn run_options(options: &DemoOptions) -> RunOptions {
+    RunOptions {
+        program: options.program.clone(),
+        // No party's own settings: the data are inside the program.
+        job_folder: Path::new("demo").join("none"),
+        runs: options.runs.clone(),
+        run_folder: None,
+        resume: None,
+        compare_plain: false,
+        emulate: None,
+        report: true,
+        record: None,
+    }
+}
