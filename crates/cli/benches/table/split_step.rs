@@ -1,7 +1,5 @@
 //! What a split training step costs over the same step unsplit: preset `m1`, 4 rows a batch, client and server on threads of their
-//! own with mutual TLS over loopback between them. Prints the ratio of paired runs.
-//!
-//! `cargo bench -p cloven-protocols --bench split_step`
+//! own with mutual TLS over loopback between them.
 
 use std::{
     collections::BTreeMap,
@@ -22,34 +20,26 @@ use cloven_wire::{
 use ndarray::{ArrayD, IxDyn};
 use tokio::net::TcpListener;
 
+use crate::{row::Row, timing::median};
+
 const BATCH: usize = 4;
 const STEPS: usize = 400;
-const PAIRS: usize = 25;
 
-fn main() {
+/// The ratio of the medians, split and unsplit steps in turn.
+pub fn row(pairs: usize) -> Row {
     let data = examples();
     // Warm-up: pages, caches, the clock of the processor.
     split_seconds(&data);
     unsplit_seconds(&data);
-    let mut rows: Vec<(f64, f64)> = (0..PAIRS).map(|_| (split_seconds(&data), unsplit_seconds(&data))).collect();
-    rows.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
-    let at = |quantile: f64| {
-        let (split, whole) = rows[(quantile * (PAIRS - 1) as f64).round() as usize];
-        split / whole
-    };
-    let median = |mut times: Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times[PAIRS / 2] / STEPS as f64 * 1e3
-    };
-    println!("m1, {BATCH} rows a batch, {PAIRS} pairs of {STEPS} steps");
-    println!("split   {:.3} ms a step (median)", median(rows.iter().map(|r| r.0).collect()));
-    println!("unsplit {:.3} ms a step (median)", median(rows.iter().map(|r| r.1).collect()));
-    println!(
-        "split / unsplit: {:.2} (median of pairs; 5 % {:.2}, 95 % {:.2})",
-        at(0.5),
-        at(0.05),
-        at(0.95)
-    );
+    let (split, whole): (Vec<f64>, Vec<f64>) = (0..pairs).map(|_| (split_seconds(&data), unsplit_seconds(&data))).unzip();
+    let [split, whole] = [split, whole].map(|times| median(times) / STEPS as f64 * 1e3);
+    Row::new(
+        "split-step",
+        "split training step over the same step unsplit, m1, batch 4",
+        split / whole,
+        "",
+    )
+    .detail(format!("{split:.3} ms over {whole:.3} ms, {pairs} pairs of {STEPS} steps"))
 }
 
 fn examples() -> Examples {
