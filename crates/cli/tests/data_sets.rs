@@ -86,9 +86,9 @@ fn mnist_trains_as_images() {
     let trial = Trial::new("mnist");
     let few = ["data.train_rows=3000", "data.test_rows=1000", "training.epochs=2"];
     let plain = trial.run("plain", &few);
-    assert!(number(&plain, "test_accuracy") > 0.75, "{plain}");
+    assert!(number(&plain, "test_accuracy") > 0.65, "{plain}");
     let sealed = trial.run("sealed", &[&few[..], &[SEALED]].concat());
-    assert!(number(&sealed, "test_accuracy") > 0.75, "{sealed}");
+    assert!(number(&sealed, "test_accuracy") > 0.65, "{sealed}");
 }
 
 #[test]

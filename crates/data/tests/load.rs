@@ -137,6 +137,7 @@ fn misfits_are_one_sentence() {
         Some(Expectation {
             shape: shape.to_vec(),
             classes,
+            multi_label: false,
         })
     };
     assert_eq!(
