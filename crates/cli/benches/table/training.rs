@@ -88,6 +88,7 @@ fn train(job: &str, seed: u64, epochs: u32) -> Result<Summary, Error> {
         job_folder: runs.path().join("none"),
         runs: runs.path().to_owned(),
         run_folder: None,
+        resume: None,
         compare_plain: false,
         emulate: None,
         report: false,
