@@ -46,7 +46,9 @@ impl Trial {
             "--run-folder",
             &self.file(name),
         ]);
-        settings.iter().for_each(|setting| drop(command.args(["--set", setting])));
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         json(&stdout(&output))
