@@ -226,6 +226,7 @@ const LONG: [&str; 2] = ["training.epochs=100000", "training.evaluate_every=0"];
 fn a_killed_party_is_named_by_the_other() {
     for (victim, witness) in [("cloud", "hospital"), ("hospital", "cloud")] {
         let machines = TwoMachines::new(true);
+        machines.reconnect(witness, 1);
         let mut running = [machines.start("cloud", &LONG), machines.start("hospital", &LONG)];
         std::thread::sleep(Duration::from_millis(1500));
         if victim == "hospital" {
@@ -236,11 +237,9 @@ fn a_killed_party_is_named_by_the_other() {
         let _ = dead.wait();
         let output = alive.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(6), "{witness}: {}", stderr(&output));
-        assert!(
-            stderr(&output).contains(&format!("{victim} closed the connection")),
-            "{}",
-            stderr(&output)
-        );
+        let said = stderr(&output);
+        let waited = said.contains(&format!("waiting up to 1 s for {victim} to come back"));
+        assert!(waited && said.contains(&format!("{victim} closed the connection")), "{said}");
         assert!(
             !machines.run_folder(witness).join("checkpoints").exists(),
             "nothing half-written"
@@ -252,6 +251,7 @@ fn a_killed_party_is_named_by_the_other() {
 #[cfg(unix)]
 fn an_interrupted_party_says_so_to_the_other() {
     let machines = TwoMachines::new(true);
+    machines.reconnect("cloud", 0);
     let (cloud, hospital) = (machines.start("cloud", &LONG), machines.start("hospital", &LONG));
     std::thread::sleep(Duration::from_millis(1500));
     let command = format!("kill -INT {}", hospital.id());

@@ -152,6 +152,14 @@ impl TwoMachines {
         });
     }
 
+    /// Sets how long a party waits for one that is gone, in seconds.
+    pub fn reconnect(&self, party: &str, seconds: i64) {
+        self.edit(party, |local| {
+            let reconnect = [("reconnect_seconds".to_owned(), seconds.into())];
+            local.insert("deadlines".into(), toml::Table::from_iter(reconnect).into());
+        });
+    }
+
     /// Starts a party that accepts the job as it is after `settings`.
     pub fn start(&self, party: &str, settings: &[&str]) -> Child {
         self.launch(party, "--run-folder", settings)
