@@ -102,7 +102,12 @@ fn the_snippet_has_a_line_for_every_kind_of_layer() {
         ]"#;
     table.insert("model".into(), toml::from_str::<toml::Table>(layers).unwrap().into());
     fs::write(&job, toml::to_string(&table).unwrap()).unwrap();
-    let settings = ["training.epochs=1", "data.train_rows=64", "data.test_rows=16"];
+    let settings = [
+        "data.shape=[1,8,8]",
+        "training.epochs=1",
+        "data.train_rows=64",
+        "data.test_rows=16",
+    ];
     let mut args = vec!["run".to_owned(), text(&job), "--run-folder".to_owned(), text(&folder)];
     args.extend(
         settings
