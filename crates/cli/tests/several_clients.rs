@@ -88,7 +88,7 @@ fn a_part_that_is_none_is_refused() {
     let local = fs::read_to_string(&path).unwrap();
     fs::write(&path, local.replace("part = \"1/2\"", "part = \"3/2\"")).unwrap();
     let error = fail(
-        2,
+        3,
         &[
             "run",
             &format!("{folder}/job.toml"),
