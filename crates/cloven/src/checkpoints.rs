@@ -40,6 +40,8 @@ pub(crate) struct Checkpoints<'a, 'r> {
     folder: PathBuf,
     job: String,
     reporter: &'a Reporter<'r>,
+    /// The files that exist or are being written.
+    known: RefCell<Vec<Position>>,
     writing: RefCell<Option<JoinHandle<Result<(), Error>>>>,
 }
 
@@ -63,6 +65,7 @@ impl<'a, 'r> Checkpoints<'a, 'r> {
         let folder = folder(run_folder, party).join(peer.as_str());
         fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
         Ok(Self {
+            known: RefCell::new(listed(&folder)),
             folder,
             job,
             reporter,
@@ -100,6 +103,16 @@ impl<'a, 'r> Checkpoints<'a, 'r> {
                 self.job, header.job, header.position
             )),
         }
+    }
+
+    /// Notes a new file; returns those that are then no longer needed.
+    fn outdated_by(&self, position: Position) -> Vec<Position> {
+        let mut known = self.known.borrow_mut();
+        known.retain(|other| *other != position);
+        known.push(position);
+        let old = superseded(&known);
+        known.retain(|other| !old.contains(other));
+        old
     }
 
     /// Waits for the thread that writes.
@@ -202,17 +215,14 @@ impl Keep for Checkpoints<'_, '_> {
 
     fn save(&self, position: Position, parts: Parts) -> Result<(), CheckpointError> {
         self.finish_writing()?;
-        let (bytes, path, folder) = (self.encode(position, &parts), self.path(position), self.folder.clone());
+        let (bytes, path, old) = (self.encode(position, &parts), self.path(position), self.outdated_by(position));
         let large = bytes.len() > LARGE;
         let write = move || {
             match position.batch {
                 0 => files::write(&path, &bytes, true)?,
                 _ => files::write_for_now(&path, &bytes)?,
             }
-            for old in superseded(&listed(&folder)) {
-                remove(&path, old)?;
-            }
-            Ok(())
+            old.into_iter().try_for_each(|old| remove(&path, old))
         };
         if !large {
             return write().map_err(because);
@@ -238,7 +248,9 @@ impl Keep for Checkpoints<'_, '_> {
 
     fn settled(&self, epoch: u32) -> Result<(), CheckpointError> {
         self.finish_writing()?;
-        let old = listed(&self.folder).into_iter().filter(|position| position.epoch < epoch);
+        let known = self.known.take();
+        let (old, still): (Vec<_>, Vec<_>) = known.into_iter().partition(|position| position.epoch < epoch);
+        self.known.replace(still);
         old.into_iter()
             .try_for_each(|old| remove(&self.path(old), old))
             .map_err(because)

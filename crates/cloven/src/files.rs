@@ -33,26 +33,30 @@ pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
 
 /// Writes a file atomically: a reader sees the old content or the new, never a part, also after a loss of power.
 pub(crate) fn write(path: &Path, content: &[u8], secret: bool) -> Result<(), Error> {
+    let folder = folder_of(path);
+    fs::create_dir_all(folder).map_err(Error::file(folder))?;
     let file = prepare(path, content, secret)?;
     file.as_file().sync_all().map_err(Error::file(path))?;
     put(file, path)
 }
 
-/// As [`write`] with `secret`, but a loss of power may leave a part of the file: whoever reads it must be able to tell.
+/// As [`write`] with `secret`, into a folder that exists; a loss of power may leave a part of the file: whoever reads it must be able to tell.
 pub(crate) fn write_for_now(path: &Path, content: &[u8]) -> Result<(), Error> {
     put(prepare(path, content, true)?, path)
 }
 
 fn prepare(path: &Path, content: &[u8], secret: bool) -> Result<tempfile::NamedTempFile, Error> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(Error::file(folder))?;
     // A temporary file is born with mode 0600; what is not secret is opened up before it gets its name.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::file(path))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(Error::file(path))?;
     file.write_all(content).map_err(Error::file(path))?;
     if !secret {
         make_public(&file).map_err(Error::file(path))?;
     }
     Ok(file)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn put(file: tempfile::NamedTempFile, path: &Path) -> Result<(), Error> {

@@ -260,13 +260,7 @@ fn serialised(path: &Path, arrays: &Named, metadata: HashMap<String, String>) ->
     let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
     let bytes: Vec<(&String, &[usize], Vec<u8>)> = arrays
         .iter()
-        .map(|(name, array)| {
-            (
-                name,
-                array.shape(),
-                array.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            )
-        })
+        .map(|(name, array)| (name, array.shape(), little_endian(array)))
         .collect();
     let mut views = Vec::new();
     for (name, shape, bytes) in &bytes {
@@ -276,6 +270,12 @@ fn serialised(path: &Path, arrays: &Named, metadata: HashMap<String, String>) ->
         ));
     }
     serialize(views, Some(metadata)).map_err(|e| problem(&e))
+}
+
+fn little_endian(array: &ArrayD<f32>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 * array.len());
+    array.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+    bytes
 }
 
 /// Writes to a temporary file beside `path`, makes it durable, and puts it in place.
