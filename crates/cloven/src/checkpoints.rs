@@ -22,6 +22,7 @@ use std::{
 use cloven_protocols::{CheckpointError, Keep, Parts, Position, superseded};
 use cloven_wire::Party;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::{
     Error, files,
@@ -131,15 +132,16 @@ pub(crate) fn folder(run_folder: &Path, party: &Party) -> PathBuf {
 }
 
 /// A party's secret for this run, from which its encryption keys are drawn: the one kept from an earlier start, or a fresh one.
-pub(crate) fn secret(run_folder: &Path, party: &Party, fresh: [u8; 32]) -> Result<[u8; 32], Error> {
+pub(crate) fn secret(run_folder: &Path, party: &Party, fresh: Zeroizing<[u8; 32]>) -> Result<Zeroizing<[u8; 32]>, Error> {
     let path = folder(run_folder, party).join("secret");
-    match fs::read(&path) {
+    match fs::read(&path).map(Zeroizing::new) {
         Ok(kept) => kept
             .as_slice()
             .try_into()
+            .map(Zeroizing::new)
             .map_err(|_| Error::configuration(path.display(), format!("expected 32 bytes, got {}", kept.len()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            files::write(&path, &fresh, true)?;
+            files::write(&path, &*fresh, true)?;
             Ok(fresh)
         }
         Err(error) => Err(Error::file(&path)(error)),

@@ -104,8 +104,8 @@ fn a_checkpoint_of_the_first_version_loads() {
 fn the_secret_is_kept_until_the_run_is_finished() {
     let run = tempfile::tempdir().unwrap();
     let party = "hospital".parse().unwrap();
-    assert_eq!(secret(run.path(), &party, [1; 32]).unwrap(), [1; 32]);
-    assert_eq!(secret(run.path(), &party, [2; 32]).unwrap(), [1; 32]);
+    assert_eq!(*secret(run.path(), &party, Zeroizing::new([1; 32])).unwrap(), [1; 32]);
+    assert_eq!(*secret(run.path(), &party, Zeroizing::new([2; 32])).unwrap(), [1; 32]);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -118,5 +118,5 @@ fn the_secret_is_kept_until_the_run_is_finished() {
     clear(run.path(), &party).unwrap();
     clear(run.path(), &party).unwrap();
     assert!(!run.path().join("resume").exists());
-    assert_eq!(secret(run.path(), &party, [2; 32]).unwrap(), [2; 32]);
+    assert_eq!(*secret(run.path(), &party, Zeroizing::new([2; 32])).unwrap(), [2; 32]);
 }

@@ -98,7 +98,7 @@ impl Prepared {
 
     /// Takes part in the job: connects, runs the role's script, writes the trained weights into `run_folder`.
     ///
-    /// Single-threaded but for the layers' arithmetic: there is one link, and the script either waits for its peer or computes.
+    /// Single-threaded but for the layers' arithmetic: the script either waits for its peers or computes.
     pub fn run<'a>(self, run_folder: &Path, watch: &'a mut Watch<'a>) -> Result<PartySummary, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -170,18 +170,18 @@ impl Prepared {
 
     /// What this party keeps to go on from, if the job keeps anything.
     fn kept<'a, 'r>(&self, run_folder: &Path, reporter: &'a Reporter<'r>) -> Result<Kept<'a, 'r>, Error> {
-        let mut secret = [0; 32];
-        fresh_randomness()?.fill_bytes(&mut secret);
+        let mut secret = Zeroizing::new([0; 32]);
+        fresh_randomness()?.fill_bytes(&mut *secret);
         if self.job.training.checkpoint_every == 0 {
             return Ok(Kept {
                 links: Vec::new(),
-                secret: Zeroizing::new(secret),
+                secret,
             });
         }
         let of = |peer: &Party| Checkpoints::new(run_folder, &self.party, peer, self.job.digest_hex(), reporter);
         Ok(Kept {
             links: self.peers().iter().map(of).collect::<Result<_, _>>()?,
-            secret: Zeroizing::new(checkpoints::secret(run_folder, &self.party, secret)?),
+            secret: checkpoints::secret(run_folder, &self.party, secret)?,
         })
     }
 
