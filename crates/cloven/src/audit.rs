@@ -68,6 +68,11 @@ impl Audits {
 pub fn audit(run_folder: &Path, options: &AuditOptions) -> Result<Audits, Error> {
     let path = run_folder.join("job.toml");
     let job = Job::read(&path, &[])?;
+    if job.protocol == Protocol::EncryptedModel {
+        // Ciphertexts and samples: nothing of the labels to attack, and the samples are there as they are.
+        let problem = "the server of encrypted-model receives the samples in the clear and ciphertexts, of which no attack is known to the audit";
+        return Err(Error::configuration(path.display(), problem));
+    }
     let of_role = |role: Role| job.parties.iter().filter(move |(_, r)| **r == role).map(|(party, _)| party);
     let (Some(client), None) = (of_role(Role::Client).next(), of_role(Role::Client).nth(1)) else {
         return Err(Error::configuration(path.display(), "an audit needs a job with one client"));
@@ -90,7 +95,7 @@ pub fn audit(run_folder: &Path, options: &AuditOptions) -> Result<Audits, Error>
     let audits = Audits {
         job: job.digest_hex(),
         protocol: job.protocol.name().to_owned(),
-        mode: (job.protocol != Protocol::Plain).then(|| job.mode()),
+        mode: job.mode_if_any(),
         parties,
     };
     let text = serde_json::to_string_pretty(&audits).expect("audits have only string keys");

@@ -60,12 +60,14 @@ pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn
         for protocol in Protocol::ALL {
             let job = comparable_job(data, protocol, &[])?;
             begins(&job);
-            let (summary, run_folder) = run(&job, &run_options(options), watch)?;
+            let (summary, run_folder) = run(&job, &run_options(options, protocol), watch)?;
             let seconds = summary.seconds_per_epoch;
+            let plain = *plain.get_or_insert(seconds);
             runs.push(DemoRun {
                 report: run_folder.join(Report::FILE),
                 run_folder,
-                ratio_to_plain: seconds / *plain.get_or_insert(seconds),
+                // A job of another cut was compared with plain split learning of that cut.
+                ratio_to_plain: seconds / summary.seconds_per_epoch_plain.unwrap_or(plain),
                 cloud_sees: protocol.server_sees(),
                 summary,
             });
@@ -78,17 +80,23 @@ pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn
     })
 }
 
-/// The template's job with one dense layer at the server, which every protocol can run.
+/// The template's job with one dense layer at the server; under `encrypted-model` it is the first, and of digits the job is another.
 pub(crate) fn comparable_job(data: &str, protocol: Protocol, settings: &[(String, toml::Value)]) -> Result<Job, Error> {
+    let first = protocol == Protocol::EncryptedModel;
     let mut settings = settings.to_vec();
     settings.push(("protocol".to_owned(), protocol.name().into()));
     if data == "wdbc" {
-        settings.push(("model.server_layers".to_owned(), vec![2].into()));
+        settings.push(("model.server_layers".to_owned(), vec![if first { 0 } else { 2 }].into()));
     }
-    Job::parse(template(data)?, data, &settings)
+    if first && data == "wdbc" {
+        let sgd = toml::Table::from_iter([("type".to_owned(), "sgd".into()), ("learning_rate".to_owned(), 0.1.into())]);
+        settings.push(("training.optimiser".to_owned(), sgd.into()));
+    }
+    let text = if first && data == "digits" { "model-digits" } else { data };
+    Job::parse(template(text)?, data, &settings)
 }
 
-fn run_options(options: &DemoOptions) -> RunOptions {
+fn run_options(options: &DemoOptions, protocol: Protocol) -> RunOptions {
     RunOptions {
         program: options.program.clone(),
         // No party's own settings: the data are inside the program.
@@ -96,7 +104,7 @@ fn run_options(options: &DemoOptions) -> RunOptions {
         runs: options.runs.clone(),
         run_folder: None,
         resume: None,
-        compare_plain: false,
+        compare_plain: protocol == Protocol::EncryptedModel,
         emulate: None,
         report: true,
         record: None,

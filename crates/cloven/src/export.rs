@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::{
     Error, Job, Role, RunFolder,
+    encrypted_layer::{self, KeptKey},
     job::{Cut, Mode, Protocol},
 };
 
@@ -51,7 +52,10 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
     let job = Job::read(&run_folder.join("job.toml"), &[])?;
     let cut = job.cut()?;
     let end = cut.model.layers.len();
+    let encrypted = job.protocol == Protocol::EncryptedModel;
     let own = |role: Role| match role {
+        // Ciphertexts: added below, where the key is.
+        Role::Server if encrypted => Vec::new(),
         Role::Server => vec![cut.server.clone()],
         Role::Client => vec![0..cut.server.start, cut.server.end..end],
     };
@@ -62,6 +66,13 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
     let mut parts = Vec::new();
     for party in &parties {
         let ranges = own(job.role(party)?);
+        if ranges.is_empty() {
+            if let Layers::Of(_) = chosen {
+                let problem = format!("{party} holds ciphertexts only; the whole model is exported where the client's key is");
+                return Err(Error::configuration("--as", problem));
+            }
+            continue;
+        }
         let mut networks = ranges
             .into_iter()
             .map(|range| Network::new(&cut.model, range, job.seed))
@@ -75,6 +86,9 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
     let whole = matches!(chosen, Layers::Whole(_));
     if whole && job.protocol == Protocol::EncryptedActivation && job.mode() == Mode::Sealed {
         add_unrevealed(&job, &cut, run_folder, &parties, &mut parts)?;
+    }
+    if whole && encrypted {
+        parts.insert(0, decrypted(&job, &cut, run_folder, &parties)?);
     }
     save_safetensors(output, &parts, HashMap::from([("job".to_owned(), job.digest_hex())]))?;
     let layers: Vec<usize> = parts.iter().flat_map(Network::range).collect();
@@ -114,7 +128,7 @@ fn client_and_server<'a>(job: &'a Job, named: Option<&Party>, run_folder: &Path)
     let parties: Vec<&Party> = server.chain([client]).collect();
     let missing = parties
         .iter()
-        .filter(|party| !RunFolder::checkpoint(run_folder, party).exists());
+        .filter(|party| !trained_file(job, run_folder, party).exists());
     let missing: Vec<&str> = missing.map(|party| party.as_str()).collect();
     if missing.is_empty() {
         return Ok(parties);
@@ -124,6 +138,33 @@ fn client_and_server<'a>(job: &'a Job, named: Option<&Party>, run_folder: &Path)
         missing.join(" and ")
     );
     Err(Error::configuration(run_folder.display(), problem))
+}
+
+/// Where a party's trained layers are.
+fn trained_file(job: &Job, run_folder: &Path, party: &Party) -> PathBuf {
+    match (job.protocol, job.parties.get(party)) {
+        (Protocol::EncryptedModel, Some(Role::Server)) => RunFolder::encrypted_layer(run_folder, party),
+        _ => RunFolder::checkpoint(run_folder, party),
+    }
+}
+
+/// The server's layer of `encrypted-model`, decrypted with the client's key.
+fn decrypted(job: &Job, cut: &Cut, run_folder: &Path, parties: &[&Party]) -> Result<Network, Error> {
+    let of = |role| parties.iter().find(|party| job.parties.get(**party) == Some(&role));
+    let (Some(client), Some(server)) = (of(Role::Client), of(Role::Server)) else {
+        return Err(Error::configuration("parties", "the job has no client or no server"));
+    };
+    let kept = KeptKey::read(&RunFolder::encryption_key(run_folder, client), job)?;
+    let path = RunFolder::encrypted_layer(run_folder, server);
+    let (held, key) = (encrypted_layer::read(&path, job, &job.layer_encryption()?)?, kept.key(job)?);
+    if held.key != key.fingerprint() {
+        let problem = format!("it is encrypted under key {}, that of {client} is {}", held.key, key.fingerprint());
+        return Err(Error::configuration(path.display(), problem));
+    }
+    let mut layer = Network::new(&cut.model, cut.server.clone(), job.seed)?;
+    let decrypted = key.decrypt_layer(&held.weights, kept.factor, &mut layer);
+    decrypted.map_err(|cause| Error::configuration(path.display(), cause))?;
+    Ok(layer)
 }
 
 fn checkpoint(run_folder: &Path, party: &Party) -> Result<PathBuf, Error> {

@@ -32,13 +32,14 @@ pub struct InitOptions {
 }
 
 /// A job to start from for each kind of data; its parties are called hospital and cloud.
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("wdbc", include_str!("../../../examples/02_wdbc.toml")),
     ("digits", include_str!("templates/digits.toml")),
     ("mitbih", include_str!("../../../examples/01_ecg.toml")),
     ("mnist", include_str!("templates/mnist.toml")),
     ("ptbxl", include_str!("templates/ptbxl.toml")),
     ("mitdb", include_str!("templates/mitdb.toml")),
+    ("model-digits", include_str!("templates/model-digits.toml")),
     ("own", include_str!("templates/own.toml")),
 ];
 

@@ -10,6 +10,7 @@ use cloven_nn::{LayerSpec, Loss, ModelSpec, OptimiserSpec, preset};
 use cloven_protocols::{
     EncryptionSet as Parameters, Leak, Schedule, Shuffle,
     encrypted_activation::{self, Sealing},
+    encrypted_model::{self, LayerEncryption},
     plain,
 };
 use cloven_wire::Party;
@@ -41,11 +42,32 @@ pub struct Job {
 }
 
 /// Settings of the encryption.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Encryption {
-    /// Which messages are encrypted.
-    pub mode: Mode,
+    /// `encrypted-activation`: which messages are encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// `encrypted-model`: bits after the point that samples keep; 5 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_bits: Option<u32>,
+    /// `encrypted-model`: the largest error of the layer's outputs that noise may cause; 0.001 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<f64>,
+    /// `encrypted-model`: where the layer's initial weights come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<InitialWeights>,
+}
+
+/// Where the initial weights of an encrypted layer come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialWeights {
+    /// The client's own randomness.
+    #[default]
+    Secret,
+    /// The job's seed, which the server knows: for comparisons with other protocols only.
+    Public,
 }
 
 /// Modes of `encrypted-activation`.
@@ -67,17 +89,20 @@ pub enum Protocol {
     Plain,
     /// Split learning with activations and gradients encrypted under the client's key.
     EncryptedActivation,
+    /// Split learning whose first layer is encrypted at the server, under the client's key.
+    EncryptedModel,
 }
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 2] = [Self::Plain, Self::EncryptedActivation];
+    pub const ALL: [Self; 3] = [Self::Plain, Self::EncryptedActivation, Self::EncryptedModel];
 
     /// The name, as in the job file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::EncryptedActivation => "encrypted-activation",
+            Self::EncryptedModel => "encrypted-model",
         }
     }
 
@@ -86,6 +111,7 @@ impl Protocol {
         match self {
             Self::Plain => "activations and, in effect, labels",
             Self::EncryptedActivation => "ciphertexts, sums of weight changes",
+            Self::EncryptedModel => "samples, ciphertexts of weights and steps",
         }
     }
 }
@@ -253,21 +279,43 @@ impl Job {
                 Mode::Sealed => encrypted_activation::leaks(&clients, server),
                 Mode::Paper => encrypted_activation::paper::leaks(&clients, server),
             },
+            Protocol::EncryptedModel => {
+                let public = self.initial_weights() == InitialWeights::Public;
+                encrypted_model::leaks(clients.first().unwrap_or(&"nobody"), server, public)
+            }
         }
     }
 
-    /// Which messages are encrypted, where the protocol has an encryption.
+    /// Which messages are encrypted, under `encrypted-activation`.
     pub fn mode(&self) -> Mode {
-        self.encryption.map_or(Mode::default(), |encryption| encryption.mode)
+        self.encryption.and_then(|encryption| encryption.mode).unwrap_or_default()
+    }
+
+    /// The mode, where the protocol has several.
+    pub(crate) fn mode_if_any(&self) -> Option<Mode> {
+        (self.protocol == Protocol::EncryptedActivation).then(|| self.mode())
+    }
+
+    /// Where the initial weights of an encrypted layer come from.
+    pub(crate) fn initial_weights(&self) -> InitialWeights {
+        self.encryption
+            .and_then(|encryption| encryption.initial_weights)
+            .unwrap_or_default()
+    }
+
+    /// The largest error of an encrypted layer's outputs that noise may cause.
+    pub(crate) fn precision(&self) -> f64 {
+        const USUAL: f64 = 1e-3;
+        self.encryption.and_then(|encryption| encryption.precision).unwrap_or(USUAL)
     }
 
     /// Parameters of the encryption, where the protocol has one.
     pub fn encryption_parameters(&self) -> Result<Option<EncryptionParameters>, Error> {
-        if self.protocol == Protocol::Plain {
-            return Ok(None);
-        }
-        let sealing = self.sealing()?;
-        let parameters = sealing.parameters();
+        let parameters = match self.protocol {
+            Protocol::Plain => return Ok(None),
+            Protocol::EncryptedActivation => self.sealing()?.parameters().clone(),
+            Protocol::EncryptedModel => self.layer_encryption()?.parameters().clone(),
+        };
         Ok(Some(EncryptionParameters {
             log2_n: parameters.log2_degree(),
             log2_qp: parameters.log2_modulus(),
@@ -295,6 +343,30 @@ impl Job {
         }
         let inputs = cut.model.shapes()?[cut.server.start].iter().product();
         Sealing::new(self.training.batch, inputs, outputs).map_err(|e| Error::configuration("encryption", e))
+    }
+
+    /// How the server's first layer is encrypted.
+    pub(crate) fn layer_encryption(&self) -> Result<LayerEncryption, Error> {
+        const USUAL_BITS: u32 = 5;
+        let cut = self.cut()?;
+        let place = "model.server_layers";
+        let kinds: Vec<_> = cut.model.layers[cut.server.clone()].iter().collect();
+        let (outputs, bias) = match (cut.server.start, &kinds[..]) {
+            (0, [LayerSpec::Dense { outputs, bias }] | [LayerSpec::Flatten {}, LayerSpec::Dense { outputs, bias }]) => (*outputs, *bias),
+            _ => {
+                let kinds: Vec<_> = kinds.iter().map(|layer| layer.kind()).collect();
+                let problem = format!(
+                    "encrypted-model needs a dense layer at the server that is the model's first (a flatten may stand before it), got layers \
+                     {:?}: {}",
+                    cut.server,
+                    kinds.join(", ")
+                );
+                return Err(Error::configuration(place, problem));
+            }
+        };
+        let inputs = self.data.shape.iter().product();
+        let bits = self.encryption.and_then(|encryption| encryption.input_bits);
+        LayerEncryption::new([inputs, outputs], bias, bits.unwrap_or(USUAL_BITS)).map_err(|e| Error::configuration("encryption", e))
     }
 
     /// The model's name in summaries: the preset's, or `custom`.

@@ -9,6 +9,7 @@ mod bench;
 mod catalogue;
 mod checkpoints;
 mod demo;
+mod encrypted_layer;
 mod error;
 mod export;
 mod files;

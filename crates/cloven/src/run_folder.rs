@@ -73,6 +73,16 @@ impl RunFolder {
         Self::checkpoint(run, party).with_extension("unrevealed.safetensors")
     }
 
+    /// Where a server keeps its layer as ciphertexts, under `encrypted-model`.
+    pub fn encrypted_layer(run: &Path, party: &cloven_wire::Party) -> PathBuf {
+        Self::checkpoint(run, party).with_extension("encrypted")
+    }
+
+    /// Where a client keeps the key of the server's layer, under `encrypted-model`.
+    pub fn encryption_key(run: &Path, party: &cloven_wire::Party) -> PathBuf {
+        Self::checkpoint(run, party).with_extension("encryption-key.json")
+    }
+
     /// Where a client keeps what turns its rows into the network's inputs.
     pub fn preprocessing(run: &Path, party: &cloven_wire::Party) -> PathBuf {
         Self::checkpoint(run, party).with_extension("preprocessing.json")

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Job, Role,
-    job::{Mode, Protocol},
+    job::Mode,
 };
 
 /// What one party has to report of a run.
@@ -132,7 +132,7 @@ impl Summary {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             job: job.digest_hex(),
             protocol: job.protocol.name().to_owned(),
-            mode: (job.protocol == Protocol::EncryptedActivation).then(|| job.mode()),
+            mode: job.mode_if_any(),
             dataset: job.data.name.clone(),
             model: job.model_name(),
             seed: job.seed,

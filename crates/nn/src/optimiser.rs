@@ -65,6 +65,23 @@ impl OptimiserSpec {
         }
     }
 
+    /// The learning rate at update `update`, from 1.
+    pub fn rate(&self, update: u64) -> f64 {
+        match self {
+            Self::Sgd {
+                learning_rate, schedule, ..
+            }
+            | Self::AdamW {
+                learning_rate, schedule, ..
+            } => schedule.rate(*learning_rate, update),
+        }
+    }
+
+    /// Whether a step is the gradient times a rate, and perhaps decay: SGD without momentum, which keeps nothing from step to step.
+    pub fn is_memoryless(&self) -> bool {
+        matches!(self, Self::Sgd { momentum: 0.0, .. })
+    }
+
     /// Checks that every setting is finite and in range.
     ///
     /// # Errors

@@ -27,6 +27,17 @@ pub enum ProtocolError {
     /// This party's own encryption.
     #[error("encryption: {0}")]
     Encryption(#[from] LatticeError),
+    /// Training would be less exact than is accepted.
+    #[error(
+        "encryption: the error of an output could reach {actual:.2e} within one batch, and {accepted:.2e} is accepted; samples of fewer bits \
+         after the point or of smaller values (standardised), or smaller batches, have less"
+    )]
+    Precision {
+        /// The largest error that is accepted, in units of the output.
+        accepted: f64,
+        /// The bound on the error.
+        actual: f64,
+    },
     /// This party's own key cannot be used.
     #[error("{0}")]
     Identity(String),
@@ -45,7 +56,7 @@ impl ProtocolError {
             Self::Wire(error) => error.abort_reason(),
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
             Self::Encryption(_) => AbortReason::Diverged,
-            Self::Model(_) | Self::Identity(_) => AbortReason::Configuration,
+            Self::Model(_) | Self::Identity(_) | Self::Precision { .. } => AbortReason::Configuration,
             Self::Checkpoint(_) => AbortReason::Internal,
             Self::Halted(_) => AbortReason::Limit,
         }

@@ -24,6 +24,7 @@ mod testing;
 mod training;
 
 pub mod encrypted_activation;
+pub mod encrypted_model;
 pub mod plain;
 
 pub use checkpoint::{CheckpointError, Keep, Parts, Position, superseded};

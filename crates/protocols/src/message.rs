@@ -204,3 +204,32 @@ macro_rules! tensor_message {
 }
 
 pub(crate) use tensor_message;
+
+/// Declares a message that is ciphertext bytes of exactly the expected length. What is inside is checked by the cipher that reads it.
+macro_rules! ciphertext_message {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name(pub Vec<u8>);
+
+        impl cloven_wire::Message for $name {
+            const KIND: u8 = $kind;
+            const NAME: &'static str = $text;
+            type Expect = usize;
+
+            fn max_len(len: &usize) -> usize {
+                *len
+            }
+
+            fn encode(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.0);
+            }
+
+            fn decode(reader: &mut cloven_wire::Reader<'_>, len: &usize) -> Result<Self, cloven_wire::DecodeError> {
+                reader.bytes(*len).map(|bytes| Self(bytes.to_vec()))
+            }
+        }
+    };
+}
+
+pub(crate) use ciphertext_message;

@@ -8,7 +8,7 @@ use cloven_protocols::{
     encrypted_activation::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
-    plain,
+    encrypted_model as model, plain,
 };
 use cloven_wire::{
     Message, Party,
@@ -122,6 +122,28 @@ fn paper_cases() -> Vec<Case> {
     shared.chain(paper_own()).collect()
 }
 
+fn model_own() -> Vec<Case> {
+    let key = model::Fingerprint([9; model::Fingerprint::LEN]);
+    let step = model::EncryptedStep {
+        refresh: true,
+        delta: vec![1, 2, 3],
+    };
+    vec![
+        case(model::Key(key), Some(key)),
+        case(model::Samples(vec![-3, 7, i16::MAX]), 3),
+        case(model::EncryptedWeights(vec![1, 2]), 2),
+        case(model::EncryptedOutput(vec![4, 5]), 2),
+        case(step, 3),
+        case(model::HeldWeights(vec![6]), 1),
+    ]
+}
+
+fn model_prediction_cases() -> Vec<Case> {
+    let chosen = ["key", "samples", "encrypted output"];
+    let own = model_own().into_iter().filter(|case| chosen.contains(&case.name));
+    [ask()].into_iter().chain(own).collect()
+}
+
 fn ask() -> Case {
     case(Ask { rows: 300 }, ())
 }
@@ -148,13 +170,15 @@ struct Protocol {
     cases: Vec<Case>,
 }
 
-fn protocols() -> [Protocol; 5] {
+fn protocols() -> [Protocol; 7] {
     let protocol = |folder, messages, cases| Protocol { folder, messages, cases };
     let training = |own: Vec<Case>| training_cases().into_iter().chain(own).collect();
     [
         protocol("plain", &plain::MESSAGES, training(plain_own())),
         protocol("encrypted_activation", &sealed::MESSAGES, training(sealed_own())),
         protocol("encrypted_activation/paper", &paper::MESSAGES, training(paper_cases())),
+        protocol("encrypted_model", &model::MESSAGES, training(model_own())),
+        protocol("encrypted_model/predict", &model::predict::MESSAGES, model_prediction_cases()),
         protocol("plain/predict", &plain::predict::MESSAGES, plain_prediction_cases()),
         protocol(
             "encrypted_activation/predict",
@@ -192,6 +216,11 @@ fn hostile_bytes_for_plain() {
 #[test]
 fn hostile_bytes_for_encrypted_activation() {
     fuzz_all(sealed_own());
+}
+
+#[test]
+fn hostile_bytes_for_encrypted_model() {
+    fuzz_all(model_own());
 }
 
 #[test]

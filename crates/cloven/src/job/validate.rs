@@ -2,7 +2,7 @@
 
 use cloven_nn::Loss;
 
-use super::{Job, Mode, Protocol, Role};
+use super::{Encryption, Job, Mode, Protocol, Role};
 use crate::Error;
 
 /// Every client is a connection and a session at the server.
@@ -32,8 +32,19 @@ impl Job {
             );
         }
         t.optimiser.validate()?;
-        if self.protocol == Protocol::Plain && self.encryption.is_some() {
-            return wrong("encryption", "protocol plain has no encryption".into());
+        self.check_encryption()
+            .or_else(|(key, problem)| wrong(&format!("encryption{key}"), problem))?;
+        if self.protocol == Protocol::EncryptedModel {
+            self.layer_encryption()?;
+            if count(Role::Client) != 1 {
+                return wrong("parties", "encrypted-model has one client: the server's layer is under its key".into());
+            }
+            if !t.optimiser.is_memoryless() {
+                return wrong(
+                    "training.optimiser",
+                    "encrypted-model needs sgd without momentum: the server's layer is ciphertexts that steps are added to".into(),
+                );
+            }
         }
         if self.protocol == Protocol::EncryptedActivation {
             self.sealing()?;
@@ -48,6 +59,39 @@ impl Job {
         let shapes = cut.model.shapes()?;
         let output = shapes.last().map(Vec::as_slice).unwrap_or_default();
         self.check_output(output).or_else(|problem| wrong("model", problem))
+    }
+
+    /// Whether the settings of the encryption are those of the protocol, and in range.
+    fn check_encryption(&self) -> Result<(), (&'static str, String)> {
+        let Some(Encryption {
+            mode,
+            input_bits,
+            precision,
+            initial_weights,
+        }) = self.encryption
+        else {
+            return Ok(());
+        };
+        let of_model = [
+            (".input_bits", input_bits.is_some()),
+            (".precision", precision.is_some()),
+            (".initial_weights", initial_weights.is_some()),
+        ];
+        let foreign = |key| Err((key, format!("protocol {} has no such setting", self.protocol.name())));
+        match self.protocol {
+            Protocol::Plain => return Err(("", "protocol plain has no encryption".into())),
+            Protocol::EncryptedActivation => {
+                if let Some((key, _)) = of_model.into_iter().find(|(_, given)| *given) {
+                    return foreign(key);
+                }
+            }
+            Protocol::EncryptedModel if mode.is_some() => return foreign(".mode"),
+            Protocol::EncryptedModel => (),
+        }
+        match precision {
+            Some(value) if !(value > 0.0 && value.is_finite()) => Err((".precision", format!("expected a positive number, got {value}"))),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the network's output fits the loss and the classes.

@@ -19,12 +19,16 @@ use rand_chacha::rand_core::Rng;
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
-use self::{rows::ClientData, scripts::Trained};
+use self::{
+    rows::ClientData,
+    scripts::{Encrypted, Trained},
+};
 pub(crate) use self::{rows::targets, scripts::fresh_randomness};
 pub use crate::reporter::Watch;
 use crate::{
     Error, Job, Local, PartySummary, Record, Role, RosterFile, RunFolder, Update, catalogue,
     checkpoints::{self, Checkpoints},
+    encrypted_layer,
     identity, record,
     reporter::Reporter,
 };
@@ -270,7 +274,16 @@ impl Prepared {
         std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
         // One entry: the order of several in the file would differ from run to run.
         let metadata = HashMap::from([("job".to_owned(), self.job.digest_hex())]);
-        cloven_nn::save_safetensors(&path, &trained.parts, metadata.clone())?;
+        if !trained.parts.is_empty() {
+            cloven_nn::save_safetensors(&path, &trained.parts, metadata.clone())?;
+        }
+        match &trained.encrypted {
+            Some(Encrypted::Key(key)) => key.write(&RunFolder::encryption_key(run_folder, &self.party), &self.job)?,
+            Some(Encrypted::Layer(layer)) => {
+                encrypted_layer::write(&RunFolder::encrypted_layer(run_folder, &self.party), &self.job, layer)?;
+            }
+            None => (),
+        }
         if let Some(unrevealed) = &trained.unrevealed {
             cloven_nn::save_safetensors(
                 &RunFolder::unrevealed(run_folder, &self.party),

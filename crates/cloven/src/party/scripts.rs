@@ -4,6 +4,7 @@ use cloven_nn::Network;
 use cloven_protocols::{
     Keep, Observe, ProtocolError, Service, Task,
     encrypted_activation::{self, Fellows, LatticeCipher, ServerLattice, paper},
+    encrypted_model::{self, HeldLayer, LayerKey},
     plain,
 };
 use cloven_wire::{Channel, Link};
@@ -12,7 +13,8 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use super::{Kept, Prepared, rows::ClientData};
 use crate::{
     Error,
-    job::{Cut, Mode, Protocol},
+    encrypted_layer::KeptKey,
+    job::{Cut, InitialWeights, Mode, Protocol},
     reporter::Reporter,
 };
 
@@ -38,11 +40,18 @@ impl Prepared {
                 self.paper_client(data, kept, link, observe).await?
             }
             (Protocol::EncryptedActivation, Mode::Paper, _, links) => self.paper_server(kept, links, observe).await?,
+            (Protocol::EncryptedModel, _, Some(data), [link]) => self.model_client(data, kept, link, observe).await?,
+            (Protocol::EncryptedModel, _, _, [link, ..]) => self.model_server(kept, link, observe).await?,
+            (Protocol::EncryptedModel, _, _, []) => return Err(Error::configuration("parties", "the job has no client")),
         };
-        trained.map_err(|cause| Error::Protocol {
+        trained.map_err(|cause| self.protocol_error(cause))
+    }
+
+    fn protocol_error(&self, cause: ProtocolError) -> Error {
+        Error::Protocol {
             party: self.party.clone(),
             cause: Box::new(cause),
-        })
+        }
     }
 
     async fn plain_client<C: Channel>(
@@ -59,6 +68,7 @@ impl Prepared {
         Ok(me.map(|me| Trained {
             parts: vec![me.front, me.tail],
             unrevealed: None,
+            encrypted: None,
         }))
     }
 
@@ -74,6 +84,7 @@ impl Prepared {
             // All copies are alike.
             parts: me.middle.into_iter().take(1).collect(),
             unrevealed: None,
+            encrypted: None,
         }))
     }
 
@@ -97,6 +108,7 @@ impl Prepared {
         Ok(me.map(|me| Trained {
             parts: vec![me.front, me.tail],
             unrevealed: Some(me.unrevealed),
+            encrypted: None,
         }))
     }
 
@@ -115,6 +127,7 @@ impl Prepared {
         Ok(me.map(|me| Trained {
             parts: vec![me.layer],
             unrevealed: None,
+            encrypted: None,
         }))
     }
 
@@ -136,6 +149,7 @@ impl Prepared {
         Ok(me.map(|me| Trained {
             parts: vec![me.front, me.tail],
             unrevealed: None,
+            encrypted: None,
         }))
     }
 
@@ -155,6 +169,52 @@ impl Prepared {
         Ok(me.map(|me| Trained {
             parts: me.sessions.into_iter().take(1).map(|session| session.layer).collect(),
             unrevealed: None,
+            encrypted: None,
+        }))
+    }
+
+    async fn model_client<C: Channel>(
+        &self,
+        data: &ClientData,
+        kept: &Kept<'_, '_>,
+        link: &mut Link<C>,
+        observe: &mut Observe<'_>,
+    ) -> Outcome {
+        let cut = self.job.cut()?;
+        let key = LayerKey::new(self.job.layer_encryption()?, &kept.secret);
+        let mut layer = self.network(&cut, cut.server.clone())?;
+        if self.job.initial_weights() == InitialWeights::Secret {
+            key.draw_weights(&mut layer).map_err(|cause| self.protocol_error(cause))?;
+        }
+        let me = encrypted_model::Client {
+            layer,
+            tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
+            key,
+            optimiser: self.job.training.optimiser.clone(),
+            precision: self.job.precision(),
+        };
+        let me = encrypted_model::client(me, self.task(data, kept), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.tail],
+            unrevealed: None,
+            encrypted: Some(Encrypted::Key(KeptKey {
+                secret: kept.secret.clone(),
+                factor: me.factor,
+            })),
+        }))
+    }
+
+    async fn model_server<C: Channel>(&self, kept: &Kept<'_, '_>, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let keeps = kept.keeps();
+        let me = encrypted_model::Server {
+            encryption: self.job.layer_encryption()?,
+            shuffle: self.job.shuffle(),
+        };
+        let me = encrypted_model::server(me, self.service(&keeps), link, observe).await;
+        Ok(me.map(|layer| Trained {
+            parts: Vec::new(),
+            unrevealed: None,
+            encrypted: Some(Encrypted::Layer(layer)),
         }))
     }
 
@@ -214,6 +274,14 @@ pub(super) struct Trained {
     pub(super) parts: Vec<Network>,
     /// `encrypted_activation`: what the client has not revealed of the server's layer; to be added to it.
     pub(super) unrevealed: Option<Network>,
+    /// `encrypted_model`.
+    pub(super) encrypted: Option<Encrypted>,
+}
+
+/// What a training by `encrypted_model` leaves: the key at the client, ciphertexts at the server.
+pub(super) enum Encrypted {
+    Key(KeptKey),
+    Layer(HeldLayer),
 }
 
 /// The outer error is of this party's own set-up, the inner one of the script.

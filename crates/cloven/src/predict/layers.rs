@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use cloven_nn::{Network, Weights};
+use cloven_protocols::encrypted_model::{HeldLayer, LayerEncryption, LayerKey};
 use cloven_wire::Party;
 
 use crate::{
     Error, Job, Role, RunFolder,
+    encrypted_layer::{self, KeptKey},
     job::{Mode, Protocol},
 };
 
@@ -19,6 +21,17 @@ pub(super) enum Layers {
         tail: Box<Network>,
     },
     Server(Network),
+    /// `encrypted-model`.
+    KeyHolder {
+        tail: Box<Network>,
+        key: Box<LayerKey>,
+        factor: f64,
+    },
+    /// `encrypted-model`.
+    Encrypted {
+        encryption: Box<LayerEncryption>,
+        layer: HeldLayer,
+    },
 }
 
 impl Layers {
@@ -27,6 +40,9 @@ impl Layers {
         let cut = job.cut()?;
         let network = |layers| Network::new(&cut.model, layers, job.seed);
         let path = RunFolder::checkpoint(run_folder, party);
+        if job.protocol == Protocol::EncryptedModel {
+            return Self::load_encrypted(job, party, run_folder, network(cut.server.end..cut.model.layers.len())?);
+        }
         if job.role(party)? == Role::Server {
             let mut layers = network(cut.server.clone())?;
             give(job, party, &path, &mut [&mut layers])?;
@@ -52,13 +68,40 @@ impl Layers {
     }
 }
 
-fn give(job: &Job, party: &Party, path: &Path, parts: &mut [&mut Network]) -> Result<(), Error> {
-    if !path.exists() {
-        let problem = format!(
-            "no such file; it holds trained weights of {party} and is in the run folder of the run that trained them, on {party}'s machine"
-        );
-        return Err(Error::configuration(path.display(), problem));
+impl Layers {
+    fn load_encrypted(job: &Job, party: &Party, run_folder: &Path, mut tail: Network) -> Result<Self, Error> {
+        if job.role(party)? == Role::Server {
+            let encryption = Box::new(job.layer_encryption()?);
+            let path = RunFolder::encrypted_layer(run_folder, party);
+            must_exist(&path, party)?;
+            let layer = encrypted_layer::read(&path, job, &encryption)?;
+            return Ok(Self::Encrypted { encryption, layer });
+        }
+        give(job, party, &RunFolder::checkpoint(run_folder, party), &mut [&mut tail])?;
+        let path = RunFolder::encryption_key(run_folder, party);
+        must_exist(&path, party)?;
+        let kept = KeptKey::read(&path, job)?;
+        Ok(Self::KeyHolder {
+            tail: Box::new(tail),
+            key: Box::new(kept.key(job)?),
+            factor: kept.factor,
+        })
     }
+}
+
+/// An error that says where the file is to be had.
+fn must_exist(path: &Path, party: &Party) -> Result<(), Error> {
+    if path.exists() {
+        return Ok(());
+    }
+    let problem = format!(
+        "no such file; it holds trained weights of {party} and is in the run folder of the run that trained them, on {party}'s machine"
+    );
+    Err(Error::configuration(path.display(), problem))
+}
+
+fn give(job: &Job, party: &Party, path: &Path, parts: &mut [&mut Network]) -> Result<(), Error> {
+    must_exist(path, party)?;
     let views: Vec<&Network> = parts.iter().map(|part| &**part).collect();
     let weights = Weights::read(path, &views)?;
     match weights.metadata().get("job") {

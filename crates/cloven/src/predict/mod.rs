@@ -19,6 +19,7 @@ use cloven_nn::Evaluation;
 use cloven_protocols::{
     Observe, ProtocolError, Queries,
     encrypted_activation::{self, LatticeCipher, ServerLattice},
+    encrypted_model,
     plain,
 };
 use cloven_wire::{Channel, Link, Party};
@@ -152,13 +153,18 @@ impl Predictor {
         let mut observe = |event| reporter.observe(event);
         let batch = self.me.job.training.evaluation_batch;
         let done = match (&self.layers, &self.rows) {
-            (Layers::Client { .. }, None) => Ok(None),
-            (Layers::Client { .. }, Some(rows)) => {
+            (Layers::Client { .. } | Layers::KeyHolder { .. }, None) => Ok(None),
+            (Layers::Client { .. } | Layers::KeyHolder { .. }, Some(rows)) => {
                 let queries = Queries { x: &rows.x, batch };
                 self.ask(queries, link, &mut observe).await?.map(Some)
             }
+            (Layers::Encrypted { encryption, layer }, _) => {
+                encrypted_model::predict::server(encryption, layer, batch, link, &mut observe)
+                    .await
+                    .map(|()| None)
+            }
             (Layers::Server(layers), _) => match self.me.job.protocol {
-                Protocol::Plain => plain::predict::server(layers, batch, link, &mut observe).await.map(|()| None),
+                Protocol::Plain | Protocol::EncryptedModel => plain::predict::server(layers, batch, link, &mut observe).await.map(|()| None),
                 Protocol::EncryptedActivation => {
                     let cipher = ServerLattice::new(self.me.job.sealing()?);
                     encrypted_activation::predict::server(layers, cipher, batch, link, &mut observe)
@@ -180,11 +186,19 @@ impl Predictor {
         link: &mut Link<C>,
         observe: &mut Observe<'_>,
     ) -> Result<Result<ArrayD<f32>, ProtocolError>, Error> {
-        let Layers::Client { front, unrevealed, tail } = &self.layers else {
-            return Err(Error::configuration("parties", "a server has no rows"));
+        let (front, unrevealed, tail) = match &self.layers {
+            Layers::Client { front, unrevealed, tail } => (front, unrevealed, tail),
+            Layers::KeyHolder { tail, key, factor } => {
+                let (tail, key, factor) = (&**tail, &**key, *factor);
+                let me = encrypted_model::predict::Forward { tail, key, factor };
+                return Ok(encrypted_model::predict::client(me, queries, link, observe).await);
+            }
+            Layers::Server(_) | Layers::Encrypted { .. } => {
+                return Err(Error::configuration("parties", "a server has no rows"));
+            }
         };
         Ok(match self.me.job.protocol {
-            Protocol::Plain => plain::predict::client([front, tail], queries, link, observe).await,
+            Protocol::Plain | Protocol::EncryptedModel => plain::predict::client([front, tail], queries, link, observe).await,
             Protocol::EncryptedActivation => {
                 let me = encrypted_activation::predict::Forward {
                     front,

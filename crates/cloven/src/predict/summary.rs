@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use cloven_nn::{Evaluation, Network};
-use cloven_protocols::{Leak, encrypted_activation, plain};
+use cloven_protocols::{Leak, encrypted_activation, encrypted_model, plain};
 use cloven_wire::{MessageTraffic, Party, Traffic};
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +106,7 @@ impl PredictionSummary {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             job: job.digest_hex(),
             protocol: job.protocol.name().to_owned(),
-            mode: (job.protocol == Protocol::EncryptedActivation).then(|| job.mode()),
+            mode: job.mode_if_any(),
             dataset: job.data.name.clone(),
             model: job.model_name(),
             rows,
@@ -142,6 +142,7 @@ pub fn leaks(job: &Job, client: &Party) -> Vec<Leak> {
             plain::predict::leaks(client.as_str(), server, around(job).unwrap_or([0, 0]))
         }
         Protocol::EncryptedActivation => encrypted_activation::predict::leaks(client.as_str(), server),
+        Protocol::EncryptedModel => encrypted_model::predict::leaks(client.as_str(), server),
     }
 }
 

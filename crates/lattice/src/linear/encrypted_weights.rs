@@ -29,6 +29,7 @@ use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, wire::ch
 
 mod noise;
 mod respond;
+mod stored;
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@ use cloven_wire::{DecodeError, Message, Party, Reader, f32_array_len, put_f32_ar
 use ndarray::ArrayD;
 
 use super::secure_sum::{KEY, SignedKey};
-use crate::{AllSettled, Begin, Settled, Start};
+use crate::{AllSettled, Begin, Settled, Start, message::ciphertext_message};
 
 /// The name and kind of every message, in the order of first use.
 pub const MESSAGES: [(&str, u8); 12] = [
@@ -24,46 +24,19 @@ pub const MESSAGES: [(&str, u8); 12] = [
     (MaskedReveal::NAME, MaskedReveal::KIND),
 ];
 
-/// Declares a message that is ciphertext bytes of exactly the expected length. What is inside is checked by the cipher that reads it.
-macro_rules! sealed_message {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $name(pub Vec<u8>);
-
-        impl Message for $name {
-            const KIND: u8 = $kind;
-            const NAME: &'static str = $text;
-            type Expect = usize;
-
-            fn max_len(len: &usize) -> usize {
-                *len
-            }
-
-            fn encode(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.0);
-            }
-
-            fn decode(reader: &mut Reader<'_>, len: &usize) -> Result<Self, DecodeError> {
-                reader.bytes(*len).map(|bytes| Self(bytes.to_vec()))
-            }
-        }
-    };
-}
-
-sealed_message!(
+ciphertext_message!(
     /// Client to server: Enc(a).
     SealedActivation, 2, "sealed activation"
 );
-sealed_message!(
+ciphertext_message!(
     /// Server to client: Enc(a U + bias).
     SealedOutput, 3, "sealed output"
 );
-sealed_message!(
+ciphertext_message!(
     /// Client to server: Enc(dL/dy).
     SealedGradient, 4, "sealed gradient"
 );
-sealed_message!(
+ciphertext_message!(
     /// Server to client: Enc(dL/dy U^T).
     SealedInputGradient, 5, "sealed input gradient"
 );

@@ -1,6 +1,6 @@
 //! The server's script.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use cloven_nn::Network;
 use cloven_wire::{Channel, Link};
@@ -64,7 +64,8 @@ struct Job<K> {
 struct Session<K>(K);
 
 impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
-    async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
+    async fn train(&mut self, link: &mut Link<C>, round: u64, _: u32, rows: Range<usize>) -> Result<(), ProtocolError> {
+        let rows = rows.len();
         let Self(cipher) = self;
         // 2.
         answer_activation(cipher, link, round, rows).await?;
@@ -75,8 +76,8 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
         Ok(link.send(round, &SealedInputGradient(answer)).await?)
     }
 
-    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        answer_activation(&mut self.0, link, round, rows).await
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
+        answer_activation(&mut self.0, link, round, rows.len()).await
     }
 
     /// Nothing: U changes at the end of an epoch only.

@@ -1,5 +1,7 @@
 //! The server's script.
 
+use std::ops::Range;
+
 use cloven_nn::{InputGradient as Wish, Network};
 use cloven_wire::{Channel, Link};
 
@@ -31,7 +33,8 @@ pub async fn server<C: Channel>(
 }
 
 impl<C: Channel> ServerRounds<C> for Network {
-    async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
+    async fn train(&mut self, link: &mut Link<C>, round: u64, _: u32, rows: Range<usize>) -> Result<(), ProtocolError> {
+        let rows = rows.len();
         // 2.
         let Activation(a) = link.receive(round, &self.batch_shape(rows)[..]).await?;
         let y = Output(self.forward_train(round, &a)?);
@@ -43,8 +46,8 @@ impl<C: Channel> ServerRounds<C> for Network {
         Ok(self.update()?)
     }
 
-    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        predict::answer(self, link, round, rows).await
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
+        predict::answer(self, link, round, rows.len()).await
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {

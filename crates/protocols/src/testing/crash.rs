@@ -66,7 +66,7 @@ pub struct Disks {
 }
 
 impl Disks {
-    fn new(clients: usize) -> Self {
+    pub fn new(clients: usize) -> Self {
         let disks = || (0..clients).map(|_| Disk::default()).collect();
         Self {
             clients: disks(),

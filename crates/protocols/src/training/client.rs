@@ -83,7 +83,7 @@ async fn begin<C: Channel>(task: &Task<'_>, link: &mut Link<C>) -> Result<(Cohor
     };
     link.send(0, &start).await?;
     let begin: Begin = link.receive(0, &(task.clients, start)).await?;
-    Ok((Cohort::of_client(own, begin), begin.from))
+    Ok((Cohort::of_client([own, task.test.rows()], begin), begin.from))
 }
 
 /// Goes back to a checkpoint; returns the sum of the epoch's losses so far.

@@ -10,12 +10,14 @@
 mod client;
 mod server;
 
+use std::ops::Range;
+
 use cloven_nn::{BatchTargets, Loss, Network};
 use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
 
 pub(crate) use self::{client::client, server::server};
-use crate::{Begin, Examples, Keep, Parts, ProtocolError, Schedule, Shuffle, Start, Subset};
+use crate::{Begin, Examples, Keep, Parts, Position, ProtocolError, Schedule, Shuffle, Start, Subset};
 
 /// What a client trains on and how.
 #[derive(Clone, Copy)]
@@ -63,23 +65,31 @@ pub(crate) struct Cohort {
     pub shares: Vec<f64>,
     /// The number of clients.
     pub clients: usize,
+    /// Test rows of each client; at a client, only its own.
+    pub test_rows: Vec<u64>,
+    /// Where training goes on, for each client; at a client, only its own.
+    pub from: Vec<Position>,
 }
 
 impl Cohort {
-    fn of_server(starts: &[Start]) -> Self {
+    fn of_server(starts: &[Start], from: &[Position]) -> Self {
         let rows = starts.iter().map(|start| start.train_rows).sum();
         Self {
             rows,
             shares: starts.iter().map(|start| start.train_rows as f64 / rows as f64).collect(),
             clients: starts.len(),
+            test_rows: starts.iter().map(|start| start.test_rows).collect(),
+            from: from.to_vec(),
         }
     }
 
-    fn of_client(own: usize, begin: Begin) -> Self {
+    fn of_client([own, test_rows]: [usize; 2], begin: Begin) -> Self {
         Self {
             rows: begin.train_rows,
             shares: vec![own as f64 / begin.train_rows as f64],
             clients: begin.clients as usize,
+            test_rows: vec![test_rows as u64],
+            from: vec![begin.from],
         }
     }
 }
@@ -109,11 +119,13 @@ pub(crate) trait ClientRounds<C: Channel> {
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError>;
 }
 
-/// The server's part in a batch of `rows` rows of one client; the counterparts of [`ClientRounds`].
+/// The server's part in a batch of one client; the counterparts of [`ClientRounds`].
 pub(crate) trait ServerRounds<C: Channel> {
-    async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError>;
+    /// A batch: these rows of the epoch's order.
+    async fn train(&mut self, link: &mut Link<C>, round: u64, epoch: u32, rows: Range<usize>) -> Result<(), ProtocolError>;
 
-    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError>;
+    /// These test rows.
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError>;
 
     /// What of this session's state has changed since the beginning of the epoch.
     fn snapshot(&self) -> Result<Parts, ProtocolError>;

@@ -21,7 +21,7 @@ pub(crate) async fn server<C: Channel>(
 ) -> Result<(), ProtocolError> {
     let schedule = service.schedule;
     let (starts, from) = begin(service, links).await?;
-    let cohort = Cohort::of_server(&starts);
+    let cohort = Cohort::of_server(&starts, &from);
     me.begin(links, &cohort).await?;
     restore(me, service, &from)?;
     let mut progress = Progress::new(links, observe);
@@ -133,7 +133,8 @@ async fn train<C: Channel>(
         let batches = schedule.batches(client.train_rows);
         let done = std::mem::take(&mut client.batches);
         for (rows, batch) in schedule.training_sizes(client.train_rows).zip(1..).skip(done) {
-            session.train(link, client.next_round(), rows).await?;
+            let first = (batch - 1) * schedule.batch;
+            session.train(link, client.next_round(), epoch, first..first + rows).await?;
             progress.batch(index, epoch, rows, link.traffic())?;
             if let Some(keep) = service.keeps.get(index).filter(|_| schedule.keeps_after(batch, batches)) {
                 let batch = batch as u32;
@@ -156,8 +157,10 @@ async fn evaluate<C: Channel>(
     let barrier = Barrier::new(links.len());
     let each = me.sessions().iter_mut().zip(links).zip(clients);
     let sessions = each.map(async |((session, link), client)| {
+        let mut done = 0;
         for rows in schedule.evaluation_sizes(client.test_rows) {
-            session.outputs(link, client.next_round(), rows).await?;
+            session.outputs(link, client.next_round(), done..done + rows).await?;
+            done += rows;
         }
         barrier.pass(link).await;
         Ok::<_, ProtocolError>(())

@@ -14,7 +14,7 @@ use ndarray::ArrayD;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{encrypted_activation as ea, plain, testing::*};
+use crate::{encrypted_activation as ea, encrypted_model as em, plain, testing::*};
 
 /// The server's one layer of `m1`.
 const LAYER: usize = 7;

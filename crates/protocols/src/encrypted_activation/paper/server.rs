@@ -1,5 +1,7 @@
 //! The server's script.
 
+use std::ops::Range;
+
 use cloven_nn::{InputGradient as Wish, Network};
 use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
@@ -55,7 +57,8 @@ impl<C: Channel, K: ServerCipher> Sessions<C> for Server<K> {
 }
 
 impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
-    async fn train(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
+    async fn train(&mut self, link: &mut Link<C>, round: u64, _: u32, rows: Range<usize>) -> Result<(), ProtocolError> {
+        let rows = rows.len();
         // 2.
         answer_activation(&mut self.cipher, link, round, rows).await?;
         // 4. The gradient goes out before the update, so that the client's last step overlaps it.
@@ -65,8 +68,8 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
         self.update(layer)
     }
 
-    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: usize) -> Result<(), ProtocolError> {
-        answer_activation(&mut self.cipher, link, round, rows).await
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
+        answer_activation(&mut self.cipher, link, round, rows.len()).await
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {

@@ -147,6 +147,73 @@ async fn paper_run(mut at_clients: Vec<MemoryLink>, at_server: Vec<MemoryLink>, 
         .into())
 }
 
+/// With a precision that makes the weights go back and forth in most epochs.
+async fn encrypted_model_run(
+    mut at_clients: Vec<MemoryLink>,
+    mut at_server: Vec<MemoryLink>,
+    disks: &Disks,
+) -> Result<(Vec<u8>, Vec<(String, ArrayD<f32>)>, u64), ProtocolError> {
+    let (data, test) = (em::tests::rounded(22), em::tests::rounded(3));
+    let (me, other) = em::tests::roles(3e-6);
+    let task = resumable(&data, &test, &disks.clients[0], 1);
+    let client = until_end(
+        async move |link: &mut MemoryLink| em::client(me, task, link, &mut ignore).await,
+        at_clients.remove(0),
+    );
+    let keeps = keeps(disks);
+    let server = until_end(
+        async |link: &mut MemoryLink| em::server(other, service(&keeps), link, &mut ignore).await,
+        at_server.remove(0),
+    );
+    let (client, server) = tokio::join!(client, server);
+    let (client, server) = (client?, server?);
+    Ok((server.weights, client.tail.parameters(), client.factor.to_bits()))
+}
+
+#[tokio::test]
+async fn encrypted_model_survives() {
+    every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, _| encrypted_model_run(a, b, disks).await).await;
+}
+
+/// Weights under one key and a client with another: neither begins anew in silence, nor goes on.
+#[tokio::test]
+async fn another_key_does_not_resume() {
+    let (data, test) = (em::tests::rounded(22), em::tests::rounded(3));
+    let disks = Disks::new(1);
+    for number in [1, 2] {
+        let [mut a, mut b] = links();
+        let (mut me, other) = em::tests::roles(em::tests::PRECISION);
+        me.key = em::tests::key(number);
+        let (keeps, task) = (keeps(&disks), resumable(&data, &test, &disks.clients[0], 1));
+        let (mut quiet, mut still) = (ignore, ignore);
+        let client = async {
+            // Stops in the middle.
+            let mut batches = 0;
+            let mut stop = |event| match event {
+                crate::Event::Batch { .. } if batches == 3 => Err(crate::Halted { why: "enough".into() }),
+                crate::Event::Batch { .. } => {
+                    batches += 1;
+                    quiet(event)
+                }
+                _ => Ok(()),
+            };
+            drop(em::client(me, task, &mut a, &mut stop).await);
+            drop(a);
+        };
+        let server = async {
+            let result = em::server(other, service(&keeps), &mut b, &mut still).await;
+            drop(b);
+            result
+        };
+        let (_, server) = tokio::join!(client, server);
+        let error = server.err().unwrap().to_string();
+        match number {
+            1 => assert!(error.contains("closed"), "{error}"),
+            _ => assert!(error.contains("under another encryption key"), "{error}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn plain_survives() {
     let test = examples(3);

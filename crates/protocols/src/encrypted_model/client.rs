@@ -1,0 +1,207 @@
+//! The client's script.
+
+use cloven_lattice::LatticeError;
+use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network, OptimiserSpec};
+use cloven_wire::{Channel, Link, Message};
+use ndarray::{ArrayD, Axis};
+
+use super::{
+    layer::LayerKey,
+    msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, Samples},
+    precision::Precision,
+};
+use crate::{
+    Observe, Parts, Position, ProtocolError, Task,
+    checkpoint::{number, part},
+    error::malformed,
+    training::{self, ClientRounds, Cohort},
+};
+
+/// What the client brings.
+pub struct Client {
+    /// The server's layer with its initial weights, which are encrypted and sent at the beginning of a training.
+    pub layer: Network,
+    /// The layers after it; may be empty.
+    pub tail: Network,
+    /// The key of the server's layer.
+    pub key: LayerKey,
+    /// How the server's layer learns: SGD without momentum.
+    pub optimiser: OptimiserSpec,
+    /// Largest error of the layer's outputs that is accepted, in units of the output.
+    pub precision: f64,
+}
+
+/// What a training leaves at the client.
+pub struct TrainedClient {
+    /// The layers after the server's.
+    pub tail: Network,
+    /// The server's weights are its ciphertexts times this factor.
+    pub factor: f64,
+}
+
+/// Trains with the server at the other end of `link`.
+pub async fn client<C: Channel>(
+    me: Client,
+    task: Task<'_>,
+    link: &mut Link<C>,
+    observe: &mut Observe<'_>,
+) -> Result<TrainedClient, ProtocolError> {
+    let precision = Precision::plan(me.key.encryption(), me.precision, &task)?;
+    let mut rounds = Rounds {
+        me,
+        loss: task.loss,
+        task,
+        precision,
+        factor: 1.0,
+        updates: 0,
+        encryptions: 0,
+    };
+    training::client(&mut rounds, &task, link, observe).await?;
+    Ok(TrainedClient {
+        tail: rounds.me.tail,
+        factor: rounds.factor,
+    })
+}
+
+struct Rounds<'a> {
+    me: Client,
+    loss: Loss,
+    task: Task<'a>,
+    precision: Precision,
+    /// s in W = s W~, where the server holds Enc(W~): weight decay is a change of s.
+    factor: f64,
+    /// Steps so far.
+    updates: u64,
+    /// How often W was encrypted.
+    encryptions: u64,
+}
+
+/// W~ is encrypted anew when s is below this, before its scale runs out.
+const LEAST_FACTOR: f64 = 0.25;
+
+impl<C: Channel> ClientRounds<C> for Rounds<'_> {
+    async fn begin(&mut self, link: &mut Link<C>, cohort: &Cohort) -> Result<(), ProtocolError> {
+        link.send(0, &Key(self.me.key.fingerprint())).await?;
+        for x in [&self.task.train.x, &self.task.test.x] {
+            self.send_samples(link, x).await?;
+        }
+        if cohort.from == [Position::START] {
+            let weights = self.me.key.encrypt_layer(&self.me.layer, 0)?;
+            self.encryptions = 1;
+            self.send_weights(link, 0, &weights).await?;
+        }
+        Ok(())
+    }
+
+    async fn train(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>, t: &BatchTargets) -> Result<f64, ProtocolError> {
+        // 1.
+        let y = self.receive_output(link, round, t.len()).await?;
+        // 2.
+        let me = &mut self.me;
+        let z = me.tail.forward_train(round, &y)?;
+        let (loss, dz) = self.loss.value_and_gradient(&z, t)?;
+        let dy = me.tail.backward(&dz, Wish::Wanted)?.unwrap_or(dz);
+        self.updates += 1;
+        let rate = me.optimiser.rate(self.updates);
+        self.factor *= 1.0 - rate * me.optimiser.weight_decay();
+        let refresh = self.precision.after(x) || self.factor.abs() < LEAST_FACTOR;
+        let delta = me.key.encrypt_step(&dy, rate / self.factor, round)?;
+        link.send(round, &EncryptedStep { refresh, delta }).await?;
+        me.tail.update()?;
+        // 3., if it is due.
+        if refresh {
+            self.refresh(link, round).await?;
+        }
+        Ok(loss)
+    }
+
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
+        let y = self.receive_output(link, round, x.len_of(Axis(0))).await?;
+        Ok(self.me.tail.forward(&y)?)
+    }
+
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        let number = |name: &str, value: u64| (name.to_owned(), value.to_le_bytes().to_vec());
+        Ok([
+            ("tail".to_owned(), self.me.tail.checkpoint()?),
+            number("factor", self.factor.to_bits()),
+            number("updates", self.updates),
+            number("encryptions", self.encryptions),
+            number("energy", self.precision.energy().to_bits()),
+        ]
+        .into())
+    }
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        self.me.tail.restore(part(parts, "tail")?)?;
+        self.factor = f64::from_bits(number(parts, "factor")?);
+        self.updates = number(parts, "updates")?;
+        self.encryptions = number(parts, "encryptions")?;
+        self.precision.set_energy(f64::from_bits(number(parts, "energy")?));
+        Ok(())
+    }
+}
+
+impl Rounds<'_> {
+    async fn send_samples<C: Channel>(&self, link: &mut Link<C>, x: &ArrayD<f32>) -> Result<(), ProtocolError> {
+        let encryption = self.me.key.encryption();
+        let mut done = 0;
+        for rows in encryption.sample_parts(x.len_of(Axis(0))) {
+            let part = x.slice_axis(Axis(0), (done..done + rows).into()).to_owned();
+            link.send(0, &Samples(encryption.integers(&part)?)).await?;
+            done += rows;
+        }
+        Ok(())
+    }
+
+    async fn send_weights<C: Channel>(&self, link: &mut Link<C>, round: u64, weights: &[u8]) -> Result<(), ProtocolError> {
+        let mut rest = weights;
+        for len in self.me.key.encryption().weight_parts(weights.len()) {
+            let (part, tail) = rest.split_at(len);
+            rest = tail;
+            link.send(round, &EncryptedWeights(part.to_vec())).await?;
+        }
+        Ok(())
+    }
+
+    async fn receive_output<C: Channel>(
+        &self,
+        link: &mut Link<C>,
+        round: u64,
+        rows: usize,
+    ) -> Result<ArrayD<f32>, ProtocolError> {
+        receive_output(&self.me.key, self.factor, link, round, rows).await
+    }
+
+    /// Takes W~ back and gives it out freshly encrypted, with s = 1.
+    async fn refresh<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
+        let encryption = self.me.key.encryption();
+        let whole = encryption.held_len();
+        let mut held = Vec::with_capacity(whole);
+        for len in encryption.weight_parts(whole) {
+            let HeldWeights(part) = link.receive(round, &len).await?;
+            held.extend_from_slice(&part);
+        }
+        let fresh = self.me.key.refresh(&held, self.factor, self.encryptions);
+        let fresh = fresh.map_err(|cause| malformed(link.peer(), round, HeldWeights::NAME, cause))?;
+        self.encryptions += 1;
+        self.factor = 1.0;
+        self.precision.set_energy(0.0);
+        self.send_weights(link, round, &fresh).await
+    }
+}
+
+/// The layer's outputs on the `rows` rows of a batch.
+pub(super) async fn receive_output<C: Channel>(
+    key: &LayerKey,
+    factor: f64,
+    link: &mut Link<C>,
+    round: u64,
+    rows: usize,
+) -> Result<ArrayD<f32>, ProtocolError> {
+    let EncryptedOutput(bytes) = link.receive(round, &key.encryption().output_len(rows)).await?;
+    key.decrypt(&bytes, rows, factor).map_err(|cause: LatticeError| {
+        // An output out of range is no fault of the bytes' form.
+        malformed(link.peer(), round, EncryptedOutput::NAME, cause)
+    })
+}

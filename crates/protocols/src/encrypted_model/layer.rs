@@ -1,0 +1,339 @@
+//! One dense layer whose weights are ciphertexts at the server, on rows in the clear: what both parties know of it, and the key holder's side.
+//!
+//! The matrix W is inputs x outputs, with the bias as one more row whose input is always 1.
+
+use std::fmt;
+
+use cloven_lattice::{
+    LatticeError, Parameters, RandomnessKey, SecretKey,
+    linear::{EncodedRows, EncryptedWeights, Scales, WeightProduct},
+};
+use cloven_nn::Network;
+use ndarray::{ArrayD, IxDyn};
+use rand::Rng;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
+
+use crate::ProtocolError;
+
+/// log2 of the ring degree.
+const LOG2_DEGREE: u32 = 11;
+/// Bits of the one prime.
+const PRIME_BITS: u32 = 50;
+/// log2 of the scale of y = x W, shared between x and W: |y| may reach 2^(48 - 42) = 64.
+const OUTPUT_BITS: u32 = 42;
+/// Bits of a response's numbers. Rounding adds an error of 2^-14.6 at most to an output (7 deviations).
+const RESPONSE_BITS: u32 = 30;
+/// A message with parts holds about so many bytes.
+const PART: usize = 1 << 20;
+
+/// What both parties know of the layer's encryption.
+#[derive(Debug, Clone)]
+pub struct LayerEncryption {
+    product: WeightProduct,
+    parameters: Parameters,
+    inputs: usize,
+    outputs: usize,
+    bias: bool,
+    input_bits: u32,
+}
+
+impl LayerEncryption {
+    /// Fewest and most bits after the point that samples may keep.
+    pub const INPUT_BITS: std::ops::RangeInclusive<u32> = 1..=12;
+
+    /// For a layer of `inputs` x `outputs`; samples are rounded to `input_bits` bits after the point. Fewer are better for the noise
+    /// (`cloven_lattice::linear::WeightProduct`).
+    pub fn new([inputs, outputs]: [usize; 2], bias: bool, input_bits: u32) -> Result<Self, LatticeError> {
+        if !Self::INPUT_BITS.contains(&input_bits) {
+            return Err(LatticeError::Wide {
+                what: "bits of the samples",
+                allowed: *Self::INPUT_BITS.end(),
+                actual: input_bits,
+            });
+        }
+        let parameters = Parameters::new(LOG2_DEGREE, &[PRIME_BITS])?;
+        let scales = Scales {
+            input: input_bits,
+            weight: OUTPUT_BITS - input_bits,
+            response: RESPONSE_BITS,
+        };
+        Ok(Self {
+            product: WeightProduct::new(&parameters, [inputs + usize::from(bias), outputs], scales)?,
+            parameters,
+            inputs,
+            outputs,
+            bias,
+            input_bits,
+        })
+    }
+
+    /// The encryption's parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Numbers in a sample.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Numbers in an output.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The largest output that is surely read right; beyond it training stops.
+    pub fn output_bound(&self) -> f64 {
+        self.product.output_bound()
+    }
+
+    /// Length of Enc(x W) of `rows` rows.
+    pub(super) fn output_len(&self, rows: usize) -> usize {
+        self.product.response_len(rows)
+    }
+
+    /// Length of the encrypted step of `rows` rows.
+    pub(super) fn delta_len(&self, rows: usize) -> usize {
+        self.product.delta_len(rows)
+    }
+
+    /// Rows in each message of samples, for `rows` rows.
+    pub(super) fn sample_parts(&self, rows: usize) -> impl Iterator<Item = usize> + use<> {
+        crate::schedule::sizes(rows, (PART / (2 * self.inputs)).max(1))
+    }
+
+    /// Lengths of the parts in which Enc(W) is sent, fresh or as held.
+    pub(super) fn weight_parts(&self, whole: usize) -> impl Iterator<Item = usize> + use<> {
+        crate::schedule::sizes(whole, PART)
+    }
+
+    /// Length of Enc(W) when it is fresh.
+    pub(super) fn fresh_len(&self) -> usize {
+        self.product.weights_len()
+    }
+
+    /// Length in bytes of Enc(W) as the server holds it.
+    pub fn held_len(&self) -> usize {
+        self.product.held_len()
+    }
+
+    /// Bound on the error of an output, in units of the output, for samples of at most the norm `row` after updates with samples whose
+    /// squared norms add up to `energy`.
+    pub fn error_bound(&self, row: f64, energy: f64) -> f64 {
+        let (row, energy) = (self.norm(row), energy + f64::from(u8::from(self.bias)));
+        let updates = (energy / row.powi(2)).ceil() as u64;
+        self.product.noise_bound(row, updates) / self.product.message_bound(1.0)
+    }
+
+    /// Samples as integers at the job's scale.
+    pub(super) fn integers(&self, x: &ArrayD<f32>) -> Result<Vec<i16>, LatticeError> {
+        let scale = f32::from(1u16 << self.input_bits);
+        let round = |(position, value): (usize, &f32)| {
+            let scaled = (value * scale).round();
+            match scaled.abs() <= f32::from(i16::MAX) {
+                true => Ok(scaled as i16),
+                false => Err(LatticeError::Range {
+                    what: "sample",
+                    position,
+                    value: (*value).into(),
+                    bound: f64::from(i16::MAX) / f64::from(scale),
+                }),
+            }
+        };
+        x.iter().enumerate().map(round).collect()
+    }
+
+    /// Prepares rows of integers for products.
+    pub(super) fn encode<'a>(&self, rows: impl Iterator<Item = &'a [i16]>) -> Result<EncodedRows, LatticeError> {
+        let unit = 1.0 / f32::from(1u16 << self.input_bits);
+        let mut x = Vec::new();
+        for row in rows {
+            x.extend(row.iter().map(|&integer| f32::from(integer) * unit));
+            x.extend(self.bias.then_some(1.0));
+        }
+        self.product.encode_rows(&x)
+    }
+
+    /// Reads a fresh Enc(W).
+    pub(super) fn receive(&self, bytes: &[u8]) -> Result<EncryptedWeights, LatticeError> {
+        self.product.receive_weights(bytes)
+    }
+
+    /// Enc(W) as it stands.
+    pub(super) fn hold(&self, weights: &EncryptedWeights) -> Vec<u8> {
+        self.product.encode_held(weights)
+    }
+
+    /// Reads what [`LayerEncryption::hold`] wrote.
+    pub(super) fn held(&self, bytes: &[u8]) -> Result<EncryptedWeights, LatticeError> {
+        self.product.decode_held(bytes)
+    }
+
+    /// Enc(x W).
+    pub(super) fn forward(&self, weights: &EncryptedWeights, x: &EncodedRows) -> Result<Vec<u8>, LatticeError> {
+        self.product.forward(weights, x)
+    }
+
+    /// W <- W + x^T delta; nothing changes if `delta` is no ciphertext.
+    pub(super) fn update(&self, weights: &mut EncryptedWeights, x: &EncodedRows, delta: &[u8]) -> Result<(), LatticeError> {
+        self.product.update(weights, x, delta)
+    }
+
+    /// A sample's norm with the bias's 1.
+    fn norm(&self, row: f64) -> f64 {
+        row.hypot(f64::from(u8::from(self.bias)))
+    }
+
+    /// W of a network of this one layer, row-major.
+    fn matrix(&self, layer: &Network) -> Vec<f32> {
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for (name, value) in layer.parameters() {
+            match name.ends_with(".bias") {
+                true => bias = value.iter().copied().collect(),
+                false => weight = value.t().iter().copied().collect(),
+            }
+        }
+        weight.append(&mut bias);
+        weight
+    }
+
+    /// The other way round: gives the layer these weights.
+    fn set_matrix(&self, layer: &mut Network, matrix: &[f32]) -> Result<(), ProtocolError> {
+        let mut parameters = layer.parameters();
+        let (weight, bias) = matrix.split_at(self.inputs * self.outputs);
+        for (name, value) in &mut parameters {
+            match name.ends_with(".bias") {
+                true => value.iter_mut().zip(bias).for_each(|(to, from)| *to = *from),
+                false => {
+                    for (at, to) in value.indexed_iter_mut() {
+                        *to = weight[at[1] * self.outputs + at[0]];
+                    }
+                }
+            }
+        }
+        Ok(layer.set_parameters(&parameters)?)
+    }
+}
+
+/// Which key ciphertexts are under; tells nothing else about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; Fingerprint::LEN]);
+
+impl Fingerprint {
+    /// Bytes.
+    pub const LEN: usize = 16;
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The key holder's side. Neither `Debug` nor `Clone`; wiped on drop.
+pub struct LayerKey {
+    encryption: LayerEncryption,
+    secret: SecretKey,
+    randomness: RandomnessKey,
+    weights: Zeroizing<[u8; 32]>,
+    fingerprint: Fingerprint,
+}
+
+impl LayerKey {
+    /// Derived from 32 secret bytes; the same bytes give the same key.
+    pub fn new(encryption: LayerEncryption, secret: &[u8; 32]) -> Self {
+        let derive = |purpose| Zeroizing::new(blake3::derive_key(purpose, secret));
+        let fingerprint = derive("cloven v1 encrypted model: fingerprint");
+        let mut short = [0; Fingerprint::LEN];
+        short.copy_from_slice(&fingerprint[..Fingerprint::LEN]);
+        let mut rng = ChaCha20Rng::from_seed(*derive("cloven v1 encrypted model: secret key"));
+        Self {
+            secret: SecretKey::generate(&encryption.parameters, &mut rng),
+            randomness: RandomnessKey::new(*derive("cloven v1 encrypted model: randomness")),
+            weights: derive("cloven v1 encrypted model: initial weights"),
+            fingerprint: Fingerprint(short),
+            encryption,
+        }
+    }
+
+    /// What the layer's encryption is.
+    pub fn encryption(&self) -> &LayerEncryption {
+        &self.encryption
+    }
+
+    /// Which key it is.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Gives the layer initial weights that only the key holder knows: uniform in +-1/sqrt(inputs), as PyTorch's.
+    pub fn draw_weights(&self, layer: &mut Network) -> Result<(), ProtocolError> {
+        let mut rng = ChaCha20Rng::from_seed(*self.weights);
+        let bound = 1.0 / (self.encryption.inputs as f32).sqrt();
+        let mut parameters = layer.parameters();
+        for value in parameters.iter_mut().flat_map(|(_, value)| value.iter_mut()) {
+            let unit = (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32;
+            *value = (unit * 2.0 - 1.0) * bound;
+        }
+        Ok(layer.set_parameters(&parameters)?)
+    }
+
+    /// Encrypts the weights of a network of this one layer. `times` counts how often that has been done.
+    pub(super) fn encrypt_layer(&self, layer: &Network, times: u64) -> Result<Vec<u8>, LatticeError> {
+        self.encrypt_matrix(&self.encryption.matrix(layer), times)
+    }
+
+    fn encrypt_matrix(&self, matrix: &[f32], times: u64) -> Result<Vec<u8>, LatticeError> {
+        let context = context(b"W", times);
+        self.encryption
+            .product
+            .encrypt_weights(matrix, &self.secret, &self.randomness, &context)
+    }
+
+    /// What the server holds, times `factor`, freshly encrypted.
+    pub(super) fn refresh(&self, held: &[u8], factor: f64, times: u64) -> Result<Vec<u8>, LatticeError> {
+        self.encrypt_matrix(&self.decrypt_matrix(held, factor)?, times)
+    }
+
+    /// Gives the layer what the server holds, times `factor`.
+    pub fn decrypt_layer(&self, held: &[u8], factor: f64, layer: &mut Network) -> Result<(), ProtocolError> {
+        let matrix = self.decrypt_matrix(held, factor)?;
+        self.encryption.set_matrix(layer, &matrix)
+    }
+
+    fn decrypt_matrix(&self, held: &[u8], factor: f64) -> Result<Vec<f32>, LatticeError> {
+        let weights = self.encryption.held(held)?;
+        let matrix = self.encryption.product.decrypt_weights(&weights, &self.secret)?;
+        Ok(matrix.iter().map(|w| (w * factor) as f32).collect())
+    }
+
+    /// y of `rows` rows, times `factor`: `[rows, outputs]`.
+    pub(super) fn decrypt(&self, output: &[u8], rows: usize, factor: f64) -> Result<ArrayD<f32>, LatticeError> {
+        let mut y = self.encryption.product.decrypt(output, rows, &self.secret)?;
+        if factor != 1.0 {
+            y.iter_mut().for_each(|y| *y = (f64::from(*y) * factor) as f32);
+        }
+        let actual = y.len();
+        ArrayD::from_shape_vec(IxDyn(&[rows, self.encryption.outputs]), y).map_err(|_| LatticeError::Size {
+            what: "output",
+            expected: rows * self.encryption.outputs,
+            actual,
+        })
+    }
+
+    /// Enc(-rate delta); `round` must be fresh for each batch.
+    pub(super) fn encrypt_step(&self, delta: &ArrayD<f32>, rate: f64, round: u64) -> Result<Vec<u8>, LatticeError> {
+        let delta = delta.as_standard_layout();
+        let numbers = delta.as_slice().unwrap_or_default();
+        let context = context(b"d", round);
+        self.encryption
+            .product
+            .encrypt_delta(numbers, rate as f32, &self.secret, &self.randomness, &context)
+    }
+}
+
+/// What a ciphertext is for.
+fn context(purpose: &[u8; 1], number: u64) -> Vec<u8> {
+    [b"encrypted model ", &purpose[..], &number.to_le_bytes()].concat()
+}

@@ -1,0 +1,73 @@
+//! Split learning with an encrypted model (after "CURE: Privacy-Preserving Split Learning Done Right", arXiv 2407.08977): the server trains the
+//! first layer without seeing its weights.
+//!
+//! **Parties.** *Client*: owner of the data, labels, encryption key, the layers after the first, the loss, the optimiser. *Server*: holds the
+//! samples, and the first dense layer W as ciphertexts under the client's key (with the bias as one more row of W).
+//!
+//! **Flow.** Once: `key`, `samples`, `encrypted weights` Enc(W). Then per batch of rows x with targets t:
+//!
+//! 1. server: Enc(x W)                                                    → `encrypted output`
+//! 2. client: y = Dec, loss L(tail(y), t), dy; tail is updated            → `encrypted step` Enc(-rate dy)
+//! 3. server: W <- W - rate x^T dy, an addition of ciphertexts
+//!
+//! Evaluation is step 1. Which rows a batch has follows from the job's seed and needs no message.
+//!
+//! **Encryption.** [`cloven_lattice::linear::WeightProduct`]: N = 2048, one 50-bit prime (the table allows 53 bits), 128-bit classical security.
+//! Updates need no rotation, rescaling, relinearisation or mask. Noise adds up in W; before its bound passes the accepted error the client
+//! asks for W, decrypts it and sends it back freshly encrypted ([`EncryptedStep::refresh`]). A training that would need that after less than one
+//! batch is refused with the numbers. An output beyond half of what the modulus can hold ends the training. Every ciphertext's randomness is a PRF of
+//! the client's key, its context (purpose, round) and its plaintext.
+//!
+//! **Weight decay.** W = s W~, where the server holds Enc(W~): the client multiplies outputs by s and divides steps by it, and asks for
+//! W~ before s gets small.
+//!
+//! **Initial weights** are drawn from the client's secret: the server must not know them.
+//!
+//! **Who learns what.** [`leaks`] says it in full. The client is trusted with everything; responses are not re-randomised, so it could
+//! compute the samples, which are its own. The server learns the samples; no weight, output, gradient or label.
+//!
+//! **Assumptions.** Semi-honest server; RLWE at 128 bits; authenticated links. **Non-goals.** Hiding anything from the client; the number
+//! and order of batches.
+
+mod client;
+pub mod cost;
+mod layer;
+mod msg;
+mod precision;
+pub mod predict;
+mod samples;
+mod server;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use client::{Client, TrainedClient, client};
+pub use layer::{Fingerprint, LayerEncryption, LayerKey};
+pub use msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MESSAGES, Samples};
+pub use server::{HeldLayer, Server, server};
+
+use crate::Leak;
+
+/// What each role learns.
+pub fn leaks(client: &str, server: &str, initial_weights_public: bool) -> Vec<Leak> {
+    let mut leaks = vec![
+        Leak::new(
+            server,
+            "every training and test sample, in the clear, and their order; no label, and no weight, output or gradient of any layer",
+        ),
+        Leak::new(
+            server,
+            "the whole network's architecture (job file), and when the weights are encrypted anew",
+        ),
+        Leak::new(client, "everything: it owns the data, holds the key and can decrypt the whole network"),
+    ];
+    if initial_weights_public {
+        leaks.insert(
+            1,
+            Leak::new(
+                server,
+                "the initial weights of its layer: encryption.initial_weights is public, which is for comparisons only",
+            ),
+        );
+    }
+    leaks
+}

@@ -1,0 +1,197 @@
+//! The server's script.
+
+use std::{ops::Range, slice::from_mut};
+
+use cloven_lattice::linear::{EncodedRows, EncryptedWeights as Weights};
+use cloven_wire::{Channel, Link, Message};
+
+use super::{
+    layer::{Fingerprint, LayerEncryption},
+    msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, Samples},
+    samples::Rows,
+};
+use crate::{
+    CheckpointError, Observe, Parts, Position, ProtocolError, Service, Shuffle,
+    checkpoint::part,
+    error::malformed,
+    training::{self, Cohort, ServerRounds, Sessions},
+};
+
+/// What the server brings.
+pub struct Server {
+    /// Of its layer.
+    pub encryption: LayerEncryption,
+    /// The order of the training rows, the same as the client's.
+    pub shuffle: Shuffle,
+}
+
+/// A server's layer: ciphertexts under the client's key.
+pub struct HeldLayer {
+    /// Which key.
+    pub key: Fingerprint,
+    /// Enc(W), as [`super::LayerKey::decrypt_layer`] and [`super::predict::server`] read it.
+    pub weights: Vec<u8>,
+}
+
+/// Trains with the client at the other end of `link`; returns its layer.
+pub async fn server<C: Channel>(
+    me: Server,
+    service: impl Into<Service<'_>>,
+    link: &mut Link<C>,
+    observe: &mut Observe<'_>,
+) -> Result<HeldLayer, ProtocolError> {
+    let mut job = Job(Session {
+        train: Rows::new(&me.encryption),
+        test: Rows::new(&me.encryption),
+        encryption: me.encryption,
+        shuffle: me.shuffle,
+        order: (0, Vec::new()),
+        key: None,
+        weights: None,
+    });
+    training::server(&mut job, service.into(), from_mut(link), observe).await?;
+    let (weights, key) = (job.0.hold()?, job.0.key()?);
+    Ok(HeldLayer { key, weights })
+}
+
+/// The one client's session.
+struct Job(Session);
+
+struct Session {
+    encryption: LayerEncryption,
+    shuffle: Shuffle,
+    train: Rows,
+    test: Rows,
+    /// An epoch, and the order of its rows.
+    order: (u32, Vec<usize>),
+    key: Option<Fingerprint>,
+    weights: Option<Weights>,
+}
+
+impl<C: Channel> Sessions<C> for Job {
+    type Session = Session;
+
+    fn sessions(&mut self) -> &mut [Session] {
+        from_mut(&mut self.0)
+    }
+
+    async fn begin(&mut self, links: &mut [Link<C>], cohort: &Cohort) -> Result<(), ProtocolError> {
+        let (me, link) = (&mut self.0, &mut links[0]);
+        let Key(key) = link.receive(0, &None).await?;
+        me.key = Some(key);
+        let (encryption, train, test) = (&me.encryption, &mut me.train, &mut me.test);
+        receive_samples(encryption, train, cohort.rows as usize, link).await?;
+        receive_samples(encryption, test, cohort.test_rows[0] as usize, link).await?;
+        if cohort.from == [Position::START] {
+            me.receive_weights(link, 0).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_epoch(&mut self, _: &mut [Link<C>], _: &[u64], _: &Cohort) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+}
+
+impl<C: Channel> ServerRounds<C> for Session {
+    async fn train(&mut self, link: &mut Link<C>, round: u64, epoch: u32, rows: Range<usize>) -> Result<(), ProtocolError> {
+        let x = self.training_rows(epoch, rows.clone())?;
+        // 1.
+        self.send_output(link, round, &x).await?;
+        // 2.
+        let EncryptedStep { refresh, delta } = link.receive(round, &self.encryption.delta_len(rows.len())).await?;
+        let weights = self.weights.as_mut().ok_or_else(nothing_held)?;
+        let updated = self.encryption.update(weights, &x, &delta);
+        updated.map_err(|cause| malformed(link.peer(), round, EncryptedStep::NAME, cause))?;
+        // 3.
+        if refresh {
+            let held = self.hold()?;
+            let mut rest = held.as_slice();
+            for len in self.encryption.weight_parts(held.len()) {
+                let (part, tail) = rest.split_at(len);
+                rest = tail;
+                link.send(round, &HeldWeights(part.to_vec())).await?;
+            }
+            self.receive_weights(link, round).await?;
+        }
+        Ok(())
+    }
+
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
+        let x = self.encryption.encode(rows.map(|row| self.test.row(row)))?;
+        self.send_output(link, round, &x).await
+    }
+
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        Ok([("W".to_owned(), self.hold()?), ("key".to_owned(), self.key()?.0.to_vec())].into())
+    }
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        let (kept, key) = (part(parts, "key")?, self.key()?);
+        if kept != key.0 {
+            let why = format!("the weights kept here are under another encryption key than the client's, {key}");
+            return Err(CheckpointError { why }.into());
+        }
+        self.weights = Some(self.encryption.held(part(parts, "W")?)?);
+        Ok(())
+    }
+}
+
+impl Session {
+    /// The rows of a batch, prepared for its products.
+    fn training_rows(&mut self, epoch: u32, rows: Range<usize>) -> Result<EncodedRows, ProtocolError> {
+        if self.order.0 != epoch {
+            self.order = (epoch, self.shuffle.order(epoch, self.train.len()));
+        }
+        let rows = self.order.1[rows].iter();
+        Ok(self.encryption.encode(rows.map(|&row| self.train.row(row)))?)
+    }
+
+    async fn send_output<C: Channel>(&self, link: &mut Link<C>, round: u64, x: &EncodedRows) -> Result<(), ProtocolError> {
+        let weights = self.weights.as_ref().ok_or_else(nothing_held)?;
+        let output = EncryptedOutput(self.encryption.forward(weights, x)?);
+        Ok(link.send(round, &output).await?)
+    }
+
+    async fn receive_weights<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
+        let whole = self.encryption.fresh_len();
+        let mut fresh = Vec::new();
+        for len in self.encryption.weight_parts(whole) {
+            let EncryptedWeights(part) = link.receive(round, &len).await?;
+            fresh.extend_from_slice(&part);
+        }
+        let weights = self.encryption.receive(&fresh);
+        self.weights = Some(weights.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))?);
+        Ok(())
+    }
+
+    fn hold(&self) -> Result<Vec<u8>, ProtocolError> {
+        self.weights
+            .as_ref()
+            .map(|weights| self.encryption.hold(weights))
+            .ok_or_else(nothing_held)
+    }
+
+    fn key(&self) -> Result<Fingerprint, ProtocolError> {
+        self.key.ok_or_else(nothing_held)
+    }
+}
+
+async fn receive_samples<C: Channel>(
+    encryption: &LayerEncryption,
+    into: &mut Rows,
+    rows: usize,
+    link: &mut Link<C>,
+) -> Result<(), ProtocolError> {
+    for rows in encryption.sample_parts(rows) {
+        let Samples(numbers) = link.receive(0, &(rows * encryption.inputs())).await?;
+        into.extend(&numbers);
+    }
+    Ok(())
+}
+
+/// The training loop asks for nothing before weights have been received or restored.
+fn nothing_held() -> ProtocolError {
+    let why = "no encrypted weights are held".into();
+    CheckpointError { why }.into()
+}
