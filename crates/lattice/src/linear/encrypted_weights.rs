@@ -29,7 +29,6 @@ use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, wire::ch
 
 mod noise;
 mod respond;
-mod stored;
 #[cfg(test)]
 mod tests;
 
