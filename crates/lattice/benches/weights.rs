@@ -1,15 +1,16 @@
-//! One batch on an encrypted matrix (60 x 784 times 784 x 128, N=2048, one 50-bit prime), one thread.
+//! One batch on an encrypted matrix (60 x 784 times 784 x 128, N=2048, one 50-bit prime), on one thread and on two.
 //!
 //! `cargo bench -p cloven-lattice --bench weights`
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Instant};
 
 use cloven_lattice::{
     Parameters, RandomnessKey, SecretKey,
     linear::{Scales, WeightProduct},
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Bencher, Criterion, criterion_group, criterion_main};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 const ROWS: usize = 60;
 const SHAPE: [usize; 2] = [784, 128];
@@ -39,20 +40,40 @@ fn weights(c: &mut Criterion) {
     let upload = product.encrypt_delta(&delta, 0.0, &secret, &key, b"d").expect("encrypts");
     let response = product.forward(&encrypted, &rows).expect("responds");
 
-    c.bench_function("60 x 784 x 128: rows encoded", |b| {
-        b.iter(|| black_box(product.encode_rows(&x).expect("in range")))
-    });
-    c.bench_function("60 x 784 x 128: forward, compressed", |b| {
-        b.iter(|| black_box(product.forward(&encrypted, &rows).expect("responds")))
-    });
-    c.bench_function("60 x 784 x 128: key holder decrypts", |b| {
-        b.iter(|| black_box(product.decrypt(&response, ROWS, &secret).expect("in range")))
-    });
-    c.bench_function("60 x 784 x 128: key holder encrypts delta", |b| {
-        b.iter(|| black_box(product.encrypt_delta(&delta, 0.0, &secret, &key, b"d").expect("encrypts")))
-    });
-    c.bench_function("60 x 784 x 128: update, decoding included", |b| {
-        b.iter(|| product.update(&mut encrypted, &rows, &upload).expect("updates"))
+    for threads in [1, 2] {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("starts");
+        let mut group = c.benchmark_group(format!("60 x 784 x 128, {threads} threads"));
+        group.bench_function("rows encoded", |b| {
+            in_pool(b, &pool, || black_box(product.encode_rows(&x).expect("in range")))
+        });
+        group.bench_function("forward, compressed", |b| {
+            in_pool(b, &pool, || black_box(product.forward(&encrypted, &rows).expect("responds")))
+        });
+        group.bench_function("key holder decrypts", |b| {
+            in_pool(b, &pool, || {
+                black_box(product.decrypt(&response, ROWS, &secret).expect("in range"))
+            })
+        });
+        group.bench_function("key holder encrypts delta", |b| {
+            in_pool(b, &pool, || {
+                black_box(product.encrypt_delta(&delta, 0.0, &secret, &key, b"d").expect("encrypts"))
+            })
+        });
+        group.bench_function("update, decoding included", |b| {
+            in_pool(b, &pool, || product.update(&mut encrypted, &rows, &upload).expect("updates"))
+        });
+        group.finish();
+    }
+}
+
+/// Times `work` on a thread of `pool`.
+fn in_pool<T>(b: &mut Bencher<'_>, pool: &ThreadPool, mut work: impl FnMut() -> T + Send) {
+    b.iter_custom(|times| {
+        pool.install(|| {
+            let start = Instant::now();
+            (0..times).for_each(|_| drop(work()));
+            start.elapsed()
+        })
     });
 }
 

@@ -5,6 +5,9 @@ use crate::LatticeError;
 /// The widest value that [`pack`] takes.
 pub(crate) const MAX_BITS: u32 = 57;
 
+/// Bytes from which any value of a group of eight is read as a word.
+const WINDOW: usize = 64 + 8;
+
 /// Appends each value's low `bits` bits (1 to [`MAX_BITS`]), least significant first; the last byte is filled up with zeros.
 pub(crate) fn pack(values: &[u64], bits: u32, out: &mut Vec<u8>) {
     debug_assert!((1..=MAX_BITS).contains(&bits));
@@ -39,29 +42,58 @@ pub(crate) fn packed_len(count: usize, bits: u32) -> usize {
 
 /// Reads `count` values; `bytes` must have exactly [`packed_len`] bytes and zeros in the unused bits.
 pub(crate) fn unpack(bytes: &[u8], bits: u32, count: usize) -> Result<Vec<u64>, LatticeError> {
-    let expected = packed_len(count, bits);
+    let mut values = vec![0; count];
+    unpack_into(bytes, bits, &mut values)?;
+    Ok(values)
+}
+
+/// The same for as many values as there are in `values`.
+pub(crate) fn unpack_into(bytes: &[u8], bits: u32, values: &mut [u64]) -> Result<(), LatticeError> {
+    let expected = packed_len(values.len(), bits);
     if bytes.len() != expected {
         return Err(LatticeError::Length {
             expected,
             actual: bytes.len(),
         });
     }
-    let mask = (1u64 << bits) - 1;
-    let at = |position: usize| {
-        let bit = position * bits as usize;
-        let mut word = [0; 8];
-        let from = &bytes[bit / 8..];
-        match from.first_chunk::<8>() {
-            Some(whole) => word = *whole,
-            None => word[..from.len()].copy_from_slice(from),
-        }
-        u64::from_le_bytes(word) >> (bit % 8) & mask
-    };
-    let unused = 8 * expected - count * bits as usize;
+    let unused = 8 * expected - values.len() * bits as usize;
     if unused > 0 && bytes.last().is_some_and(|last| last >> (8 - unused) != 0) {
         return Err(LatticeError::Padding);
     }
-    Ok((0..count).map(at).collect())
+    fill(bytes, bits, values);
+    Ok(())
+}
+
+/// Eight values fill whole bytes: in every group of eight they stand at the same places, and where there are enough bytes for the longest
+/// group and a word, nothing is checked value by value.
+fn fill(bytes: &[u8], bits: u32, values: &mut [u64]) {
+    let (bits, mask) = (bits as usize, (1u64 << bits) - 1);
+    let places: [(usize, usize); 8] = std::array::from_fn(|k| (k * bits / 8, k * bits % 8));
+    for (index, group) in values.chunks_mut(8).enumerate() {
+        let from = &bytes[index * bits..];
+        match from.first_chunk::<WINDOW>() {
+            Some(window) => {
+                for (value, (byte, shift)) in group.iter_mut().zip(places) {
+                    *value = word(&window[byte % 64..]) >> shift & mask;
+                }
+            }
+            None => {
+                for (value, (byte, shift)) in group.iter_mut().zip(places) {
+                    *value = word(&from[byte..]) >> shift & mask;
+                }
+            }
+        }
+    }
+}
+
+/// The first eight bytes, or what there is and zeros.
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    match bytes.first_chunk() {
+        Some(whole) => word = *whole,
+        None => word[..bytes.len()].copy_from_slice(bytes),
+    }
+    u64::from_le_bytes(word)
 }
 
 #[cfg(test)]

@@ -47,6 +47,52 @@ pub fn centred_coefficients(poly: &Poly<Coefficients>) -> Result<Vec<i128>, Latt
     Ok(values.into_iter().map(centre).collect())
 }
 
+/// The centred coefficients modulo the product of all primes, however many, to the precision of f64.
+///
+/// Mixed radix as above; (Q - 1) / 2 has the digits (q_i - 1) / 2, and -c those of Q - 1 - c, plus one.
+pub(crate) fn centred_floats(poly: &Poly<Coefficients>) -> Vec<f64> {
+    let moduli = poly.basis().moduli();
+    let radices: Vec<Vec<u64>> = moduli
+        .iter()
+        .enumerate()
+        .map(|(prime, m)| radices(m, &moduli[..prime]))
+        .collect();
+    // Distinct primes: the product of others is never zero modulo this one.
+    let last = |(m, radices): (&Modulus, &Vec<u64>)| m.inv(radices[radices.len() - 1]).unwrap_or_default();
+    let inverses: Vec<u64> = moduli.iter().zip(&radices).map(last).collect();
+    let mut digits = vec![0; moduli.len()];
+    let float = |at: usize| {
+        for (prime, modulus) in moduli.iter().enumerate() {
+            let found = digits[..prime].iter().zip(&radices[prime]);
+            let less = |rest, (&digit, &radix)| modulus.sub(rest, modulus.mul(radix, modulus.reduce(digit)));
+            digits[prime] = modulus.mul(found.fold(poly.residues(prime)[at], less), inverses[prime]);
+        }
+        number(&digits, moduli)
+    };
+    (0..poly.basis().degree()).map(float).collect()
+}
+
+/// 1 and the products of the first of `others`, modulo `modulus`.
+fn radices(modulus: &Modulus, others: &[Modulus]) -> Vec<u64> {
+    let mut radices = vec![1];
+    for (index, other) in others.iter().enumerate() {
+        radices.push(modulus.mul(radices[index], modulus.reduce(other.value())));
+    }
+    radices
+}
+
+/// The centred number with these digits, lowest first.
+fn number(digits: &[u64], moduli: &[Modulus]) -> f64 {
+    let places = || digits.iter().zip(moduli).rev();
+    let differs = places().find(|(d, m)| **d != m.value() / 2);
+    let negative = differs.is_some_and(|(d, m)| *d > m.value() / 2);
+    let sum = places().fold(0.0, |sum, (&d, m)| {
+        let digit = if negative { m.value() - 1 - d } else { d };
+        sum * m.value() as f64 + digit as f64
+    });
+    if negative { -(sum + 1.0) } else { sum }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -68,6 +114,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(&centred_coefficients(&poly).unwrap()[..8], &values[..]);
+            for (float, value) in centred_floats(&poly).iter().zip(&values) {
+                prop_assert!((float / *value as f64 - 1.0).abs() < 1e-14 || *float == *value as f64);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     LatticeError, Parameters, RandomnessKey, Tensor,
     randomness::SEED,
     stream::{Domain, Stream},
-    wire::{check_len, read_residues, residues_len, write_residues},
+    wire::{check_len, read_residues, read_residues_into, residues_len, write_residues},
 };
 
 /// Low bits of c0 that are not sent where the modulus is one prime: they hold nothing but noise. The error this adds, uniform over 8
@@ -158,26 +158,44 @@ impl Upload {
         Self::read(parameters, 0, bytes)
     }
 
+    /// [`Upload::decode_exact`] into the memory of another ciphertext, which is of no use after an error.
+    pub(crate) fn decode_exact_into(parameters: &Parameters, bytes: &[u8], out: &mut Ciphertext) -> Result<(), LatticeError> {
+        Self::read_into(parameters, 0, bytes, out)
+    }
+
     fn write(&self, dropped: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.seed);
         write_residues(&self.c0, dropped, out);
     }
 
     fn read(parameters: &Parameters, dropped: u32, bytes: &[u8]) -> Result<Ciphertext, LatticeError> {
+        let mut ciphertext = Ciphertext::zero(parameters);
+        Self::read_into(parameters, dropped, bytes, &mut ciphertext)?;
+        Ok(ciphertext)
+    }
+
+    fn read_into(parameters: &Parameters, dropped: u32, bytes: &[u8], out: &mut Ciphertext) -> Result<(), LatticeError> {
         let basis = parameters.basis();
         check_len(SEED + residues_len(basis, dropped), bytes)?;
         let (seed, packed) = bytes.split_at(SEED);
-        let c0 = read_residues::<Coefficients>(basis, dropped, packed)?;
+        read_residues_into(basis, dropped, packed, &mut out.c0)?;
+        for (prime, plan) in basis.plans().iter().enumerate() {
+            plan.forward(out.c0.residues_mut(prime));
+        }
         let mut fixed = [0; SEED];
         fixed.copy_from_slice(seed);
-        Ok(Ciphertext {
-            c0: c0.into_evaluations(),
-            c1: expand(basis, fixed),
-        })
+        sample::uniform_into(&mut Stream::new(Domain::Mask, &fixed), &mut out.c1);
+        Ok(())
     }
 }
 
 impl Ciphertext {
+    /// Zero, without any noise.
+    pub(crate) fn zero(parameters: &Parameters) -> Self {
+        let zero = || Poly::zero(parameters.basis());
+        Self { c0: zero(), c1: zero() }
+    }
+
     /// The length in bytes of every encoded ciphertext.
     pub fn encoded_len(parameters: &Parameters) -> usize {
         2 * residues_len(parameters.basis(), 0)

@@ -98,6 +98,14 @@ pub enum LatticeError {
         /// What the operand may cause.
         actual: f64,
     },
+    /// Parts of one encoded matrix with different histories.
+    #[error("the part of an encoded matrix belongs to updates of energy {actual:e}, the parts before it to {expected:e}")]
+    Energy {
+        /// Of the parts before.
+        expected: f64,
+        /// Of this part.
+        actual: f64,
+    },
     /// A number has more bits than the arithmetic holds.
     #[error("{what}: expected at most {allowed} bits, got {actual}")]
     Wide {

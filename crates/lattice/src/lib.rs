@@ -22,6 +22,7 @@ mod error;
 mod hiding;
 pub mod linear;
 mod mirror;
+mod parallel;
 mod parameters;
 mod public;
 mod randomness;

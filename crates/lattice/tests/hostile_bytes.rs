@@ -17,7 +17,7 @@ use std::{
 
 use cloven_lattice::{
     Ciphertext, LatticeError, MirrorKey, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
-    linear::{EncryptedProduct, Product, Scales, WeightProduct},
+    linear::{EncryptedProduct, EncryptedWeights, Product, Scales, WeightProduct},
 };
 use cloven_ring::Poly;
 use rand::Rng;
@@ -28,6 +28,8 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 enum Piece {
     /// Bytes of any value: a seed.
     Free(usize),
+    /// A float of eight bytes that is zero or more.
+    Energy,
     /// `count` numbers of `bits` bits, which times 2^`dropped` must stay below the modulus; then zero bits to a whole byte.
     Packed {
         count: usize,
@@ -41,12 +43,16 @@ impl Piece {
     fn len(self) -> usize {
         match self {
             Self::Free(len) => len,
+            Self::Energy => 8,
             Self::Packed { count, bits, .. } => (count * bits as usize).div_ceil(8),
         }
     }
 
     /// Bit by bit.
     fn is_valid(self, bytes: &[u8]) -> bool {
+        if let Self::Energy = self {
+            return f64::from_le_bytes(bytes.try_into().unwrap()) >= 0.0;
+        }
         let Self::Packed {
             count,
             bits,
@@ -307,9 +313,17 @@ fn weight_products() -> Vec<Target> {
     let encrypted = product.receive_weights(&weights).unwrap();
     let rows = product.encode_rows(&numbers(120)).unwrap();
     let answer = product.forward(&encrypted, &rows).unwrap();
+    let part = product.encode_weights_part(&encrypted, 0).unwrap();
     let encrypted = Mutex::new(encrypted);
-    let (receiver, reader) = (product.clone(), product.clone());
+    let (receiver, reader, decoder) = (product.clone(), product.clone(), product.clone());
+    let whole = residues(&parameters, 0).repeat(2 * product.output_blocks());
     vec![
+        Target {
+            name: "WeightProduct::decode_weights_part",
+            valid: part,
+            pieces: [Piece::Energy].into_iter().chain(whole).collect(),
+            decode: Box::new(move |bytes| decoder.decode_weights_part(&mut EncryptedWeights::empty(), bytes)),
+        },
         Target {
             name: "WeightProduct::receive_weights",
             valid: weights,

@@ -171,8 +171,15 @@ impl Poly<Coefficients> {
         }
         let mut poly = Self::zero(basis);
         for (prime, modulus) in basis.moduli().iter().enumerate() {
-            for (residue, &c) in poly.residues_mut(prime).iter_mut().zip(coefficients) {
-                *residue = modulus.from_signed(c);
+            let (q, residues) = (modulus.value() as i64, poly.residues_mut(prime));
+            // Without an early exit: the coefficients may be secret, that all are small is not.
+            if coefficients.iter().fold(true, |all, &c| all & (-q < c) & (c < q)) {
+                pointwise::residues_of(basis.runnable(), modulus, coefficients, residues);
+            } else {
+                residues
+                    .iter_mut()
+                    .zip(coefficients)
+                    .for_each(|(residue, &c)| *residue = modulus.from_signed(c));
             }
         }
         Ok(poly)

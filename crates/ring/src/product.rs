@@ -195,7 +195,11 @@ impl MatrixProduct {
                 let first = class * width + start;
                 let tile = first..first + TILE.min(width - start);
                 for (packed, input) in panel.iter_mut().zip(inputs) {
-                    packed[..tile.len()].copy_from_slice(&input[tile.clone()]);
+                    let slots = &input[tile.clone()];
+                    match slots.first_chunk() {
+                        Some(whole) => *packed = *whole,
+                        None => packed[..slots.len()].copy_from_slice(slots),
+                    }
                 }
                 let job = Tile {
                     modulus: &scalars.modulus,

@@ -70,7 +70,9 @@ impl Compression {
             [modulus] => {
                 let switch = Switch::new(modulus.value(), self.bits);
                 let residues = c0.residues(0);
-                values.extend(whole.iter().flat_map(|c| c.residues(0)).map(|&c| switch.apply(c)));
+                for component in whole {
+                    values.extend(component.residues(0).iter().map(|&c| switch.apply(c)));
+                }
                 values.extend(wanted.map(|at| switch.apply(residues[at])));
             }
             moduli => {

@@ -197,7 +197,7 @@ impl EncryptedProduct {
     pub fn receive_weights(&self, bytes: &[u8]) -> Result<EncryptedWeights, LatticeError> {
         check_len(self.weights_len(), bytes)?;
         let blocks = self.ciphertexts(bytes)?;
-        Ok(EncryptedWeights { blocks, energy: 0.0 })
+        Ok(EncryptedWeights::new(blocks))
     }
 
     /// Multiplies a batch of groups, of which only the last may hold fewer rows than the others, and compresses the products.

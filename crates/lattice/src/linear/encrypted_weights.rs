@@ -22,17 +22,22 @@ use cloven_ring::{NttPlan, product::MatrixProduct};
 
 use super::{
     compression::Compression,
-    fixed::{Integers, check_size, lifted, rows_of},
+    fixed::{Integers, lifted, rows_of},
     product::Scales,
 };
-use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, wire::check_len};
+use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, parallel, wire::check_len};
 
+mod matrix;
 mod noise;
+mod packing;
 mod respond;
 #[cfg(test)]
 mod tests;
 
-pub use respond::{EncodedRows, EncryptedWeights};
+pub use matrix::EncryptedWeights;
+use matrix::{DECRYPT, ENCRYPT};
+use packing::Packing;
+pub use respond::EncodedRows;
 
 /// Plaintext rows times an encrypted matrix, as both parties compute it.
 #[derive(Debug, Clone)]
@@ -40,7 +45,7 @@ pub struct WeightProduct {
     parameters: Parameters,
     inputs: usize,
     outputs: usize,
-    block_outputs: usize,
+    packing: Packing,
     scales: Scales,
     compression: Compression,
     /// For every prime, the transform of length kw.
@@ -80,7 +85,7 @@ impl WeightProduct {
             parameters: parameters.clone(),
             inputs,
             outputs,
-            block_outputs,
+            packing: Packing::block(degree, block_outputs),
             scales,
             compression: Compression::new(parameters, scales.response, 1)?,
             subrings: plans
@@ -92,12 +97,12 @@ impl WeightProduct {
 
     /// kw: inputs of a block.
     pub fn block_inputs(&self) -> usize {
-        self.parameters.degree() / self.block_outputs
+        self.packing.block_inputs
     }
 
     /// nw: outputs of a block.
     pub fn block_outputs(&self) -> usize {
-        self.block_outputs
+        self.packing.block_outputs
     }
 
     /// Blocks of inputs: ceil(k / kw).
@@ -107,12 +112,7 @@ impl WeightProduct {
 
     /// Blocks of outputs: ceil(n / nw).
     pub fn output_blocks(&self) -> usize {
-        self.outputs.div_ceil(self.block_outputs)
-    }
-
-    /// Bytes of the encrypted matrix.
-    pub fn weights_len(&self) -> usize {
-        self.input_blocks() * self.output_blocks() * Upload::exact_len(&self.parameters)
+        self.outputs.div_ceil(self.block_outputs())
     }
 
     /// Bytes of the encrypted delta of `rows` rows.
@@ -128,33 +128,7 @@ impl WeightProduct {
 
     /// The largest result that is surely read right.
     pub fn output_bound(&self) -> f64 {
-        2f64.powf(self.parameters.log2_modulus() - 2.0 - f64::from(self.scales.input + self.scales.weight))
-    }
-
-    /// Encrypts an inputs x outputs matrix, row-major. `context` must not repeat (see [`RandomnessKey`]).
-    pub fn encrypt_weights(
-        &self,
-        matrix: &[f32],
-        secret: &SecretKey,
-        key: &RandomnessKey,
-        context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
-        check_size("matrix", self.inputs * self.outputs, matrix.len())?;
-        let integers = Integers::new("weight", matrix, self.scales.weight, &self.parameters)?;
-        let mut out = Vec::with_capacity(self.weights_len());
-        for q in 0..self.input_blocks() {
-            for r in 0..self.output_blocks() {
-                let mut block = vec![0; self.parameters.degree()];
-                let rows = integers.values.chunks(self.outputs).skip(q * self.block_inputs());
-                for (row, coefficients) in rows.zip(block.chunks_mut(self.block_outputs)) {
-                    coefficients[..self.width(r)].copy_from_slice(&row[r * self.block_outputs..][..self.width(r)]);
-                }
-                let plaintext = lifted(&self.parameters, &block, integers.lift)?;
-                let context = [context, &(q as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
-                secret.encrypt(&plaintext, key, &context)?.encode_exact(&mut out);
-            }
-        }
-        Ok(out)
+        self.scales.output_bound(&self.parameters)
     }
 
     /// Encrypts -`rate` delta of a batch, row-major: one ciphertext per output block and row.
@@ -170,48 +144,55 @@ impl WeightProduct {
         let step: Vec<f32> = delta.iter().map(|d| -rate * d).collect();
         let integers = Integers::new("delta", &step, self.scales.weight - self.scales.input, &self.parameters)?;
         let mut out = Vec::with_capacity(self.delta_len(rows));
-        for r in 0..self.output_blocks() {
-            for (i, row) in integers.values.chunks(self.outputs).enumerate() {
-                let mut coefficients = vec![0; self.parameters.degree()];
-                coefficients[..self.width(r)].copy_from_slice(&row[r * self.block_outputs..][..self.width(r)]);
-                let plaintext = lifted(&self.parameters, &coefficients, integers.lift)?;
-                let context = [context, &(i as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
-                secret.encrypt(&plaintext, key, &context)?.encode_exact(&mut out);
+        parallel::append(rows * self.output_blocks(), self.cost(ENCRYPT), &mut out, |index, out| {
+            let (r, i) = (index / rows, index % rows);
+            let mut coefficients = vec![0; self.parameters.degree()];
+            let row = &integers.values[i * self.outputs + r * self.block_outputs()..][..self.width(r)];
+            for (j, value) in row.iter().enumerate() {
+                coefficients[self.packing.output_at(j)] = *value;
             }
-        }
+            let plaintext = lifted(&self.parameters, &coefficients, integers.lift)?;
+            let context = [context, &(i as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
+            secret.encrypt(&plaintext, key, &context)?.encode_exact(out);
+            Ok(())
+        })?;
         Ok(out)
     }
 
     /// Reads a response: `rows` x outputs, row-major. A result beyond [`WeightProduct::output_bound`] is an error.
     pub fn decrypt(&self, response: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
         check_len(self.response_len(rows), response)?;
-        let unit = self.compression.unit() * 2f64.powi(-((self.scales.input + self.scales.weight) as i32));
-        let bound = self.output_bound();
+        let unit = self.compression.unit() * self.scales.step();
+        let mut starts = vec![0];
+        for (r, _) in self.responses(rows) {
+            starts.push(starts[starts.len() - 1] + self.compression.len(self.width(r)));
+        }
+        let results = parallel::map(starts.len() - 1, self.cost(DECRYPT), |index| {
+            let packed = &response[starts[index]..starts[index + 1]];
+            let wanted = (0..self.width(index / rows)).map(|j| self.packing.output_at(j));
+            self.compression.read(packed, wanted, secret)
+        })?;
         let mut y = vec![0.0; rows * self.outputs];
-        let mut rest = response;
-        for (r, i) in self.responses(rows) {
-            let (packed, tail) = rest.split_at(self.compression.len(self.width(r)));
-            rest = tail;
-            let first = i * self.outputs + r * self.block_outputs;
-            for (j, step) in self
-                .compression
-                .read(packed, 0..self.width(r), secret)?
-                .into_iter()
-                .enumerate()
-            {
-                let value = step as f64 * unit;
-                if value.abs() >= bound {
-                    return Err(LatticeError::Range {
-                        what: "output",
-                        position: first + j,
-                        value,
-                        bound,
-                    });
-                }
-                y[first + j] = value as f32;
+        for ((r, i), steps) in self.responses(rows).zip(results) {
+            let first = i * self.outputs + r * self.block_outputs();
+            for (j, step) in steps.into_iter().enumerate() {
+                y[first + j] = self.result(step as f64 * unit, first + j)?;
             }
         }
         Ok(y)
+    }
+
+    fn result(&self, value: f64, position: usize) -> Result<f32, LatticeError> {
+        let bound = self.output_bound();
+        match value.abs() < bound {
+            true => Ok(value as f32),
+            false => Err(LatticeError::Range {
+                what: "output",
+                position,
+                value,
+                bound,
+            }),
+        }
     }
 
     /// (output block, row) of every response and delta, in order.
@@ -221,6 +202,6 @@ impl WeightProduct {
 
     /// Outputs in block `r`; the last may be narrower.
     fn width(&self, r: usize) -> usize {
-        self.block_outputs.min(self.outputs - r * self.block_outputs)
+        self.block_outputs().min(self.outputs - r * self.block_outputs())
     }
 }
