@@ -6,6 +6,8 @@
 //! | [`NttPlan`] | the negacyclic transform, its order of slots, and the short transform of a subring |
 //! | [`RnsBasis`], [`Poly`] | several primes at once; polynomials with their domain in the type |
 //! | [`product`] | modular matrix products: many block-constant multiples of polynomials, summed |
+//! | [`low_degree`] | sums of products with polynomials of low degree |
+//! | [`Automorphism`] | f(X) to f(X^g), on evaluations |
 //! | [`sample`] | uniform, ternary and Gaussian polynomials |
 //! | [`Backend`] | scalar, AVX2 or AVX-512 IFMA kernels, chosen at run time; all give the same numbers |
 //!
@@ -32,9 +34,11 @@
 //! `unsafe` is confined to the modules of the two vector backends: the call into code compiled for their features, licensed by
 //! a token that only run-time detection makes, and loads and stores through references of the right size.
 
+mod automorphism;
 mod backend;
 mod basis;
 mod error;
+pub mod low_degree;
 mod modulus;
 mod ntt;
 mod pointwise;
@@ -50,6 +54,7 @@ mod simd256;
 mod simd512;
 mod words;
 
+pub use automorphism::Automorphism;
 pub use backend::Backend;
 pub use basis::RnsBasis;
 pub use error::RingError;

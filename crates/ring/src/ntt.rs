@@ -143,6 +143,15 @@ impl NttPlan {
         self.root
     }
 
+    /// The twiddles of the forward butterflies: entry m + i is that of group i in the stage that has m groups.
+    pub(crate) fn forward_roots(&self) -> Vec<u64> {
+        Roots::new(&self.modulus, self.degree, self.root).forward
+    }
+
+    pub(crate) fn runnable(&self) -> Runnable {
+        self.runnable
+    }
+
     fn check(&self, values: &[u64]) {
         assert_eq!(
             values.len(),

@@ -14,7 +14,7 @@
 
 use crate::pointwise::{self, Binary};
 use crate::words::{Words, check_reduced};
-use crate::{RingError, RnsBasis};
+use crate::{Automorphism, RingError, RnsBasis};
 use std::fmt;
 use std::marker::PhantomData;
 use zeroize::Zeroize;
@@ -220,6 +220,15 @@ impl Poly<Evaluations> {
             self.residues_mut(prime).reverse();
         }
         self
+    }
+
+    /// f(X^g) for f(X).
+    pub fn image(&self, automorphism: &Automorphism) -> Result<Self, RingError> {
+        let mut image = Self::zero(&self.basis);
+        for prime in 0..self.basis.moduli().len() {
+            automorphism.apply(self.residues(prime), image.residues_mut(prime))?;
+        }
+        Ok(image)
     }
 
     /// `self *= other`, the product of the ring.

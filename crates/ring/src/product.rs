@@ -16,10 +16,10 @@
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
-mod avx2;
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
-mod ifma;
+pub(crate) mod ifma;
 mod scalar;
 
 use crate::backend::Runnable;

@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 const ROWS: usize = 4;
 /// Slots of a vector.
 const LANES: usize = 4;
-const DIGIT: i32 = 25;
+pub(crate) const DIGIT: i32 = 25;
 
 pub(super) fn run(_licence: Avx2, tile: Tile<'_>, outputs: &mut [&mut [u64]]) {
     // SAFETY: the token shows that the machine has the features `run_rows` is compiled for.
@@ -71,7 +71,7 @@ fn column_sums<const R: usize>(tile: &Tile<'_>, count: usize, first: usize, colu
 }
 
 /// What it takes to reduce a sum of products.
-struct Reduction {
+pub(crate) struct Reduction {
     field: Field,
     /// 2^50 and 2^100 modulo q.
     radix: [Constant; 2],
@@ -81,7 +81,7 @@ struct Reduction {
 
 impl Reduction {
     #[target_feature(enable = "avx2,fma")]
-    fn new(q: u64) -> Self {
+    pub(crate) fn new(q: u64) -> Self {
         let power = |bits: u32| constant(((1u128 << bits) % u128::from(q)) as u64, q);
         Self {
             field: Field::new(q),
@@ -94,7 +94,7 @@ impl Reduction {
     /// `low + 2^25 * middle + 2^50 * high` in `0..q`, for sums below 2^63.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn reduce(&self, [low, middle, high]: [__m256i; 3]) -> __m256i {
+    pub(crate) fn reduce(&self, [low, middle, high]: [__m256i; 3]) -> __m256i {
         // Digits to base 2^50: the low half of the middle sum joins the lowest, its rest and the carry the next.
         let low = _mm256_add_epi64(low, _mm256_slli_epi64::<DIGIT>(_mm256_and_si256(middle, self.half_digit)));
         let high = _mm256_add_epi64(high, _mm256_srli_epi64::<DIGIT>(middle));

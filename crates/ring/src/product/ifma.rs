@@ -81,7 +81,7 @@ fn write(tile: &Tile<'_>, reduction: &Reduction, sums: [[__m512i; 2]; 2], output
 }
 
 /// What it takes to reduce a sum of products.
-struct Reduction {
+pub(crate) struct Reduction {
     field: Field,
     /// 1, 2^52 and 2^104 modulo q.
     radix: [Constant; 3],
@@ -90,7 +90,7 @@ struct Reduction {
 
 impl Reduction {
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-    fn new(q: u64) -> Self {
+    pub(crate) fn new(q: u64) -> Self {
         let power = |bits: u32| ((1u128 << bits) % u128::from(q)) as u64;
         let constant = |w| Constant::splat([w, simd512::shoup_quotient(w, q)]);
         Self {
@@ -103,7 +103,7 @@ impl Reduction {
     /// `low + 2^52 * high + former` in `0..q`, for `high < 2^60` and `former < q`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-    fn reduce(&self, low: __m512i, high: __m512i, former: __m512i) -> __m512i {
+    pub(crate) fn reduce(&self, low: __m512i, high: __m512i, former: __m512i) -> __m512i {
         // Digits to base 2^52; the multiplier reads the low 52 bits of a lane, so only the lowest is masked, and below.
         let high = _mm512_add_epi64(high, _mm512_srli_epi64::<52>(low));
         let top = _mm512_srli_epi64::<52>(high);
