@@ -94,7 +94,8 @@ impl KeptKey {
                 got: file.job.escape_debug().to_string(),
             });
         }
-        let secret = blake3::Hash::from_hex(file.secret.as_bytes()).map_err(|_| wrong(&"the secret is no 64 hexadecimal digits"))?;
+        let secret =
+            blake3::Hash::from_hex(file.secret.as_bytes()).map_err(|_| wrong(&"the secret is no 64 hexadecimal digits"))?;
         let factor = file.factor.parse().map_err(|_| wrong(&"the factor is no number"))?;
         let kept = Self {
             secret: Zeroizing::new(*secret.as_bytes()),

@@ -126,9 +126,7 @@ fn client_and_server<'a>(job: &'a Job, named: Option<&Party>, run_folder: &Path)
         .filter(|(_, role)| **role == Role::Server)
         .map(|(party, _)| party);
     let parties: Vec<&Party> = server.chain([client]).collect();
-    let missing = parties
-        .iter()
-        .filter(|party| !trained_file(job, run_folder, party).exists());
+    let missing = parties.iter().filter(|party| !trained_file(job, run_folder, party).exists());
     let missing: Vec<&str> = missing.map(|party| party.as_str()).collect();
     if missing.is_empty() {
         return Ok(parties);
@@ -158,7 +156,11 @@ fn decrypted(job: &Job, cut: &Cut, run_folder: &Path, parties: &[&Party]) -> Res
     let path = RunFolder::encrypted_layer(run_folder, server);
     let (held, key) = (encrypted_layer::read(&path, job, &job.layer_encryption()?)?, kept.key(job)?);
     if held.key != key.fingerprint() {
-        let problem = format!("it is encrypted under key {}, that of {client} is {}", held.key, key.fingerprint());
+        let problem = format!(
+            "it is encrypted under key {}, that of {client} is {}",
+            held.key,
+            key.fingerprint()
+        );
         return Err(Error::configuration(path.display(), problem));
     }
     let mut layer = Network::new(&cut.model, cut.server.clone(), job.seed)?;

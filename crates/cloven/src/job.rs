@@ -352,7 +352,9 @@ impl Job {
         let place = "model.server_layers";
         let kinds: Vec<_> = cut.model.layers[cut.server.clone()].iter().collect();
         let (outputs, bias) = match (cut.server.start, &kinds[..]) {
-            (0, [LayerSpec::Dense { outputs, bias }] | [LayerSpec::Flatten {}, LayerSpec::Dense { outputs, bias }]) => (*outputs, *bias),
+            (0, [LayerSpec::Dense { outputs, bias }] | [LayerSpec::Flatten {}, LayerSpec::Dense { outputs, bias }]) => {
+                (*outputs, *bias)
+            }
             _ => {
                 let kinds: Vec<_> = kinds.iter().map(|layer| layer.kind()).collect();
                 let problem = format!(
@@ -366,7 +368,8 @@ impl Job {
         };
         let inputs = self.data.shape.iter().product();
         let bits = self.encryption.and_then(|encryption| encryption.input_bits);
-        LayerEncryption::new([inputs, outputs], bias, bits.unwrap_or(USUAL_BITS)).map_err(|e| Error::configuration("encryption", e))
+        LayerEncryption::new([inputs, outputs], bias, bits.unwrap_or(USUAL_BITS))
+            .map_err(|e| Error::configuration("encryption", e))
     }
 
     /// The model's name in summaries: the preset's, or `custom`.

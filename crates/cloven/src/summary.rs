@@ -7,10 +7,7 @@ use cloven_protocols::Leak;
 use cloven_wire::{MessageTraffic, Party, Traffic, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Job, Role,
-    job::Mode,
-};
+use crate::{Job, Role, job::Mode};
 
 /// What one party has to report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

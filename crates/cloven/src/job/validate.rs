@@ -37,12 +37,16 @@ impl Job {
         if self.protocol == Protocol::EncryptedModel {
             self.layer_encryption()?;
             if count(Role::Client) != 1 {
-                return wrong("parties", "encrypted-model has one client: the server's layer is under its key".into());
+                return wrong(
+                    "parties",
+                    "encrypted-model has one client: the server's layer is under its key".into(),
+                );
             }
             if !t.optimiser.is_memoryless() {
                 return wrong(
                     "training.optimiser",
-                    "encrypted-model needs sgd without momentum: the server's layer is ciphertexts that steps are added to".into(),
+                    "encrypted-model needs sgd without momentum: the server's layer is ciphertexts that steps are added to"
+                        .into(),
                 );
             }
         }
@@ -89,7 +93,9 @@ impl Job {
             Protocol::EncryptedModel => (),
         }
         match precision {
-            Some(value) if !(value > 0.0 && value.is_finite()) => Err((".precision", format!("expected a positive number, got {value}"))),
+            Some(value) if !(value > 0.0 && value.is_finite()) => {
+                Err((".precision", format!("expected a positive number, got {value}")))
+            }
             _ => Ok(()),
         }
     }

@@ -28,8 +28,7 @@ pub use crate::reporter::Watch;
 use crate::{
     Error, Job, Local, PartySummary, Record, Role, RosterFile, RunFolder, Update, catalogue,
     checkpoints::{self, Checkpoints},
-    encrypted_layer,
-    identity, record,
+    encrypted_layer, identity, record,
     reporter::Reporter,
 };
 

@@ -19,8 +19,7 @@ use cloven_nn::Evaluation;
 use cloven_protocols::{
     Observe, ProtocolError, Queries,
     encrypted_activation::{self, LatticeCipher, ServerLattice},
-    encrypted_model,
-    plain,
+    encrypted_model, plain,
 };
 use cloven_wire::{Channel, Link, Party};
 use ndarray::{ArrayD, Axis};
@@ -164,7 +163,9 @@ impl Predictor {
                     .map(|()| None)
             }
             (Layers::Server(layers), _) => match self.me.job.protocol {
-                Protocol::Plain | Protocol::EncryptedModel => plain::predict::server(layers, batch, link, &mut observe).await.map(|()| None),
+                Protocol::Plain | Protocol::EncryptedModel => {
+                    plain::predict::server(layers, batch, link, &mut observe).await.map(|()| None)
+                }
                 Protocol::EncryptedActivation => {
                     let cipher = ServerLattice::new(self.me.job.sealing()?);
                     encrypted_activation::predict::server(layers, cipher, batch, link, &mut observe)

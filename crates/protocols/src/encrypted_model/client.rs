@@ -86,9 +86,13 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
             self.send_samples(link, x).await?;
         }
         if cohort.from == [Position::START] {
-            let weights = self.me.key.encrypt_layer(&self.me.layer, 0)?;
+            let encryption = self.me.key.encryption();
+            let matrix = encryption.matrix(&self.me.layer);
+            for blocks in encryption.weight_parts() {
+                let part = self.me.key.encrypt_weights(&matrix, blocks, 0)?;
+                link.send(0, &EncryptedWeights(part)).await?;
+            }
             self.encryptions = 1;
-            self.send_weights(link, 0, &weights).await?;
         }
         Ok(())
     }
@@ -154,16 +158,6 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    async fn send_weights<C: Channel>(&self, link: &mut Link<C>, round: u64, weights: &[u8]) -> Result<(), ProtocolError> {
-        let mut rest = weights;
-        for len in self.me.key.encryption().weight_parts(weights.len()) {
-            let (part, tail) = rest.split_at(len);
-            rest = tail;
-            link.send(round, &EncryptedWeights(part.to_vec())).await?;
-        }
-        Ok(())
-    }
-
     async fn receive_output<C: Channel>(
         &self,
         link: &mut Link<C>,
@@ -173,21 +167,19 @@ impl Rounds<'_> {
         receive_output(&self.me.key, self.factor, link, round, rows).await
     }
 
-    /// Takes W~ back and gives it out freshly encrypted, with s = 1.
+    /// Takes W~ and gives it back freshly encrypted, with s = 1, part by part.
     async fn refresh<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
         let encryption = self.me.key.encryption();
-        let whole = encryption.held_len();
-        let mut held = Vec::with_capacity(whole);
-        for len in encryption.weight_parts(whole) {
-            let HeldWeights(part) = link.receive(round, &len).await?;
-            held.extend_from_slice(&part);
+        for blocks in encryption.weight_parts() {
+            let HeldWeights(held) = link.receive(round, &encryption.held_part_len(blocks.len())).await?;
+            let fresh = self.me.key.refresh(&held, blocks.start, self.factor, self.encryptions);
+            let fresh = fresh.map_err(|cause| malformed(link.peer(), round, HeldWeights::NAME, cause))?;
+            link.send(round, &EncryptedWeights(fresh)).await?;
         }
-        let fresh = self.me.key.refresh(&held, self.factor, self.encryptions);
-        let fresh = fresh.map_err(|cause| malformed(link.peer(), round, HeldWeights::NAME, cause))?;
         self.encryptions += 1;
         self.factor = 1.0;
         self.precision.set_energy(0.0);
-        self.send_weights(link, round, &fresh).await
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::Cost;
 pub fn set_up(encryption: &LayerEncryption, [train_rows, test_rows]: [usize; 2]) -> Cost {
     let parts = |rows: usize| encryption.sample_parts(rows).map(|rows| 2 * rows * encryption.inputs());
     let samples = parts(train_rows).chain(parts(test_rows));
-    let weights = encryption.weight_parts(encryption.fresh_len());
+    let weights = encryption.weight_parts().map(|blocks| encryption.fresh_len(blocks.len()));
     from_client(samples.chain(weights).chain([Fingerprint::LEN]))
 }
 
@@ -25,8 +25,9 @@ pub fn evaluation_batch(encryption: &LayerEncryption, rows: usize) -> Cost {
 
 /// One refresh of the server's weights.
 pub fn refresh(encryption: &LayerEncryption) -> Cost {
-    let parts = |whole| encryption.weight_parts(whole);
-    from_server(parts(encryption.held_len())) + from_client(parts(encryption.fresh_len()))
+    let parts = || encryption.weight_parts().map(|blocks| blocks.len());
+    from_server(parts().map(|blocks| encryption.held_part_len(blocks)))
+        + from_client(parts().map(|blocks| encryption.fresh_len(blocks)))
 }
 
 /// The key of a prediction, which goes with its first batch.

@@ -2,7 +2,7 @@
 //!
 //! The matrix W is inputs x outputs, with the bias as one more row whose input is always 1.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use cloven_lattice::{
     LatticeError, Parameters, RandomnessKey, SecretKey,
@@ -103,19 +103,25 @@ impl LayerEncryption {
         crate::schedule::sizes(rows, (PART / (2 * self.inputs)).max(1))
     }
 
-    /// Lengths of the parts in which Enc(W) is sent, fresh or as held.
-    pub(super) fn weight_parts(&self, whole: usize) -> impl Iterator<Item = usize> + use<> {
-        crate::schedule::sizes(whole, PART)
+    /// The blocks of inputs of W that go in each message.
+    pub(super) fn weight_parts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (all, each) = (self.product.input_blocks(), (PART / self.product.encoded_part_len()).max(1));
+        (0..all).step_by(each).map(move |first| first..all.min(first + each))
     }
 
-    /// Length of Enc(W) when it is fresh.
-    pub(super) fn fresh_len(&self) -> usize {
-        self.product.weights_len()
+    /// Length of so many fresh blocks of inputs of Enc(W).
+    pub(super) fn fresh_len(&self, blocks: usize) -> usize {
+        blocks * self.product.weights_part_len()
+    }
+
+    /// Length of so many blocks of inputs of Enc(W) as the server holds them.
+    pub(super) fn held_part_len(&self, blocks: usize) -> usize {
+        blocks * self.product.encoded_part_len()
     }
 
     /// Length in bytes of Enc(W) as the server holds it.
     pub fn held_len(&self) -> usize {
-        self.product.held_len()
+        self.product.encoded_weights_len()
     }
 
     /// Bound on the error of an output, in units of the output, for samples of at most the norm `row` after updates with samples whose
@@ -155,19 +161,29 @@ impl LayerEncryption {
         self.product.encode_rows(&x)
     }
 
-    /// Reads a fresh Enc(W).
-    pub(super) fn receive(&self, bytes: &[u8]) -> Result<EncryptedWeights, LatticeError> {
-        self.product.receive_weights(bytes)
+    /// Appends fresh blocks of inputs of Enc(W).
+    pub(super) fn receive(&self, weights: &mut EncryptedWeights, fresh: &[u8]) -> Result<(), LatticeError> {
+        let mut parts = fresh.chunks(self.product.weights_part_len());
+        parts.try_for_each(|part| self.product.receive_weights_part(weights, part))
+    }
+
+    /// These blocks of inputs of Enc(W) as they stand.
+    pub(super) fn hold(&self, weights: &EncryptedWeights, mut blocks: Range<usize>) -> Result<Vec<u8>, LatticeError> {
+        let held = Vec::with_capacity(self.held_part_len(blocks.len()));
+        blocks.try_fold(held, |mut held, q| {
+            held.extend(self.product.encode_weights_part(weights, q)?);
+            Ok(held)
+        })
     }
 
     /// Enc(W) as it stands.
-    pub(super) fn hold(&self, weights: &EncryptedWeights) -> Vec<u8> {
-        self.product.encode_held(weights)
+    pub(super) fn hold_all(&self, weights: &EncryptedWeights) -> Result<Vec<u8>, LatticeError> {
+        self.product.encode_weights(weights)
     }
 
-    /// Reads what [`LayerEncryption::hold`] wrote.
+    /// Reads what [`LayerEncryption::hold_all`] wrote.
     pub(super) fn held(&self, bytes: &[u8]) -> Result<EncryptedWeights, LatticeError> {
-        self.product.decode_held(bytes)
+        self.product.decode_weights(bytes)
     }
 
     /// Enc(x W).
@@ -186,7 +202,7 @@ impl LayerEncryption {
     }
 
     /// W of a network of this one layer, row-major.
-    fn matrix(&self, layer: &Network) -> Vec<f32> {
+    pub(super) fn matrix(&self, layer: &Network) -> Vec<f32> {
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
         for (name, value) in layer.parameters() {
             match name.ends_with(".bias") {
@@ -279,33 +295,42 @@ impl LayerKey {
         Ok(layer.set_parameters(&parameters)?)
     }
 
-    /// Encrypts the weights of a network of this one layer. `times` counts how often that has been done.
-    pub(super) fn encrypt_layer(&self, layer: &Network, times: u64) -> Result<Vec<u8>, LatticeError> {
-        self.encrypt_matrix(&self.encryption.matrix(layer), times)
+    /// Encrypts these blocks of inputs of W (row-major, whole). `times` counts how often W has been encrypted.
+    pub(super) fn encrypt_weights(&self, matrix: &[f32], blocks: Range<usize>, times: u64) -> Result<Vec<u8>, LatticeError> {
+        let each = self.encryption.product.block_inputs() * self.encryption.outputs;
+        let rows = matrix.chunks(each).enumerate().skip(blocks.start).take(blocks.len());
+        self.encrypt_blocks(rows, times)
     }
 
-    fn encrypt_matrix(&self, matrix: &[f32], times: u64) -> Result<Vec<u8>, LatticeError> {
-        let context = context(b"W", times);
-        self.encryption
-            .product
-            .encrypt_weights(matrix, &self.secret, &self.randomness, &context)
-    }
-
-    /// What the server holds, times `factor`, freshly encrypted.
-    pub(super) fn refresh(&self, held: &[u8], factor: f64, times: u64) -> Result<Vec<u8>, LatticeError> {
-        self.encrypt_matrix(&self.decrypt_matrix(held, factor)?, times)
+    /// Blocks of inputs that the server holds, from block `first` on, times `factor`, freshly encrypted.
+    pub(super) fn refresh(&self, held: &[u8], first: usize, factor: f64, times: u64) -> Result<Vec<u8>, LatticeError> {
+        let parts = held.chunks(self.encryption.product.encoded_part_len());
+        let rows = parts.zip(first..).map(|(part, q)| self.decrypt_block(part, q, factor));
+        let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+        self.encrypt_blocks((first..).zip(rows.iter().map(Vec::as_slice)), times)
     }
 
     /// Gives the layer what the server holds, times `factor`.
     pub fn decrypt_layer(&self, held: &[u8], factor: f64, layer: &mut Network) -> Result<(), ProtocolError> {
-        let matrix = self.decrypt_matrix(held, factor)?;
+        let mut matrix = Vec::new();
+        for (q, part) in held.chunks(self.encryption.product.encoded_part_len()).enumerate() {
+            matrix.extend(self.decrypt_block(part, q, factor)?);
+        }
         self.encryption.set_matrix(layer, &matrix)
     }
 
-    fn decrypt_matrix(&self, held: &[u8], factor: f64) -> Result<Vec<f32>, LatticeError> {
-        let weights = self.encryption.held(held)?;
-        let matrix = self.encryption.product.decrypt_weights(&weights, &self.secret)?;
-        Ok(matrix.iter().map(|w| (w * factor) as f32).collect())
+    fn encrypt_blocks<'a>(&self, rows: impl Iterator<Item = (usize, &'a [f32])>, times: u64) -> Result<Vec<u8>, LatticeError> {
+        let (context, mut fresh) = (context(b"W", times), Vec::new());
+        for (q, rows) in rows {
+            let product = &self.encryption.product;
+            fresh.extend(product.encrypt_weights_part(q, rows, &self.secret, &self.randomness, &context)?);
+        }
+        Ok(fresh)
+    }
+
+    fn decrypt_block(&self, part: &[u8], q: usize, factor: f64) -> Result<Vec<f32>, LatticeError> {
+        let rows = self.encryption.product.decrypt_weights_part(q, part, &self.secret)?;
+        Ok(rows.iter().map(|w| (w * factor) as f32).collect())
     }
 
     /// y of `rows` rows, times `factor`: `[rows, outputs]`.

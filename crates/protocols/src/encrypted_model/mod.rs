@@ -58,7 +58,10 @@ pub fn leaks(client: &str, server: &str, initial_weights_public: bool) -> Vec<Le
             server,
             "the whole network's architecture (job file), and when the weights are encrypted anew",
         ),
-        Leak::new(client, "everything: it owns the data, holds the key and can decrypt the whole network"),
+        Leak::new(
+            client,
+            "everything: it owns the data, holds the key and can decrypt the whole network",
+        ),
     ];
     if initial_weights_public {
         leaks.insert(

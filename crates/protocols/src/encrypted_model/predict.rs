@@ -89,7 +89,10 @@ pub async fn server<C: Channel>(
 /// What each role learns by predicting.
 pub fn leaks(client: &str, server: &str) -> Vec<Leak> {
     vec![
-        Leak::new(server, "every sample to predict, in the clear; no weight, output or prediction"),
+        Leak::new(
+            server,
+            "every sample to predict, in the clear; no weight, output or prediction",
+        ),
         Leak::new(client, "the outputs of the whole network, which is its own"),
     ]
 }

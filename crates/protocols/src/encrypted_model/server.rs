@@ -105,14 +105,7 @@ impl<C: Channel> ServerRounds<C> for Session {
         updated.map_err(|cause| malformed(link.peer(), round, EncryptedStep::NAME, cause))?;
         // 3.
         if refresh {
-            let held = self.hold()?;
-            let mut rest = held.as_slice();
-            for len in self.encryption.weight_parts(held.len()) {
-                let (part, tail) = rest.split_at(len);
-                rest = tail;
-                link.send(round, &HeldWeights(part.to_vec())).await?;
-            }
-            self.receive_weights(link, round).await?;
+            self.refresh(link, round).await?;
         }
         Ok(())
     }
@@ -154,22 +147,41 @@ impl Session {
     }
 
     async fn receive_weights<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
-        let whole = self.encryption.fresh_len();
-        let mut fresh = Vec::new();
-        for len in self.encryption.weight_parts(whole) {
-            let EncryptedWeights(part) = link.receive(round, &len).await?;
-            fresh.extend_from_slice(&part);
+        let mut weights = Weights::empty();
+        for blocks in self.encryption.weight_parts() {
+            self.receive_part(&mut weights, blocks.len(), link, round).await?;
         }
-        let weights = self.encryption.receive(&fresh);
-        self.weights = Some(weights.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))?);
+        self.weights = Some(weights);
         Ok(())
     }
 
+    /// Gives W away and takes it back freshly encrypted, part by part.
+    async fn refresh<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
+        let (held, mut fresh) = (self.weights.take().ok_or_else(nothing_held)?, Weights::empty());
+        for blocks in self.encryption.weight_parts() {
+            let part = HeldWeights(self.encryption.hold(&held, blocks.clone())?);
+            link.send(round, &part).await?;
+            self.receive_part(&mut fresh, blocks.len(), link, round).await?;
+        }
+        self.weights = Some(fresh);
+        Ok(())
+    }
+
+    async fn receive_part<C: Channel>(
+        &self,
+        weights: &mut Weights,
+        blocks: usize,
+        link: &mut Link<C>,
+        round: u64,
+    ) -> Result<(), ProtocolError> {
+        let EncryptedWeights(fresh) = link.receive(round, &self.encryption.fresh_len(blocks)).await?;
+        let received = self.encryption.receive(weights, &fresh);
+        received.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))
+    }
+
     fn hold(&self) -> Result<Vec<u8>, ProtocolError> {
-        self.weights
-            .as_ref()
-            .map(|weights| self.encryption.hold(weights))
-            .ok_or_else(nothing_held)
+        let weights = self.weights.as_ref().ok_or_else(nothing_held)?;
+        Ok(self.encryption.hold_all(weights)?)
     }
 
     fn key(&self) -> Result<Fingerprint, ProtocolError> {

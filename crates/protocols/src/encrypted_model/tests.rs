@@ -24,7 +24,10 @@ fn model() -> ModelSpec {
 }
 
 fn network(layers: std::ops::Range<usize>) -> Network {
-    Network::new(&model(), layers, SEED).unwrap().with_optimiser(optimiser()).unwrap()
+    Network::new(&model(), layers, SEED)
+        .unwrap()
+        .with_optimiser(optimiser())
+        .unwrap()
 }
 
 fn optimiser() -> OptimiserSpec {
@@ -82,7 +85,9 @@ impl Trained {
     /// The server's layer as the key holder reads it.
     fn layer(&self) -> Vec<ArrayD<f32>> {
         let mut layer = network(SERVER);
-        key(1).decrypt_layer(&self.server.weights, self.client.factor, &mut layer).unwrap();
+        key(1)
+            .decrypt_layer(&self.server.weights, self.client.factor, &mut layer)
+            .unwrap();
         values(&layer)
     }
 }
@@ -145,7 +150,10 @@ async fn the_encrypted_layer_is_that_of_plain_training() {
 async fn refreshes_change_nothing_but_noise() {
     let (data, test) = (rounded(22), rounded(10));
     let [layer, _] = train_plain(&data, &test).await;
-    let squares = data.x.outer_iter().map(|row| row.iter().map(|x| f64::from(x * x)).sum::<f64>());
+    let squares = data
+        .x
+        .outer_iter()
+        .map(|row| row.iter().map(|x| f64::from(x * x)).sum::<f64>());
     let (most, all) = squares.fold((0.0, 0.0), |(most, sum): (f64, f64), square| (most.max(square), sum + square));
     let precision = encryption().error_bound(most.sqrt(), all / 2.0);
     let trained = train(roles(precision), &data, &test).await;
@@ -261,7 +269,12 @@ fn a_repeated_step_with_one_number_changed_uses_no_mask_twice() {
     }
 }
 
-async fn predict(trained: &Trained, key: &LayerKey, x: &ArrayD<f32>, [a, b]: &mut [MemoryLink; 2]) -> Result<ArrayD<f32>, ProtocolError> {
+async fn predict(
+    trained: &Trained,
+    key: &LayerKey,
+    x: &ArrayD<f32>,
+    [a, b]: &mut [MemoryLink; 2],
+) -> Result<ArrayD<f32>, ProtocolError> {
     let me = predict::Forward {
         tail: &trained.client.tail,
         key,
@@ -304,9 +317,15 @@ async fn predictions_on_the_test_rows_are_what_evaluation_computed() {
 async fn another_key_is_refused_by_name() {
     let test = rounded(3);
     let trained = train(roles(PRECISION), &rounded(8), &test).await;
-    let error = predict(&trained, &key(2), &test.x, &mut links()).await.unwrap_err().to_string();
+    let error = predict(&trained, &key(2), &test.x, &mut links())
+        .await
+        .unwrap_err()
+        .to_string();
     let (held, got) = (key(1).fingerprint().to_string(), key(2).fingerprint().to_string());
-    assert!(error.contains("hospital") && error.contains(&held) && error.contains(&got), "{error}");
+    assert!(
+        error.contains("hospital") && error.contains(&held) && error.contains(&got),
+        "{error}"
+    );
 }
 
 /// The frames of an honest run, by sender.
@@ -330,7 +349,11 @@ fn tampered_payload(frame: &[u8]) -> Vec<Tampered> {
         Start::KIND | Begin::KIND | Settled::KIND | AllSettled::KIND => tampered_counts(frame),
         Ask::KIND => tampered_ask(frame),
         EncryptedWeights::KIND => [another_degree(frame), vec![unreduced(32), all_ones(frame)]].concat(),
-        EncryptedStep::KIND => [another_degree(frame), vec![unreduced(33), ("another flag", with(frame, Header::LEN, &[2]))]].concat(),
+        EncryptedStep::KIND => [
+            another_degree(frame),
+            vec![unreduced(33), ("another flag", with(frame, Header::LEN, &[2]))],
+        ]
+        .concat(),
         HeldWeights::KIND => [another_degree(frame), vec![unreduced(8), all_ones(frame)]].concat(),
         // Any integers are samples, any bytes a fingerprint, any bits an answer to something: their length is checked.
         Key::KIND | Samples::KIND | EncryptedOutput::KIND => another_degree(frame),
@@ -341,7 +364,10 @@ fn tampered_payload(frame: &[u8]) -> Vec<Tampered> {
 #[tokio::test]
 async fn every_message_tampered_with_is_refused_by_name() {
     let (data, test) = (rounded(8), rounded(3));
-    let squares = data.x.outer_iter().map(|row| row.iter().map(|x| f64::from(x * x)).sum::<f64>());
+    let squares = data
+        .x
+        .outer_iter()
+        .map(|row| row.iter().map(|x| f64::from(x * x)).sum::<f64>());
     let most = squares.fold(0.0, f64::max);
     // So that every batch ends with a refresh.
     let precision = encryption().error_bound(most.sqrt(), 4.1 * most);
@@ -371,7 +397,16 @@ async fn every_message_of_a_prediction_tampered_with_is_refused_by_name() {
             factor: trained.client.factor,
         };
         match sender {
-            0 => predict::server(&encryption(), &trained.server, schedule().evaluation_batch, &mut link, &mut ignore).await,
+            0 => {
+                predict::server(
+                    &encryption(),
+                    &trained.server,
+                    schedule().evaluation_batch,
+                    &mut link,
+                    &mut ignore,
+                )
+                .await
+            }
             _ => predict::client(me, queries(&x), &mut link, &mut ignore).await.map(drop),
         }
     };
@@ -388,4 +423,3 @@ fn bytes_of_a_batch_of_the_published_network() {
     assert!(epoch < 250e6, "{epoch:e}");
     assert!((encryption.output_bound() - 64.0).abs() < 1e-6);
 }
-

@@ -154,7 +154,7 @@ async fn encrypted_model_run(
     disks: &Disks,
 ) -> Result<(Vec<u8>, Vec<(String, ArrayD<f32>)>, u64), ProtocolError> {
     let (data, test) = (em::tests::rounded(22), em::tests::rounded(3));
-    let (me, other) = em::tests::roles(3e-6);
+    let (me, other) = em::tests::roles(2e-5);
     let task = resumable(&data, &test, &disks.clients[0], 1);
     let client = until_end(
         async move |link: &mut MemoryLink| em::client(me, task, link, &mut ignore).await,
@@ -172,7 +172,10 @@ async fn encrypted_model_run(
 
 #[tokio::test]
 async fn encrypted_model_survives() {
-    every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, _| encrypted_model_run(a, b, disks).await).await;
+    every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, _| {
+        encrypted_model_run(a, b, disks).await
+    })
+    .await;
 }
 
 /// Weights under one key and a client with another: neither begins anew in silence, nor goes on.
