@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::LazyLock};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use cloven::{Emulation, Party};
+use cloven::{Emulation, Party, Protocol};
 
 static EXIT_CODES: LazyLock<String> = LazyLock::new(|| {
     let lines: Vec<String> = cloven::EXIT_CODES
@@ -19,6 +19,10 @@ const PREDICT_EXAMPLES: &str = "Examples:\n  cloven predict runs/20261121T093000
     cloven predict runs/... --as cloud             answers until the hospital has its predictions\n\n\
     Columns: row (counted from 0), class, and for each class the probability (for a regression the values).\n\
     Where the file has the target column too, the accuracy is shown.";
+
+fn protocol(name: &str) -> Result<Protocol, String> {
+    Protocol::named(name).map_err(|error| error.to_string())
+}
 
 /// Trains split neural networks across parties that may not show each other their data, labels or model.
 #[derive(Parser)]
@@ -109,6 +113,9 @@ pub struct InitArgs {
     /// What the new job trains on: wdbc, digits, mitbih, mnist, ptbxl, mitdb, or own (a CSV file of yours)
     #[arg(long, default_value = "wdbc")]
     pub data: String,
+    /// The new job's protocol: plain, encrypted-activation or encrypted-model
+    #[arg(long, value_name = "NAME", value_parser = protocol)]
+    pub protocol: Option<Protocol>,
     /// Make only this party's key and settings; its public identity is written beside the job
     #[arg(long = "as", value_name = "NAME")]
     pub only: Option<Party>,

@@ -200,6 +200,7 @@ fn make(args: InitArgs, json: bool) -> Result<(), Error> {
     let InitArgs {
         folder,
         data,
+        protocol,
         only,
         clients,
         server,
@@ -207,6 +208,7 @@ fn make(args: InitArgs, json: bool) -> Result<(), Error> {
     let options = InitOptions {
         folder: folder.clone(),
         data,
+        protocol,
         only: only.clone(),
         clients,
         server,

@@ -80,20 +80,16 @@ pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn
     })
 }
 
-/// The template's job with one dense layer at the server; under `encrypted-model` it is the first, and of digits the job is another.
+/// The template's job with one dense layer at the server; under `encrypted-model`, whose server holds the first layer, it is another job.
 pub(crate) fn comparable_job(data: &str, protocol: Protocol, settings: &[(String, toml::Value)]) -> Result<Job, Error> {
-    let first = protocol == Protocol::EncryptedModel;
     let mut settings = settings.to_vec();
-    settings.push(("protocol".to_owned(), protocol.name().into()));
-    if data == "wdbc" {
-        settings.push(("model.server_layers".to_owned(), vec![if first { 0 } else { 2 }].into()));
+    if protocol != Protocol::EncryptedModel {
+        settings.push(("protocol".to_owned(), protocol.name().into()));
+        if data == "wdbc" {
+            settings.push(("model.server_layers".to_owned(), vec![2].into()));
+        }
     }
-    if first && data == "wdbc" {
-        let sgd = toml::Table::from_iter([("type".to_owned(), "sgd".into()), ("learning_rate".to_owned(), 0.1.into())]);
-        settings.push(("training.optimiser".to_owned(), sgd.into()));
-    }
-    let text = if first && data == "digits" { "model-digits" } else { data };
-    Job::parse(template(text)?, data, &settings)
+    Job::parse(&template(data, Some(protocol))?, data, &settings)
 }
 
 fn run_options(options: &DemoOptions, protocol: Protocol) -> RunOptions {

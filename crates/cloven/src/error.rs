@@ -116,6 +116,7 @@ impl Error {
                 ProtocolError::Wire(error) => wire_code(error),
                 ProtocolError::Model(error) => model_code(error),
                 ProtocolError::Encryption(_) => 8,
+                ProtocolError::Precision { .. } => 3,
                 ProtocolError::Identity(_) => 5,
                 ProtocolError::Halted(_) => 9,
                 _ => 1,

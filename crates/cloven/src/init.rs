@@ -14,7 +14,7 @@ use std::{
 
 use cloven_wire::Party;
 
-use crate::{Error, Job, Local, Part, PublicIdentity, Role, RosterFile, catalogue, files, identity};
+use crate::{Error, Job, Local, Part, Protocol, PublicIdentity, Role, RosterFile, catalogue, files, identity};
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct InitOptions {
     pub folder: PathBuf,
     /// A data set known by name, or `own`.
     pub data: String,
+    /// The protocol of a new job; the template's unless given.
+    pub protocol: Option<Protocol>,
     /// Only this party's folder; otherwise every party's, and all pin each other.
     pub only: Option<Party>,
     /// The names of the clients in a new job; at least one.
@@ -32,23 +34,41 @@ pub struct InitOptions {
 }
 
 /// A job to start from for each kind of data; its parties are called hospital and cloud.
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 7] = [
     ("wdbc", include_str!("../../../examples/02_wdbc.toml")),
     ("digits", include_str!("templates/digits.toml")),
     ("mitbih", include_str!("../../../examples/01_ecg.toml")),
     ("mnist", include_str!("templates/mnist.toml")),
     ("ptbxl", include_str!("templates/ptbxl.toml")),
     ("mitdb", include_str!("templates/mitdb.toml")),
-    ("model-digits", include_str!("templates/model-digits.toml")),
     ("own", include_str!("templates/own.toml")),
 ];
 
+/// The same for `encrypted-model`, whose server holds the first layer.
+const MODEL_TEMPLATES: [(&str, &str); 4] = [
+    ("wdbc", include_str!("templates/model-wdbc.toml")),
+    ("digits", include_str!("templates/model-digits.toml")),
+    ("mnist", include_str!("../../../examples/06_mnist_encrypted_model.toml")),
+    ("own", include_str!("templates/model-own.toml")),
+];
+
 /// The job that a new folder for this kind of data starts from.
-pub fn template(data: &str) -> Result<&'static str, Error> {
-    let found = TEMPLATES.iter().find(|(name, _)| *name == data).map(|(_, text)| *text);
-    found.ok_or_else(|| {
-        let known: Vec<_> = TEMPLATES.iter().map(|(name, _)| *name).collect();
-        Error::configuration("--data", format!("expected one of {}, got {data:?}", known.join(", ")))
+pub fn template(data: &str, protocol: Option<Protocol>) -> Result<String, Error> {
+    let templates = match protocol {
+        Some(Protocol::EncryptedModel) => &MODEL_TEMPLATES[..],
+        _ => &TEMPLATES[..],
+    };
+    let Some((_, text)) = templates.iter().find(|(name, _)| *name == data) else {
+        let known: Vec<_> = templates.iter().map(|(name, _)| *name).collect();
+        let problem = format!("expected one of {}, got {data:?}", known.join(", "));
+        return Err(Error::configuration("--data", problem));
+    };
+    Ok(match protocol {
+        // Of the layers that the table's template gives to the server, the one that can be encrypted.
+        Some(Protocol::EncryptedActivation) => text
+            .replacen("protocol = \"plain\"", "protocol = \"encrypted-activation\"", 1)
+            .replacen("server_layers = [2, 3, 4]", "server_layers = [2]", 1),
+        _ => (*text).to_owned(),
     })
 }
 
@@ -89,7 +109,7 @@ pub fn init(options: &InitOptions) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn job_text(options: &InitOptions) -> Result<String, Error> {
-    let template = template(&options.data)?;
+    let template = template(&options.data, options.protocol)?;
     let names: BTreeSet<_> = options.clients.iter().chain([&options.server]).collect();
     if names.len() != options.clients.len() + 1 {
         return Err(Error::configuration("--client", "every party needs a name of its own"));

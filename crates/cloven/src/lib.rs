@@ -35,7 +35,7 @@ pub use demo::{Demo, DemoOptions, DemoRun, demo};
 pub use error::{EXIT_CODES, Error};
 pub use export::{Exported, Layers, export};
 pub use identity::{PublicIdentity, RosterFile};
-pub use job::{Job, Role, parse_settings};
+pub use job::{Job, Protocol, Role, parse_settings};
 pub use local::{Deadlines, Limits, Local, LocalData, Part};
 pub use orchestrate::{RunOptions, run};
 pub use record::Record;

@@ -105,7 +105,7 @@ impl From<Part> for String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Threads for computing. Protocol `plain` computes on one thread, which any cap allows.
+    /// Threads for computing on ciphertexts; every core unless given. The network's layers compute on one thread, which any cap allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     /// Resident memory in MB (10^6 bytes) at which the run stops with an error.
@@ -114,6 +114,16 @@ pub struct Limits {
     /// Size in MB (10^6 bytes) at which `--record` stops recording; 1,000 if absent. The run goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording_mb: Option<u64>,
+}
+
+impl Limits {
+    /// Applies the cap on threads to this process, once.
+    pub(crate) fn cap_threads(&self) {
+        // An error means that a pool is there already: this process computed before, under the same cap.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads.unwrap_or(0))
+            .build_global();
+    }
 }
 
 /// How long each kind of wait may take, in seconds.

@@ -3,8 +3,8 @@
 use super::*;
 
 fn job(seed: u64) -> Job {
-    let text = crate::init::template("model-digits").unwrap();
-    Job::parse(text, "test", &[("seed".to_owned(), toml::Value::Integer(seed as i64))]).unwrap()
+    let text = crate::init::template("digits", Some(crate::Protocol::EncryptedModel)).unwrap();
+    Job::parse(&text, "test", &[("seed".to_owned(), toml::Value::Integer(seed as i64))]).unwrap()
 }
 
 #[test]

@@ -12,6 +12,19 @@ fn every_template_is_a_job_for_every_protocol() {
             assert_eq!((job.data.name.as_str(), job.protocol), (name, protocol));
         }
     }
-    let error = template("iris").unwrap_err().to_string();
+    let error = template("iris", None).unwrap_err().to_string();
     assert!(error.contains("digits, mitbih, mnist, ptbxl, mitdb, own"), "{error}");
+}
+
+#[test]
+fn every_protocol_has_a_job_that_is_valid() {
+    for protocol in Protocol::ALL {
+        for data in ["wdbc", "digits", "mnist", "own"] {
+            let text = template(data, Some(protocol)).unwrap();
+            let job = Job::parse(&text, data, &[]).unwrap();
+            assert_eq!(job.protocol, protocol, "{data}");
+        }
+    }
+    let error = template("mitbih", Some(Protocol::EncryptedModel)).unwrap_err().to_string();
+    assert!(error.contains("digits") && error.contains("mitbih"), "{error}");
 }

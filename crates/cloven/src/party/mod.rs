@@ -101,8 +101,9 @@ impl Prepared {
 
     /// Takes part in the job: connects, runs the role's script, writes the trained weights into `run_folder`.
     ///
-    /// Single-threaded but for the layers' arithmetic: the script either waits for its peers or computes.
+    /// Single-threaded but for arithmetic on many ciphertexts: the script either waits for its peers or computes.
     pub fn run<'a>(self, run_folder: &Path, watch: &'a mut Watch<'a>) -> Result<PartySummary, Error> {
+        self.local.limits.cap_threads();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -94,6 +94,7 @@ impl Predictor {
         output: Option<&Path>,
         watch: &'a mut Watch<'a>,
     ) -> Result<(PartyPrediction, Option<Predictions>), Error> {
+        self.me.local.limits.cap_threads();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -7,7 +7,7 @@ fn party(name: &str) -> Party {
 
 #[test]
 fn the_server_of_several_clients_must_be_told_whose_rows() {
-    let mut job = Job::parse(template("wdbc").unwrap(), "test", &[]).unwrap();
+    let mut job = Job::parse(&template("wdbc", None).unwrap(), "test", &[]).unwrap();
     let [hospital, cloud, clinic] = ["hospital", "cloud", "clinic"].map(party);
     assert_eq!(client_of(&job, &cloud, None).unwrap(), hospital);
     assert_eq!(client_of(&job, &hospital, None).unwrap(), hospital);
@@ -24,7 +24,7 @@ fn the_server_of_several_clients_must_be_told_whose_rows() {
 fn what_is_learnt_is_of_the_layers_around_the_cut() {
     let leaks_of = |set: &str| {
         let settings = crate::parse_settings(&[set.to_owned()]).unwrap();
-        let job = Job::parse(template("wdbc").unwrap(), "test", &settings).unwrap();
+        let job = Job::parse(&template("wdbc", None).unwrap(), "test", &settings).unwrap();
         let all = leaks(&job, &party("hospital")).into_iter();
         all.map(|leak| format!("{} learns {}. ", leak.party, leak.learns))
             .collect::<String>()

@@ -2,7 +2,7 @@ use super::*;
 use crate::{catalogue, init::template};
 
 fn job() -> Job {
-    Job::parse(template("wdbc").unwrap(), "test", &[]).unwrap()
+    Job::parse(&template("wdbc", None).unwrap(), "test", &[]).unwrap()
 }
 
 fn kept() -> Preprocessing {
