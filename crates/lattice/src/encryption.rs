@@ -1,6 +1,6 @@
 //! Secret keys and seeded symmetric encryption: (c0, c1) = (-a s + e + m, a), with a expanded from a 32-byte seed.
 
-use cloven_ring::{Coefficients, Evaluations, Poly, RnsBasis, sample};
+use cloven_ring::{Automorphism, Coefficients, Evaluations, Poly, RnsBasis, sample};
 use rand_chacha::ChaCha20Rng;
 use zeroize::Zeroize;
 
@@ -39,6 +39,7 @@ pub struct Upload {
 }
 
 /// A ciphertext ready to be multiplied.
+#[derive(Clone)]
 pub struct Ciphertext {
     /// -a s + e + m.
     pub c0: Poly<Evaluations>,
@@ -88,6 +89,11 @@ impl SecretKey {
             }
         }
         Ok(of)
+    }
+
+    /// s(X^g).
+    pub(crate) fn image(&self, automorphism: &Automorphism) -> Result<Poly<Evaluations>, LatticeError> {
+        Ok(self.s.image(automorphism)?)
     }
 
     /// c1 s + c2 s^2 + ... for `components` c1, c2, ... in `basis`, which holds the first primes of the key's own.

@@ -21,6 +21,7 @@ mod encryption;
 mod error;
 mod hiding;
 pub mod linear;
+mod merging;
 mod mirror;
 mod parallel;
 mod parameters;

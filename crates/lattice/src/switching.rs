@@ -21,7 +21,7 @@ use crate::{
     wire::check_len,
 };
 
-/// Bits of a digit.
+/// Bits of a digit of these keys.
 const DIGIT: u32 = 25;
 /// Purpose of the randomness.
 const PURPOSE: &str = "cloven v1 lattice purpose: key switching";
@@ -34,7 +34,7 @@ pub struct RelinearisationKey {
 impl RelinearisationKey {
     /// The key of `secret`. `context` names it; the same context gives the same key.
     pub fn generate(secret: &SecretKey, key: &RandomnessKey, context: &[u8]) -> Result<Self, LatticeError> {
-        let square = SwitchingKey::generate(secret, Power::Square, key, context)?;
+        let square = SwitchingKey::of_power(secret, Power::Square, key, context)?;
         Ok(Self { square })
     }
 
@@ -55,7 +55,7 @@ impl RelinearisationKey {
 
     /// The length in bytes of every encoded key.
     pub fn encoded_len(parameters: &Parameters) -> usize {
-        SwitchingKey::encoded_len(parameters)
+        SwitchingKey::encoded_len(parameters, DIGIT)
     }
 
     /// Appends the wire form: for every digit, seed and evaluations.
@@ -65,7 +65,7 @@ impl RelinearisationKey {
 
     /// Reads what [`RelinearisationKey::encode`] wrote. Every residue is checked; what it encrypts cannot be.
     pub fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Self, LatticeError> {
-        let square = SwitchingKey::decode(parameters, bytes)?;
+        let square = SwitchingKey::decode(parameters, DIGIT, bytes)?;
         Ok(Self { square })
     }
 }
@@ -80,8 +80,8 @@ impl MirrorKey {
     /// The key of `secret`. `context` names it; the same context gives the same key.
     pub fn generate(secret: &SecretKey, key: &RandomnessKey, context: &[u8]) -> Result<Self, LatticeError> {
         Ok(Self {
-            mirror: SwitchingKey::generate(secret, Power::Mirror, key, context)?,
-            both: SwitchingKey::generate(secret, Power::MirrorProduct, key, context)?,
+            mirror: SwitchingKey::of_power(secret, Power::Mirror, key, context)?,
+            both: SwitchingKey::of_power(secret, Power::MirrorProduct, key, context)?,
         })
     }
 
@@ -113,7 +113,7 @@ impl MirrorKey {
 
     /// The length in bytes of every encoded key.
     pub fn encoded_len(parameters: &Parameters) -> usize {
-        2 * SwitchingKey::encoded_len(parameters)
+        2 * SwitchingKey::encoded_len(parameters, DIGIT)
     }
 
     /// Appends the wire form: for every digit of both switches, seed and evaluations.
@@ -127,76 +127,91 @@ impl MirrorKey {
         check_len(Self::encoded_len(parameters), bytes)?;
         let (mirror, both) = bytes.split_at(bytes.len() / 2);
         Ok(Self {
-            mirror: SwitchingKey::decode(parameters, mirror)?,
-            both: SwitchingKey::decode(parameters, both)?,
+            mirror: SwitchingKey::decode(parameters, DIGIT, mirror)?,
+            both: SwitchingKey::decode(parameters, DIGIT, both)?,
         })
     }
 }
 
 /// Encryptions of G_ij t, prime after prime, lowest digit first.
-struct SwitchingKey {
+pub(crate) struct SwitchingKey {
     parameters: Parameters,
+    /// Bits of a digit.
+    width: u32,
     digits: Vec<SeededPair>,
 }
 
 impl SwitchingKey {
-    fn generate(secret: &SecretKey, power: Power, key: &RandomnessKey, context: &[u8]) -> Result<Self, LatticeError> {
-        let (parameters, key) = (secret.parameters(), key.for_purpose(PURPOSE));
+    fn of_power(secret: &SecretKey, power: Power, key: &RandomnessKey, context: &[u8]) -> Result<Self, LatticeError> {
+        let context = |index: u8| [context, &[power as u8, index]].concat();
+        Self::generate(secret, secret.power(power)?, DIGIT, &key.for_purpose(PURPOSE), context)
+    }
+
+    /// The key of `t`, a polynomial of the secret, in digits of `width` bits. `key` serves no other purpose; `context` names every digit.
+    pub(crate) fn generate(
+        secret: &SecretKey,
+        mut t: Poly<Evaluations>,
+        width: u32,
+        key: &RandomnessKey,
+        context: impl Fn(u8) -> Vec<u8>,
+    ) -> Result<Self, LatticeError> {
+        let parameters = secret.parameters();
         let mut digits = Vec::new();
-        for (index, (prime, digit)) in places(parameters).enumerate() {
-            let context = [context, &[power as u8, index as u8]].concat();
-            let mut t = secret.power(power)?;
-            t.scale_assign(&place_value(parameters, prime, digit))?;
-            let mut plaintext = t.into_coefficients();
-            let upload = secret.encrypt(&plaintext, &key, &context);
+        for (index, (prime, digit)) in places(parameters, width).enumerate() {
+            let mut plaintext = t.clone();
+            let scaled = plaintext.scale_assign(&place_value(parameters, prime, width * digit));
+            let mut plaintext = plaintext.into_coefficients();
+            let upload = secret.encrypt(&plaintext, key, &context(index as u8));
             plaintext.zeroize();
+            scaled?;
             digits.push(SeededPair::new(upload?));
         }
+        t.zeroize();
         Ok(Self {
             parameters: parameters.clone(),
+            width,
             digits,
         })
     }
 
     /// `sum` += `component` t.
-    fn add_product(&self, sum: &mut Ciphertext, component: Poly<Evaluations>) -> Result<(), LatticeError> {
+    pub(crate) fn add_product(&self, sum: &mut Ciphertext, component: Poly<Evaluations>) -> Result<(), LatticeError> {
         let (basis, component) = (self.parameters.basis(), component.into_coefficients());
-        for ((prime, digit), pair) in places(&self.parameters).zip(&self.digits) {
-            let modulus = &basis.moduli()[prime];
-            let cut = |&c: &u64| cut(modulus.centred(c), digit, digits_of(modulus.bits()));
-            let values: Vec<i64> = component.residues(prime).iter().map(cut).collect();
-            let values = Poly::from_signed(basis, &values)?.into_evaluations();
-            sum.c0.mul_add_assign(&values, &pair.b)?;
-            sum.c1.mul_add_assign(&values, &pair.a)?;
+        let mut pairs = self.digits.iter();
+        for (prime, modulus) in basis.moduli().iter().enumerate() {
+            let mut rest: Vec<i64> = component.residues(prime).iter().map(|&c| modulus.centred(c)).collect();
+            for (digit, pair) in (0..digits_of(modulus.bits(), self.width)).zip(&mut pairs) {
+                let last = digit + 1 == digits_of(modulus.bits(), self.width);
+                let values: Vec<i64> = match last {
+                    true => std::mem::take(&mut rest),
+                    false => rest.iter_mut().map(|rest| cut(rest, self.width)).collect(),
+                };
+                let values = Poly::from_signed(basis, &values)?.into_evaluations();
+                sum.c0.mul_add_assign(&values, &pair.b)?;
+                sum.c1.mul_add_assign(&values, &pair.a)?;
+            }
         }
         Ok(())
     }
 
     fn noise_variance(&self) -> f64 {
-        let range = |(prime, digit): (usize, u32)| {
-            let modulus = &self.parameters.basis().moduli()[prime];
-            match digit + 1 < digits_of(modulus.bits()) {
-                true => 2f64.powi(DIGIT as i32),
-                false => modulus.value() as f64 / 2f64.powi((DIGIT * digit) as i32),
-            }
-        };
-        let squares: f64 = places(&self.parameters).map(|place| range(place).powi(2) / 12.0).sum();
-        sample::SIGMA * sample::SIGMA * self.parameters.degree() as f64 * squares
+        noise_variance(&self.parameters, self.width)
     }
 
-    fn encoded_len(parameters: &Parameters) -> usize {
-        places(parameters).count() * SeededPair::encoded_len(parameters)
+    pub(crate) fn encoded_len(parameters: &Parameters, width: u32) -> usize {
+        places(parameters, width).count() * SeededPair::encoded_len(parameters)
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         self.digits.iter().for_each(|pair| pair.encode(out));
     }
 
-    fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Self, LatticeError> {
-        check_len(Self::encoded_len(parameters), bytes)?;
+    pub(crate) fn decode(parameters: &Parameters, width: u32, bytes: &[u8]) -> Result<Self, LatticeError> {
+        check_len(Self::encoded_len(parameters, width), bytes)?;
         let pairs = bytes.chunks(SeededPair::encoded_len(parameters));
         Ok(Self {
             parameters: parameters.clone(),
+            width,
             digits: pairs
                 .map(|pair| SeededPair::decode(parameters, pair))
                 .collect::<Result<_, _>>()?,
@@ -204,37 +219,45 @@ impl SwitchingKey {
     }
 }
 
+/// Variance of the noise of a key switch with digits of `width` bits.
+pub(crate) fn noise_variance(parameters: &Parameters, width: u32) -> f64 {
+    let range = |(prime, digit): (usize, u32)| {
+        let modulus = &parameters.basis().moduli()[prime];
+        match digit + 1 < digits_of(modulus.bits(), width) {
+            true => 2f64.powi(width as i32),
+            false => modulus.value() as f64 / 2f64.powi((width * digit) as i32),
+        }
+    };
+    let squares: f64 = places(parameters, width).map(|place| range(place).powi(2) / 12.0).sum();
+    sample::SIGMA * sample::SIGMA * parameters.degree() as f64 * squares
+}
+
 /// (prime, digit) of all digits, in order.
-fn places(parameters: &Parameters) -> impl Iterator<Item = (usize, u32)> + '_ {
+fn places(parameters: &Parameters, width: u32) -> impl Iterator<Item = (usize, u32)> + '_ {
     let moduli = parameters.basis().moduli().iter().enumerate();
-    moduli.flat_map(|(prime, modulus)| (0..digits_of(modulus.bits())).map(move |digit| (prime, digit)))
+    moduli.flat_map(move |(prime, modulus)| (0..digits_of(modulus.bits(), width)).map(move |digit| (prime, digit)))
 }
 
 /// Digits of a residue of a prime of so many bits.
-fn digits_of(bits: u32) -> u32 {
-    bits.div_ceil(DIGIT)
+fn digits_of(bits: u32, width: u32) -> u32 {
+    bits.div_ceil(width)
 }
 
-/// G_ij.
-fn place_value(parameters: &Parameters, prime: usize, digit: u32) -> Vec<u64> {
+/// 2^`log2` modulo one prime, 0 modulo the others: G_ij.
+fn place_value(parameters: &Parameters, prime: usize, log2: u32) -> Vec<u64> {
     let moduli = parameters.basis().moduli().iter().enumerate();
     let of = |(index, modulus): (usize, &cloven_ring::Modulus)| match index == prime {
-        true => modulus.pow(2, (DIGIT * digit).into()),
+        true => modulus.pow(2, log2.into()),
         false => 0,
     };
     moduli.map(of).collect()
 }
 
-/// Digit number `digit` of `count`: in [-2^24, 2^24), but the last takes what is left.
-fn cut(value: i64, digit: u32, count: u32) -> i64 {
-    let mut rest = value;
-    for _ in 0..digit {
-        rest = (rest + (1 << (DIGIT - 1))) >> DIGIT;
-    }
-    match digit + 1 < count {
-        true => (rest << (64 - DIGIT)) >> (64 - DIGIT),
-        false => rest,
-    }
+/// The lowest digit of `rest`, in [-2^(width-1), 2^(width-1)), which is taken off; the last digit of all is what is left.
+fn cut(rest: &mut i64, width: u32) -> i64 {
+    let digit = (*rest << (64 - width)) >> (64 - width);
+    *rest = (*rest - digit) >> width;
+    digit
 }
 
 #[cfg(test)]
