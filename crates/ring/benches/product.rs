@@ -1,8 +1,8 @@
 //! The modular matrix product of the linear core for one batch of MNIST: 784 x 128 weights in 49 blocks, batch 60,
-//! N = 2048 with 16 classes, one 50-bit prime, both components of the ciphertexts, one thread.
+//! N = 2048 with 16 classes, one 50-bit prime, both components of the ciphertexts, one thread. And sums of 49 products of two ciphertexts.
 
 use cloven_ring::product::{Classes, MatrixProduct, Scalars, Shape};
-use cloven_ring::{Backend, Modulus, ntt_primes};
+use cloven_ring::{Backend, Evaluations, Modulus, Poly, RnsBasis, TensorSum, ntt_primes};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::time::Duration;
 
@@ -68,5 +68,28 @@ fn words(q: &Modulus, count: usize) -> Vec<u64> {
     (1..=count as u64).map(|i| q.pow(3, i)).collect()
 }
 
-criterion_group!(benches, products);
+fn tensor(c: &mut Criterion) {
+    let moduli = ntt_primes(50, DEGREE, 1).expect("there are 50-bit primes");
+    let mut group = c.benchmark_group("product/49 tensors");
+    group
+        .sample_size(40)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    for backend in Backend::available() {
+        let basis = RnsBasis::with_backend(DEGREE, &moduli, backend).expect("the backend is available");
+        let poly = |residues: &[u64]| Poly::<Evaluations>::from_residues(&basis, residues).expect("reduced");
+        let polys: Vec<Poly<Evaluations>> = words(&moduli[0], 4 * 49 * DEGREE).chunks(DEGREE).map(poly).collect();
+        let pairs: Vec<[&Poly<Evaluations>; 2]> = polys.as_chunks().0.iter().map(|[a, b]| [a, b]).collect();
+        group.bench_function(BenchmarkId::from_parameter(backend.name()), |b| {
+            b.iter(|| {
+                let mut sum = TensorSum::zero(&basis);
+                sum.add_products(&pairs[..49], &pairs[49..]).expect("one basis");
+                sum.into_components()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, products, tensor);
 criterion_main!(benches);

@@ -8,6 +8,7 @@
 //! | [`product`] | modular matrix products: many block-constant multiples of polynomials, summed |
 //! | [`low_degree`] | sums of products with polynomials of low degree |
 //! | [`Automorphism`] | f(X) to f(X^g), on evaluations |
+//! | [`TensorSum`] | sums of products of ciphertexts |
 //! | [`sample`] | uniform, ternary and Gaussian polynomials |
 //! | [`Backend`] | scalar, AVX2 or AVX-512 IFMA kernels, chosen at run time; all give the same numbers |
 //!
@@ -52,6 +53,7 @@ mod simd256;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod simd512;
+mod tensor;
 mod words;
 
 pub use automorphism::Automorphism;
@@ -62,3 +64,4 @@ pub use modulus::Modulus;
 pub use ntt::NttPlan;
 pub use poly::{Coefficients, Domain, Evaluations, Poly};
 pub use primes::ntt_primes;
+pub use tensor::{Pair, TensorSum};

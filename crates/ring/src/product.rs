@@ -19,7 +19,7 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
-pub(crate) mod ifma;
+mod ifma;
 mod scalar;
 
 use crate::backend::Runnable;

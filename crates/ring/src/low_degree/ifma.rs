@@ -4,8 +4,8 @@
 use super::{Argument, Chunk, Lanes};
 use crate::Modulus;
 use crate::backend::Ifma;
-use crate::product::ifma::Reduction;
-use crate::simd512::{Constant, Field, load, store};
+
+use crate::simd512::{Constant, Field, Reduction, load, store};
 use std::arch::x86_64::*;
 
 /// Slots whose sums are in registers.

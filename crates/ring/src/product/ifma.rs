@@ -3,7 +3,7 @@
 
 use super::{Former, TILE, Tile};
 use crate::backend::Ifma;
-use crate::simd512::{self, Constant, Field, load, store};
+use crate::simd512::{Reduction, load, store};
 use std::arch::x86_64::*;
 
 /// Outputs of a register tile: 6 * 2 * 2 sums, two inputs and two factors fill 28 of the 32 registers.
@@ -77,51 +77,6 @@ fn write(tile: &Tile<'_>, reduction: &Reduction, sums: [[__m512i; 2]; 2], output
             _mm512_setzero_si512()
         };
         store(part, reduction.reduce(low, high, former));
-    }
-}
-
-/// What it takes to reduce a sum of products.
-pub(crate) struct Reduction {
-    field: Field,
-    /// 1, 2^52 and 2^104 modulo q.
-    radix: [Constant; 3],
-    four_q: __m512i,
-}
-
-impl Reduction {
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-    pub(crate) fn new(q: u64) -> Self {
-        let power = |bits: u32| ((1u128 << bits) % u128::from(q)) as u64;
-        let constant = |w| Constant::splat([w, simd512::shoup_quotient(w, q)]);
-        Self {
-            field: Field::new(q),
-            radix: [constant(1), constant(power(52)), constant(power(104))],
-            four_q: _mm512_set1_epi64(4 * q as i64),
-        }
-    }
-
-    /// `low + 2^52 * high + former` in `0..q`, for `high < 2^60` and `former < q`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-    pub(crate) fn reduce(&self, low: __m512i, high: __m512i, former: __m512i) -> __m512i {
-        // Digits to base 2^52; the multiplier reads the low 52 bits of a lane, so only the lowest is masked, and below.
-        let high = _mm512_add_epi64(high, _mm512_srli_epi64::<52>(low));
-        let top = _mm512_srli_epi64::<52>(high);
-        let [one, middle, third] = self.radix;
-        let zero = _mm512_setzero_si512();
-        // 2^52 * middle digit + 2^104 * top digit: below 2q and below 1.01q (the top digit is below 2^9), less than 2^52.
-        let estimate = _mm512_madd52hi_epu64(_mm512_madd52hi_epu64(zero, high, middle.quotient), top, third.quotient);
-        let upper = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(zero, high, middle.w), top, third.w);
-        let upper = self.field.low_bits(self.field.subtract_multiple(upper, estimate));
-        // The lowest digit comes below 2q as well, and the sum with the former value below 6.01q.
-        let lower = self.field.low_bits(low);
-        let lower = self.field.low_bits(
-            self.field
-                .subtract_multiple(lower, _mm512_madd52hi_epu64(zero, lower, one.quotient)),
-        );
-        let sum = _mm512_add_epi64(_mm512_add_epi64(upper, lower), former);
-        let sum = _mm512_min_epu64(sum, _mm512_sub_epi64(sum, self.four_q));
-        self.field.below_q(self.field.below_2q(sum))
     }
 }
 

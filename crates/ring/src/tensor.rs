@@ -1,0 +1,126 @@
+//! Sums of products of pairs of polynomials: (a0 + a1 s)(b0 + b1 s) = a0 b0 + (a0 b1 + a1 b0) s + a1 b1 s^2.
+//!
+//! That is what a product of two ciphertexts is. With AVX-512 IFMA three products a term are enough (Karatsuba: the middle component is
+//! (a0 + a1)(b0 + b1) less the two others; a sum of two residues still fits the 52-bit multiplier), their low and high halves are summed
+//! unreduced, and each slot is reduced once, at the end.
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod ifma;
+
+use crate::backend::Runnable;
+use crate::words::Words;
+use crate::{Evaluations, Poly, RingError, RnsBasis};
+
+/// Slots that a kernel takes at a time.
+const TILE: usize = 64;
+/// Words that hold the unreduced sums of one slot: low and high half of the outer two components and of the product of the sums.
+const HALVES: usize = 6;
+/// Most terms between two reductions: the high half of a product of sums is below 2^50, and 2^9 of them below 2^59.
+const MAX_TERMS: usize = 512;
+/// Terms for which the sums are loaded and stored once.
+const TOGETHER: usize = 8;
+
+/// Two polynomials: the factors of 1 and of s.
+pub type Pair<'a> = [&'a Poly<Evaluations>; 2];
+
+/// A sum of products of pairs.
+pub struct TensorSum {
+    basis: RnsBasis,
+    form: Form,
+}
+
+enum Form {
+    /// The three components.
+    Reduced(Box<[Poly<Evaluations>; 3]>),
+    /// For every prime and every eight slots, [`HALVES`] vectors; and the number of terms in them.
+    #[cfg(target_arch = "x86_64")]
+    Unreduced(Words, usize, crate::backend::Ifma),
+}
+
+/// One prime's residues of the four polynomials of a term.
+type Residues<'a> = [&'a [u64]; 4];
+
+impl TensorSum {
+    /// An empty sum.
+    pub fn zero(basis: &RnsBasis) -> Self {
+        let form = match basis.runnable() {
+            #[cfg(target_arch = "x86_64")]
+            Runnable::Ifma(licence) if basis.degree().is_multiple_of(TILE) => {
+                Form::Unreduced(Words::zeros(HALVES * basis.words()), 0, licence)
+            }
+            _ => Form::Reduced(Box::new([(); 3].map(|()| Poly::zero(basis)))),
+        };
+        Self {
+            basis: basis.clone(),
+            form,
+        }
+    }
+
+    /// Adds the products of all pairs of `left` with their partners in `right`: several in one call cost less than one by one.
+    pub fn add_products(&mut self, left: &[Pair<'_>], right: &[Pair<'_>]) -> Result<(), RingError> {
+        if left.len() != right.len() {
+            return Err(RingError::Length {
+                what: "right factors of a sum of products",
+                expected: left.len(),
+                actual: right.len(),
+            });
+        }
+        for poly in left.iter().chain(right).flatten() {
+            self.basis.check_same(poly.basis())?;
+        }
+        for (left, right) in left.chunks(TOGETHER).zip(right.chunks(TOGETHER)) {
+            self.add_few(left, right)?;
+        }
+        Ok(())
+    }
+
+    /// The components: the factors of 1, s and s^2.
+    pub fn into_components(self) -> [Poly<Evaluations>; 3] {
+        match self.form {
+            Form::Reduced(components) => *components,
+            #[cfg(target_arch = "x86_64")]
+            Form::Unreduced(sums, _, licence) => {
+                let mut components = [(); 3].map(|()| Poly::zero(&self.basis));
+                let of_primes = sums.as_slice().chunks_exact(HALVES * self.basis.degree());
+                for ((prime, modulus), sums) in self.basis.moduli().iter().enumerate().zip(of_primes) {
+                    let residues = components.each_mut().map(|poly| poly.residues_mut(prime));
+                    ifma::reduce(licence, modulus, sums, residues);
+                }
+                components
+            }
+        }
+    }
+
+    fn add_few(&mut self, left: &[Pair<'_>], right: &[Pair<'_>]) -> Result<(), RingError> {
+        match &mut self.form {
+            Form::Reduced(components) => {
+                let [c0, c1, c2] = components.as_mut();
+                for ([a0, a1], [b0, b1]) in left.iter().zip(right) {
+                    c0.mul_add_assign(a0, b0)?;
+                    c1.mul_add_assign(a0, b1)?;
+                    c1.mul_add_assign(a1, b0)?;
+                    c2.mul_add_assign(a1, b1)?;
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Form::Unreduced(sums, terms, licence) => {
+                let words = HALVES * self.basis.degree();
+                let full = *terms + left.len() > MAX_TERMS;
+                *terms = left.len() + if full { 1 } else { *terms };
+                let moduli = self.basis.moduli().iter().enumerate();
+                for ((prime, modulus), sums) in moduli.zip(sums.as_mut_slice().chunks_exact_mut(words)) {
+                    if full {
+                        ifma::shrink(*licence, modulus, sums);
+                    }
+                    let terms = left.iter().zip(right);
+                    let residues: Vec<Residues<'_>> = terms
+                        .map(|(a, b)| [a[0], a[1], b[0], b[1]].map(|poly| poly.residues(prime)))
+                        .collect();
+                    ifma::add(*licence, sums, &residues);
+                }
+            }
+        }
+        Ok(())
+    }
+}

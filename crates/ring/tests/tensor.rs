@@ -1,0 +1,99 @@
+//! Sums of products of pairs against the four products one by one, on every backend.
+
+#![allow(clippy::unwrap_used)]
+
+use cloven_ring::{Backend, Evaluations, Poly, RingError, RnsBasis, TensorSum, ntt_primes};
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+fn basis(degree: usize, bits: u32, primes: usize, backend: Backend) -> RnsBasis {
+    RnsBasis::with_backend(degree, &ntt_primes(bits, degree, primes).unwrap(), backend).unwrap()
+}
+
+/// Random residues, or often the smallest and the largest.
+fn poly(basis: &RnsBasis, extreme: bool, rng: &mut ChaCha20Rng) -> Poly<Evaluations> {
+    let mut poly = Poly::zero(basis);
+    for (prime, q) in basis.moduli().iter().enumerate() {
+        for residue in poly.residues_mut(prime) {
+            let uniform = rng.next_u64() % q.value();
+            *residue = match extreme {
+                true => [0, q.value() - 1, q.value() - 1, uniform][rng.next_u64() as usize % 4],
+                false => uniform,
+            };
+        }
+    }
+    poly
+}
+
+fn one_by_one(basis: &RnsBasis, pairs: &[[Poly<Evaluations>; 4]]) -> [Poly<Evaluations>; 3] {
+    let mut components = [(); 3].map(|()| Poly::zero(basis));
+    for [a0, a1, b0, b1] in pairs {
+        components[0].mul_add_assign(a0, b0).unwrap();
+        components[1].mul_add_assign(a0, b1).unwrap();
+        components[1].mul_add_assign(a1, b0).unwrap();
+        components[2].mul_add_assign(a1, b1).unwrap();
+    }
+    components
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn every_shape(log2_degree in 3u32..9, bits in 20u32..=50, primes in 1usize..3, calls in proptest::collection::vec(0usize..20, 1..4), extreme: bool, seed: u64) {
+        for backend in Backend::available() {
+            let basis = basis(1 << log2_degree, bits, primes, backend);
+            let mut rng = ChaCha20Rng::seed_from_u64(seed);
+            let terms: Vec<[Poly<Evaluations>; 4]> = (0..calls.iter().sum()).map(|_| [(); 4].map(|()| poly(&basis, extreme, &mut rng))).collect();
+            let mut sum = TensorSum::zero(&basis);
+            let mut rest = terms.as_slice();
+            for count in &calls {
+                let (now, later) = rest.split_at(*count);
+                rest = later;
+                let left: Vec<_> = now.iter().map(|[a0, a1, ..]| [a0, a1]).collect();
+                let right: Vec<_> = now.iter().map(|[.., b0, b1]| [b0, b1]).collect();
+                sum.add_products(&left, &right).unwrap();
+            }
+            prop_assert!(sum.into_components() == one_by_one(&basis, &terms), "{backend:?}");
+        }
+    }
+}
+
+#[test]
+fn more_terms_than_are_summed_without_a_reduction() {
+    for backend in Backend::available() {
+        let basis = basis(64, 50, 1, backend);
+        let mut largest = Poly::zero(&basis);
+        largest.residues_mut(0).fill(basis.moduli()[0].value() - 1);
+        let mut sum = TensorSum::zero(&basis);
+        for count in [511, 1, 1, 600, 1024, 3000] {
+            sum.add_products(&vec![[&largest; 2]; count], &vec![[&largest; 2]; count])
+                .unwrap();
+        }
+        let components = sum.into_components();
+        // (-1)(-1) each.
+        for (component, expected) in components.iter().zip([5137, 2 * 5137, 5137]) {
+            assert!(component.residues(0).iter().all(|&r| r == expected), "{backend:?}");
+        }
+    }
+}
+
+#[test]
+fn other_bases_and_lonely_factors_are_refused() {
+    let (here, there) = (basis(64, 50, 1, Backend::detect()), basis(64, 40, 1, Backend::detect()));
+    let (a, b) = (Poly::zero(&here), Poly::zero(&there));
+    let mut sum = TensorSum::zero(&here);
+    assert!(matches!(
+        sum.add_products(&[[&a; 2]], &[]),
+        Err(RingError::Length {
+            expected: 1,
+            actual: 0,
+            ..
+        })
+    ));
+    assert!(matches!(
+        sum.add_products(&[[&a; 2]], &[[&a, &b]]),
+        Err(RingError::BasisMismatch { .. })
+    ));
+    assert!(sum.into_components().iter().all(|c| *c == Poly::zero(&here)));
+}
