@@ -3,7 +3,9 @@
 use std::{path::PathBuf, sync::LazyLock};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use cloven::{Emulation, Party, Protocol};
+use cloven::{Protocol, Emulation, MetricsAddress, Party};
+
+use crate::logging;
 
 static EXIT_CODES: LazyLock<String> = LazyLock::new(|| {
     let lines: Vec<String> = cloven::EXIT_CODES
@@ -56,12 +58,15 @@ pub enum Command {
     /// Run every party of a job on this machine, each as its own process, over mutual TLS on loopback
     #[command(
         after_help = "Examples:\n  cloven run trial/job.toml\n  cloven run trial/job.toml --set training.epochs=3 --json\n  \
-                      cloven run trial/job.toml --emulate 100Mbps,rtt=50ms\n  cloven run trial/job.toml --resume runs/20260101T120000Z-wdbc-plain"
+                      cloven run trial/job.toml --emulate 100Mbps,rtt=50ms\n  cloven run trial/job.toml --metrics             prints \
+                      where each party's metrics are\n  cloven run trial/job.toml --log info,cloven_wire=trace 2> run.log\n  cloven run trial/job.toml --resume runs/20260101T120000Z-wdbc-plain"
     )]
     Run(RunArgs),
     /// Take part in a job as one party, on its own machine
     #[command(after_help = "Examples:\n  cloven party ecg/job.toml --as hospital\n  \
-                      cloven party ecg/job.toml --as hospital --accept 3f9c2a7d0b1e4c55")]
+                      cloven party ecg/job.toml --as hospital --accept 3f9c2a7d0b1e4c55\n  \
+                      cloven party ecg/job.toml --as hospital --metrics 9100 --metrics-linger 60\n  \
+                      cloven party ecg/job.toml --as hospital --accept 3f9c2a7d0b1e4c55 --log debug --log-json 2> hospital.log")]
     Party(PartyArgs),
     /// Predict with a trained network, under the same protection as in training
     #[command(after_help = PREDICT_EXAMPLES)]
@@ -97,6 +102,18 @@ pub enum Command {
     Data(DataCommand),
 }
 
+impl Command {
+    /// What is to be logged, and the party whose process this is, for the verbs that log.
+    pub fn logs(&self) -> Option<(&LogArgs, Option<&Party>)> {
+        match self {
+            Self::Run(args) => Some((&args.logs, None)),
+            Self::Party(args) => Some((&args.logs, Some(&args.party))),
+            Self::Predict(args) => Some((&args.logs, args.party.as_ref())),
+            _ => None,
+        }
+    }
+}
+
 /// `cloven demo`
 #[derive(ClapArgs)]
 pub struct DemoArgs {
@@ -125,6 +142,18 @@ pub struct InitArgs {
     /// Name of the server
     #[arg(long, default_value = "cloud", value_name = "NAME")]
     pub server: Party,
+}
+
+/// What is logged; of `run`, `party` and `predict`
+#[derive(ClapArgs, Clone)]
+pub struct LogArgs {
+    /// Log to stderr: error, warn, info, debug (every step), trace (every message), or levels by part, such as info,cloven_wire=trace
+    /// [default: CLOVEN_LOG, or off]
+    #[arg(long, value_name = "LEVEL", value_parser = logging::checked)]
+    pub log: Option<String>,
+    /// Log one JSON object a line, info unless --log says otherwise, and write nothing else to stderr
+    #[arg(long)]
+    pub log_json: bool,
 }
 
 /// `cloven run`
@@ -156,6 +185,11 @@ pub struct RunArgs {
     /// Record everything a party receives in transcript/NAME.view of the run folder, or the first BATCHES only; confidential
     #[arg(long, value_name = "BATCHES")]
     pub record: Option<Option<u32>>,
+    /// Let every party serve its metrics for Prometheus at a free port of 127.0.0.1; the addresses are printed
+    #[arg(long)]
+    pub metrics: bool,
+    #[command(flatten)]
+    pub logs: LogArgs,
 }
 
 /// `cloven party`
@@ -187,6 +221,15 @@ pub struct PartyArgs {
     /// Record everything a party receives in transcript/NAME.view of the run folder, or the first BATCHES only; confidential
     #[arg(long, value_name = "BATCHES")]
     pub record: Option<Option<u32>>,
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics while training: a port of 127.0.0.1, or an address with its port [default:
+    /// `metrics` in local.toml, or nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<MetricsAddress>,
+    /// Leave the metrics up for so long after the end, so that the last figures are read
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub metrics_linger: u64,
+    #[command(flatten)]
+    pub logs: LogArgs,
     /// For `cloven run`: updates as JSON lines on stdout, no questions, end when stdin ends
     #[arg(long, hide = true, requires_all = ["accept", "run_folder"])]
     pub events: bool,
@@ -215,6 +258,8 @@ pub struct PredictArgs {
     /// Whose rows, where the job has several clients
     #[arg(long, value_name = "NAME")]
     pub client: Option<Party>,
+    #[command(flatten)]
+    pub logs: LogArgs,
     /// For `cloven predict` itself: updates as JSON lines on stdout, no questions, end when stdin ends
     #[arg(long, hide = true, requires_all = ["party", "accept"])]
     pub events: bool,

@@ -1,9 +1,13 @@
 //! The verbs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use cloven::{
-    BenchOptions, Error, Job, Local, Party, Record, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update, bench,
+    BenchOptions, Error, Job, Local, Logs, Metrics, Party, Record, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary,
+    Update, bench,
     data::{InspectOptions, inspect},
     init::{InitOptions, init, roster_add, roster_path},
     parse_settings,
@@ -16,19 +20,19 @@ use crate::{
     predict::predict,
     progress::Progress,
     run_folders,
-    words::{self, print_line},
+    words::{self, print_line, tell},
 };
 
 /// Runs a verb.
-pub fn dispatch(args: Args) -> Result<(), Error> {
+pub fn dispatch(args: Args, logs: Option<Logs>) -> Result<(), Error> {
     let json = args.json;
     match args.command {
         Command::Demo(args) => demo::demo(args, json),
         Command::Init(args) => make(args, json),
-        Command::Run(args) => run(args, json),
+        Command::Run(args) => run(args, logs, json),
         Command::Party(args) if args.events => under_run(&args.party.clone(), || take_part(&args)),
         Command::Party(args) => party(args, json),
-        Command::Predict(args) => predict(args, json),
+        Command::Predict(args) => predict(args, logs, json),
         Command::Bench(args) => run_bench(args, json),
         Command::Report(args) => run_folders::report(args, json),
         Command::Export(args) => run_folders::export(args, json),
@@ -38,7 +42,7 @@ pub fn dispatch(args: Args) -> Result<(), Error> {
     }
 }
 
-fn run(args: RunArgs, json: bool) -> Result<(), Error> {
+fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
     let options = RunOptions {
         program: program()?,
@@ -50,14 +54,16 @@ fn run(args: RunArgs, json: bool) -> Result<(), Error> {
         emulate: args.emulate,
         report: args.report,
         record: args.record.map(|batches| Record { batches }),
+        metrics: args.metrics,
+        logs,
     };
     run_job(&job, &options, json)
 }
 
 fn run_job(job: &Job, options: &RunOptions, json: bool) -> Result<(), Error> {
-    eprintln!("{}", words::job(job));
+    tell(words::job(job));
     if let Some(emulation) = options.emulate {
-        eprintln!("links: emulated, {emulation}");
+        tell(format!("links: emulated, {emulation}"));
     }
     let lead = job
         .parties
@@ -82,7 +88,7 @@ fn finish(summary: &Summary, folder: &Path, json: bool) {
     match json {
         true => {
             print_line(&serde_json::to_string(summary).expect("summaries have only string keys"));
-            eprintln!("{}\nrun folder: {}", words::summary(summary), folder.display());
+            tell(format!("{}\nrun folder: {}", words::summary(summary), folder.display()));
         }
         false => print_line(&format!("{}\nrun folder: {}", words::summary(summary), folder.display())),
     }
@@ -95,7 +101,7 @@ fn run_bench(args: BenchArgs, json: bool) -> Result<(), Error> {
         epochs: args.epochs,
         repeats: args.repeats,
     };
-    let rows = bench(&options, &mut |done| eprintln!("{done}"))?;
+    let rows = bench(&options, &mut |done| tell(done))?;
     match json {
         true => print_line(&serde_json::to_string(&rows).expect("rows have only string keys")),
         false => print_line(&words::bench(&rows)),
@@ -106,9 +112,11 @@ fn run_bench(args: BenchArgs, json: bool) -> Result<(), Error> {
 fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
     job.role(&args.party)?;
-    eprintln!("{}", words::job(&job));
+    show_terms(&words::job(&job), args.accept.as_deref());
     accept(&job, args.accept.as_deref(), "Take part in this job?")?;
-    let prepared = Prepared::new(job.clone(), args.party.clone(), Local::read(&local_path(&args))?)?;
+    let local = Local::read(&local_path(&args))?;
+    let metrics = serve_metrics(&args, &job, &local)?;
+    let prepared = Prepared::new(job.clone(), args.party.clone(), local)?;
     let prepared = prepared.recording(args.record.map(|batches| Record { batches }));
     let mut folder = match &args.resume {
         Some(path) => RunFolder::open(path, &job)?,
@@ -117,20 +125,52 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     folder.note_local(&local_path(&args))?;
     let path = folder.path().to_owned();
     let mut progress = Progress::new(args.party.clone());
+    if let Some(metrics) = &metrics {
+        progress.show(&metrics.announcement());
+    }
     let mut recording = Ok(());
     let result = prepared.run(&path, &mut |stamped: Stamped| {
         progress.show(&stamped);
+        if let Some(metrics) = &metrics {
+            metrics.observe(&stamped);
+        }
         if recording.is_ok() {
             recording = folder.record(&stamped);
         }
     });
     progress.end();
-    let summary = result.inspect_err(|error| folder.fail(error))?;
-    recording?;
-    let summary = Summary::new(&job, &[(args.party, summary.clone())].into(), summary.seconds_total);
-    folder.finish(&summary)?;
-    finish(&summary, &path, json);
-    Ok(())
+    let result = result.and_then(|summary| recording.map(|()| summary));
+    let result = result.and_then(|summary| {
+        let summary = Summary::new(&job, &[(args.party.clone(), summary.clone())].into(), summary.seconds_total);
+        folder.finish(&summary)?;
+        finish(&summary, &path, json);
+        Ok(())
+    });
+    if let Err(error) = &result {
+        folder.fail(error);
+    }
+    if let Some(metrics) = metrics {
+        linger(metrics, result.as_ref().err(), args.metrics_linger);
+    }
+    result
+}
+
+/// A party's metrics, where the operator wants them.
+fn serve_metrics(args: &PartyArgs, job: &Job, local: &Local) -> Result<Option<Metrics>, Error> {
+    let address = args.metrics.or(local.metrics);
+    address.map(|address| Metrics::serve(address, job, &args.party)).transpose()
+}
+
+/// Leaves the page up for a while, so that the last figures are read.
+fn linger(metrics: Metrics, failure: Option<&Error>, seconds: u64) {
+    if let Some(error) = failure {
+        metrics.failed(error);
+    }
+    if seconds > 0 {
+        let failed = failure.map_or(String::new(), |error| format!("; the run failed: {error}"));
+        tell(format!("metrics can be read for another {seconds} s{failed}"));
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
 }
 
 /// A party's process under `cloven run` or `cloven predict`: updates go to stdout as JSON lines, the last of them says how it ended.
@@ -138,6 +178,7 @@ pub fn under_run(party: &Party, work: impl FnOnce() -> Result<(), Error>) -> Res
     end_with_stdin();
     let result = work();
     if let Err(error) = &result {
+        tracing::error!(exit_code = error.exit_code(), %error, "failed");
         emit(&Stamped {
             party: party.clone(),
             at: 0.0,
@@ -156,9 +197,20 @@ fn take_part(args: &PartyArgs) -> Result<(), Error> {
     let job = Job::read(&args.job, &[])?;
     accept(&job, args.accept.as_deref(), "Take part in this job?")?;
     let run_folder = args.run_folder.clone().unwrap_or_default();
-    let prepared = Prepared::new(job, args.party.clone(), Local::read(&local_path(args))?)?;
+    let local = Local::read(&local_path(args))?;
+    let metrics = serve_metrics(args, &job, &local)?;
+    if let Some(metrics) = &metrics {
+        emit(&metrics.announcement());
+    }
+    let prepared = Prepared::new(job, args.party.clone(), local)?;
     let prepared = prepared.recording(args.record.map(|batches| Record { batches }));
-    prepared.run(&run_folder, &mut |stamped: Stamped| emit(&stamped)).map(|_| ())
+    let result = prepared.run(&run_folder, &mut |stamped: Stamped| {
+        if let Some(metrics) = &metrics {
+            metrics.observe(&stamped);
+        }
+        emit(&stamped);
+    });
+    result.map(|_| ())
 }
 
 /// Prints an update as a JSON line.
@@ -172,6 +224,14 @@ fn end_with_stdin() {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(130);
     });
+}
+
+/// Shows what an operator has to accept; also among logs, where the question is still to be asked.
+pub fn show_terms(terms: &str, given: Option<&str>) {
+    match given {
+        Some(_) => tell(terms),
+        None => eprintln!("{terms}"),
+    }
 }
 
 /// The operator's consent: `--accept` with this job's digest, or yes to a question.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use cloven::{
-    Error, Job, Local, Party, Role, RunFolder, Stamped,
+    Error, Job, Local, Logs, Party, Role, RunFolder, Stamped,
     predict::{
         Output, PredictOptions, Prediction, PredictionFormat, PredictionSummary, Predictor, Request, client_of, predict_together,
     },
@@ -14,29 +14,29 @@ use cloven::{
 
 use crate::{
     args::PredictArgs,
-    commands::{accept, emit, program, under_run},
+    commands::{accept, emit, program, show_terms, under_run},
     progress::Progress,
-    words::{self, print_line},
+    words::{self, print_line, tell},
 };
 
 /// Runs the verb.
-pub fn predict(args: PredictArgs, json: bool) -> Result<(), Error> {
+pub fn predict(args: PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     match args.party.clone() {
         Some(party) if args.events => under_run(&party, || part(&args, &party)),
         Some(party) => alone(&args, &party, json),
-        None => together(&args, json),
+        None => together(&args, logs, json),
     }
 }
 
 /// Every party as a process on this machine.
-fn together(args: &PredictArgs, json: bool) -> Result<(), Error> {
+fn together(args: &PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     let job = job(args)?;
     let server = job.parties.iter().find(|(_, role)| **role == Role::Server);
     let client = match server {
         Some((server, _)) => client_of(&job, server, args.client.as_ref())?,
         None => return Ok(()),
     };
-    eprintln!("{}", words::prediction_of(&job, &client));
+    tell(words::prediction_of(&job, &client));
     let options = PredictOptions {
         program: program()?,
         run_folder: args.run_folder.clone(),
@@ -46,6 +46,7 @@ fn together(args: &PredictArgs, json: bool) -> Result<(), Error> {
             Some(path) => Output::File(path.clone()),
             None => Output::Bytes(format(json)),
         },
+        logs,
     };
     let mut progress = Progress::new(client);
     let result = predict_together(&job, &options, &mut |stamped| progress.show(stamped));
@@ -58,7 +59,7 @@ fn together(args: &PredictArgs, json: bool) -> Result<(), Error> {
 fn alone(args: &PredictArgs, party: &Party, json: bool) -> Result<(), Error> {
     let job = job(args)?;
     let client = client_of(&job, party, args.client.as_ref())?;
-    eprintln!("{}", words::prediction_of(&job, &client));
+    show_terms(&words::prediction_of(&job, &client), args.accept.as_deref());
     accept(&job, args.accept.as_deref(), "Predict with this network?")?;
     let predictor = Predictor::new(job.clone(), party.clone(), local(args)?, &request(args))?;
     let mut progress = Progress::new(party.clone());
@@ -131,12 +132,12 @@ fn finish(mut summary: PredictionSummary, predictions: Option<Vec<u8>>, json: bo
         (true, predictions) => {
             summary.predictions = predictions.map(|lines| records(&lines)).transpose()?;
             print_line(&serde_json::to_string(&summary).expect("summaries have only string keys"));
-            eprintln!("{text}");
+            tell(&text);
         }
         (false, Some(csv)) => {
             // A reader that went away is no error.
             let _ = std::io::stdout().write_all(&csv);
-            eprintln!("{text}");
+            tell(&text);
         }
         (false, None) => print_line(&text),
     }

@@ -2,13 +2,14 @@
 
 use std::{
     io::IsTerminal,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use cloven::{Party, Position, Stamped, Update};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::words::bytes;
+use crate::words::{bytes, is_logging, tell};
 
 /// Without a terminal, a line within an epoch is printed at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -34,7 +35,7 @@ struct Plan {
 impl Progress {
     /// Shows the training of `lead`.
     pub fn new(lead: Party) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !is_logging()).then(|| {
             let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3} %  {msg}");
             ProgressBar::new(1).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
@@ -53,6 +54,7 @@ impl Progress {
         let party = &stamped.party;
         match &stamped.update {
             Update::Listening { address } => self.line(&format!("{party}: listening on {address}")),
+            Update::Metrics { address } => self.line(&metrics(party, address)),
             Update::Waiting { peer, address } => self.line(&format!("{party}: waiting for {peer} at {address}")),
             Update::TurnedAway { from, why } => self.line(&format!("{party}: turned away a connection from {from}: {why}")),
             Update::Lost { peer, why, seconds } => {
@@ -90,6 +92,7 @@ impl Progress {
                 test_rows,
                 batches,
                 from,
+                ..
             } => {
                 self.plan = Plan {
                     epochs: *epochs,
@@ -129,6 +132,7 @@ impl Progress {
                 loss,
                 seconds,
                 traffic,
+                ..
             } => {
                 let loss = loss.map_or(String::new(), |l| format!(", loss {l:.4}"));
                 let moved = bytes(traffic.sent + traffic.received);
@@ -196,7 +200,7 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{prefix}, {done}/{total} {of}, {text}");
+                tell(format!("{prefix}, {done}/{total} {of}, {text}"));
             }
             None => (),
         }
@@ -205,9 +209,19 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => tell(text),
         }
     }
+}
+
+/// Where a party's metrics are, and who can read them.
+fn metrics(party: &Party, address: &str) -> String {
+    let local = address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
+    let warning = match local {
+        true => "",
+        false => "; warning: whoever reaches this address can read them, losses and counts of rows included",
+    };
+    format!("{party}: metrics at http://{address}/metrics{warning}")
 }
 
 /// Seconds as `m:ss` or `h:mm:ss`.

@@ -1,15 +1,39 @@
 //! Text for people.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    fmt::Display,
+    io::{IsTerminal, Write},
+    sync::OnceLock,
+};
 
 use cloven::{BenchRow, Error, Job, Leak, Party, Summary, predict::PredictionSummary};
 
 /// Prints an error: one sentence on stderr and, with `--json`, an object on stdout.
 pub fn failure(error: &Error, json: bool) {
-    eprintln!("cloven: {error}");
+    tell(format!("cloven: {error}"));
     if json {
         let object = serde_json::json!({ "error": { "message": error.to_string(), "exit_code": error.exit_code() } });
         print_line(&object.to_string());
+    }
+}
+
+/// Whether stderr has logs, and if so, whether they are JSON.
+static LOGS: OnceLock<bool> = OnceLock::new();
+
+/// From now on stderr has logs; with `json`, nothing else.
+pub fn logging(json: bool) {
+    let _ = LOGS.set(json);
+}
+
+/// Whether stderr is for text that comes line by line, and nothing may be drawn over it.
+pub fn is_logging() -> bool {
+    LOGS.get().is_some()
+}
+
+/// Tells people something on stderr, unless that is for machines.
+pub fn tell(text: impl Display) {
+    if LOGS.get() != Some(&true) {
+        eprintln!("{text}");
     }
 }
 

@@ -82,6 +82,8 @@ fn run_options(options: &BenchOptions, runs: &Path) -> RunOptions {
         emulate: None,
         report: false,
         record: None,
+        metrics: false,
+        logs: None,
     }
 }
 

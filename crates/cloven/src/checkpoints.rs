@@ -22,6 +22,7 @@ use std::{
 use cloven_protocols::{CheckpointError, Keep, Parts, Position, superseded};
 use cloven_wire::Party;
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -219,6 +220,7 @@ impl Keep for Checkpoints<'_, '_> {
         self.finish_writing()?;
         let (bytes, path, old) = (self.encode(position, &parts), self.path(position), self.outdated_by(position));
         let large = bytes.len() > LARGE;
+        debug!(?position, bytes = bytes.len(), "checkpoint");
         let write = move || {
             match position.batch {
                 0 => files::write(&path, &bytes, true)?,
@@ -227,13 +229,16 @@ impl Keep for Checkpoints<'_, '_> {
             old.into_iter().try_for_each(|old| remove(&path, old))
         };
         if !large {
-            return write().map_err(because);
+            write().map_err(because)?;
+            self.reporter.checkpoint(position);
+            return Ok(());
         }
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
             .spawn(write)
             .map_err(because)?;
         *self.writing.borrow_mut() = Some(thread);
+        self.reporter.checkpoint(position);
         Ok(())
     }
 
@@ -244,11 +249,13 @@ impl Keep for Checkpoints<'_, '_> {
     fn load(&self, position: Position) -> Result<Parts, CheckpointError> {
         self.finish_writing()?;
         let (header, parts) = self.read(position).map_err(because)?;
+        debug!(?position, file = %self.path(position).display(), "checkpoint loaded");
         self.reporter.restore(header.figures);
         Ok(parts)
     }
 
     fn settled(&self, epoch: u32) -> Result<(), CheckpointError> {
+        debug!(epoch, "every party has the checkpoint at the beginning of this epoch");
         self.finish_writing()?;
         let known = self.known.take();
         let (old, still): (Vec<_>, Vec<_>) = known.into_iter().partition(|position| position.epoch < epoch);

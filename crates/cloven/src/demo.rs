@@ -104,5 +104,7 @@ fn run_options(options: &DemoOptions, protocol: Protocol) -> RunOptions {
         emulate: None,
         report: true,
         record: None,
+        metrics: false,
+        logs: None,
     }
 }

@@ -162,7 +162,7 @@ fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
             "# Who dials is free: with [dial] this party opens no port. To be dialled instead: listen = \"0.0.0.0:7443\"\n\n"
         }
     };
-    text += "[limits]\n# threads = 2\n# memory_mb = 2000\n\n[deadlines]\nconnect_seconds = 60\nmessage_seconds = 120\n# In all, while the other party says that it is still at work:\ntotal_seconds = 3600\n# For a party that was connected and is gone to come back:\nreconnect_seconds = 600\n";
+    text += "# metrics = \"127.0.0.1:9100\"   # for Prometheus: http://127.0.0.1:9100/metrics\n\n[limits]\n# threads = 2\n# memory_mb = 2000\n\n[deadlines]\nconnect_seconds = 60\nmessage_seconds = 120\n# In all, while the other party says that it is still at work:\ntotal_seconds = 3600\n# For a party that was connected and is gone to come back:\nreconnect_seconds = 600\n";
     if role == Role::Client {
         text += &format!(
             "\n[dial]\n{server} = \"127.0.0.1:7443\"\n\n[data]\n{}",

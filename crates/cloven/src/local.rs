@@ -10,7 +10,7 @@ use cloven_data::{Dataset, FeatureOptions, Source, Split, Standardiser};
 use cloven_wire::{Party, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Job, catalogue, files::read_toml, identity};
+use crate::{Error, Job, MetricsAddress, catalogue, files::read_toml, identity};
 
 /// A parsed `local.toml`. Relative paths count from the file's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Local {
     /// Where others may dial in, such as `0.0.0.0:7443`. Absent: this party opens no port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
+    /// Where this party's metrics can be read while it trains: `9100` is port 9100 of 127.0.0.1. Absent: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsAddress>,
     /// The link to imitate on what this party sends, such as `100Mbps,rtt=50ms`; for measuring on one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emulate: Option<Emulation>,
@@ -218,6 +221,7 @@ impl Default for Local {
             certificate: certificate(),
             roster: roster(),
             listen: None,
+            metrics: None,
             emulate: None,
             dial: BTreeMap::new(),
             data: None,

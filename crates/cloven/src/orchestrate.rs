@@ -15,10 +15,11 @@ use tokio::{
     sync::mpsc,
     time::timeout,
 };
+use tracing::{debug, warn};
 
 use crate::{
-    Error, Job, Local, Part, PartySummary, PublicIdentity, Record, Report, Role, RosterFile, RunFolder, Stamped, Summary, Update,
-    catalogue, files, identity, job::Protocol, party::interrupted,
+    Error, Job, Local, Logs, MetricsAddress, Part, PartySummary, PublicIdentity, Record, Report, Role, RosterFile, RunFolder,
+    Stamped, Summary, Update, catalogue, files, identity, job::Protocol, party::interrupted,
 };
 
 /// How long the other parties may take to end once one has failed or the operator interrupted.
@@ -50,6 +51,10 @@ pub struct RunOptions {
     pub report: bool,
     /// Every party records what it receives.
     pub record: Option<Record>,
+    /// Every party serves its metrics, at a free port of this machine each; without it, each party's own settings hold.
+    pub metrics: bool,
+    /// What every party's process logs.
+    pub logs: Option<Logs>,
 }
 
 /// Runs all parties of a job; returns the summary and the run folder. Keys and certificates live for this run only.
@@ -141,6 +146,8 @@ async fn all_parties(
         clients: of(Role::Client).collect(),
         locals,
         restart: job.training.checkpoint_every > 0,
+        metrics: options.metrics,
+        logs: options.logs.as_ref(),
         arguments: &|_, _| {
             let job = run_folder.join("job.toml");
             // Under `--events` a party makes no folder: what it finds there, it goes on from.
@@ -174,6 +181,10 @@ pub(crate) struct Errand<'a> {
     pub(crate) locals: &'a Locals,
     /// Whether a party whose process is killed is started again.
     pub(crate) restart: bool,
+    /// Whether every party serves its metrics.
+    pub(crate) metrics: bool,
+    /// What every party's process logs.
+    pub(crate) logs: Option<&'a Logs>,
     /// The verb of a party and what belongs to it. Who it is, its consent, its settings and `--events` are added.
     pub(crate) arguments: &'a dyn Fn(&Party, Role) -> Vec<OsString>,
 }
@@ -210,6 +221,7 @@ pub(crate) async fn together<T>(
                     deaths.remove(&party);
                 }
                 match stamped.update {
+                    Update::Metrics { address } => crew.serves(&party, &address),
                     // Of a server that was started again: its clients know the address.
                     Update::Listening { .. } if addresses.contains_key(&party) => (),
                     Update::Listening { address } => {
@@ -236,6 +248,7 @@ pub(crate) async fn together<T>(
             News::Ended(_) if done.contains_key(&party) => (),
             News::Ended(Some(status)) if errand.restart && killed(status) && deaths.get(&party).is_none_or(|n| *n < DEATHS) => {
                 *deaths.entry(party.clone()).or_insert(0) += 1;
+                warn!(%party, "a party's process was killed; starting it again");
                 watch(&Stamped {
                     party: party.clone(),
                     at: 0.0,
@@ -342,6 +355,8 @@ struct Crew<'a> {
     running: Vec<tokio::task::JoinHandle<()>>,
     /// Dropping a party's standard input ends it.
     leashes: Vec<tokio::process::ChildStdin>,
+    /// Where each party's metrics are; a party that is started again keeps its address.
+    metrics: BTreeMap<Party, MetricsAddress>,
 }
 
 impl<'a> Crew<'a> {
@@ -354,6 +369,7 @@ impl<'a> Crew<'a> {
             news,
             running: Vec::new(),
             leashes: Vec::new(),
+            metrics: BTreeMap::new(),
         }
     }
 
@@ -364,15 +380,22 @@ impl<'a> Crew<'a> {
             .args((self.errand.arguments)(party, role))
             .args(["--as", party.as_str(), "--accept", &job.digest_hex(), "--events", "--local"])
             .arg(local)
+            .args(self.errand.logs.into_iter().flat_map(Logs::arguments))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(Error::file(program))?;
+        debug!(%party, pid = child.id(), "started a party's process");
         self.leashes.extend(child.stdin.take());
         self.running
             .push(tokio::spawn(relay(party.clone(), child, self.tell.clone())));
         Ok(())
+    }
+
+    fn serves(&mut self, party: &Party, metrics: &str) {
+        self.metrics
+            .extend(metrics.parse().ok().map(|address| (party.clone(), address)));
     }
 
     /// The party's settings, with keys and addresses of this run.
@@ -382,6 +405,9 @@ impl<'a> Crew<'a> {
         (local.key, local.certificate, local.roster) = (fresh.key, fresh.certificate, fresh.roster);
         local.listen = listen.map(str::to_owned);
         local.dial.clone_from(dial);
+        if self.errand.metrics {
+            local.metrics = Some(self.metrics.get(party).copied().unwrap_or(MetricsAddress::ANY));
+        }
         let path = self.private.join(party.as_str()).join(Local::FILE);
         files::write(&path, identity::to_toml(&local).as_bytes(), true)?;
         Ok(path)

@@ -1,5 +1,7 @@
 //! From a script's events to updates with times, and to a party's summary.
 
+mod log;
+
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -51,6 +53,8 @@ struct State<'a> {
     /// When the current phase began, and the traffic then.
     phase: (Instant, Traffic),
     told: Instant,
+    /// Checkpoints that were written, and when that was last told.
+    checkpoints: (u64, Instant),
     looked: Option<Instant>,
     rows: usize,
     training_seconds: f64,
@@ -78,6 +82,7 @@ impl<'a> Reporter<'a> {
             watch,
             phase: (now, Traffic::default()),
             told: now,
+            checkpoints: (0, now),
             looked: None,
             rows: 0,
             training_seconds: 0.0,
@@ -102,6 +107,7 @@ impl<'a> Reporter<'a> {
 
     /// Passes an update on.
     pub(crate) fn tell(&self, update: Update) {
+        log::update(&update);
         let stamped = Stamped {
             party: self.party.clone(),
             at: self.begun.elapsed().as_secs_f64(),
@@ -112,11 +118,26 @@ impl<'a> Reporter<'a> {
 
     /// Takes a script's event; stops the script when the memory cap is reached.
     pub(crate) fn observe(&self, event: Event) -> Result<(), Halted> {
+        log::event(&event);
         let update = self.state.borrow_mut().absorb(event);
         if let Some(update) = update {
             self.tell(update);
         }
         self.check_memory()
+    }
+
+    /// A checkpoint is written, or about to be by a thread of its own.
+    pub(crate) fn checkpoint(&self, position: Position) {
+        let mut state = self.state.borrow_mut();
+        let (written, told) = &mut state.checkpoints;
+        *written += 1;
+        let written = *written;
+        if position.batch > 0 && told.elapsed() < TELL_EVERY {
+            return;
+        }
+        *told = Instant::now();
+        drop(state);
+        self.tell(Update::Checkpoint { position, written });
     }
 
     pub(crate) fn summary(&self, role: Role, seconds: Duration, links: &[Link<impl Channel>]) -> PartySummary {
@@ -238,6 +259,7 @@ impl State<'_> {
                     test_rows,
                     batches,
                     from,
+                    connection: traffic,
                 })
             }
             Event::Batch {
@@ -263,7 +285,7 @@ impl State<'_> {
             }
             Event::Epoch { epoch, loss, traffic } => {
                 let (seconds, bytes) = self.end_phase(traffic);
-                self.rows = 0;
+                let rows = std::mem::take(&mut self.rows);
                 self.training_seconds += seconds;
                 self.training = [self.training, bytes].into_iter().sum();
                 Some(Update::Epoch {
@@ -271,6 +293,8 @@ impl State<'_> {
                     loss,
                     seconds,
                     traffic: bytes,
+                    rows,
+                    connection: traffic,
                 })
             }
             Event::Evaluated {
@@ -289,6 +313,7 @@ impl State<'_> {
                     subsets,
                     seconds,
                     traffic: bytes,
+                    connection: traffic,
                 })
             }
             Event::Asked { rows, traffic } => {
@@ -331,10 +356,31 @@ fn add_messages(sums: &mut BTreeMap<String, MessageTraffic>, links: &[Link<impl 
     }
 }
 
-/// The largest resident memory of this process so far, where the system tells (Linux).
+/// Resident memory of this process in bytes, where the system tells (Linux).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Memory {
+    /// As it is.
+    pub(crate) now: Option<u64>,
+    /// The largest so far.
+    pub(crate) peak: Option<u64>,
+}
+
+/// Looks at the memory of this process.
+pub(crate) fn memory_bytes() -> Memory {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return Memory::default();
+    };
+    let bytes = |name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1024)
+    };
+    Memory {
+        now: bytes("VmRSS:"),
+        peak: bytes("VmHWM:"),
+    }
+}
+
 fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    memory_bytes().peak
 }

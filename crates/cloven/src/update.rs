@@ -30,6 +30,11 @@ pub enum Update {
         /// Host and port.
         address: String,
     },
+    /// Its metrics can be read.
+    Metrics {
+        /// Host and port of the page `/metrics`.
+        address: String,
+    },
     /// It waits for a peer.
     Waiting {
         /// The peer.
@@ -73,6 +78,9 @@ pub enum Update {
         /// Where training begins, or goes on.
         #[serde(default)]
         from: Position,
+        /// Bytes on the connections of now, so far.
+        #[serde(default)]
+        connection: Traffic,
     },
     /// Some batches are done; sent a few times a second, not once per batch.
     Batch {
@@ -85,8 +93,15 @@ pub enum Update {
         /// Loss of the last batch, where known.
         #[serde(skip_serializing_if = "Option::is_none")]
         loss: Option<f64>,
-        /// Bytes so far.
+        /// Bytes on the connections of now, so far.
         traffic: Traffic,
+    },
+    /// Checkpoints were written; told a few times a second within an epoch, and at its end.
+    Checkpoint {
+        /// The newest.
+        position: Position,
+        /// How many this process has written.
+        written: u64,
     },
     /// An epoch of training is done.
     Epoch {
@@ -99,6 +114,12 @@ pub enum Update {
         seconds: f64,
         /// Bytes of the epoch's training.
         traffic: Traffic,
+        /// Rows of this epoch since its beginning or, after a resume, since then.
+        #[serde(default)]
+        rows: usize,
+        /// Bytes on the connections of now, so far.
+        #[serde(default)]
+        connection: Traffic,
     },
     /// The test rows were evaluated.
     Evaluated {
@@ -114,6 +135,9 @@ pub enum Update {
         seconds: f64,
         /// Bytes it took.
         traffic: Traffic,
+        /// Bytes on the connections of now, so far.
+        #[serde(default)]
+        connection: Traffic,
     },
     /// A prediction begins.
     Asked {

@@ -7,6 +7,7 @@
 use std::{future::Future, pin::pin, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
+use tracing::trace;
 
 use crate::{Channel, Header, Link, WireError};
 
@@ -57,6 +58,7 @@ impl<C: Channel> Link<C> {
             round: 0,
         };
         self.channel.send(NAME, 0, &header.to_bytes()).await?;
+        trace!(peer = %self.peer(), "sent a keep-alive");
         self.signs.sent();
         Ok(())
     }
@@ -75,6 +77,7 @@ impl<C: Channel> Link<C> {
                 return Ok(header);
             }
             self.admit(header, what, round)?;
+            trace!(peer = %self.peer(), awaited = what, round, "received a keep-alive");
             let total = self.channel.deadlines().total;
             if begun.elapsed() >= total {
                 return Err(WireError::late(self.peer(), what, "from", round, total));

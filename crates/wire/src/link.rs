@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tracing::{debug, trace};
 
 use crate::{
     AbortReason, Channel, DecodeError, Direction, Entry, Header, MAX_PAYLOAD, Party, Reader, Traffic, Transcript, WireError,
@@ -100,6 +101,7 @@ impl<C: Channel> Link<C> {
 
     /// Tells the peer that this party stops, and why; best effort.
     pub async fn abort(&mut self, reason: AbortReason) {
+        debug!(peer = %self.peer(), ?reason, "telling the peer that this party stops");
         self.channel.abort(reason).await;
     }
 
@@ -126,6 +128,7 @@ impl<C: Channel> Link<C> {
         counter.bytes += self.buffer.len() as u64;
         self.note(Direction::Sent, M::NAME, round, Header::LEN);
         self.channel.send(M::NAME, round, &self.buffer).await?;
+        trace!(peer = %self.peer(), name = M::NAME, round, bytes = self.buffer.len(), "sent");
         self.signs.sent();
         Ok(())
     }
@@ -138,11 +141,14 @@ impl<C: Channel> Link<C> {
         self.channel.receive_payload(M::NAME, header, &mut self.buffer).await?;
         if header.kind == Header::ABORT {
             let reason = AbortReason::from_byte(self.buffer.first().copied().unwrap_or(0));
+            debug!(peer = %self.peer(), %reason, "the peer stopped");
             return Err(WireError::Aborted {
                 party: self.peer().clone(),
                 reason,
             });
         }
+        let bytes = Header::LEN + self.buffer.len();
+        trace!(peer = %self.peer(), name = M::NAME, round, bytes, "received");
         self.note(Direction::Received, M::NAME, round, 0);
         if let Some(recorder) = &self.recorder {
             let written = recorder.received(self.channel.peer(), M::NAME, M::KIND, round, &self.buffer);

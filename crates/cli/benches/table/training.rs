@@ -93,6 +93,8 @@ fn train(job: &str, seed: u64, epochs: u32) -> Result<Summary, Error> {
         emulate: None,
         report: false,
         record: None,
+        metrics: false,
+        logs: None,
     };
     Ok(run(&Job::parse(job, "examples", &settings)?, &options, &mut |_| ())?.0)
 }

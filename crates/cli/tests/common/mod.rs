@@ -162,15 +162,20 @@ impl TwoMachines {
 
     /// Starts a party that accepts the job as it is after `settings`.
     pub fn start(&self, party: &str, settings: &[&str]) -> Child {
-        self.launch(party, "--run-folder", settings)
+        self.launch(party, "--run-folder", settings, &[])
+    }
+
+    /// Starts it with further arguments.
+    pub fn start_with(&self, party: &str, settings: &[&str], arguments: &[&str]) -> Child {
+        self.launch(party, "--run-folder", settings, arguments)
     }
 
     /// Starts it again in the run folder of an earlier start.
     pub fn resume(&self, party: &str, settings: &[&str]) -> Child {
-        self.launch(party, "--resume", settings)
+        self.launch(party, "--resume", settings, &[])
     }
 
-    fn launch(&self, party: &str, how: &str, settings: &[&str]) -> Child {
+    fn launch(&self, party: &str, how: &str, settings: &[&str], arguments: &[&str]) -> Child {
         let job = text(&self.machine(party).join("job.toml"));
         let digest = digest(&job, settings);
         let folder = text(&self.run_folder(party));
@@ -178,6 +183,7 @@ impl TwoMachines {
         for setting in settings {
             command.args(["--set", setting]);
         }
+        command.args(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

@@ -9,7 +9,7 @@ use cloven_wire::Party;
 
 use super::{PredictionFormat, PredictionSummary, client_of};
 use crate::{
-    Error, Job, Local, Role, Stamped, Update,
+    Error, Job, Local, Logs, Role, Stamped, Update,
     orchestrate::{Errand, Locals, together},
 };
 
@@ -26,6 +26,8 @@ pub struct PredictOptions {
     pub client: Option<Party>,
     /// Where the predictions go.
     pub output: Output,
+    /// What every party's process logs.
+    pub logs: Option<Logs>,
 }
 
 /// Where predictions go.
@@ -68,6 +70,8 @@ pub fn predict_together(
         clients: vec![client.clone()],
         locals: &locals,
         restart: false,
+        metrics: false,
+        logs: options.logs.as_ref(),
         arguments: &|_, role| {
             let mut arguments = vec!["predict".into(), run_folder.clone().into()];
             if role == Role::Client {

@@ -128,6 +128,7 @@ impl Facts {
                 loss,
                 seconds,
                 traffic,
+                ..
             } => {
                 self.spend(&party, "training", seconds, traffic);
                 let alone = self.parties.len() == 1;
@@ -143,6 +144,7 @@ impl Facts {
                 subsets,
                 seconds,
                 traffic,
+                ..
             } => {
                 self.spend(&party, "evaluation", seconds, traffic);
                 let row = self.row(epoch);

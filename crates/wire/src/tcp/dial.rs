@@ -7,6 +7,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
+use tracing::debug;
 
 use super::{
     connect::{Endpoint, HANDSHAKE, Notice, Wait},
@@ -41,6 +42,7 @@ impl Endpoint<'_> {
                 Err(Failed::ForGood(error)) => return Err(*error),
                 Err(Failed::ForNow(cause)) => cause,
             };
+            debug!(peer = %party, address, cause, "no connection yet");
             if Instant::now() + pause >= wait.until {
                 return Err(WireError::Unreachable {
                     party: party.clone(),
@@ -61,6 +63,7 @@ impl Endpoint<'_> {
     }
 
     async fn attempt(&self, party: &Party, address: &str, wait: &Wait<'_>) -> Result<TcpChannel, Failed> {
+        debug!(peer = %party, address, "dialling");
         let stream = match timeout_at(wait.until, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Failed::ForNow(error.to_string())),
@@ -92,7 +95,10 @@ impl Endpoint<'_> {
         let stream = Counted::new(stream, self.emulation).map_err(|e| Failed::ForNow(e.to_string()))?;
         let connect = TlsConnector::from(Arc::new(config)).connect(name, stream);
         match timeout_at(until, connect).await {
-            Ok(Ok(stream)) => Ok(stream),
+            Ok(Ok(stream)) => {
+                debug!(peer = %party, address, "TLS handshake done: the pinned certificate");
+                Ok(stream)
+            }
             Err(_) => Err(Failed::ForNow("the TLS handshake did not finish".into())),
             Ok(Err(error)) => Err(match verifier.refused() {
                 Some(got) => good(WireError::WrongCertificate {

@@ -12,6 +12,7 @@ use tokio::{
     time::{sleep, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
+use tracing::debug;
 
 use super::{
     connect::{Endpoint, HANDSHAKE, Notice, Wait},
@@ -139,6 +140,9 @@ impl Rejected {
 
 impl Door {
     async fn admit(&self, stream: TcpStream) -> Result<TcpChannel, Rejected> {
+        if let Ok(from) = stream.peer_addr() {
+            debug!(%from, "somebody connected");
+        }
         let _ = stream.set_nodelay(true);
         let stream = Counted::new(stream, self.emulation).map_err(|e| Rejected::stranger(e.to_string()))?;
         let stream = match timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
@@ -162,6 +166,7 @@ impl Door {
         if !self.awaited.contains(&party) {
             return Err(Rejected::stranger(format!("{party} is not awaited now")));
         }
+        debug!(peer = %party, "TLS handshake done: the pinned certificate");
         let channel = TcpChannel::new(party.clone(), stream.into(), self.deadlines);
         exchange(channel, self.hello.clone(), HANDSHAKE)
             .await

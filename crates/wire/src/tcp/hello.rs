@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing::debug;
+
 use super::socket::TcpChannel;
 use crate::{Channel, Deadlines, DecodeError, Link, Message, Party, Reader, WireError};
 
@@ -112,6 +114,7 @@ pub(super) async fn exchange(channel: TcpChannel, ours: Hello, deadline: Duratio
             theirs: hex(&hello.job),
         });
     }
+    debug!(peer = %party, version, job = hex(&our_job), deadline = ?hello.deadline, "hello: same version, same job");
     Ok(link.into_channel().with_deadlines(Deadlines {
         peer: hello.deadline,
         ..later
