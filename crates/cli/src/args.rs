@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::LazyLock};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use cloven::{Protocol, Emulation, MetricsAddress, Party};
+use cloven::{Emulation, MetricsAddress, Party, Protocol};
 
 use crate::logging;
 
