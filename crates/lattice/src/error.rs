@@ -106,6 +106,9 @@ pub enum LatticeError {
         /// Of this part.
         actual: f64,
     },
+    /// Responses are merged, and there are no keys for it.
+    #[error("the responses of this layout are merged: the key holder's merging keys are missing")]
+    NoMergeKeys,
     /// A number has more bits than the arithmetic holds.
     #[error("{what}: expected at most {allowed} bits, got {actual}")]
     Wide {

@@ -39,6 +39,7 @@ const COST: usize = 10;
 
 /// Galois keys for all levels. Public; they rest on the encryption of images of s under s being as safe as any other.
 pub(crate) struct MergeKeys {
+    stride: usize,
     levels: Vec<Level>,
 }
 
@@ -62,7 +63,12 @@ impl MergeKeys {
             Level::new(parameters, stride, k, switching)
         };
         let levels = (1..=stride.ilog2()).map(level).collect::<Result<_, _>>()?;
-        Ok(Self { levels })
+        Ok(Self { stride, levels })
+    }
+
+    /// s.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
     }
 
     pub(crate) fn encoded_len(parameters: &Parameters, stride: usize) -> usize {
@@ -80,22 +86,25 @@ impl MergeKeys {
         let keys = bytes.chunks(SwitchingKey::encoded_len(parameters, DIGIT));
         let level = |(k, bytes)| Level::new(parameters, stride, k, SwitchingKey::decode(parameters, DIGIT, bytes)?);
         let levels = (1..).zip(keys).map(level).collect::<Result<_, _>>()?;
-        Ok(Self { levels })
+        Ok(Self { stride, levels })
     }
 
     /// Merges 1 to s ciphertexts, which have been multiplied by 2^-[`levels`].
     pub(crate) fn merge(&self, mut ciphertexts: Vec<Ciphertext>) -> Result<Ciphertext, LatticeError> {
+        if !(1..=self.stride).contains(&ciphertexts.len()) {
+            return Err(LatticeError::Size {
+                what: "ciphertexts to merge",
+                expected: self.stride,
+                actual: ciphertexts.len(),
+            });
+        }
         for level in &self.levels[..levels(ciphertexts.len())] {
             let cost = COST * level.shift.basis().words();
             ciphertexts = parallel::map(ciphertexts.len().div_ceil(2), cost, |pair| {
                 level.merge(&ciphertexts[2 * pair], ciphertexts.get(2 * pair + 1))
             })?;
         }
-        ciphertexts.pop().ok_or(LatticeError::Size {
-            what: "ciphertexts to merge",
-            expected: 1,
-            actual: 0,
-        })
+        Ok(ciphertexts.swap_remove(0))
     }
 }
 
@@ -151,7 +160,7 @@ fn automorphism(parameters: &Parameters, stride: usize, k: u32) -> Result<Automo
 
 /// g of level `k`.
 fn exponent(parameters: &Parameters, stride: usize, k: u32) -> usize {
-    (parameters.degree() / stride << k) + 1
+    ((parameters.degree() / stride) << k) + 1
 }
 
 #[cfg(test)]

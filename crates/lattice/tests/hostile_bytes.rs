@@ -346,6 +346,48 @@ fn weight_products() -> Vec<Target> {
     ]
 }
 
+fn strided_products() -> Vec<Target> {
+    let parameters = Parameters::new(11, &[26, 26]).unwrap();
+    let scales = Scales {
+        input: 5,
+        weight: 30,
+        response: 25,
+    };
+    // Four rows to a delta, up to eight to a response.
+    let product = WeightProduct::strided_with_block_outputs(&parameters, [6, 9], 4, 256, scales).unwrap();
+    let secret = secret(&parameters);
+    let weights = product.encrypt_weights(&numbers(54), &secret, &key(), b"w").unwrap();
+    let keys = product.merge_keys(&secret, &key(), b"k").unwrap();
+    let delta = product.encrypt_delta(&numbers(90), 0.1, &secret, &key(), b"d").unwrap();
+    let mut encrypted = product.receive_weights(&weights).unwrap();
+    product.receive_merge_keys(&mut encrypted, &keys).unwrap();
+    let rows = product.encode_rows(&numbers(60)).unwrap();
+    let answer = product.forward(&encrypted, &rows).unwrap();
+    let kept = Mutex::new(encrypted);
+    let (receiver, reader) = (product.clone(), product.clone());
+    vec![
+        Target {
+            name: "WeightProduct::receive_merge_keys",
+            valid: keys,
+            // Three levels of three digits of ten bits for each prime.
+            pieces: seeded(&parameters, 0, 3 * 3 * 2),
+            decode: Box::new(move |bytes| receiver.receive_merge_keys(&mut EncryptedWeights::empty(), bytes)),
+        },
+        Target {
+            name: "WeightProduct::update, strided",
+            valid: delta,
+            pieces: seeded(&parameters, 0, 3),
+            decode: Box::new(move |bytes| product.update(&mut kept.lock().unwrap(), &rows, bytes)),
+        },
+        Target {
+            name: "WeightProduct::decrypt, strided",
+            valid: answer,
+            pieces: [8, 2].map(|rows| response(2048 + 9 * rows, 25)).to_vec(),
+            decode: Box::new(move |bytes| reader.decrypt(bytes, 10, &secret).map(|_| ())),
+        },
+    ]
+}
+
 fn encrypted_products() -> Vec<Target> {
     let parameters = Parameters::new(12, &[50, 50]).unwrap();
     let scales = Scales {
@@ -402,6 +444,7 @@ fn hostile_bytes_are_accepted_exactly_when_they_are_valid() {
     targets.extend(switching_keys());
     targets.extend(products());
     targets.extend(weight_products());
+    targets.extend(strided_products());
     targets.extend(encrypted_products());
     for target in &targets {
         assert!(target.is_valid(&target.valid), "{}: the slow reader", target.name);

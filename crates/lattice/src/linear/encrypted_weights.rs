@@ -12,13 +12,15 @@
 //! sum_i d[i,r] xbwd[i,q]  =  the block (q, r) of x^T delta, in the very layout of W[q,r]
 //! ```
 //!
+//! This is the *block* layout, the fastest; the *stride* layout ([`WeightProduct::strided`], see `stride`) takes a fraction of the bytes.
+//!
 //! Both parties' rounds: the key holder sends Enc(W) once; per batch the other party sends Enc(x W), the key holder Enc(-eta delta), and
 //! W <- W - eta x^T delta is an addition of ciphertexts. x stands at 2^sx, W at 2^sw, delta at 2^(sw-sx). xfwd and xbwd are polynomials
-//! in X^nw, so in evaluations all products are modular matrix products with kw scalars a block (see `respond`).
+//! in X^nw, so in evaluations all products are modular matrix products with kw scalars a block (see `block`).
 //!
 //! Noise stays in W and grows with the root of the number of updates: [`WeightProduct::error_deviation`].
 
-use cloven_ring::{NttPlan, product::MatrixProduct};
+use std::ops::Range;
 
 use super::{
     compression::Compression,
@@ -27,17 +29,21 @@ use super::{
 };
 use crate::{LatticeError, Parameters, RandomnessKey, SecretKey, Upload, parallel, wire::check_len};
 
+mod block;
 mod matrix;
 mod noise;
 mod packing;
 mod respond;
+mod stride;
 #[cfg(test)]
 mod tests;
 
+use block::BlockKernel;
 pub use matrix::EncryptedWeights;
 use matrix::{DECRYPT, ENCRYPT};
 use packing::Packing;
 pub use respond::EncodedRows;
+use stride::StrideKernel;
 
 /// Plaintext rows times an encrypted matrix, as both parties compute it.
 #[derive(Debug, Clone)]
@@ -48,9 +54,14 @@ pub struct WeightProduct {
     packing: Packing,
     scales: Scales,
     compression: Compression,
-    /// For every prime, the transform of length kw.
-    subrings: Vec<NttPlan>,
-    kernel: MatrixProduct,
+    kernel: Kernel,
+}
+
+/// How the other party multiplies.
+#[derive(Debug, Clone)]
+enum Kernel {
+    Block(BlockKernel),
+    Stride(StrideKernel),
 }
 
 impl WeightProduct {
@@ -69,8 +80,61 @@ impl WeightProduct {
         block_outputs: usize,
         scales: Scales,
     ) -> Result<Self, LatticeError> {
-        let (degree, basis) = (parameters.degree(), parameters.basis());
-        if inputs == 0 || outputs == 0 || !block_outputs.is_power_of_two() || block_outputs > degree / 2 {
+        let degree = parameters.degree();
+        if !block_outputs.is_power_of_two() || block_outputs > degree / 2 {
+            return Err(LatticeError::NoLayout { inputs, outputs, degree });
+        }
+        let packing = Packing::block(degree, block_outputs);
+        let kernel = Kernel::Block(BlockKernel::new(parameters.basis(), packing.block_inputs)?);
+        Self::with_kernel(parameters, [inputs, outputs], packing, kernel, scales)
+    }
+
+    /// The same in stride layout, with the widest blocks that are of use: `samples` rows to a delta (B: a power of two, at most N/2), and as many to
+    /// a response as fit. The matrix, and the work of forward products, are B times that of the block layout.
+    pub fn strided(
+        parameters: &Parameters,
+        [inputs, outputs]: [usize; 2],
+        samples: usize,
+        scales: Scales,
+    ) -> Result<Self, LatticeError> {
+        let degree = parameters.degree();
+        let room = degree / samples.clamp(2, degree / 2).next_power_of_two();
+        let stride = inputs
+            .clamp(2, degree)
+            .next_power_of_two()
+            .saturating_mul(samples.max(1))
+            .min(degree / 2);
+        let block_outputs = outputs.clamp(2, degree).next_power_of_two().max(degree / stride);
+        Self::strided_with_block_outputs(parameters, [inputs, outputs], samples, block_outputs.min(room), scales)
+    }
+
+    /// The same with blocks of `block_outputs` (nw: a power of two, 2 to N / 2) outputs.
+    pub fn strided_with_block_outputs(
+        parameters: &Parameters,
+        [inputs, outputs]: [usize; 2],
+        samples: usize,
+        block_outputs: usize,
+        scales: Scales,
+    ) -> Result<Self, LatticeError> {
+        let degree = parameters.degree();
+        let powers = block_outputs.is_power_of_two() && samples.is_power_of_two();
+        if !powers || !(2..=degree / 2).contains(&block_outputs) || samples > degree / block_outputs {
+            return Err(LatticeError::NoLayout { inputs, outputs, degree });
+        }
+        let packing = Packing::stride(degree, block_outputs, samples);
+        let kernel = Kernel::Stride(StrideKernel::new(parameters.basis())?);
+        Self::with_kernel(parameters, [inputs, outputs], packing, kernel, scales)
+    }
+
+    fn with_kernel(
+        parameters: &Parameters,
+        [inputs, outputs]: [usize; 2],
+        packing: Packing,
+        kernel: Kernel,
+        scales: Scales,
+    ) -> Result<Self, LatticeError> {
+        if inputs == 0 || outputs == 0 {
+            let degree = parameters.degree();
             return Err(LatticeError::NoLayout { inputs, outputs, degree });
         }
         if scales.weight < scales.input {
@@ -80,22 +144,18 @@ impl WeightProduct {
                 actual: scales.input,
             });
         }
-        let plans = basis.plans().iter();
         Ok(Self {
             parameters: parameters.clone(),
             inputs,
             outputs,
-            packing: Packing::block(degree, block_outputs),
+            packing,
             scales,
             compression: Compression::new(parameters, scales.response, 1)?,
-            subrings: plans
-                .map(|plan| plan.subring(degree / block_outputs))
-                .collect::<Result<_, _>>()?,
-            kernel: MatrixProduct::with_backend(basis.backend())?,
+            kernel,
         })
     }
 
-    /// kw: inputs of a block.
+    /// Inputs of a block: kw, or kb in stride layout.
     pub fn block_inputs(&self) -> usize {
         self.packing.block_inputs
     }
@@ -105,7 +165,17 @@ impl WeightProduct {
         self.packing.block_outputs
     }
 
-    /// Blocks of inputs: ceil(k / kw).
+    /// Rows whose deltas share a ciphertext: B; 1 in block layout.
+    pub fn samples(&self) -> usize {
+        self.packing.samples
+    }
+
+    /// Most rows whose outputs share a response: kw in stride layout, 1 in block layout.
+    pub fn merged_rows(&self) -> usize {
+        self.packing.merged
+    }
+
+    /// Blocks of inputs: the inputs divided by those of a block, rounded up.
     pub fn input_blocks(&self) -> usize {
         self.inputs.div_ceil(self.block_inputs())
     }
@@ -117,13 +187,12 @@ impl WeightProduct {
 
     /// Bytes of the encrypted delta of `rows` rows.
     pub fn delta_len(&self, rows: usize) -> usize {
-        rows * self.output_blocks() * Upload::exact_len(&self.parameters)
+        self.delta_groups(rows) * self.output_blocks() * Upload::exact_len(&self.parameters)
     }
 
     /// Bytes of the response for `rows` rows.
     pub fn response_len(&self, rows: usize) -> usize {
-        let one = |r| self.compression.len(self.width(r));
-        rows * (0..self.output_blocks()).map(one).sum::<usize>()
+        self.responses(rows).map(|(r, rows)| self.one_len(r, rows.len())).sum()
     }
 
     /// The largest result that is surely read right.
@@ -131,7 +200,7 @@ impl WeightProduct {
         self.scales.output_bound(&self.parameters)
     }
 
-    /// Encrypts -`rate` delta of a batch, row-major: one ciphertext per output block and row.
+    /// Encrypts -`rate` delta of a batch, row-major: one ciphertext per output block and [`WeightProduct::samples`] rows.
     pub fn encrypt_delta(
         &self,
         delta: &[f32],
@@ -144,15 +213,19 @@ impl WeightProduct {
         let step: Vec<f32> = delta.iter().map(|d| -rate * d).collect();
         let integers = Integers::new("delta", &step, self.scales.weight - self.scales.input, &self.parameters)?;
         let mut out = Vec::with_capacity(self.delta_len(rows));
-        parallel::append(rows * self.output_blocks(), self.cost(ENCRYPT), &mut out, |index, out| {
-            let (r, i) = (index / rows, index % rows);
+        let groups = self.delta_groups(rows);
+        parallel::append(groups * self.output_blocks(), self.cost(ENCRYPT), &mut out, |index, out| {
+            let (r, g) = (index / groups, index % groups);
             let mut coefficients = vec![0; self.parameters.degree()];
-            let row = &integers.values[i * self.outputs + r * self.block_outputs()..][..self.width(r)];
-            for (j, value) in row.iter().enumerate() {
-                coefficients[self.packing.output_at(j)] = *value;
+            let rows = integers.values.chunks(self.outputs).skip(g * self.samples());
+            for (i, row) in rows.take(self.samples()).enumerate() {
+                for (j, &value) in row[r * self.block_outputs()..][..self.width(r)].iter().enumerate() {
+                    let (at, negative) = self.packing.delta_at(i, j);
+                    coefficients[at] = if negative { -value } else { value };
+                }
             }
             let plaintext = lifted(&self.parameters, &coefficients, integers.lift)?;
-            let context = [context, &(i as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
+            let context = [context, &(g as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
             secret.encrypt(&plaintext, key, &context)?.encode_exact(out);
             Ok(())
         })?;
@@ -163,20 +236,24 @@ impl WeightProduct {
     pub fn decrypt(&self, response: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
         check_len(self.response_len(rows), response)?;
         let unit = self.compression.unit() * self.scales.step();
+        let responses: Vec<_> = self.responses(rows).collect();
         let mut starts = vec![0];
-        for (r, _) in self.responses(rows) {
-            starts.push(starts[starts.len() - 1] + self.compression.len(self.width(r)));
+        for (r, rows) in &responses {
+            starts.push(starts[starts.len() - 1] + self.one_len(*r, rows.len()));
         }
-        let results = parallel::map(starts.len() - 1, self.cost(DECRYPT), |index| {
+        let results = parallel::map(responses.len(), self.cost(DECRYPT), |index| {
+            let (r, rows) = &responses[index];
+            let wanted: Vec<usize> = self.wanted(*r, rows.len()).collect();
             let packed = &response[starts[index]..starts[index + 1]];
-            let wanted = (0..self.width(index / rows)).map(|j| self.packing.output_at(j));
-            self.compression.read(packed, wanted, secret)
+            self.compression.read(packed, wanted.into_iter(), secret)
         })?;
         let mut y = vec![0.0; rows * self.outputs];
-        for ((r, i), steps) in self.responses(rows).zip(results) {
-            let first = i * self.outputs + r * self.block_outputs();
-            for (j, step) in steps.into_iter().enumerate() {
-                y[first + j] = self.result(step as f64 * unit, first + j)?;
+        for ((r, rows), steps) in responses.into_iter().zip(results) {
+            for (i, steps) in rows.zip(steps.chunks(self.width(r))) {
+                let first = i * self.outputs + r * self.block_outputs();
+                for (j, step) in steps.iter().enumerate() {
+                    y[first + j] = self.result(*step as f64 * unit, first + j)?;
+                }
             }
         }
         Ok(y)
@@ -195,9 +272,32 @@ impl WeightProduct {
         }
     }
 
-    /// (output block, row) of every response and delta, in order.
-    fn responses(&self, rows: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
-        (0..self.output_blocks()).flat_map(move |r| (0..rows).map(move |i| (r, i)))
+    /// Output block and rows of every response, in order.
+    fn responses(&self, rows: usize) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+        let (merged, groups) = (self.merged_rows(), self.response_groups(rows));
+        let of_group = move |g: usize| g * merged..rows.min((g + 1) * merged);
+        (0..self.output_blocks()).flat_map(move |r| (0..groups).map(move |g| (r, of_group(g))))
+    }
+
+    /// The wanted coefficients of a response of `rows` rows, in order.
+    fn wanted(&self, r: usize, rows: usize) -> impl Iterator<Item = usize> + use<> {
+        let (packing, width) = (self.packing, self.width(r));
+        (0..rows).flat_map(move |i| (0..width).map(move |j| packing.output_at(i, j)))
+    }
+
+    /// Bytes of a response of `rows` rows.
+    fn one_len(&self, r: usize, rows: usize) -> usize {
+        self.compression.len(rows * self.width(r))
+    }
+
+    /// Responses of one output block.
+    fn response_groups(&self, rows: usize) -> usize {
+        rows.div_ceil(self.merged_rows())
+    }
+
+    /// Deltas of one output block.
+    fn delta_groups(&self, rows: usize) -> usize {
+        rows.div_ceil(self.samples())
     }
 
     /// Outputs in block `r`; the last may be narrower.

@@ -83,8 +83,11 @@ fn the_noise_of_the_design_is_far_below_an_output() {
 }
 
 #[test]
-fn nothing_cannot_be_merged() {
+fn nothing_and_too_much_cannot_be_merged() {
     let parameters = Parameters::new(11, &[50]).unwrap();
     let keys = MergeKeys::generate(&secret(&parameters), 4, &key(), b"k").unwrap();
-    assert!(matches!(keys.merge(Vec::new()), Err(LatticeError::Size { .. })));
+    for count in [0, 5] {
+        let ciphertexts = (0..count).map(|_| Ciphertext::zero(&parameters)).collect();
+        assert!(matches!(keys.merge(ciphertexts), Err(LatticeError::Size { .. })));
+    }
 }

@@ -100,8 +100,8 @@ fn transform<const T: usize>(field: &Field, roots: &Roots, place: usize, slots: 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
 fn stage<const T: usize, const HALF: usize>(field: &Field, roots: &Roots, place: usize, slots: &mut [__m512i; T]) {
     let roots = &roots[place / (2 * HALF)..][..T / (2 * HALF)];
-    for group in 0..T / (2 * HALF) {
-        let w = Constant::splat(roots[group]);
+    for (group, &root) in roots.iter().enumerate() {
+        let w = Constant::splat(root);
         for k in 0..HALF {
             let (x, y) = (2 * HALF * group + k, 2 * HALF * group + HALF + k);
             (slots[x], slots[y]) = field.forward(slots[x], slots[y], w);

@@ -7,6 +7,7 @@ use crate::{
     Ciphertext, LatticeError, RandomnessKey, SecretKey, Upload,
     crt::centred_floats,
     linear::fixed::{Integers, check_size, lifted},
+    merging::MergeKeys,
     parallel,
     wire::check_len,
 };
@@ -22,6 +23,8 @@ pub struct EncryptedWeights {
     pub(in crate::linear) energy: f64,
     /// The deltas of the last update: their memory serves the next.
     pub(in crate::linear) deltas: Vec<Ciphertext>,
+    /// For merging responses; not part of what is encoded.
+    pub(in crate::linear) keys: Option<MergeKeys>,
 }
 
 impl EncryptedWeights {
@@ -36,6 +39,7 @@ impl EncryptedWeights {
             blocks,
             energy: 0.0,
             deltas: Vec::new(),
+            keys: None,
         }
     }
 }

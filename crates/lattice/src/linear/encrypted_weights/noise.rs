@@ -8,30 +8,45 @@
 //! Var    = sigma^2 sum_i sum_{d<kw} (R_i(d) - R_i(d-kw))^2
 //! ```
 //!
-//! For a bound that needs no rows: a block's product has at most the norm |x'[q]| |x[i,q]|_1 <= sqrt(kw) |x'[q]| |x[i,q]|, and their sum over q at most
+//! In stride layout xfwd' has the exponents -kb .. 0, and what multiplies the noise of group g's delta is Z[g,q], with 0 .. kw: no wrap, and
+//!
+//! ```text
+//! R_g(d) = sum_q sum_b x'[q,b] Z[g,q][d+b]          Var = sigma^2 sum_g sum_{-kb < d < kw} R_g(d)^2
+//! ```
+//!
+//! and merging adds its own ([`crate::merging`]).
+//!
+//! For a bound that needs no rows (and with kb for kw, Z[g] for x[i]): a block's product has at most the norm |x'[q]| |x[i,q]|_1 <= sqrt(kw) |x'[q]| |x[i,q]|, and their sum over q at most
 //! sqrt(kw) |x'| |x[i]|. So Var <= sigma^2 |x'|^2 (1 + kw sum_i |x[i]|^2), the matrix's own noise included.
 
 use cloven_ring::sample::SIGMA;
 
-use super::WeightProduct;
+use super::{Kernel, WeightProduct};
 use crate::{
     LatticeError,
     linear::{fixed::rows_of, noise::DEVIATIONS},
+    merging,
 };
 
 impl WeightProduct {
     /// Standard deviation of the error of an output of the row `sample`, after one update with each of `batches` (row-major): noise of the
-    /// matrix and of every delta, and the response's rounding. Not the rounding of x, W and delta to their scales, nor flooding.
+    /// matrix and of every delta, of merging
+    /// (of as many rows as are merged), and the response's rounding. Not the rounding of x, W and delta to their scales, nor flooding.
     pub fn error_deviation(&self, sample: &[f32], batches: &[&[f32]]) -> Result<f64, LatticeError> {
         let sample = self.scaled(sample)?;
         let mut sum: f64 = sample.iter().flatten().map(|x| x * x).sum();
         for batch in batches {
-            for row in self.scaled(batch)? {
-                sum += self.correlation(&sample[0], &row);
-            }
+            let rows = self.scaled(batch)?;
+            sum += match &self.kernel {
+                Kernel::Block(_) => rows.iter().map(|row| self.correlation(&sample[0], row)).sum::<f64>(),
+                Kernel::Stride(_) => {
+                    let groups = rows.chunks(self.samples());
+                    groups.map(|group| self.group_correlation(&sample[0], group)).sum()
+                }
+            };
         }
-        let unit = 2f64.powi(-((self.scales.input + self.scales.weight) as i32));
-        Ok(unit * (SIGMA * SIGMA * sum + self.compression.variance()).sqrt())
+        let noise = SIGMA * SIGMA * sum + self.merging_variance() + self.compression.variance();
+        Ok(self.scales.step() * noise.sqrt())
     }
 
     /// Bound on the noise of a response's coefficients, in integers, after updates with `updates` rows in all, where every row has at most the
@@ -49,7 +64,29 @@ impl WeightProduct {
 
     /// [`WeightProduct::noise_bound`] for a row's squared norm and the sum of those of all updates, in integers.
     pub(super) fn noise_of(&self, square: f64, energy: f64) -> f64 {
-        DEVIATIONS * SIGMA * (square * (1.0 + self.block_inputs() as f64 * energy)).sqrt()
+        let product = SIGMA * SIGMA * square * (1.0 + self.block_inputs() as f64 * energy);
+        DEVIATIONS * (product + self.merging_variance()).sqrt()
+    }
+
+    /// Variance of the noise of merging as many responses as are merged.
+    pub(super) fn merging_variance(&self) -> f64 {
+        merging::noise_variance(&self.parameters, self.merged_rows())
+    }
+
+    /// sum_d R(d)^2 of a row and a group of rows of integers.
+    fn group_correlation(&self, sample: &[f64], group: &[Vec<f64>]) -> f64 {
+        let kb = self.block_inputs();
+        // R(d) at d + kb - 1.
+        let mut shifted = vec![0.0; self.merged_rows() + kb - 1];
+        for (i, row) in group.iter().enumerate() {
+            for (sample, row) in sample.chunks(kb).zip(row.chunks(kb)) {
+                for (b, x) in sample.iter().enumerate() {
+                    let products = row.iter().enumerate().map(|(c, z)| (i * kb + c + kb - 1 - b, x * z));
+                    products.for_each(|(at, product)| shifted[at] += product);
+                }
+            }
+        }
+        shifted.iter().map(|r| r * r).sum()
     }
 
     /// sum_{d<kw} (R(d) - R(d-kw))^2 of two rows of integers.

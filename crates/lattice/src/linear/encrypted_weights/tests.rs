@@ -47,8 +47,12 @@ impl Trainer {
             .collect();
         let bytes = product.encrypt_weights(&w, &secret, &key(), &seed.to_le_bytes()).unwrap();
         assert_eq!(bytes.len(), product.weights_len());
+        let mut encrypted = product.receive_weights(&bytes).unwrap();
+        let keys = product.merge_keys(&secret, &key(), b"k").unwrap();
+        assert_eq!(keys.len(), product.merge_keys_len());
+        product.receive_merge_keys(&mut encrypted, &keys).unwrap();
         Self {
-            encrypted: product.receive_weights(&bytes).unwrap(),
+            encrypted,
             exact: wide(fixed("w", &w, product.scales.weight, 60).unwrap()),
             secret,
             product,
@@ -143,6 +147,109 @@ fn the_noise_formula_is_the_measured_noise_after_no_one_and_five_updates() {
 }
 
 #[test]
+fn the_noise_formula_is_the_measured_noise_in_stride_layout() {
+    // Scales at which the noise of updates, or of merging alone, stands above the response's rounding.
+    for (samples, updates, input, weight) in [(2, 0, 5, 38), (4, 1, 9, 34), (4, 5, 9, 34), (16, 3, 9, 34), (1, 3, 9, 34)] {
+        let scales = Scales {
+            input,
+            weight,
+            response: 38,
+        };
+        let product = WeightProduct::strided(&parameters(), [100, 128], samples, scales).unwrap();
+        assert_eq!((product.merged_rows(), product.block_inputs()), (16, 16 / samples));
+        let (mut squares, mut count, mut merging) = (0.0, 0.0, 0.0);
+        for seed in 0..8 {
+            let mut trainer = Trainer::new(product.clone(), 1000 * updates + seed);
+            let batches: Vec<Vec<f32>> = (0..updates).map(|u| trainer.rows(17, u + 10)).collect();
+            for (u, batch) in batches.iter().enumerate() {
+                trainer.update(batch, u as u64 + 20);
+            }
+            let batches: Vec<&[f32]> = batches.iter().map(Vec::as_slice).collect();
+            let rows = trainer.rows(16, 5);
+            let errors = trainer.errors(&rows);
+            for (row, errors) in rows.chunks(100).zip(errors.chunks(128)) {
+                let formula = product.error_deviation(row, &batches).unwrap();
+                squares += errors.iter().map(|e| (e / formula).powi(2)).sum::<f64>();
+                count += errors.len() as f64;
+                merging = product.merging_variance() * scales.step().powi(2) / formula.powi(2);
+            }
+        }
+        let ratio = squares / count;
+        println!("{samples} samples, {updates} updates: measured / formula variance {ratio:.3}, merging is {merging:.3} of it");
+        assert!((0.85..1.15).contains(&ratio), "{samples} samples, {updates} updates: {ratio}");
+    }
+}
+
+#[test]
+fn the_published_layer_trains_in_stride_layout() {
+    let scales = Scales { response: 32, ..SCALES };
+    let product = WeightProduct::strided(&parameters(), [785, 128], 4, scales).unwrap();
+    assert_eq!(
+        (product.block_inputs(), product.input_blocks(), product.merged_rows()),
+        (4, 197, 16)
+    );
+    let mut trainer = Trainer::new(product, 3);
+    let x = trainer.rows(60, 1);
+    let bytes = trainer.product.delta_len(60) + trainer.product.response_len(60);
+    // 10,000 rows in batches of 60.
+    println!("{} bytes for 10,000 rows", bytes * 167);
+    assert!(bytes * 167 < 60_000_000, "{bytes}");
+    let batch = &x[..21 * 785];
+    for seed in 0..3 {
+        trainer.update(batch, seed);
+    }
+    let worst = trainer.errors(&x).iter().fold(0.0, |m: f64, e| m.max(e.abs()));
+    let formula = trainer.product.error_deviation(&x[..785], &[batch; 3]).unwrap();
+    println!("worst error after three updates {worst:e}, formula's deviation {formula:e}");
+    assert!(worst < 7.0 * formula, "{worst:e} {formula:e}");
+}
+
+#[test]
+fn garbage_stays_away_from_outputs_and_weights() {
+    let product = WeightProduct::strided_with_block_outputs(&parameters(), [10, 20], 4, 128, SCALES).unwrap();
+    let mut trainer = Trainer::new(product, 5);
+    let x = trainer.rows(7, 1);
+    for batch in 0..20 {
+        trainer.update(&x, batch);
+    }
+    // Between the weights the matrix is full of other samples' deltas.
+    let plain = trainer.secret.decrypt(&trainer.encrypted.blocks[0]).unwrap();
+    let plain = crate::centred_coefficients(&plain).unwrap();
+    let garbage = plain.iter().enumerate().filter(|(at, _)| at % 16 >= 4);
+    let (count, large) = garbage.fold((0, 0), |(n, large), (_, v)| (n + 1, large + usize::from(v.abs() > 1 << 30)));
+    assert!(large > count / 10, "{large} of {count}");
+    let bytes = trainer.product.encode_weights(&trainer.encrypted).unwrap();
+    let read = trainer.product.decrypt_weights(&bytes, &trainer.secret).unwrap();
+    let unit = 2f64.powi(-38);
+    for (read, exact) in read.iter().zip(&trainer.exact) {
+        assert!((read - *exact as f64 * unit).abs() < 1e-7, "{read}");
+    }
+    let formula = trainer.product.error_deviation(&x[..10], &vec![&x[..]; 20]).unwrap();
+    assert!(trainer.errors(&x).iter().all(|e| e.abs() < 7.0 * formula + 1e-6));
+}
+
+#[test]
+fn merged_responses_need_keys() {
+    let product = WeightProduct::strided(&parameters(), [10, 20], 2, SCALES).unwrap();
+    let secret = secret(&parameters());
+    let bytes = product.encrypt_weights(&numbers(200, 1), &secret, &key(), b"w").unwrap();
+    let mut weights = product.receive_weights(&bytes).unwrap();
+    let rows = product.encode_rows(&numbers(20, 2)).unwrap();
+    assert_eq!(product.forward(&weights, &rows), Err(LatticeError::NoMergeKeys));
+    let block = WeightProduct::new(&parameters(), [10, 20], SCALES).unwrap();
+    assert_eq!(block.merge_keys(&secret, &key(), b"k").unwrap(), []);
+    assert!(matches!(
+        block.receive_merge_keys(&mut weights, &[0]),
+        Err(LatticeError::Length { expected: 0, .. })
+    ));
+    let other = WeightProduct::strided_with_block_outputs(&parameters(), [10, 20], 2, 32, SCALES).unwrap();
+    let keys = other.merge_keys(&secret, &key(), b"k").unwrap();
+    other.receive_merge_keys(&mut weights, &keys).unwrap();
+    assert_ne!(other.merged_rows(), product.merged_rows());
+    assert_eq!(product.forward(&weights, &rows), Err(LatticeError::NoMergeKeys));
+}
+
+#[test]
 fn the_published_layer_trains() {
     let product = WeightProduct::new(&parameters(), [784, 128], SCALES).unwrap();
     assert_eq!(
@@ -168,6 +275,8 @@ fn everything(product: &WeightProduct, threads: usize) -> Vec<Vec<u8>> {
         let matrix = numbers(product.inputs * product.outputs, 1);
         let weights = product.encrypt_weights(&matrix, &secret, &key(), b"w").unwrap();
         let mut encrypted = product.receive_weights(&weights).unwrap();
+        let keys = product.merge_keys(&secret, &key(), b"k").unwrap();
+        product.receive_merge_keys(&mut encrypted, &keys).unwrap();
         let x = product.encode_rows(&numbers(rows * product.inputs, 2)).unwrap();
         let delta = numbers(rows * product.outputs, 3);
         let delta = product.encrypt_delta(&delta, RATE, &secret, &key(), b"d").unwrap();
@@ -187,10 +296,15 @@ fn everything(product: &WeightProduct, threads: usize) -> Vec<Vec<u8>> {
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     // Two output blocks; enough work for threads in every step.
-    let product = WeightProduct::with_block_outputs(&parameters(), [400, 150], 128, SCALES).unwrap();
-    let one = everything(&product, 1);
-    for threads in [2, 3] {
-        assert!(everything(&product, threads) == one, "{threads} threads");
+    let shape = [400, 150];
+    for product in [
+        WeightProduct::with_block_outputs(&parameters(), shape, 128, SCALES).unwrap(),
+        WeightProduct::strided_with_block_outputs(&parameters(), shape, 4, 128, SCALES).unwrap(),
+    ] {
+        let one = everything(&product, 1);
+        for threads in [2, 3] {
+            assert!(everything(&product, threads) == one, "{threads} threads");
+        }
     }
 }
 
@@ -282,7 +396,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn any_shape_trains(
-        inputs in 1usize..150, outputs in 1usize..70, rows in 1usize..7, log2_block in 0u32..11, two_primes: bool, seed: u64
+        inputs in 1usize..150, outputs in 1usize..70, rows in 1usize..7, log2_block in 0u32..11, two_primes: bool, seed: u64,
+        log2_samples in 0u32..5
     ) {
         let (parameters, response) = match two_primes {
             true => (Parameters::new(12, &[50, 30]).unwrap(), 36),
@@ -293,6 +408,8 @@ proptest! {
         for product in [
             WeightProduct::new(&parameters, shape, scales).unwrap(),
             WeightProduct::with_block_outputs(&parameters, shape, 1 << log2_block, scales).unwrap(),
+            WeightProduct::strided(&parameters, shape, 1 << log2_samples, scales).unwrap(),
+            WeightProduct::strided_with_block_outputs(&parameters, shape, 1 << log2_samples, 2 << log2_block.min(5), scales).unwrap(),
         ] {
             let step = product.compression.unit() * 2f64.powi(-43);
             let mut trainer = Trainer::new(product, seed);
@@ -468,6 +585,17 @@ fn wrong_sizes_and_settings_are_named() {
         new([5, 5], Scales { input: 39, ..SCALES }),
         Err(LatticeError::Wide { .. })
     ));
+    for (samples, block_outputs) in [(3, 16), (0, 16), (4, 1024), (1, 2048), (1, 1), (2, 24)] {
+        let strided = WeightProduct::strided_with_block_outputs(&parameters(), [5, 5], samples, block_outputs, SCALES);
+        assert!(
+            matches!(strided, Err(LatticeError::NoLayout { .. })),
+            "{samples} {block_outputs}"
+        );
+    }
+    for samples in [0, 3, 2048] {
+        let strided = WeightProduct::strided(&parameters(), [5, 5], samples, SCALES);
+        assert!(matches!(strided, Err(LatticeError::NoLayout { .. })), "{samples}");
+    }
     let product = new([5, 5], SCALES).unwrap();
     let secret = secret(&parameters());
     assert!(matches!(
