@@ -15,17 +15,6 @@ use crate::{
 /// values, has deviation 2.3 beside the encryption's 3.19.
 const DROPPED: u32 = 3;
 
-/// Polynomials of the secret that products of ciphertexts are multiplied by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Power {
-    /// s^2.
-    Square,
-    /// s(X^-1).
-    Mirror,
-    /// s s(X^-1).
-    MirrorProduct,
-}
-
 /// A uniform ternary secret. Wiped on drop; neither `Debug` nor `Clone`.
 pub struct SecretKey {
     parameters: Parameters,
@@ -77,18 +66,33 @@ impl SecretKey {
         Ok(Upload { seed, c0 })
     }
 
-    /// The secret that a switching key hides.
-    pub(crate) fn power(&self, power: Power) -> Result<Poly<Evaluations>, LatticeError> {
-        let mut of = self.s.clone();
-        match power {
-            Power::Square => of.mul_assign(&self.s)?,
-            Power::Mirror => of = of.mirrored(),
-            Power::MirrorProduct => {
-                of = of.mirrored();
-                of.mul_assign(&self.s)?;
-            }
-        }
-        Ok(of)
+    /// The same in evaluations: what is kept, or sent with all bits, in that form. Same key, context and plaintext, same ciphertext.
+    pub(crate) fn encrypt_pair(
+        &self,
+        plaintext: &Poly<Coefficients>,
+        key: &RandomnessKey,
+        context: &[u8],
+    ) -> Result<SeededPair, LatticeError> {
+        let basis = self.parameters.basis();
+        let (seed, mut errors) = key.derive(context, plaintext);
+        let a = expand(basis, seed);
+        let mut noisy = sample::gaussian(&mut errors, basis);
+        noisy.add_assign(plaintext)?;
+        let mut b = noisy.into_evaluations();
+        let mut product = a.clone();
+        product.mul_assign(&self.s)?;
+        let masked = b.sub_assign(&product);
+        // a s gives the key away: a is public.
+        product.zeroize();
+        masked?;
+        Ok(SeededPair { seed, b, a })
+    }
+
+    /// s^2, which a relinearisation key hides.
+    pub(crate) fn square(&self) -> Result<Poly<Evaluations>, LatticeError> {
+        let mut square = self.s.clone();
+        square.mul_assign(&self.s)?;
+        Ok(square)
     }
 
     /// s(X^g).
@@ -240,13 +244,6 @@ pub(crate) struct SeededPair {
 }
 
 impl SeededPair {
-    /// Of a fresh ciphertext.
-    pub(crate) fn new(upload: Upload) -> Self {
-        let b = upload.c0.into_evaluations();
-        let a = expand(b.basis(), upload.seed);
-        Self { seed: upload.seed, b, a }
-    }
-
     /// The length in bytes of every encoded pair.
     pub(crate) fn encoded_len(parameters: &Parameters) -> usize {
         SEED + residues_len(parameters.basis(), 0)
@@ -256,6 +253,12 @@ impl SeededPair {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.seed);
         write_residues(&self.b, 0, out);
+    }
+
+    /// Refuses what [`SeededPair::decode`] would refuse.
+    pub(crate) fn check(parameters: &Parameters, bytes: &[u8]) -> Result<(), LatticeError> {
+        check_len(Self::encoded_len(parameters), bytes)?;
+        read_residues::<Evaluations>(parameters.basis(), 0, &bytes[SEED..]).map(drop)
     }
 
     /// Reads and expands what [`SeededPair::encode`] wrote. Every residue is checked.

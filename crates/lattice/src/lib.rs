@@ -10,7 +10,7 @@
 //! | [`RoundingNoise`] | releasing decrypted numbers rounded and with noise |
 //! | [`linear`] | matrix products on encrypted data |
 //! | [`Tensor`], [`centred_coefficients`] | products of ciphertexts; reading integers wider than a prime |
-//! | [`RelinearisationKey`], [`MirrorKey`] | bringing a kept product back to two components; the image under X -> X^-1 |
+//! | [`RelinearisationKey`] | bringing a product back to two components |
 //!
 //! Numbers are fixed-point integers in polynomial *coefficients*, so that one product in R_q is a block of a matrix product; see
 //! [`linear`].
@@ -22,7 +22,6 @@ mod error;
 mod hiding;
 pub mod linear;
 mod merging;
-mod mirror;
 mod parallel;
 mod parameters;
 mod public;
@@ -39,10 +38,9 @@ pub use crt::centred_coefficients;
 pub use encryption::{Ciphertext, SecretKey, Upload};
 pub use error::LatticeError;
 pub use hiding::{Flooding, Secrecy};
-pub use mirror::{MirroredCiphertext, MirroredTensor};
 pub use parameters::Parameters;
 pub use public::PublicKey;
 pub use randomness::RandomnessKey;
 pub use rounding::RoundingNoise;
-pub use switching::{MirrorKey, RelinearisationKey};
+pub use switching::RelinearisationKey;
 pub use tensor::Tensor;

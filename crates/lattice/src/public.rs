@@ -33,7 +33,7 @@ impl PublicKey {
     pub fn generate(secret: &SecretKey, key: &RandomnessKey, context: &[u8]) -> Result<Self, LatticeError> {
         let parameters = secret.parameters().clone();
         let zero = Poly::zero(parameters.basis());
-        let pair = SeededPair::new(secret.encrypt(&zero, &key.for_purpose(KEY), context)?);
+        let pair = secret.encrypt_pair(&zero, &key.for_purpose(KEY), context)?;
         Ok(Self { parameters, pair })
     }
 

@@ -71,9 +71,10 @@ pub(crate) fn read_residues_into<D: Domain>(
 
 /// The first value above `largest`; nearly always there is none, which takes one pass without a branch.
 fn first_above(values: &[u64], largest: u64) -> Option<usize> {
-    match values.iter().fold(true, |all, &value| all & (value <= largest)) {
-        true => None,
-        false => values.iter().position(|&value| value > largest),
+    // Packed values are below 2^63: the sign of the difference is the comparison.
+    match values.iter().fold(0, |any, &value| any | largest.wrapping_sub(value)) >> 63 {
+        0 => None,
+        _ => values.iter().position(|&value| value > largest),
     }
 }
 

@@ -16,8 +16,8 @@ use std::{
 };
 
 use cloven_lattice::{
-    Ciphertext, LatticeError, MirrorKey, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
-    linear::{EncryptedProduct, EncryptedWeights, Product, Scales, WeightProduct},
+    Ciphertext, LatticeError, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
+    linear::{EncryptedProduct, EncryptedWeights, Layout, Product, Scales, TrainingScales, WeightProduct},
 };
 use cloven_ring::Poly;
 use rand::Rng;
@@ -235,28 +235,18 @@ fn ciphertexts(parameters: &Parameters, dropped: u32) -> Vec<Target> {
 
 fn switching_keys() -> Vec<Target> {
     let parameters = Parameters::new(11, &[26, 26]).unwrap();
-    let secret = secret(&parameters);
-    let (mut relinearisation, mut mirror) = (Vec::new(), Vec::new());
-    RelinearisationKey::generate(&secret, &key(), b"r")
+    let mut relinearisation = Vec::new();
+    RelinearisationKey::generate(&secret(&parameters), 25, &key(), b"r")
         .unwrap()
         .encode(&mut relinearisation);
-    MirrorKey::generate(&secret, &key(), b"m").unwrap().encode(&mut mirror);
-    let [p, q] = [&parameters; 2].map(Clone::clone);
-    vec![
-        Target {
-            name: "relinearisation key",
-            valid: relinearisation,
-            // Two digits of 25 bits for each prime.
-            pieces: seeded(&parameters, 0, 4),
-            decode: Box::new(move |bytes| RelinearisationKey::decode(&p, bytes).map(|_| ())),
-        },
-        Target {
-            name: "mirror key",
-            valid: mirror,
-            pieces: seeded(&parameters, 0, 8),
-            decode: Box::new(move |bytes| MirrorKey::decode(&q, bytes).map(|_| ())),
-        },
-    ]
+    let of = parameters.clone();
+    vec![Target {
+        name: "relinearisation key",
+        valid: relinearisation,
+        // Two digits of 25 bits for each prime.
+        pieces: seeded(&parameters, 0, 4),
+        decode: Box::new(move |bytes| RelinearisationKey::decode(&of, 25, bytes).map(|_| ())),
+    }]
 }
 
 /// What a decoder returns has residues below their primes.
@@ -389,50 +379,62 @@ fn strided_products() -> Vec<Target> {
 }
 
 fn encrypted_products() -> Vec<Target> {
-    let parameters = Parameters::new(12, &[50, 50]).unwrap();
-    let scales = Scales {
-        input: 24,
-        weight: 60,
-        response: 45,
+    let parameters = Parameters::new(11, &[50]).unwrap();
+    let scales = TrainingScales {
+        input: 20,
+        weight: 20,
+        delta: 26,
+        response: 30,
     };
-    // One row a ciphertext: it can be updated.
-    let product = EncryptedProduct::new(&parameters, [1, 300, 20], scales).unwrap();
+    let layout = Layout {
+        degree: 2048,
+        inputs: 60,
+        outputs: 20,
+        samples: 2,
+        block_inputs: 60,
+        block_outputs: 10,
+    };
+    let product = EncryptedProduct::new(&parameters, layout, scales).unwrap();
     let secret = secret(&parameters);
-    let rows = product.encrypt_rows(&numbers(300), &secret, &key(), b"x").unwrap();
-    let weights = product.encrypt_weights(&numbers(6000), &secret, &key(), b"w").unwrap();
-    let groups = product.receive_rows(&rows, 1).unwrap();
+    let rows = product.encrypt_rows(&numbers(120), &secret, &key(), b"x").unwrap();
+    let weights = product.encrypt_weights(&numbers(1200), &secret, &key(), b"w").unwrap();
+    let delta = product.encrypt_delta(&numbers(40), &secret, &key(), b"d").unwrap();
+    let relinearisation = product.relinearisation_key(&secret, &key(), b"r").unwrap();
+    let relinearisation = product.receive_relinearisation_key(&relinearisation).unwrap();
     let encrypted = product.receive_weights(&weights).unwrap();
-    let answer = product.respond(&encrypted, &[&groups[0]]).unwrap();
-    let layout = *product.layout();
-    let widths = (0..layout.output_blocks()).map(|r| layout.width(r));
-    let delta = product.encrypt_delta(&numbers(20), 0.1, &secret, &key(), b"d").unwrap();
-    let mirror = MirrorKey::generate(&secret, &key(), b"m").unwrap();
-    let kept = Mutex::new(encrypted);
-    let (receiver, reader, updater) = (product.clone(), product.clone(), product.clone());
+    let answer = product.outputs(&[&rows], 2, &encrypted, &relinearisation).unwrap();
+    let [a, b, c, d] = [(); 4].map(|()| product.clone());
     vec![
         Target {
-            name: "EncryptedProduct::update",
-            valid: delta,
-            pieces: seeded(&parameters, 0, layout.output_blocks()),
-            decode: Box::new(move |bytes| updater.update(&mut kept.lock().unwrap(), &[&groups[0]], bytes, &mirror)),
+            name: "EncryptedProduct::outputs",
+            valid: rows.clone(),
+            pieces: seeded(&parameters, 0, 1),
+            decode: Box::new(move |bytes| product.outputs(&[bytes], 2, &encrypted, &relinearisation).map(|_| ())),
         },
         Target {
             name: "EncryptedProduct::receive_rows",
             valid: rows,
-            pieces: seeded(&parameters, 0, layout.input_blocks()),
-            decode: Box::new(move |bytes| receiver.receive_rows(bytes, 1).map(|_| ())),
+            pieces: seeded(&parameters, 0, 1),
+            decode: Box::new(move |bytes| a.receive_rows(bytes, 2).map(|_| ())),
         },
         Target {
             name: "EncryptedProduct::receive_weights",
             valid: weights,
-            pieces: seeded(&parameters, 0, layout.input_blocks() * layout.output_blocks()),
-            decode: Box::new(move |bytes| product.receive_weights(bytes).map(|_| ())),
+            pieces: seeded(&parameters, 0, 2),
+            decode: Box::new(move |bytes| b.receive_weights(bytes).map(|_| ())),
         },
         Target {
-            name: "EncryptedProduct::decrypt",
+            name: "EncryptedProduct::receive_delta",
+            valid: delta,
+            pieces: seeded(&parameters, 0, 2),
+            decode: Box::new(move |bytes| c.receive_delta(bytes, 2).map(|_| ())),
+        },
+        Target {
+            name: "EncryptedProduct::decrypt_outputs",
             valid: answer,
-            pieces: widths.map(|width| response(2 * 4096 + width, 45)).collect(),
-            decode: Box::new(move |bytes| reader.decrypt(bytes, 1, &secret).map(|_| ())),
+            // Two samples, ten outputs each, from either output block.
+            pieces: vec![response(2048 + 20, 30); 2],
+            decode: Box::new(move |bytes| d.decrypt_outputs(bytes, 2, &secret).map(|_| ())),
         },
     ]
 }

@@ -101,11 +101,22 @@ fn fill_uniform(rng: &mut impl Rng, modulus: &Modulus, residues: &mut [u64]) {
     let mask = u64::MAX >> (u64::BITS - modulus.bits());
     let mut kept = 0;
     while kept < residues.len() {
-        // As many words as are missing, so none is lost, in place: what is kept moves down.
+        // As many words as are missing, so none is lost.
         let start = kept;
-        fill_words(rng, &mut residues[start..]);
+        let candidates = &mut residues[start..];
+        fill_words(rng, candidates);
+        // The sign of the difference is the comparison. Of a prime just below a power of two nearly always all are kept.
+        let mut below = u64::MAX;
+        for candidate in candidates {
+            *candidate &= mask;
+            below &= candidate.wrapping_sub(modulus.value());
+        }
+        if below >> 63 == 1 {
+            return;
+        }
+        // In place: what is kept moves down.
         for i in start..residues.len() {
-            let candidate = residues[i] & mask;
+            let candidate = residues[i];
             residues[kept] = candidate;
             kept += usize::from(candidate < modulus.value());
         }

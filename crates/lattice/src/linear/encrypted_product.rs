@@ -1,69 +1,117 @@
-//! Encrypted rows times an encrypted matrix, both under one key: the key holder's side, and the shape.
+//! The three products of training with both operands encrypted under one key: x W, x^T delta and delta W^T.
 //!
-//! The layout is that of [`super::Product`], with W encrypted as well, so a response has three components, decrypted with (1, s, s^2)
-//! ([`crate::Tensor`]): no evaluation key. Rows are uploaded once and kept as ciphertexts, groups of S samples; so is the matrix. With one
-//! sample a ciphertext the matrix is updated in place, for which the key holder hands out a [`crate::MirrorKey`].
+//! The key holder encrypts x, W and delta; the other party multiplies ciphertexts and answers; the key holder decrypts. The key holder keeps the
+//! optimiser: it decrypts x^T delta, changes W in the clear and encrypts it afresh. So noise never grows, and small scales do: N = 2048 with one
+//! 50-bit prime. Rows are uploaded once and stored, or sent with every batch (the layers after the first).
 //!
-//! Noise of the rows multiplies W and noise of W multiplies the rows, so both need a scale far above the noise: with N = 4096 and two 50-bit
-//! primes, sx = 24 and sw = 58 to 64 leave outputs 16 to 10 bits. Rounding c2 costs the response's precision B some 10 bits, since it is multiplied by
-//! s^2.
+//! **Layout** ([`Layout`]): delta stands with its coefficients reversed. All three products are then plain tensor products under s of the same
+//! ciphertexts. With delta in natural order two of them would take the other operand's image under X -> X^-1: four components, in 1, s, s(X^-1) and
+//! s s(X^-1).
+//!
+//! **Bytes.** With Q input blocks, R output blocks and G groups of S rows, an operand block takes N log2(q) / 8 bytes and a seed (12,832). A response is a
+//! tensor product: c0 where it is wanted, c1 and c2 whole, at N = 2048 and 34 bits 17.4 kB and more (B is 6 bits longer than without c2, whose rounding is
+//! multiplied by s^2). It is relinearised instead: at the products' scale, 2^40, the noise of three 17-bit digits is 2^-17, and c1 alone at
+//! B = 30 takes 7.7 kB. That costs the server three transforms a response and spares the key holder one. The key for it, once 38.5 kB, rests on the
+//! encryption of s^2 under s being as safe as any other.
+//!
+//! | per batch | ciphertexts | products of ciphertexts |
+//! |---|---|---|
+//! | rows, delta, W | G Q, G R, Q R up | |
+//! | x W | G R down | G Q R |
+//! | x^T delta | Q R down | G Q R |
+//! | delta W^T | G Q down | G Q R |
+//!
+//! **Stored rows** stay in the form in which they came: the seed of c1 and the packed evaluations of c0. A block of it is 12.8 kB and read in 4.7 us; both
+//! halves packed would be 25.6 kB and 3.6 us, in plain words 32.8 kB and 3.0 us, and a disk of 2 GB/s takes 6 us for every 12.8 kB. They are read anew for
+//! every product, so a batch needs no memory beyond its bytes.
+//!
+//! **Scales.** x at 2^sx, W at 2^sw, delta at 2^sd; products must stay below a quarter of q: with 20, 20 and 26 outputs below 2^8, gradients below 2^2.
+//! Products are linear in delta: a key holder whose gradients are smaller multiplies delta and divides the results. In training on MNIST
+//! (784-128-32-10, batches of 60) the outputs of the first layer are then off by 4e-5, its gradient by 6e-7 (root mean square), the largest of them
+//! are 5 and 0.1.
 
-use super::{
-    compression::Compression,
-    encrypted_weights::EncryptedWeights,
-    fixed::{Integers, check_size, lifted, rows_of},
-    layout::Layout,
-    noise::Norms,
-    outputs::Outputs,
-    product::Scales,
-};
-use crate::{
-    Ciphertext, LatticeError, Parameters, RandomnessKey, SecretKey, Tensor, Upload, encryption::exact_variance, wire::check_len,
-};
+use super::{compression::Compression, layout::Layout};
+use crate::{LatticeError, Parameters, encryption::SeededPair, switching};
 
+mod choose;
+mod keyholder;
+mod noise;
+mod server;
 #[cfg(test)]
 mod tests;
-mod update;
 
-/// Encrypted rows times an encrypted matrix, as both parties compute it.
+pub use choose::RowSource;
+pub use noise::OperandNorms;
+pub use server::{EncryptedDelta, EncryptedMatrix};
+
+/// Bits of the digits of relinearisation.
+const DIGIT: u32 = 17;
+
+/// Fixed-point scales of the three operands and response precision, in bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrainingScales {
+    /// sx: rows are rounded to multiples of 2^-sx.
+    pub input: u32,
+    /// sw: the matrix is rounded to multiples of 2^-sw.
+    pub weight: u32,
+    /// sd: delta is rounded to multiples of 2^-sd.
+    pub delta: u32,
+    /// B: responses are switched to the modulus 2^B.
+    pub response: u32,
+}
+
+/// Rows, matrix and delta, all encrypted, as both parties compute with them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncryptedProduct {
     parameters: Parameters,
     layout: Layout,
-    scales: Scales,
+    scales: TrainingScales,
     compression: Compression,
 }
 
-/// The rows that share ciphertexts, one ciphertext for every block of inputs.
-pub struct EncryptedGroup {
-    rows: usize,
-    blocks: Vec<Ciphertext>,
+/// Which of the three products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// x W: responses by group and output block.
+    Outputs { rows: usize },
+    /// x^T delta: by input block and output block.
+    Gradient,
+    /// delta W^T: by group and input block.
+    InputGradient { rows: usize },
 }
 
-impl EncryptedGroup {
-    /// How many rows it holds.
-    pub fn rows(&self) -> usize {
-        self.rows
+/// One dimension of a result, cut into blocks.
+#[derive(Clone, Copy)]
+struct Axis {
+    whole: usize,
+    block: usize,
+}
+
+impl Axis {
+    fn blocks(self) -> usize {
+        self.whole.div_ceil(self.block)
+    }
+
+    fn size(self, index: usize) -> usize {
+        self.block.min(self.whole - index * self.block)
+    }
+
+    /// (how many, of what size): the full blocks, and the last if it is smaller.
+    fn sizes(self) -> [(usize, usize); 2] {
+        let rest = self.whole % self.block;
+        [(self.whole / self.block, self.block), (usize::from(rest > 0), rest)]
     }
 }
 
 impl EncryptedProduct {
-    /// The product of batches of `rows` rows with an inputs x outputs matrix; the layout is the one with the fewest bytes when every batch is
-    /// uploaded and answered once.
-    pub fn new(parameters: &Parameters, shape: [usize; 3], scales: Scales) -> Result<Self, LatticeError> {
-        let response = Compression::new(parameters, scales.response, 2)?.len(0);
-        let layout = Layout::choose(parameters.degree(), shape, Upload::exact_len(parameters), response)?;
-        Self::with_layout(parameters, layout, scales)
-    }
-
-    /// The same in a layout of choice, such as one sample a ciphertext, so that batches can be drawn from all rows.
-    pub fn with_layout(parameters: &Parameters, layout: Layout, scales: Scales) -> Result<Self, LatticeError> {
+    /// Products in a layout, such as one of [`Layout::for_training`].
+    pub fn new(parameters: &Parameters, layout: Layout, scales: TrainingScales) -> Result<Self, LatticeError> {
         layout.check(parameters.degree())?;
         Ok(Self {
             parameters: parameters.clone(),
             layout,
             scales,
-            compression: Compression::new(parameters, scales.response, 2)?,
+            compression: Compression::new(parameters, scales.response, 1)?,
         })
     }
 
@@ -72,9 +120,9 @@ impl EncryptedProduct {
         &self.layout
     }
 
-    /// Bytes of one encrypted group of rows.
+    /// Bytes of one encrypted group of rows: what is stored and drawn.
     pub fn group_len(&self) -> usize {
-        self.layout.input_blocks() * Upload::exact_len(&self.parameters)
+        self.layout.input_blocks() * self.block_len()
     }
 
     /// Bytes of `rows` encrypted rows.
@@ -84,162 +132,79 @@ impl EncryptedProduct {
 
     /// Bytes of the encrypted matrix.
     pub fn weights_len(&self) -> usize {
-        self.layout.output_blocks() * self.group_len()
+        self.layout.input_blocks() * self.layout.output_blocks() * self.block_len()
     }
 
-    /// Bytes of the response for `rows` rows.
-    pub fn response_len(&self, rows: usize) -> usize {
-        self.outputs().len(rows)
+    /// Bytes of the encrypted delta of `rows` rows.
+    pub fn delta_len(&self, rows: usize) -> usize {
+        self.layout.groups(rows) * self.layout.output_blocks() * self.block_len()
     }
 
-    /// The largest result that is surely read right.
-    pub fn output_bound(&self) -> f64 {
-        self.scales.output_bound(&self.parameters)
+    /// Bytes of the relinearisation key.
+    pub fn relinearisation_key_len(&self) -> usize {
+        crate::RelinearisationKey::encoded_len(&self.parameters, DIGIT)
     }
 
-    /// Standard deviation of the error of one output: noise of the rows times W, noise of W times the rows (`group` is the norm of all rows
-    /// of the row's group together), noise times noise, rounding of W and x, and the response's rounding.
-    pub fn error_deviation(&self, norms: Norms, group: f64) -> f64 {
-        let unit = |bits: u32| 2f64.powi(-(bits as i32));
-        let (x, w) = (unit(self.scales.input), unit(self.scales.weight));
-        let terms = self.layout.input_blocks() * self.layout.degree;
-        let fresh = exact_variance();
-        let noise = fresh * ((norms.block * x).powi(2) + (group * w).powi(2)) + fresh * fresh * (x * w).powi(2) * terms as f64;
-        let rounded = (norms.row * w).powi(2) + (norms.column * x).powi(2);
-        (noise + rounded / 12.0 + self.scales.step().powi(2) * self.compression.variance()).sqrt()
+    /// Bytes of the answer x W for `rows` rows.
+    pub fn outputs_len(&self, rows: usize) -> usize {
+        self.answer_len(Kind::Outputs { rows })
     }
 
-    /// Encrypts `x`, row-major, as many rows as it holds. `context` must not repeat (see [`RandomnessKey`]).
-    pub fn encrypt_rows(
-        &self,
-        x: &[f32],
-        secret: &SecretKey,
-        key: &RandomnessKey,
-        context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
-        let rows = rows_of("rows", x, self.layout.inputs)?;
-        let integers = Integers::new("input", x, self.scales.input, &self.parameters)?;
-        let mut out = Vec::with_capacity(self.rows_len(rows));
-        for g in 0..self.layout.groups(rows) {
-            for q in 0..self.layout.input_blocks() {
-                let block = self.layout.row_block(&integers.values, rows, g, q);
-                let plaintext = lifted(&self.parameters, &block, integers.lift)?;
-                let context = [context, b"rows", &(g as u64).to_le_bytes(), &(q as u64).to_le_bytes()].concat();
-                secret.encrypt(&plaintext, key, &context)?.encode_exact(&mut out);
-            }
-        }
-        Ok(out)
+    /// Bytes of the answer x^T delta.
+    pub fn gradient_len(&self) -> usize {
+        self.answer_len(Kind::Gradient)
     }
 
-    /// Encrypts an inputs x outputs matrix, row-major. `context` must not repeat.
-    pub fn encrypt_weights(
-        &self,
-        matrix: &[f32],
-        secret: &SecretKey,
-        key: &RandomnessKey,
-        context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
-        check_size("matrix", self.layout.inputs * self.layout.outputs, matrix.len())?;
-        let integers = Integers::new("weight", matrix, self.scales.weight, &self.parameters)?;
-        let mut out = Vec::with_capacity(self.weights_len());
-        for r in 0..self.layout.output_blocks() {
-            for q in 0..self.layout.input_blocks() {
-                let block = self.layout.weight_block(&integers.values, q, r);
-                let plaintext = lifted(&self.parameters, &block, integers.lift)?;
-                let context = [context, b"weights", &(q as u64).to_le_bytes(), &(r as u64).to_le_bytes()].concat();
-                secret.encrypt(&plaintext, key, &context)?.encode_exact(&mut out);
-            }
-        }
-        Ok(out)
+    /// Bytes of the answer delta W^T for `rows` rows.
+    pub fn input_gradient_len(&self, rows: usize) -> usize {
+        self.answer_len(Kind::InputGradient { rows })
     }
 
-    /// Reads a response to `rows` rows: rows x outputs, row-major. A result beyond [`EncryptedProduct::output_bound`] is an error.
-    pub fn decrypt(&self, response: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
-        self.outputs().read(response, rows, secret)
+    fn answer_len(&self, kind: Kind) -> usize {
+        let [first, second] = self.axes(kind).map(|axis| axis.sizes());
+        let len =
+            |(many, size): (usize, usize), (others, width): (usize, usize)| many * others * self.compression.len(size * width);
+        first.iter().flat_map(|&a| second.map(|b| len(a, b))).sum()
     }
 
-    fn outputs(&self) -> Outputs<'_> {
-        Outputs {
-            layout: &self.layout,
-            compression: &self.compression,
-            step: self.scales.step(),
-            bound: self.output_bound(),
+    /// Bytes of one block of an operand.
+    fn block_len(&self) -> usize {
+        SeededPair::encoded_len(&self.parameters)
+    }
+
+    /// Along what the responses are counted: the first index slowest.
+    fn axes(&self, kind: Kind) -> [Axis; 2] {
+        let layout = &self.layout;
+        let axis = |whole, block| Axis { whole, block };
+        let inputs = axis(layout.inputs, layout.block_inputs);
+        let outputs = axis(layout.outputs, layout.block_outputs);
+        match kind {
+            Kind::Outputs { rows } => [axis(rows, layout.samples), outputs],
+            Kind::Gradient => [inputs, outputs],
+            Kind::InputGradient { rows } => [axis(rows, layout.samples), inputs],
         }
     }
-}
 
-/// The side that holds the ciphertexts.
-impl EncryptedProduct {
-    /// Reads what [`EncryptedProduct::encrypt_rows`] wrote for `rows` rows. Every residue is checked.
-    pub fn receive_rows(&self, bytes: &[u8], rows: usize) -> Result<Vec<EncryptedGroup>, LatticeError> {
-        check_len(self.rows_len(rows), bytes)?;
-        let groups = bytes.chunks(self.group_len()).enumerate();
-        groups
-            .map(|(g, bytes)| self.receive_group(bytes, self.layout.samples_in(g, rows)))
-            .collect()
-    }
-
-    /// Reads one group, of `rows` rows: 1 to [`Layout::samples`].
-    pub fn receive_group(&self, bytes: &[u8], rows: usize) -> Result<EncryptedGroup, LatticeError> {
-        if !(1..=self.layout.samples).contains(&rows) {
-            return Err(LatticeError::Size {
-                what: "rows of a group",
-                expected: self.layout.samples,
-                actual: rows,
-            });
+    /// (coefficient, position in the result) of all that is wanted of a response, in order.
+    fn targets(&self, kind: Kind, i: usize, j: usize) -> Vec<(usize, usize)> {
+        match kind {
+            Kind::Outputs { rows } => self.layout.outputs_of(i, j, rows),
+            Kind::Gradient => self.layout.gradient_of(i, j),
+            Kind::InputGradient { rows } => self.layout.input_gradient_of(i, j, rows),
         }
-        check_len(self.group_len(), bytes)?;
-        let blocks = self.ciphertexts(bytes)?;
-        Ok(EncryptedGroup { rows, blocks })
     }
 
-    /// Reads what [`EncryptedProduct::encrypt_weights`] wrote. Every residue is checked.
-    pub fn receive_weights(&self, bytes: &[u8]) -> Result<EncryptedWeights, LatticeError> {
-        check_len(self.weights_len(), bytes)?;
-        let blocks = self.ciphertexts(bytes)?;
-        Ok(EncryptedWeights::new(blocks))
-    }
-
-    /// Multiplies a batch of groups, of which only the last may hold fewer rows than the others, and compresses the products.
-    pub fn respond(&self, weights: &EncryptedWeights, batch: &[&EncryptedGroup]) -> Result<Vec<u8>, LatticeError> {
-        let blocks = self.layout.input_blocks();
-        self.check_weights(weights)?;
-        let rows = self.rows_in(batch)?;
-        let mut out = Vec::with_capacity(self.response_len(rows));
-        for (g, group) in batch.iter().enumerate() {
-            check_size("blocks of encrypted rows", blocks, group.blocks.len())?;
-            for (r, weights) in weights.blocks.chunks(blocks).enumerate() {
-                let mut sum = Tensor::zero(&self.parameters);
-                for (x, w) in group.blocks.iter().zip(weights) {
-                    sum.mul_add_assign(x, w)?;
-                }
-                let [c0, c1, c2] = [sum.c0, sum.c1, sum.c2].map(|c| c.into_coefficients());
-                self.compression
-                    .write(&c0, &[&c1, &c2], self.layout.wanted(g, r, rows), &mut out);
-            }
+    /// Bits of the products' scale.
+    fn scale(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Outputs { .. } => self.scales.input + self.scales.weight,
+            Kind::Gradient => self.scales.input + self.scales.delta,
+            Kind::InputGradient { .. } => self.scales.delta + self.scales.weight,
         }
-        Ok(out)
     }
 
-    fn check_weights(&self, weights: &EncryptedWeights) -> Result<(), LatticeError> {
-        let expected = self.layout.input_blocks() * self.layout.output_blocks();
-        check_size("blocks of the encrypted matrix", expected, weights.blocks.len())
-    }
-
-    fn rows_in(&self, batch: &[&EncryptedGroup]) -> Result<usize, LatticeError> {
-        let full = batch.len().saturating_sub(1);
-        if let Some(short) = batch[..full].iter().find(|group| group.rows != self.layout.samples) {
-            return Err(LatticeError::Size {
-                what: "rows of a group before the last",
-                expected: self.layout.samples,
-                actual: short.rows,
-            });
-        }
-        Ok(batch.iter().map(|group| group.rows).sum())
-    }
-
-    fn ciphertexts(&self, bytes: &[u8]) -> Result<Vec<Ciphertext>, LatticeError> {
-        let uploads = bytes.chunks(Upload::exact_len(&self.parameters));
-        uploads.map(|one| Upload::decode_exact(&self.parameters, one)).collect()
+    /// Variance of what relinearisation and switching add to a coefficient, in integers of the product.
+    fn answer_variance(&self) -> f64 {
+        switching::noise_variance(&self.parameters, DIGIT) + self.compression.variance()
     }
 }

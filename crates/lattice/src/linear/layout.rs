@@ -13,6 +13,22 @@
 //! magnitude. Terms that pass N wrap (with sign) to exponents below nw (kw-1), where nothing is wanted. All other coefficients hold cross
 //! terms and are never sent.
 //!
+//! The two other products of training come from the same operands and one more, delta (b x n) with its coefficients reversed:
+//!
+//! ```text
+//! D[g,r](X) = sum_{i<S} sum_{j<nw}  delta[gS+i][r nw+j]   X^((S-1-i) kw nw + nw-1-j)
+//! coefficient S kw nw - 1 - (nw c + j)         of  sum_g X[g,q] D[g,r]  =  (x^T delta)[q kw+c][r nw+j]
+//! coefficient (S-1-i) kw nw + nw (c+1) - 1     of  sum_r D[g,r] W[q,r]  =  (delta W^T)[gS+i][q kw+c]
+//! ```
+//!
+//! A term of X D has exponent (S-1+i'-i) kw nw + e with e = nw (kw-1-c) + nw-1-j in 0..kw nw. For i' = i that is W's layout read backwards,
+//! and the samples of a group add up. For i' > i it is S kw nw or more, up to (2S-1) kw nw: past N it wraps to below (S-1) kw nw, since
+//! N >= S kw nw. For i' < i it is below (S-1) kw nw. All these miss the wanted (S-1) kw nw..S kw nw.
+//!
+//! A term of D W has exponent (S-1-i') kw nw + nw c' + nw-1 + (j'-j). It meets the wanted one only if nw (c'-c) + j'-j = (i'-i) kw nw + m N
+//! for an integer m. The left side is smaller than kw nw in magnitude; the right side is zero, or at least kw nw, as |i'-i| kw nw <= N - kw nw. So i' = i,
+//! and c' = c and j' = j since |j'-j| < nw.
+//!
 //! This is block packing of the linear core with the encrypted operand on the left, generalised to block sizes that are no powers of two
 //! and to several samples a ciphertext.
 
@@ -130,6 +146,47 @@ impl Layout {
         i * self.stride() + self.block_outputs * (self.block_inputs - 1) + j
     }
 
+    /// Inputs in block `q`; the last may have fewer.
+    pub(super) fn depth(&self, q: usize) -> usize {
+        self.block_inputs.min(self.inputs - q * self.block_inputs)
+    }
+
+    /// Where output `j` of a block stands for sample `i` in delta's polynomial.
+    pub(crate) fn delta_at(&self, i: usize, j: usize) -> usize {
+        (self.samples - 1 - i) * self.stride() + self.block_outputs - 1 - j
+    }
+
+    /// Where x^T delta has input `c` and output `j` of a block.
+    pub(crate) fn gradient_at(&self, c: usize, j: usize) -> usize {
+        self.samples * self.stride() - 1 - self.weight_at(c, j)
+    }
+
+    /// Where delta W^T has input `c` of a block for sample `i`.
+    pub(crate) fn input_gradient_at(&self, i: usize, c: usize) -> usize {
+        (self.samples - 1 - i) * self.stride() + self.block_outputs * (c + 1) - 1
+    }
+
+    /// (coefficient, position in the row-major matrix) of what x W has in response (g, r), in order.
+    pub(super) fn outputs_of(&self, g: usize, r: usize, rows: usize) -> Vec<(usize, usize)> {
+        let position = |i: usize, j: usize| (g * self.samples + i) * self.outputs + r * self.block_outputs + j;
+        let of = |i, j| (self.output_at(i, j), position(i, j));
+        pairs(self.samples_in(g, rows), self.width(r), of)
+    }
+
+    /// The same of x^T delta in response (q, r).
+    pub(super) fn gradient_of(&self, q: usize, r: usize) -> Vec<(usize, usize)> {
+        let position = |c: usize, j: usize| (q * self.block_inputs + c) * self.outputs + r * self.block_outputs + j;
+        let of = |c, j| (self.gradient_at(c, j), position(c, j));
+        pairs(self.depth(q), self.width(r), of)
+    }
+
+    /// The same of delta W^T in response (g, q).
+    pub(super) fn input_gradient_of(&self, g: usize, q: usize, rows: usize) -> Vec<(usize, usize)> {
+        let position = |i: usize, c: usize| (g * self.samples + i) * self.inputs + q * self.block_inputs + c;
+        let of = |i, c| (self.input_gradient_at(i, c), position(i, c));
+        pairs(self.samples_in(g, rows), self.depth(q), of)
+    }
+
     /// The wanted coefficients of response (g, r), in order.
     pub(crate) fn wanted(&self, g: usize, r: usize, rows: usize) -> impl Iterator<Item = usize> + use<> {
         let (layout, width) = (*self, self.width(r));
@@ -166,80 +223,29 @@ impl Layout {
         coefficients
     }
 
+    /// The coefficients of D[g,r], for `rows` rows of integers.
+    pub(super) fn delta_block(&self, integers: &[i64], rows: usize, g: usize, r: usize) -> Vec<i64> {
+        let mut coefficients = vec![0; self.degree];
+        for i in 0..self.samples_in(g, rows) {
+            let row = &integers[(g * self.samples + i) * self.outputs..][..self.outputs];
+            for (j, value) in row[r * self.block_outputs..].iter().take(self.width(r)).enumerate() {
+                coefficients[self.delta_at(i, j)] = *value;
+            }
+        }
+        coefficients
+    }
+
     fn stride(&self) -> usize {
         self.block_inputs * self.block_outputs
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Product in Z[X]/(X^N + 1), term by term.
-    fn negacyclic(a: &[i64], b: &[i64]) -> Vec<i64> {
-        let n = a.len();
-        let mut out = vec![0; n];
-        for (i, x) in a.iter().enumerate() {
-            for (j, y) in b.iter().enumerate() {
-                match i + j < n {
-                    true => out[i + j] += x * y,
-                    false => out[i + j - n] -= x * y,
-                }
-            }
-        }
-        out
-    }
-
-    proptest! {
-        #[test]
-        fn wanted_coefficients_are_the_matrix_product(
-            rows in 1usize..7, inputs in 1usize..20, outputs in 1usize..9, log2 in 3u32..8, seed in any::<u64>()
-        ) {
-            let degree = 1 << log2;
-            let layout = Layout::choose(degree, [rows, inputs, outputs], 3, 2).unwrap();
-            let mut state = seed;
-            let mut next = || { state = state.wrapping_mul(6364136223846793005).wrapping_add(1); (state >> 40) as i64 % 100 - 50 };
-            let x: Vec<i64> = (0..rows * inputs).map(|_| next()).collect();
-            let w: Vec<i64> = (0..inputs * outputs).map(|_| next()).collect();
-            for g in 0..layout.groups(rows) {
-                for r in 0..layout.output_blocks() {
-                    let mut sum = vec![0; degree];
-                    for q in 0..layout.input_blocks() {
-                        let (mut xp, mut wp) = (vec![0; degree], vec![0; degree]);
-                        for c in (0..layout.block_inputs).filter(|c| q * layout.block_inputs + c < inputs) {
-                            let k = q * layout.block_inputs + c;
-                            for i in 0..layout.samples_in(g, rows) {
-                                xp[layout.input_at(i, c)] = x[(g * layout.samples + i) * inputs + k];
-                            }
-                            for j in 0..layout.width(r) {
-                                wp[layout.weight_at(c, j)] = w[k * outputs + r * layout.block_outputs + j];
-                            }
-                        }
-                        sum.iter_mut().zip(negacyclic(&xp, &wp)).for_each(|(s, p)| *s += p);
-                    }
-                    let mut wanted = layout.wanted(g, r, rows);
-                    for i in 0..layout.samples_in(g, rows) {
-                        for j in 0..layout.width(r) {
-                            let (row, column) = (g * layout.samples + i, r * layout.block_outputs + j);
-                            let y: i64 = (0..inputs).map(|k| x[row * inputs + k] * w[k * outputs + column]).sum();
-                            prop_assert_eq!(sum[wanted.next().unwrap()], y);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_published_layer_takes_one_upload_and_three_responses() {
-        let forward = Layout::choose(2048, [4, 256, 5], 11_500, 6_900).unwrap();
-        assert_eq!((forward.samples, forward.input_blocks(), forward.output_blocks()), (4, 1, 3));
-        let backward = Layout::choose(2048, [4, 5, 256], 11_500, 6_900).unwrap();
-        assert_eq!(
-            (backward.samples, backward.input_blocks(), backward.output_blocks()),
-            (4, 1, 3)
-        );
-    }
+/// `of` all pairs of numbers below the two bounds, in order.
+fn pairs<T>(first: usize, second: usize, of: impl Fn(usize, usize) -> T) -> Vec<T> {
+    let mut all = Vec::with_capacity(first * second);
+    (0..first).for_each(|a| all.extend((0..second).map(|b| of(a, b))));
+    all
 }
+
+#[cfg(test)]
+mod tests;

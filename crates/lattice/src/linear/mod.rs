@@ -6,9 +6,9 @@
 //!
 //! [`WeightProduct`] is plaintext rows times an encrypted matrix that is updated in place.
 //!
-//! [`EncryptedProduct`] is encrypted rows times an encrypted matrix under the same key.
+//! [`EncryptedProduct`] is the three products of training with all operands encrypted under the same key.
 //!
-//! A response is switched from q to 2^B and holds all of c1 (and c2) but only the wanted coefficients of c0. Unless it is hidden
+//! A response is switched from q to 2^B and holds all of c1 but only the wanted coefficients of c0. Unless it is hidden
 //! ([`Product::respond_hidden`], [`WeightProduct::forward_hidden`]), the key holder can compute the plaintext operand (W, or the rows) from
 //! c1 and the seeds it sent: protocols use a bare response only where the key holder may learn it.
 
@@ -25,7 +25,7 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
-pub use encrypted_product::{EncryptedGroup, EncryptedProduct};
+pub use encrypted_product::{EncryptedDelta, EncryptedMatrix, EncryptedProduct, OperandNorms, RowSource, TrainingScales};
 pub use encrypted_weights::{EncodedRows, EncryptedWeights, WeightProduct};
 pub use hide::Hiding;
 pub use layout::Layout;

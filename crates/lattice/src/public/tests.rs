@@ -81,7 +81,7 @@ fn randomness_repeats_only_with_everything_it_comes_from() {
     assert!(first != c1(&zero, b"b"));
     assert!(first != c1(&one, b"a"));
     // Neither the key's purpose nor that of symmetric encryption shares a stream with it.
-    let symmetric = SeededPair::new(secret.encrypt(&zero, &randomness(), b"k").unwrap());
+    let symmetric = secret.encrypt_pair(&zero, &randomness(), b"k").unwrap();
     assert_ne!(symmetric.seed, public.pair.seed);
     let symmetric = randomness().stream(Domain::Public, b"a", &[&zero]);
     assert!(public.zero(&mut { symmetric }).unwrap().c1 != first);

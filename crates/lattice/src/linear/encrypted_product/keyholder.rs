@@ -1,0 +1,175 @@
+//! The key holder's side: encrypting the operands and reading the answers.
+
+use super::{DIGIT, EncryptedProduct, Kind};
+use crate::{
+    LatticeError, RandomnessKey, RelinearisationKey, SecretKey,
+    linear::fixed::{Integers, check_size, lifted, rows_of},
+    parallel,
+    wire::check_len,
+};
+
+/// Nanoseconds of one encryption.
+const ENCRYPTION: usize = 20_000;
+/// Nanoseconds of reading one response.
+const DECRYPTION: usize = 12_000;
+
+/// Whose ciphertexts, and of which message: the domain of their randomness.
+struct Purpose<'a> {
+    secret: &'a SecretKey,
+    key: &'a RandomnessKey,
+    context: &'a [u8],
+    operand: &'static [u8],
+}
+
+impl EncryptedProduct {
+    /// The wire form of the relinearisation key that the other party needs, once. `context` names it.
+    pub fn relinearisation_key(&self, secret: &SecretKey, key: &RandomnessKey, context: &[u8]) -> Result<Vec<u8>, LatticeError> {
+        let mut out = Vec::with_capacity(self.relinearisation_key_len());
+        RelinearisationKey::generate(secret, DIGIT, key, context)?.encode(&mut out);
+        Ok(out)
+    }
+
+    /// Encrypts `x`, row-major, as many rows as it holds: groups of [`crate::linear::Layout::samples`] rows, one after the other. `context` must not
+    /// repeat (see [`RandomnessKey`]).
+    pub fn encrypt_rows(
+        &self,
+        x: &[f32],
+        secret: &SecretKey,
+        key: &RandomnessKey,
+        context: &[u8],
+    ) -> Result<Vec<u8>, LatticeError> {
+        let rows = rows_of("rows", x, self.layout.inputs)?;
+        let integers = Integers::new("input", x, self.scales.input, &self.parameters)?;
+        let purpose = Purpose {
+            secret,
+            key,
+            context,
+            operand: b"rows",
+        };
+        let shape = [self.layout.groups(rows), self.layout.input_blocks()];
+        self.encrypt_blocks(shape, integers.lift, &purpose, |g, q| {
+            self.layout.row_block(&integers.values, rows, g, q)
+        })
+    }
+
+    /// Encrypts an inputs x outputs matrix, row-major. `context` must not repeat.
+    pub fn encrypt_weights(
+        &self,
+        matrix: &[f32],
+        secret: &SecretKey,
+        key: &RandomnessKey,
+        context: &[u8],
+    ) -> Result<Vec<u8>, LatticeError> {
+        check_size("matrix", self.layout.inputs * self.layout.outputs, matrix.len())?;
+        let integers = Integers::new("weight", matrix, self.scales.weight, &self.parameters)?;
+        let purpose = Purpose {
+            secret,
+            key,
+            context,
+            operand: b"weights",
+        };
+        let shape = [self.layout.input_blocks(), self.layout.output_blocks()];
+        self.encrypt_blocks(shape, integers.lift, &purpose, |q, r| {
+            self.layout.weight_block(&integers.values, q, r)
+        })
+    }
+
+    /// Encrypts delta of a batch, rows x outputs, row-major, in the order of the batch's rows. `context` must not repeat.
+    pub fn encrypt_delta(
+        &self,
+        delta: &[f32],
+        secret: &SecretKey,
+        key: &RandomnessKey,
+        context: &[u8],
+    ) -> Result<Vec<u8>, LatticeError> {
+        let rows = rows_of("delta", delta, self.layout.outputs)?;
+        let integers = Integers::new("delta", delta, self.scales.delta, &self.parameters)?;
+        let purpose = Purpose {
+            secret,
+            key,
+            context,
+            operand: b"delta",
+        };
+        let shape = [self.layout.groups(rows), self.layout.output_blocks()];
+        self.encrypt_blocks(shape, integers.lift, &purpose, |g, r| {
+            self.layout.delta_block(&integers.values, rows, g, r)
+        })
+    }
+
+    /// Reads x W of `rows` rows: rows x outputs, row-major. A result beyond [`EncryptedProduct::output_bound`] is an error.
+    pub fn decrypt_outputs(&self, answer: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
+        self.read("output", Kind::Outputs { rows }, rows * self.layout.outputs, answer, secret)
+    }
+
+    /// Reads x^T delta: inputs x outputs, row-major. A result beyond [`EncryptedProduct::gradient_bound`] is an error.
+    pub fn decrypt_gradient(&self, answer: &[u8], secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
+        let count = self.layout.inputs * self.layout.outputs;
+        self.read("gradient", Kind::Gradient, count, answer, secret)
+    }
+
+    /// Reads delta W^T of `rows` rows: rows x inputs, row-major. A result beyond [`EncryptedProduct::input_gradient_bound`] is an error.
+    pub fn decrypt_input_gradient(&self, answer: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
+        let count = rows * self.layout.inputs;
+        self.read("gradient of the input", Kind::InputGradient { rows }, count, answer, secret)
+    }
+
+    fn encrypt_blocks(
+        &self,
+        [first, second]: [usize; 2],
+        lift: u32,
+        purpose: &Purpose<'_>,
+        block: impl Fn(usize, usize) -> Vec<i64> + Sync,
+    ) -> Result<Vec<u8>, LatticeError> {
+        let mut out = Vec::with_capacity(first * second * self.block_len());
+        parallel::append(first * second, ENCRYPTION, &mut out, |index, out| {
+            let (i, j) = (index / second, index % second);
+            let plaintext = lifted(&self.parameters, &block(i, j), lift)?;
+            let place = [(i as u64).to_le_bytes(), (j as u64).to_le_bytes()].concat();
+            let context = [purpose.context, purpose.operand, &place].concat();
+            let pair = purpose.secret.encrypt_pair(&plaintext, purpose.key, &context)?;
+            pair.encode(out);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    fn read(
+        &self,
+        what: &'static str,
+        kind: Kind,
+        count: usize,
+        answer: &[u8],
+        secret: &SecretKey,
+    ) -> Result<Vec<f32>, LatticeError> {
+        check_len(self.answer_len(kind), answer)?;
+        let [first, second] = self.axes(kind);
+        let mut responses = Vec::with_capacity(first.blocks() * second.blocks());
+        let mut rest = answer;
+        for (i, j) in (0..first.blocks()).flat_map(|i| (0..second.blocks()).map(move |j| (i, j))) {
+            let (packed, tail) = rest.split_at(self.compression.len(first.size(i) * second.size(j)));
+            rest = tail;
+            responses.push((self.targets(kind, i, j), packed));
+        }
+        let read = parallel::map(responses.len(), DECRYPTION, |index| {
+            let (targets, packed) = &responses[index];
+            self.compression.read(packed, targets.iter().map(|(at, _)| *at), secret)
+        })?;
+        let (unit, bound) = (self.compression.unit() * self.step(kind), self.bound(kind));
+        let mut results = vec![0.0; count];
+        for ((targets, _), steps) in responses.iter().zip(read) {
+            for (&(_, position), step) in targets.iter().zip(steps) {
+                let value = step as f64 * unit;
+                if value.abs() >= bound {
+                    return Err(LatticeError::Range {
+                        what,
+                        position,
+                        value,
+                        bound,
+                    });
+                }
+                results[position] = value as f32;
+            }
+        }
+        Ok(results)
+    }
+}
