@@ -25,6 +25,12 @@ const PREDICT_EXAMPLES: &str = "Examples:\n  cloven predict runs/20261121T093000
 fn protocol(name: &str) -> Result<Protocol, String> {
     Protocol::named(name).map_err(|error| error.to_string())
 }
+const PLAN_EXAMPLES: &str = "Examples:\n  cloven plan trial/job.toml\n  cloven plan trial/job.toml --link 100Mbps,rtt=50ms\n  \
+    cloven plan trial/job.toml --cut 2 --cut 2..4 --memory hospital=2GB --memory cloud=500MB\n  \
+    cloven plan ecg/job.toml --rows 13245,13245 --json        without the data, at the server's operator\n\n\
+    Every cut is tried in this process on a few made-up rows, by the parties' own scripts; what was measured is kept for later plans and for\n\
+    `cloven run`, which shows the prediction beside its measurement. Measure on a quiet machine; --fresh measures again.\n\
+    Layers are numbered from 0; * marks the job's own cut, > the recommended one.";
 
 /// Trains split neural networks across parties that may not show each other their data, labels or model.
 #[derive(Parser)]
@@ -62,6 +68,9 @@ pub enum Command {
                       where each party's metrics are\n  cloven run trial/job.toml --log info,cloven_wire=trace 2> run.log\n  cloven run trial/job.toml --resume runs/20260101T120000Z-wdbc-plain"
     )]
     Run(RunArgs),
+    /// Predict what a job costs at each possible cut: seconds, bytes, memory, noise and what each party learns; recommend one
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(PlanArgs),
     /// Take part in a job as one party, on its own machine
     #[command(after_help = "Examples:\n  cloven party ecg/job.toml --as hospital\n  \
                       cloven party ecg/job.toml --as hospital --accept 3f9c2a7d0b1e4c55\n  \
@@ -190,6 +199,82 @@ pub struct RunArgs {
     pub metrics: bool,
     #[command(flatten)]
     pub logs: LogArgs,
+    /// Predict time and bytes first, as `cloven plan` does for this cut [default: only where that was measured before]
+    #[arg(long)]
+    pub plan: bool,
+    /// Where the measurements of `cloven plan` are kept [default: $CLOVEN_CACHE, or cloven in $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
+}
+
+/// `cloven plan`
+#[derive(ClapArgs)]
+pub struct PlanArgs {
+    /// The job file
+    pub job: PathBuf,
+    /// Change a value of the job, such as training.epochs=3; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The link between the parties, such as 100Mbps,rtt=50ms [default: all on this machine]
+    #[arg(long, value_name = "LINK")]
+    pub link: Option<Emulation>,
+    /// A cap on a party's memory, such as cloud=2GB; may be repeated [default: limits.memory_mb of its local.toml]
+    #[arg(long, value_name = "NAME=SIZE", value_parser = memory_cap)]
+    pub memory: Vec<(Party, u64)>,
+    /// Only this cut: the server's layer, or its first and last as 2..4; may be repeated [default: all]
+    #[arg(long, value_name = "LAYERS", value_parser = layers)]
+    pub cut: Vec<Layers>,
+    /// Training and test rows of each client, such as 13245,13245 [default: those of the data, which are loaded]
+    #[arg(long, value_name = "TRAIN,TEST", value_parser = rows)]
+    pub rows: Option<[usize; 2]>,
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Where measurements are kept.
+#[derive(ClapArgs)]
+pub struct CacheArgs {
+    /// Where measurements are kept [default: $CLOVEN_CACHE, or cloven in $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
+    /// Measure again what was measured before
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+/// Layers from the first to before the second number.
+pub type Layers = std::ops::Range<usize>;
+
+fn layers(text: &str) -> Result<Layers, String> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    match (first.trim().parse(), last.trim().parse()) {
+        (Ok(first), Ok(last)) if first <= last && last < usize::MAX => Ok(first..last + 1),
+        _ => Err("expected a layer such as 2, or the first and the last such as 2..4".into()),
+    }
+}
+
+fn rows(text: &str) -> Result<[usize; 2], String> {
+    let (train, test) = text.split_once(',').unwrap_or((text, "0"));
+    match (train.trim().parse(), test.trim().parse()) {
+        (Ok(train), Ok(test)) => Ok([train, test]),
+        _ => Err("expected training and test rows such as 1000,200".into()),
+    }
+}
+
+fn memory_cap(text: &str) -> Result<(Party, u64), String> {
+    let expected = || "expected a party and a size such as cloud=2GB (kB, MB, GB)".to_owned();
+    let (party, size) = text.split_once('=').ok_or_else(expected)?;
+    let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|(unit, bytes)| Some((size.trim().strip_suffix(unit)?, *bytes)))
+        .ok_or_else(expected)?;
+    let number: f64 = number.trim().parse().map_err(|_| expected())?;
+    if !(0.0..1e9).contains(&number) {
+        return Err(expected());
+    }
+    let party = party.trim().parse().map_err(|e: cloven::PartyError| e.to_string())?;
+    Ok((party, (number * unit) as u64))
 }
 
 /// `cloven party`

@@ -16,7 +16,7 @@ use cloven::{
 
 use crate::{
     args::{Args, BenchArgs, Command, DataCommand, InitArgs, PartyArgs, RosterCommand, RunArgs},
-    demo,
+    demo, plan,
     predict::predict,
     progress::Progress,
     run_folders,
@@ -30,6 +30,7 @@ pub fn dispatch(args: Args, logs: Option<Logs>) -> Result<(), Error> {
         Command::Demo(args) => demo::demo(args, json),
         Command::Init(args) => make(args, json),
         Command::Run(args) => run(args, logs, json),
+        Command::Plan(args) => plan::plan(args, json),
         Command::Party(args) if args.events => under_run(&args.party.clone(), || take_part(&args)),
         Command::Party(args) => party(args, json),
         Command::Predict(args) => predict(args, logs, json),
@@ -56,7 +57,11 @@ fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
         record: args.record.map(|batches| Record { batches }),
         metrics: args.metrics,
         logs,
+        plans: args.cache.or_else(cloven::plan::Cache::default_folder),
     };
+    if args.plan {
+        plan::first(&job, &options)?;
+    }
     run_job(&job, &options, json)
 }
 
@@ -352,6 +357,6 @@ pub fn program() -> Result<PathBuf, Error> {
     })
 }
 
-fn folder_of(file: &Path) -> PathBuf {
+pub fn folder_of(file: &Path) -> PathBuf {
     file.parent().map(Path::to_owned).unwrap_or_default()
 }

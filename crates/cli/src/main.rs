@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod demo;
 mod logging;
+mod plan;
 mod predict;
 mod progress;
 mod run_folders;

@@ -110,7 +110,7 @@ pub fn prediction(summary: &PredictionSummary) -> String {
     lines.join("\n")
 }
 
-fn leaks(leaks: &[Leak]) -> String {
+pub fn leaks(leaks: &[Leak]) -> String {
     let lines: Vec<String> = leaks
         .iter()
         .map(|leak| format!("  {} learns {}", leak.party, leak.learns))
@@ -159,10 +159,23 @@ pub fn summary(summary: &Summary) -> String {
             seconds(summary.seconds_per_epoch)
         ),
     );
+    if let Some(predicted) = &summary.predicted {
+        let ratio = predicted.seconds_per_epoch / summary.seconds_per_epoch.max(f64::MIN_POSITIVE);
+        let planned = format!(
+            "{} an epoch, {ratio:.2} times what it took",
+            seconds(predicted.seconds_per_epoch)
+        );
+        row("  predicted", planned);
+    }
     if let Some(emulation) = summary.emulate {
         row("links", format!("emulated, {emulation}"));
     }
     row("bytes", format!("{} an epoch, both ways", bytes(summary.bytes_per_epoch)));
+    if let Some(predicted) = &summary.predicted {
+        let ratio = predicted.bytes_per_epoch as f64 / summary.bytes_per_epoch.max(1) as f64;
+        let planned = format!("{} an epoch, {ratio:.2} times what crossed", bytes(predicted.bytes_per_epoch));
+        row("  predicted", planned);
+    }
     for (party, sent) in &summary.bytes_sent {
         let memory = summary
             .peak_rss_bytes

@@ -71,20 +71,8 @@ fn settings(options: &BenchOptions) -> [(String, toml::Value); 2] {
 }
 
 fn run_options(options: &BenchOptions, runs: &Path) -> RunOptions {
-    RunOptions {
-        program: options.program.clone(),
-        // No party's own settings: nothing but the job's data set.
-        job_folder: runs.join("none"),
-        runs: runs.to_owned(),
-        run_folder: None,
-        resume: None,
-        compare_plain: false,
-        emulate: None,
-        report: false,
-        record: None,
-        metrics: false,
-        logs: None,
-    }
+    // No party's own settings: nothing but the job's data set.
+    RunOptions::quiet(&options.program, runs)
 }
 
 /// The figures of the protocol at `index`; plain stands at 0.

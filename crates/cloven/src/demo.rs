@@ -1,9 +1,6 @@
 //! `cloven demo`: every protocol on the data sets inside the program, with a page for each run and one that links them.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
 
 use serde::Serialize;
 
@@ -93,18 +90,10 @@ pub(crate) fn comparable_job(data: &str, protocol: Protocol, settings: &[(String
 }
 
 fn run_options(options: &DemoOptions, protocol: Protocol) -> RunOptions {
+    // No party's own settings: the data are inside the program.
     RunOptions {
-        program: options.program.clone(),
-        // No party's own settings: the data are inside the program.
-        job_folder: Path::new("demo").join("none"),
-        runs: options.runs.clone(),
-        run_folder: None,
-        resume: None,
-        compare_plain: protocol == Protocol::EncryptedModel,
-        emulate: None,
         report: true,
-        record: None,
-        metrics: false,
-        logs: None,
+        compare_plain: protocol == Protocol::EncryptedModel,
+        ..RunOptions::quiet(&options.program, &options.runs)
     }
 }

@@ -386,6 +386,14 @@ impl Job {
         self.model.preset.clone().unwrap_or_else(|| "custom".into())
     }
 
+    /// The numbers of the layers at the server.
+    ///
+    /// # Errors
+    /// As when the job is read.
+    pub fn server_layers(&self) -> Result<Range<usize>, Error> {
+        Ok(self.cut()?.server)
+    }
+
     pub(crate) fn cut(&self) -> Result<Cut, Error> {
         let chosen = self.model.server_layers.as_deref();
         let (name, model, default) = match (&self.model.preset, &self.model.layers) {

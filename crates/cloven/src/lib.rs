@@ -21,6 +21,7 @@ mod logs;
 mod metrics;
 mod orchestrate;
 pub mod party;
+pub mod plan;
 pub mod predict;
 mod record;
 mod report;
@@ -50,4 +51,4 @@ pub use update::{Stamped, Update};
 
 pub use cloven_data as data;
 pub use cloven_protocols::{Leak, Position};
-pub use cloven_wire::{Party, tcp::Emulation};
+pub use cloven_wire::{Party, PartyError, tcp::Emulation};

@@ -1,6 +1,7 @@
 //! Every party of a job as its own process on this machine, over mutual TLS on loopback.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     ffi::OsString,
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ use tracing::{debug, warn};
 
 use crate::{
     Error, Job, Local, Logs, MetricsAddress, Part, PartySummary, PublicIdentity, Record, Report, Role, RosterFile, RunFolder,
-    Stamped, Summary, Update, catalogue, files, identity, job::Protocol, party::interrupted,
+    Stamped, Summary, Update, catalogue, files, identity, job::Protocol, party::interrupted, plan,
 };
 
 /// How long the other parties may take to end once one has failed or the operator interrupted.
@@ -55,6 +56,28 @@ pub struct RunOptions {
     pub metrics: bool,
     /// What every party's process logs.
     pub logs: Option<Logs>,
+    /// The folder of measurements kept by `cloven plan`: where they are of this job, the summary says what they predict.
+    pub plans: Option<PathBuf>,
+}
+
+impl RunOptions {
+    /// Nothing but the run itself, in `runs`; no party has settings of its own.
+    pub(crate) fn quiet(program: &Path, runs: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            job_folder: runs.join("none"),
+            runs: runs.to_owned(),
+            run_folder: None,
+            resume: None,
+            compare_plain: false,
+            emulate: None,
+            report: false,
+            record: None,
+            metrics: false,
+            logs: None,
+            plans: None,
+        }
+    }
 }
 
 /// Runs all parties of a job; returns the summary and the run folder. Keys and certificates live for this run only.
@@ -64,7 +87,7 @@ pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> 
         .build()
         .map_err(Error::file("runtime"))?;
     // Before a run folder exists: what is wrong here leaves nothing behind.
-    let locals = locals(job, options)?;
+    let locals = locals(job, &options.job_folder, options.emulate)?;
     let mut folder = match &options.resume {
         Some(path) => RunFolder::open(path, job)?,
         None => RunFolder::create(&options.runs, options.run_folder.as_deref(), job)?,
@@ -91,13 +114,30 @@ fn run_in(
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<Summary, Error> {
     let begun = Instant::now();
-    let parties = runtime.block_on(all_parties(job, options, locals, folder, watch))?;
+    let rows = Cell::new(None);
+    let mut watch = |stamped: &Stamped| {
+        if let (
+            Update::Started {
+                train_rows, test_rows, ..
+            },
+            Some(Role::Client),
+        ) = (&stamped.update, job.parties.get(&stamped.party))
+        {
+            rows.set(rows.get().or(Some([*train_rows, *test_rows])));
+        }
+        watch(stamped);
+    };
+    let parties = runtime.block_on(all_parties(job, options, locals, folder, &mut watch))?;
     let mut summary = Summary::new(job, &parties, begun.elapsed().as_secs_f64());
+    summary.predicted = options.plans.as_ref().zip(rows.get()).and_then(|(folder, rows)| {
+        let cache = plan::Cache::new(Some(folder.clone()), &options.program, false);
+        plan::recall(job, rows, options.emulate, &cache)
+    });
     if options.compare_plain {
         summary.compare_plain(&match job.protocol {
             // Plain split learning compared with itself.
             Protocol::Plain => summary.clone(),
-            _ => run_plain(job, options, locals, folder.path(), runtime, watch)?,
+            _ => run_plain(job, options, locals, folder.path(), runtime, &mut watch)?,
         });
     }
     Ok(summary)
@@ -283,9 +323,9 @@ pub(crate) async fn together<T>(
 pub(crate) type Locals = BTreeMap<Party, Local>;
 
 /// Every party's own `local.toml` beside the job, where there is one; a client without data there needs a data set known by name.
-fn locals(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
+pub(crate) fn locals(job: &Job, job_folder: &Path, emulate: Option<Emulation>) -> Result<Locals, Error> {
     let one = |(party, role): (&Party, &Role)| {
-        let own = options.job_folder.join(party.as_str()).join(Local::FILE);
+        let own = job_folder.join(party.as_str()).join(Local::FILE);
         let mut local = match own.exists() {
             true => Local::read(&std::path::absolute(&own).map_err(Error::file(&own))?)?,
             false => Local::default(),
@@ -295,7 +335,7 @@ fn locals(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
             // The clients divide one data set among them.
             local.part = local.part.or_else(|| Part::of_client(job, party));
         }
-        local.emulate = options.emulate.or(local.emulate);
+        local.emulate = emulate.or(local.emulate);
         Ok((party.clone(), local))
     };
     job.parties.iter().map(one).collect()

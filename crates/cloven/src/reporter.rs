@@ -381,6 +381,6 @@ pub(crate) fn memory_bytes() -> Memory {
     }
 }
 
-fn peak_rss_bytes() -> Option<u64> {
+pub(crate) fn peak_rss_bytes() -> Option<u64> {
     memory_bytes().peak
 }

@@ -7,7 +7,7 @@ use cloven_protocols::Leak;
 use cloven_wire::{MessageTraffic, Party, Traffic, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
-use crate::{Job, Role, job::Mode};
+use crate::{Job, Role, job::Mode, plan::Predicted};
 
 /// What one party has to report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,6 +98,9 @@ pub struct Summary {
     pub seconds_per_epoch: f64,
     /// The same of plain split learning, with `--compare-plain`.
     pub seconds_per_epoch_plain: Option<f64>,
+    /// What `cloven plan` predicts, where its measurements for this job, machine and link are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Predicted>,
     /// Bytes each party sent, at the socket, in the whole run.
     pub bytes_sent: BTreeMap<Party, u64>,
     /// Bytes of all messages of all parties, at the socket, in an epoch's training (mean).
@@ -153,6 +156,7 @@ impl Summary {
             seconds_total,
             seconds_per_epoch: slowest / f64::from(job.training.epochs),
             seconds_per_epoch_plain: None,
+            predicted: None,
             bytes_sent: parties.iter().map(|(name, p)| (name.clone(), p.traffic.sent)).collect(),
             bytes_per_epoch: training / u64::from(job.training.epochs),
             bytes_by_phase: phases.map(|(name, bytes)| (name.to_owned(), bytes)).into(),

@@ -95,6 +95,7 @@ fn train(job: &str, seed: u64, epochs: u32) -> Result<Summary, Error> {
         record: None,
         metrics: false,
         logs: None,
+        plans: None,
     };
     Ok(run(&Job::parse(job, "examples", &settings)?, &options, &mut |_| ())?.0)
 }

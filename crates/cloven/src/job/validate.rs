@@ -9,7 +9,8 @@ use crate::Error;
 const MAX_CLIENTS: usize = 64;
 
 impl Job {
-    pub(super) fn validate(&self, place: &str) -> Result<(), Error> {
+    /// Whether the job makes sense; `place` names it in errors.
+    pub(crate) fn validate(&self, place: &str) -> Result<(), Error> {
         let wrong = |key: &str, problem: String| Err(Error::configuration(format!("{place}: {key}"), problem));
         let count = |role| self.parties.values().filter(|r| **r == role).count();
         if !(1..=MAX_CLIENTS).contains(&count(Role::Client)) || count(Role::Server) != 1 {

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use cloven_protocols::ProtocolError;
+use cloven_protocols::{Examples, ProtocolError};
 use cloven_wire::{
     AbortReason, Link, Party, WireError,
     tcp::{Endpoint, Identity, Notice, Reach, Roster, TcpChannel},
@@ -50,6 +50,8 @@ pub struct Prepared {
     roster: Roster,
     data: Option<ClientData>,
     record: Option<Record>,
+    /// Whether rows and identity are made up, to measure what the scripts cost.
+    rehearsal: bool,
 }
 
 impl Prepared {
@@ -90,6 +92,29 @@ impl Prepared {
             roster,
             data: None,
             record: None,
+            rehearsal: false,
+        })
+    }
+
+    /// A party that takes part in a rehearsal, with made-up `rows` (training and test; a client's only).
+    pub(crate) fn for_rehearsal(
+        job: Job,
+        party: Party,
+        (identity, roster): (Identity, Roster),
+        rows: Option<[Examples; 2]>,
+    ) -> Result<Self, Error> {
+        let role = job.role(&party)?;
+        let data = rows.map(|[train, test]| ClientData::without_preprocessing(train, test));
+        Ok(Self {
+            job,
+            local: Local::default(),
+            party,
+            role,
+            identity,
+            roster,
+            data,
+            record: None,
+            rehearsal: true,
         })
     }
 
@@ -291,8 +316,8 @@ impl Prepared {
                 metadata,
             )?;
         }
-        if let Some(data) = &self.data {
-            data.preprocessing.write(&RunFolder::preprocessing(run_folder, &self.party))?;
+        if let Some(preprocessing) = self.data.as_ref().and_then(|data| data.preprocessing.as_ref()) {
+            preprocessing.write(&RunFolder::preprocessing(run_folder, &self.party))?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ pub(super) struct ClientData {
     pub(super) test: Examples,
     pub(super) subsets: Vec<Subset>,
     /// What a later prediction needs to know of them.
-    pub(super) preprocessing: Preprocessing,
+    pub(super) preprocessing: Option<Preprocessing>,
 }
 
 impl ClientData {
@@ -34,8 +34,18 @@ impl ClientData {
             train: convert(data.train),
             test: convert(data.test),
             subsets,
-            preprocessing,
+            preprocessing: Some(preprocessing),
         })
+    }
+
+    /// Rows that no prediction will follow.
+    pub(super) fn without_preprocessing(train: Examples, test: Examples) -> Self {
+        Self {
+            train,
+            test,
+            subsets: Vec::new(),
+            preprocessing: None,
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! From a job and a role to the protocol's script.
 
+use std::path::Path;
+
 use cloven_nn::Network;
 use cloven_protocols::{
-    Keep, Observe, ProtocolError, Service, Task,
+    Event, Keep, Observe, ProtocolError, Service, Task,
     encrypted_activation::{self, Fellows, LatticeCipher, ServerLattice, paper},
     encrypted_model::{self, HeldLayer, LayerKey},
     plain,
@@ -27,8 +29,16 @@ impl Prepared {
         kept: &Kept<'_, '_>,
         reporter: &Reporter<'_>,
     ) -> Result<Trained, Error> {
-        let mut observe = |event| reporter.observe(event);
-        let observe: &mut Observe<'_> = &mut observe;
+        self.observed_script(links, kept, &mut |event| reporter.observe(event)).await
+    }
+
+    /// As [`Prepared::script`], for any observer.
+    async fn observed_script<C: Channel>(
+        &self,
+        links: &mut [Link<C>],
+        kept: &Kept<'_, '_>,
+        observe: &mut Observe<'_>,
+    ) -> Result<Trained, Error> {
         let trained = match (self.job.protocol, self.job.mode(), &self.data, &mut *links) {
             (Protocol::Plain, _, Some(data), [link]) => self.plain_client(data, kept, link, observe).await?,
             (Protocol::Plain, _, _, links) => self.plain_server(kept, links, observe).await?,
@@ -101,7 +111,7 @@ impl Prepared {
             unrevealed: self.network(&cut, cut.server.clone())?,
             tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
             cipher: LatticeCipher::new(self.job.sealing()?, &mut ChaCha20Rng::from_seed(*kept.secret)),
-            reveal_after: encrypted_activation::REVEAL_AFTER,
+            reveal_after: self.reveal_after(),
             fellows: self.fellows()?,
         };
         let me = encrypted_activation::client(me, self.task(data, kept), link, observe).await;
@@ -121,7 +131,7 @@ impl Prepared {
                 .iter()
                 .map(|_| Ok(ServerLattice::new(self.job.sealing()?)))
                 .collect::<Result<_, Error>>()?,
-            reveal_after: encrypted_activation::REVEAL_AFTER,
+            reveal_after: self.reveal_after(),
         };
         let me = encrypted_activation::server(me, self.service(&keeps), links, observe).await;
         Ok(me.map(|me| Trained {
@@ -242,6 +252,15 @@ impl Prepared {
         }
     }
 
+    /// In a rehearsal, whose few rows are made up, an epoch ends as one of many rows does.
+    fn reveal_after(&self) -> usize {
+        if self.rehearsal {
+            1
+        } else {
+            encrypted_activation::REVEAL_AFTER
+        }
+    }
+
     /// The other clients, where there are any.
     fn fellows(&self) -> Result<Option<(Fellows<'_>, ChaCha20Rng)>, Error> {
         let clients: Vec<_> = self.job.clients().cloned().collect();
@@ -259,6 +278,24 @@ impl Prepared {
 
     fn network(&self, cut: &Cut, layers: std::ops::Range<usize>) -> Result<Network, Error> {
         Ok(Network::new(&cut.model, layers, self.job.seed)?.with_optimiser(self.job.training.optimiser.clone())?)
+    }
+}
+
+impl Prepared {
+    /// Runs the role's script for a rehearsal; `heard` hears of every event before the reporter does. Checkpoints go to `folder`.
+    pub(crate) async fn rehearse<C: Channel>(
+        &self,
+        links: &mut [Link<C>],
+        folder: &Path,
+        reporter: &Reporter<'_>,
+        heard: &mut dyn FnMut(&Event),
+    ) -> Result<(), Error> {
+        let kept = self.kept(folder, reporter)?;
+        let observe: &mut Observe<'_> = &mut |event| {
+            heard(&event);
+            reporter.observe(event)
+        };
+        self.observed_script(links, &kept, observe).await.map(drop)
     }
 }
 

@@ -103,7 +103,46 @@ pub(super) fn costs(facts: &Facts) -> Markup {
     if parts.iter().all(|part| part.0.is_empty()) {
         return Markup::default();
     }
-    markup!(r#"<section><h2>Time and bytes</h2>{}{}</section>"#, totals(facts), parts)
+    let head = vec![totals(facts), predicted(facts)];
+    markup!(r#"<section><h2>Time and bytes</h2>{}{}</section>"#, head, parts)
+}
+
+/// An epoch as `cloven plan` predicted it, beside what it took.
+fn predicted(facts: &Facts) -> Markup {
+    let known = facts
+        .summary
+        .as_ref()
+        .and_then(|summary| Some((summary, summary.predicted.as_ref()?)));
+    let Some((summary, predicted)) = known else {
+        return Markup::default();
+    };
+    let row = |name: &str, predicted: f64, measured: f64, text: fn(f64) -> String| {
+        let ratio = if measured > 0.0 {
+            numbers::digits(predicted / measured)
+        } else {
+            "–".to_owned()
+        };
+        markup!(
+            r#"<tr><td>{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td></tr>"#,
+            name,
+            text(predicted),
+            text(measured),
+            ratio
+        )
+    };
+    let bytes = [predicted.bytes_per_epoch, summary.bytes_per_epoch].map(|bytes| bytes as f64);
+    markup!(
+        r#"<table class="wide"><caption>An epoch of training, predicted by cloven plan and measured</caption><tr><th></th><th class="n">predicted</th><th class="n">measured</th><th class="n">ratio</th></tr>{}</table>"#,
+        vec![
+            row(
+                "time",
+                predicted.seconds_per_epoch,
+                summary.seconds_per_epoch,
+                numbers::seconds
+            ),
+            row("bytes", bytes[0], bytes[1], |bytes| numbers::bytes(bytes as u64)),
+        ]
+    )
 }
 
 /// Bytes of all parties by phase, from the summary.

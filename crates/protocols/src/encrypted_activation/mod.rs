@@ -57,6 +57,12 @@ use crate::{Leak, Parts, ProtocolError, checkpoint::number};
 /// parallel to one sample's activation.
 pub const REVEAL_AFTER: usize = 1024;
 
+/// Whether V is revealed after `epoch` (from 1) in a job whose clients have `rows` training rows together.
+pub fn reveals_after(epoch: u32, rows: u64) -> bool {
+    let every = (REVEAL_AFTER as u64).div_ceil(rows.max(1));
+    u64::from(epoch).is_multiple_of(every)
+}
+
 /// What each role learns.
 pub fn leaks(clients: &[&str], server: &str) -> Vec<Leak> {
     let mut leaks = vec![

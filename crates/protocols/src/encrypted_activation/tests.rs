@@ -175,6 +175,17 @@ async fn the_servers_view_has_the_same_form_for_other_data() {
 }
 
 #[test]
+fn which_epochs_end_with_a_reveal_is_known_beforehand() {
+    for rows in [1, 100, 341, 342, 512, 1023, 1024, 1025, 5000] {
+        let mut reveals = Reveals::default();
+        for epoch in 1..=30 {
+            let due = reveals.after_epoch(rows, REVEAL_AFTER);
+            assert_eq!(reveals_after(epoch, rows), due, "{rows} rows, epoch {epoch}");
+        }
+    }
+}
+
+#[test]
 fn v_is_never_revealed_for_fewer_samples() {
     let mut reveals = Reveals::default();
     let epochs: Vec<bool> = (0..6).map(|_| reveals.after_epoch(456, REVEAL_AFTER)).collect();

@@ -20,7 +20,7 @@ pub use connect::{Endpoint, Notice, Reach};
 pub use emulation::{Emulation, EmulationError};
 pub use hello::WIRE_VERSION;
 pub use identity::{Certificate, Identity, IdentityError, Roster};
-pub use socket::TcpChannel;
+pub use socket::{TcpChannel, at_socket};
 
 #[cfg(test)]
 mod tests;

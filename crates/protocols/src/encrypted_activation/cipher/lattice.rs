@@ -66,6 +66,11 @@ impl Sealing {
         product.error_deviation(Norms { row, column, block })
     }
 
+    /// The largest result that the client accepts.
+    pub fn output_bound(&self, direction: Direction) -> f64 {
+        self.product(direction).output_bound()
+    }
+
     fn product(&self, direction: Direction) -> &Product {
         match direction {
             Direction::Forward => &self.forward,

@@ -188,7 +188,7 @@ async fn another_key_does_not_resume() {
         let (mut me, other) = em::tests::roles(em::tests::PRECISION);
         me.key = em::tests::key(number);
         let (keeps, task) = (keeps(&disks), resumable(&data, &test, &disks.clients[0], 1));
-        let (mut quiet, mut still) = (ignore, ignore);
+        let (quiet, mut still) = (ignore, ignore);
         let client = async {
             // Stops in the middle.
             let mut batches = 0;
