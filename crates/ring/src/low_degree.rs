@@ -253,10 +253,11 @@ impl LowDegreeProduct {
 
     /// From lanes to the slots of the outputs. `sums` is `[slot][half]`.
     fn add(&self, sums: &[Lanes], start: usize, outputs: &mut [[&mut [u64]; 2]]) {
-        for (lane, halves) in outputs.iter_mut().enumerate() {
-            for (half, output) in halves.iter_mut().enumerate() {
-                let slots = output[start..].iter_mut().zip(sums.as_chunks::<2>().0);
-                slots.for_each(|(slot, sums)| *slot = self.modulus.add(*slot, sums[half].0[lane]));
+        for half in 0..2 {
+            match &self.kernel {
+                #[cfg(target_arch = "x86_64")]
+                Kernel::Ifma(licence, _) => ifma::add(*licence, &self.modulus, sums, half, start, outputs),
+                _ => scalar::add_to(&self.modulus, sums, half, start, outputs),
             }
         }
     }
@@ -346,7 +347,11 @@ impl Scratch {
     fn pack(&mut self, inputs: &[[&[u64]; 2]], start: usize) {
         let halves = inputs.iter().flatten();
         for (packed, input) in self.panel.chunks_exact_mut(self.tile).zip(halves) {
-            packed.copy_from_slice(&input[start..start + self.tile]);
+            let slots = &input[start..start + self.tile];
+            match (packed.first_chunk_mut::<TILE>(), slots.first_chunk()) {
+                (Some(packed), Some(slots)) if self.tile == TILE => *packed = *slots,
+                _ => packed.copy_from_slice(slots),
+            }
         }
     }
 }

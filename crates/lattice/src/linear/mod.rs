@@ -4,7 +4,7 @@
 //! compressed response of which the key holder reads y = x W. x stands at scale 2^sx, W at 2^sw, y at 2^(sx+sw); |y| must stay below
 //! 2^(log2 q - 1 - sx - sw), and the key holder refuses results beyond half of that, since a wrap would be silent.
 //!
-//! [`WeightProduct`] is plaintext rows times an encrypted matrix that is updated in place.
+//! [`WeightProduct`] is plaintext rows times an encrypted matrix that is updated in place, in a layout for speed or one for few bytes.
 //!
 //! [`EncryptedProduct`] is the three products of training with all operands encrypted under the same key.
 //!

@@ -15,6 +15,12 @@ const SUMS: usize = 4 * SLOTS;
 
 type Roots = [[u64; 2]];
 
+/// Adds reduced sums, `[slot][half]`, to the slots of one half of the outputs from `start` on.
+pub(super) fn add(_licence: Ifma, modulus: &Modulus, sums: &[Lanes], half: usize, start: usize, outputs: &mut [[&mut [u64]; 2]]) {
+    // SAFETY: the token shows that the machine has the features `add_vectors` is compiled for.
+    unsafe { add_vectors(modulus, sums, half, start, outputs) }
+}
+
 /// Evaluates the factors of a chunk and adds their products to the partial sums, each two words.
 pub(super) fn run(_licence: Ifma, chunk: &Chunk<'_>, roots: &Roots, evaluated: &mut [Lanes], partial: &mut [Lanes]) {
     // SAFETY: the token shows that the machine has the features these functions are compiled for.
@@ -181,4 +187,43 @@ fn reduce_vectors(modulus: &Modulus, partial: &[Lanes], sums: &mut [Lanes]) {
             reduction.reduce(load(&low.0), load(&high.0), _mm512_setzero_si512()),
         );
     }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn add_vectors(modulus: &Modulus, sums: &[Lanes], half: usize, start: usize, outputs: &mut [[&mut [u64]; 2]]) {
+    let field = Field::new(modulus.value());
+    for (block, sums) in sums.as_chunks::<16>().0.iter().enumerate() {
+        let columns = transpose(std::array::from_fn(|slot| load(&sums[2 * slot + half].0)));
+        for (output, column) in outputs.iter_mut().zip(columns) {
+            if let Some(slots) = output[half][start + 8 * block..].first_chunk_mut() {
+                store(slots, field.add(load(slots), column));
+            }
+        }
+    }
+}
+
+/// Word j of row i to word i of row j.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn transpose(rows: [__m512i; 8]) -> [__m512i; 8] {
+    let [a, b, c, d, e, f, g, h] = rows;
+    let even = quarters([(a, b), (c, d), (e, f), (g, h)].map(|(x, y)| _mm512_unpacklo_epi64(x, y)));
+    let odd = quarters([(a, b), (c, d), (e, f), (g, h)].map(|(x, y)| _mm512_unpackhi_epi64(x, y)));
+    [even[0], odd[0], even[1], odd[1], even[2], odd[2], even[3], odd[3]]
+}
+
+/// Quarter j of row i to quarter i of row j.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn quarters([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+    const EVEN: i32 = 0x88;
+    const ODD: i32 = 0xdd;
+    let (ab_even, ab_odd) = (_mm512_shuffle_i64x2::<EVEN>(a, b), _mm512_shuffle_i64x2::<ODD>(a, b));
+    let (cd_even, cd_odd) = (_mm512_shuffle_i64x2::<EVEN>(c, d), _mm512_shuffle_i64x2::<ODD>(c, d));
+    [
+        _mm512_shuffle_i64x2::<EVEN>(ab_even, cd_even),
+        _mm512_shuffle_i64x2::<EVEN>(ab_odd, cd_odd),
+        _mm512_shuffle_i64x2::<ODD>(ab_even, cd_even),
+        _mm512_shuffle_i64x2::<ODD>(ab_odd, cd_odd),
+    ]
 }

@@ -61,3 +61,11 @@ pub(super) fn reduce(modulus: &Modulus, partial: &[Lanes], sums: &mut [Lanes]) {
         }
     }
 }
+
+/// Adds reduced sums, `[slot][half]`, to the slots of one half of the outputs from `start` on.
+pub(super) fn add_to(modulus: &Modulus, sums: &[Lanes], half: usize, start: usize, outputs: &mut [[&mut [u64]; 2]]) {
+    for (lane, output) in outputs.iter_mut().enumerate() {
+        let slots = output[half][start..].iter_mut().zip(sums.as_chunks::<2>().0);
+        slots.for_each(|(slot, sums)| *slot = modulus.add(*slot, sums[half].0[lane]));
+    }
+}

@@ -10,12 +10,14 @@ use crate::{
         fixed::{fixed, rows_of},
         hide::Hiding,
     },
-    merging, parallel,
+    parallel,
     wire::check_len,
 };
 
 /// Rows whose products are kept at a time.
 const ROWS: usize = 24;
+/// The same in stride layout, where the matrix is larger.
+const STRIDE_ROWS: usize = 64;
 /// Nanoseconds to a residue of a response, beside its product.
 const RESPOND: usize = 4;
 /// Blocks that are summed, or updated, in one go: what a tile of them takes stays in the nearest caches, and the sums stay in 64 bits.
@@ -103,7 +105,12 @@ impl WeightProduct {
         // Whole blocks of inputs to a thread: each is read and written once.
         let products = 2 * self.parameters.basis().words() * self.output_blocks() * self.delta_groups(x.rows);
         let share = parallel::share(self.input_blocks(), 1000 * products / self.products_per_microsecond());
-        let blocks = share.next_multiple_of(ROUND).min(BLOCKS);
+        let most = match &self.kernel {
+            Kernel::Block(_) => BLOCKS,
+            // So many stay in the second-level cache, and share what is packed of the deltas.
+            Kernel::Stride(_) => ROUND,
+        };
+        let blocks = share.next_multiple_of(ROUND).min(most);
         parallel::chunks_mut(&mut weights.blocks, blocks * self.output_blocks(), |start, chunk| {
             let first = start / self.output_blocks();
             match &self.kernel {
@@ -130,7 +137,11 @@ impl WeightProduct {
                 let size = parallel::share(x.rows * self.output_blocks(), cost).min(x.rows);
                 size.next_multiple_of(ROUND / 2).min(ROWS)
             }
-            Kernel::Stride(_) => self.merged_rows(),
+            // As many as there are to a thread: the matrix is read once for all of them.
+            Kernel::Stride(_) => {
+                let size = (x.rows * self.output_blocks()).div_ceil(rayon::current_num_threads());
+                size.min(STRIDE_ROWS).next_multiple_of(self.merged_rows())
+            }
         };
         let groups = x.rows.div_ceil(size);
         let mut out = Vec::with_capacity(self.response_len(x.rows));
@@ -139,19 +150,14 @@ impl WeightProduct {
             let rows = start..x.rows.min(start + size);
             let responses = match &self.kernel {
                 Kernel::Block(kernel) => self.multiply_in_blocks(kernel, weights, x, r, rows.clone())?,
-                Kernel::Stride(kernel) => {
-                    let levels = merging::levels(rows.len());
-                    let products = self.multiply_in_strides(kernel, weights, x, [r, levels], rows.clone())?;
-                    let keys = weights.keys.as_ref().filter(|keys| keys.stride() == self.merged_rows());
-                    let keys = keys.ok_or(LatticeError::NoMergeKeys)?;
-                    vec![keys.merge(products)?]
-                }
+                Kernel::Stride(kernel) => self.multiply_in_strides(kernel, weights, x, r, rows.clone())?,
             };
             let first = r * self.response_groups(x.rows) + start / self.merged_rows();
-            for (number, mut response) in responses.into_iter().enumerate() {
+            let starts = rows.clone().step_by(self.merged_rows());
+            for (number, (start, mut response)) in starts.zip(responses).enumerate() {
                 hide(&mut response, first + number)?;
                 let (c0, c1) = (response.c0.into_coefficients(), response.c1.into_coefficients());
-                let rows = self.merged_rows().min(rows.len());
+                let rows = self.merged_rows().min(rows.end - start);
                 self.compression.write(&c0, &[&c1], self.wanted(r, rows), out);
             }
             Ok(())

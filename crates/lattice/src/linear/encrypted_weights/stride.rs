@@ -32,7 +32,11 @@ use cloven_ring::{
 };
 
 use super::{EncodedRows, EncryptedWeights, WeightProduct};
-use crate::{Ciphertext, LatticeError, RandomnessKey, SecretKey, merging::MergeKeys, wire::check_len};
+use crate::{
+    Ciphertext, LatticeError, RandomnessKey, SecretKey,
+    merging::{self, MergeKeys},
+    wire::check_len,
+};
 
 /// The kernels of the stride layout, one for every prime.
 #[derive(Debug, Clone)]
@@ -75,15 +79,18 @@ impl WeightProduct {
 }
 
 impl WeightProduct {
-    /// sum_q W[q,r] xfwd[i,q] for some rows i, times 2^-`halvings` modulo q.
+    /// sum_q W[q,r] xfwd[i,q] for some rows i, the first of them that of a response, merged. To be merged, the products are multiplied by 2^-levels
+    /// modulo q.
     pub(super) fn multiply_in_strides(
         &self,
         kernel: &StrideKernel,
         weights: &EncryptedWeights,
         x: &EncodedRows,
-        [r, halvings]: [usize; 2],
+        r: usize,
         rows: Range<usize>,
     ) -> Result<Vec<Ciphertext>, LatticeError> {
+        let keys = weights.keys.as_ref().filter(|keys| keys.stride() == self.merged_rows());
+        let keys = keys.ok_or(LatticeError::NoMergeKeys)?;
         let mut products: Vec<Ciphertext> = rows.clone().map(|_| Ciphertext::zero(&self.parameters)).collect();
         let (kb, width) = (self.block_inputs(), self.row_words());
         let shape = Shape {
@@ -92,8 +99,10 @@ impl WeightProduct {
             coefficients: kb,
         };
         for (prime, modulus) in self.parameters.basis().moduli().iter().enumerate() {
-            let (residues, scale) = (&x.residues[prime], halved(modulus, halvings));
-            let value = |i, q, b| modulus.mul(scale, residues[(rows.start + i) * width + q * kb + b]);
+            let residues = &x.residues[prime];
+            let levels = |row| merging::levels(self.merged_with(row, x.rows));
+            let scales: Vec<u64> = rows.clone().map(|row| halved(modulus, levels(row))).collect();
+            let value = |i: usize, q, b| modulus.mul(scales[i], residues[(rows.start + i) * width + q * kb + b]);
             let factors = Factors::new(modulus, shape, value)?;
             let blocks = weights.blocks.iter().skip(r).step_by(self.output_blocks());
             let inputs: Vec<[&[u64]; 2]> = blocks.map(|w| [&w.c0, &w.c1].map(|c| c.residues(prime))).collect();
@@ -103,7 +112,19 @@ impl WeightProduct {
             let mut outputs: Vec<_> = outputs.collect();
             kernel.products[prime].add_assign(&factors, Argument::Inverse, 0, &inputs, &mut outputs)?;
         }
-        Ok(products)
+        let mut merged = Vec::with_capacity(rows.len().div_ceil(self.merged_rows()));
+        while !products.is_empty() {
+            let rest = products.split_off(self.merged_rows().min(products.len()));
+            merged.push(keys.merge(products)?);
+            products = rest;
+        }
+        Ok(merged)
+    }
+
+    /// Of `rows` rows, those whose responses are merged with that of `row`.
+    fn merged_with(&self, row: usize, rows: usize) -> usize {
+        let first = row - row % self.merged_rows();
+        self.merged_rows().min(rows - first)
     }
 
     /// Adds the products of all groups to whole blocks of inputs, the first of them number `first`.

@@ -5,9 +5,12 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
 use crate::{
-    Flooding, PublicKey, Secrecy,
+    Flooding, PublicKey, RandomnessKey, Secrecy, SecretKey,
     linear::{Hiding, fixed::fixed, tests::numbers},
 };
+
+mod matrix;
+mod strided;
 
 const SCALES: Scales = Scales {
     input: 5,
@@ -147,109 +150,6 @@ fn the_noise_formula_is_the_measured_noise_after_no_one_and_five_updates() {
 }
 
 #[test]
-fn the_noise_formula_is_the_measured_noise_in_stride_layout() {
-    // Scales at which the noise of updates, or of merging alone, stands above the response's rounding.
-    for (samples, updates, input, weight) in [(2, 0, 5, 38), (4, 1, 9, 34), (4, 5, 9, 34), (16, 3, 9, 34), (1, 3, 9, 34)] {
-        let scales = Scales {
-            input,
-            weight,
-            response: 38,
-        };
-        let product = WeightProduct::strided(&parameters(), [100, 128], samples, scales).unwrap();
-        assert_eq!((product.merged_rows(), product.block_inputs()), (16, 16 / samples));
-        let (mut squares, mut count, mut merging) = (0.0, 0.0, 0.0);
-        for seed in 0..8 {
-            let mut trainer = Trainer::new(product.clone(), 1000 * updates + seed);
-            let batches: Vec<Vec<f32>> = (0..updates).map(|u| trainer.rows(17, u + 10)).collect();
-            for (u, batch) in batches.iter().enumerate() {
-                trainer.update(batch, u as u64 + 20);
-            }
-            let batches: Vec<&[f32]> = batches.iter().map(Vec::as_slice).collect();
-            let rows = trainer.rows(16, 5);
-            let errors = trainer.errors(&rows);
-            for (row, errors) in rows.chunks(100).zip(errors.chunks(128)) {
-                let formula = product.error_deviation(row, &batches).unwrap();
-                squares += errors.iter().map(|e| (e / formula).powi(2)).sum::<f64>();
-                count += errors.len() as f64;
-                merging = product.merging_variance() * scales.step().powi(2) / formula.powi(2);
-            }
-        }
-        let ratio = squares / count;
-        println!("{samples} samples, {updates} updates: measured / formula variance {ratio:.3}, merging is {merging:.3} of it");
-        assert!((0.85..1.15).contains(&ratio), "{samples} samples, {updates} updates: {ratio}");
-    }
-}
-
-#[test]
-fn the_published_layer_trains_in_stride_layout() {
-    let scales = Scales { response: 32, ..SCALES };
-    let product = WeightProduct::strided(&parameters(), [785, 128], 4, scales).unwrap();
-    assert_eq!(
-        (product.block_inputs(), product.input_blocks(), product.merged_rows()),
-        (4, 197, 16)
-    );
-    let mut trainer = Trainer::new(product, 3);
-    let x = trainer.rows(60, 1);
-    let bytes = trainer.product.delta_len(60) + trainer.product.response_len(60);
-    // 10,000 rows in batches of 60.
-    println!("{} bytes for 10,000 rows", bytes * 167);
-    assert!(bytes * 167 < 60_000_000, "{bytes}");
-    let batch = &x[..21 * 785];
-    for seed in 0..3 {
-        trainer.update(batch, seed);
-    }
-    let worst = trainer.errors(&x).iter().fold(0.0, |m: f64, e| m.max(e.abs()));
-    let formula = trainer.product.error_deviation(&x[..785], &[batch; 3]).unwrap();
-    println!("worst error after three updates {worst:e}, formula's deviation {formula:e}");
-    assert!(worst < 7.0 * formula, "{worst:e} {formula:e}");
-}
-
-#[test]
-fn garbage_stays_away_from_outputs_and_weights() {
-    let product = WeightProduct::strided_with_block_outputs(&parameters(), [10, 20], 4, 128, SCALES).unwrap();
-    let mut trainer = Trainer::new(product, 5);
-    let x = trainer.rows(7, 1);
-    for batch in 0..20 {
-        trainer.update(&x, batch);
-    }
-    // Between the weights the matrix is full of other samples' deltas.
-    let plain = trainer.secret.decrypt(&trainer.encrypted.blocks[0]).unwrap();
-    let plain = crate::centred_coefficients(&plain).unwrap();
-    let garbage = plain.iter().enumerate().filter(|(at, _)| at % 16 >= 4);
-    let (count, large) = garbage.fold((0, 0), |(n, large), (_, v)| (n + 1, large + usize::from(v.abs() > 1 << 30)));
-    assert!(large > count / 10, "{large} of {count}");
-    let bytes = trainer.product.encode_weights(&trainer.encrypted).unwrap();
-    let read = trainer.product.decrypt_weights(&bytes, &trainer.secret).unwrap();
-    let unit = 2f64.powi(-38);
-    for (read, exact) in read.iter().zip(&trainer.exact) {
-        assert!((read - *exact as f64 * unit).abs() < 1e-7, "{read}");
-    }
-    let formula = trainer.product.error_deviation(&x[..10], &vec![&x[..]; 20]).unwrap();
-    assert!(trainer.errors(&x).iter().all(|e| e.abs() < 7.0 * formula + 1e-6));
-}
-
-#[test]
-fn merged_responses_need_keys() {
-    let product = WeightProduct::strided(&parameters(), [10, 20], 2, SCALES).unwrap();
-    let secret = secret(&parameters());
-    let bytes = product.encrypt_weights(&numbers(200, 1), &secret, &key(), b"w").unwrap();
-    let mut weights = product.receive_weights(&bytes).unwrap();
-    let rows = product.encode_rows(&numbers(20, 2)).unwrap();
-    assert_eq!(product.forward(&weights, &rows), Err(LatticeError::NoMergeKeys));
-    let block = WeightProduct::new(&parameters(), [10, 20], SCALES).unwrap();
-    assert_eq!(block.merge_keys(&secret, &key(), b"k").unwrap(), []);
-    assert!(matches!(
-        block.receive_merge_keys(&mut weights, &[0]),
-        Err(LatticeError::Length { expected: 0, .. })
-    ));
-    let other = WeightProduct::strided_with_block_outputs(&parameters(), [10, 20], 2, 32, SCALES).unwrap();
-    let keys = other.merge_keys(&secret, &key(), b"k").unwrap();
-    other.receive_merge_keys(&mut weights, &keys).unwrap();
-    assert_ne!(other.merged_rows(), product.merged_rows());
-    assert_eq!(product.forward(&weights, &rows), Err(LatticeError::NoMergeKeys));
-}
-
-#[test]
 fn the_published_layer_trains() {
     let product = WeightProduct::new(&parameters(), [784, 128], SCALES).unwrap();
     assert_eq!(
@@ -318,78 +218,6 @@ fn more_blocks_than_one_sum_takes() {
     trainer.update(&x, 2);
     let formula = trainer.product.error_deviation(&x[..1000], &[&x]).unwrap();
     assert!(trainer.errors(&x).iter().all(|e| e.abs() < 7.0 * formula + 1e-6));
-}
-
-#[test]
-fn parts_are_the_whole_and_the_matrix_comes_back() {
-    for (parameters, scales) in [
-        (parameters(), SCALES),
-        (
-            Parameters::new(13, &[50, 50, 50]).unwrap(),
-            Scales {
-                input: 5,
-                weight: 110,
-                response: 40,
-            },
-        ),
-    ] {
-        let product = WeightProduct::with_block_outputs(&parameters, [37, 150], parameters.degree() / 16, scales).unwrap();
-        let (secret, matrix) = (secret(&parameters), numbers(37 * 150, 1));
-        let whole = product.encrypt_weights(&matrix, &secret, &key(), b"w").unwrap();
-        let (mut parts, mut received) = (Vec::new(), EncryptedWeights::empty());
-        for (q, rows) in matrix.chunks(16 * 150).enumerate() {
-            let part = product.encrypt_weights_part(q, rows, &secret, &key(), b"w").unwrap();
-            product.receive_weights_part(&mut received, &part).unwrap();
-            parts.extend(part);
-        }
-        assert_eq!(parts, whole);
-        let more = product.receive_weights_part(&mut received, &whole[..product.weights_part_len()]);
-        assert!(matches!(more, Err(LatticeError::Size { .. })), "{more:?}");
-
-        let x = product.encode_rows(&numbers(2 * 37, 2)).unwrap();
-        let delta = product.encrypt_delta(&[0.0; 300], RATE, &secret, &key(), b"d").unwrap();
-        product.update(&mut received, &x, &delta).unwrap();
-        let (mut decoded, mut read) = (EncryptedWeights::empty(), Vec::new());
-        for q in 0..product.input_blocks() {
-            let part = product.encode_weights_part(&received, q).unwrap();
-            assert_eq!(part.len(), product.encoded_part_len());
-            product.decode_weights_part(&mut decoded, &part).unwrap();
-            read.extend(product.decrypt_weights_part(q, &part, &secret).unwrap());
-        }
-        assert_eq!(decoded.energy, received.energy);
-        assert_eq!(product.forward(&decoded, &x), product.forward(&received, &x));
-        assert_eq!(read.len(), matrix.len());
-        let noise = 2000.0 * 2f64.powi(-(scales.weight as i32)) + 2f64.powi(-44);
-        assert!(read.iter().zip(&matrix).all(|(read, &w)| (read - f64::from(w)).abs() < noise));
-    }
-}
-
-#[test]
-fn parts_of_other_histories_and_weights_out_of_range_are_refused() {
-    let product = WeightProduct::with_block_outputs(&parameters(), [37, 150], 128, SCALES).unwrap();
-    let secret = secret(&parameters());
-    let bytes = product.encrypt_weights(&numbers(37 * 150, 1), &secret, &key(), b"w").unwrap();
-    let mut weights = product.receive_weights(&bytes).unwrap();
-    let old = product.encode_weights(&weights).unwrap();
-    let x = product.encode_rows(&numbers(2 * 37, 2)).unwrap();
-    // x delta reaches beyond 1,024, a quarter of the modulus.
-    let delta = product.encrypt_delta(&[1500.0; 300], 1.0, &secret, &key(), b"d").unwrap();
-    product.update(&mut weights, &x, &delta).unwrap();
-    let new = product.encode_weights(&weights).unwrap();
-    let mut decoded = EncryptedWeights::empty();
-    let part = product.encoded_part_len();
-    product.decode_weights_part(&mut decoded, &new[..part]).unwrap();
-    let error = product.decode_weights_part(&mut decoded, &old[part..2 * part]);
-    assert!(matches!(error, Err(LatticeError::Energy { expected, .. }) if expected == weights.energy));
-    for energy in [-1.0, f64::NAN] {
-        let mut bytes = old[..part].to_vec();
-        bytes[..8].copy_from_slice(&f64::to_le_bytes(energy));
-        let error = product.decode_weights_part(&mut EncryptedWeights::empty(), &bytes);
-        assert!(matches!(error, Err(LatticeError::Energy { .. })), "{energy}");
-    }
-    let error = product.decrypt_weights(&new, &secret);
-    assert!(matches!(error, Err(LatticeError::Range { what: "weight", .. })), "{error:?}");
-    assert!(product.decrypt_weights(&old, &secret).is_ok());
 }
 
 proptest! {
