@@ -89,8 +89,8 @@ impl MergeKeys {
         Ok(Self { stride, levels })
     }
 
-    /// Merges 1 to s ciphertexts, which have been multiplied by 2^-[`levels`].
-    pub(crate) fn merge(&self, mut ciphertexts: Vec<Ciphertext>) -> Result<Ciphertext, LatticeError> {
+    /// Merges 1 to s ciphertexts, which have been multiplied by 2^-[`levels`], into the first of them; the others are of no use afterwards.
+    pub(crate) fn merge(&self, ciphertexts: &mut [Ciphertext]) -> Result<(), LatticeError> {
         if !(1..=self.stride).contains(&ciphertexts.len()) {
             return Err(LatticeError::Size {
                 what: "ciphertexts to merge",
@@ -98,13 +98,20 @@ impl MergeKeys {
                 actual: ciphertexts.len(),
             });
         }
+        // What was merged at the levels before stands at the start of every half of a group.
+        let mut half = 1;
         for level in &self.levels[..levels(ciphertexts.len())] {
             let cost = COST * level.shift.basis().words();
-            ciphertexts = parallel::map(ciphertexts.len().div_ceil(2), cost, |pair| {
-                level.merge(&ciphertexts[2 * pair], ciphertexts.get(2 * pair + 1))
+            let share = parallel::share(ciphertexts.len().div_ceil(2 * half), cost);
+            parallel::chunks_mut(ciphertexts, share * 2 * half, |_, chunk| {
+                chunk.chunks_mut(2 * half).try_for_each(|group| {
+                    let (left, right) = group.split_at_mut(half.min(group.len()));
+                    level.merge(&mut left[0], right.first_mut())
+                })
             })?;
+            half *= 2;
         }
-        Ok(ciphertexts.swap_remove(0))
+        Ok(())
     }
 }
 
@@ -138,19 +145,33 @@ impl Level {
         })
     }
 
-    fn merge(&self, left: &Ciphertext, right: Option<&Ciphertext>) -> Result<Ciphertext, LatticeError> {
-        let (mut sum, mut difference) = (left.clone(), left.clone());
-        if let Some(right) = right {
-            let mut shifted = right.clone();
-            shifted.c0.mul_assign(&self.shift)?;
-            shifted.c1.mul_assign(&self.shift)?;
-            sum.add_assign(&shifted)?;
-            difference.c0.sub_assign(&shifted.c0)?;
-            difference.c1.sub_assign(&shifted.c1)?;
-        }
-        sum.c0.add_assign(&difference.c0.image(&self.automorphism)?)?;
-        self.key.add_product(&mut sum, difference.c1.image(&self.automorphism)?)?;
-        Ok(sum)
+    /// Into `left`.
+    fn merge(&self, left: &mut Ciphertext, right: Option<&mut Ciphertext>) -> Result<(), LatticeError> {
+        let mut copy;
+        let difference = match right {
+            Some(right) => {
+                for (left, right) in [(&mut left.c0, &mut right.c0), (&mut left.c1, &mut right.c1)] {
+                    self.sum_and_difference(left, right)?;
+                }
+                right
+            }
+            None => {
+                copy = left.clone();
+                &mut copy
+            }
+        };
+        left.c0.add_assign(&difference.c0.image(&self.automorphism)?)?;
+        self.key.add_product(left, difference.c1.image(&self.automorphism)?)
+    }
+
+    /// (a, b) to (a + X^t b, a - X^t b).
+    fn sum_and_difference(&self, a: &mut Poly<Evaluations>, b: &mut Poly<Evaluations>) -> Result<(), LatticeError> {
+        b.mul_assign(&self.shift)?;
+        a.add_assign(b)?;
+        // a + b - 2 b.
+        let minus_two: Vec<u64> = b.basis().moduli().iter().map(|m| m.from_signed(-2)).collect();
+        b.scale_assign(&minus_two)?;
+        Ok(b.add_assign(a)?)
     }
 }
 

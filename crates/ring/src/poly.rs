@@ -140,6 +140,12 @@ impl<D: Domain> Poly<D> {
         Ok(())
     }
 
+    /// Zero, in either domain, in the memory of this polynomial.
+    pub fn into_zero<E: Domain>(mut self) -> Poly<E> {
+        self.words.as_mut_slice().fill(0);
+        Poly::from_words(self.basis, self.words)
+    }
+
     fn binary(&mut self, op: Binary, other: &Self) -> Result<(), RingError> {
         self.basis.check_same(&other.basis)?;
         for (prime, modulus) in other.basis.moduli().iter().enumerate() {

@@ -40,8 +40,9 @@ fn errors(parameters: &Parameters, stride: usize, count: usize, seed: u64) -> (f
     let plaintexts: Vec<Vec<i64>> = (0..count).map(|i| integers(degree, 48, seed + i as u64)).collect();
     let encrypted = plaintexts.iter().enumerate();
     let encrypted = encrypted.map(|(i, m)| encrypt(&secret, m, levels(count), &[seed as u8, i as u8]));
-    let merged = keys.merge(encrypted.collect()).unwrap();
-    let read: Poly<Coefficients> = secret.decrypt(&merged).unwrap();
+    let mut encrypted: Vec<Ciphertext> = encrypted.collect();
+    keys.merge(&mut encrypted).unwrap();
+    let read: Poly<Coefficients> = secret.decrypt(&encrypted[0]).unwrap();
     let read = centred_coefficients(&read).unwrap();
     let mut squares = 0.0;
     for (i, plaintext) in plaintexts.iter().enumerate() {
@@ -87,7 +88,7 @@ fn nothing_and_too_much_cannot_be_merged() {
     let parameters = Parameters::new(11, &[50]).unwrap();
     let keys = MergeKeys::generate(&secret(&parameters), 4, &key(), b"k").unwrap();
     for count in [0, 5] {
-        let ciphertexts = (0..count).map(|_| Ciphertext::zero(&parameters)).collect();
-        assert!(matches!(keys.merge(ciphertexts), Err(LatticeError::Size { .. })));
+        let mut ciphertexts: Vec<_> = (0..count).map(|_| Ciphertext::zero(&parameters)).collect();
+        assert!(matches!(keys.merge(&mut ciphertexts), Err(LatticeError::Size { .. })));
     }
 }

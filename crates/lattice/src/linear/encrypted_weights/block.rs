@@ -69,7 +69,7 @@ impl WeightProduct {
         Ok(())
     }
 
-    /// sum_q W[q,r] xfwd[i,q] for some rows i.
+    /// Into `products`: sum_q W[q,r] xfwd[i,q] for some rows i.
     pub(super) fn multiply_in_blocks(
         &self,
         kernel: &BlockKernel,
@@ -77,8 +77,8 @@ impl WeightProduct {
         x: &EncodedRows,
         r: usize,
         rows: Range<usize>,
-    ) -> Result<Vec<Ciphertext>, LatticeError> {
-        let mut products: Vec<Ciphertext> = rows.clone().map(|_| Ciphertext::zero(&self.parameters)).collect();
+        products: &mut [Ciphertext],
+    ) -> Result<(), LatticeError> {
         let of_row = self.input_blocks() * self.block_inputs();
         for (prime, (modulus, values)) in self.parameters.basis().moduli().iter().zip(&x.residues).enumerate() {
             for start in (0..self.input_blocks()).step_by(BLOCKS) {
@@ -96,13 +96,15 @@ impl WeightProduct {
                     let blocks = blocks.step_by(self.output_blocks()).take(terms);
                     let inputs: Vec<&[u64]> = blocks.map(|w| component.of(w).residues(prime)).collect();
                     let outputs = products.iter_mut().map(|y| component.of_mut(y).residues_mut(prime));
-                    kernel
-                        .product
-                        .add_assign(&scalars, &inputs, &mut outputs.collect::<Vec<_>>())?;
+                    let mut outputs: Vec<_> = outputs.collect();
+                    match start {
+                        0 => kernel.product.assign(&scalars, &inputs, &mut outputs)?,
+                        _ => kernel.product.add_assign(&scalars, &inputs, &mut outputs)?,
+                    }
                 }
             }
         }
-        Ok(products)
+        Ok(())
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Every form is a sequence of parts, one for each block of inputs, so that no message and no copy needs the size of the whole matrix.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::WeightProduct;
 use crate::{
-    Ciphertext, LatticeError, RandomnessKey, SecretKey, Upload,
+    Ciphertext, LatticeError, Parameters, RandomnessKey, SecretKey, Upload,
     crt::centred_floats,
     linear::fixed::{Integers, check_size, lifted},
     merging::MergeKeys,
@@ -21,8 +23,8 @@ pub struct EncryptedWeights {
     pub(in crate::linear) blocks: Vec<Ciphertext>,
     /// The sum of the squared norms, in integers, of all rows that updated it; infinite where they are not known.
     pub(in crate::linear) energy: f64,
-    /// The deltas of the last update: their memory serves the next.
-    pub(in crate::linear) deltas: Vec<Ciphertext>,
+    /// Ciphertexts whose values are of no use any more: their memory serves the next deltas and products, without the system's help.
+    spare: Mutex<Vec<Ciphertext>>,
     /// For merging responses; not part of what is encoded.
     pub(in crate::linear) keys: Option<MergeKeys>,
 }
@@ -38,9 +40,26 @@ impl EncryptedWeights {
         Self {
             blocks,
             energy: 0.0,
-            deltas: Vec::new(),
+            spare: Mutex::default(),
             keys: None,
         }
+    }
+
+    /// As many ciphertexts, of any value.
+    pub(super) fn take_spare(&self, count: usize, parameters: &Parameters) -> Vec<Ciphertext> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = spare.len() - count.min(spare.len());
+        let mut taken = spare.split_off(kept);
+        drop(spare);
+        // Nothing of another ring, if the matrix was used there.
+        taken.retain(|one| one.c0.basis() == parameters.basis());
+        taken.resize_with(count, || Ciphertext::zero(parameters));
+        taken
+    }
+
+    /// What [`EncryptedWeights::take_spare`] gave.
+    pub(super) fn give_spare(&self, ciphertexts: Vec<Ciphertext>) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).extend(ciphertexts);
     }
 }
 
@@ -225,7 +244,7 @@ impl WeightProduct {
         &self,
         weights: &mut EncryptedWeights,
         part: &[u8],
-        decode: impl Fn(&crate::Parameters, &[u8]) -> Result<Ciphertext, LatticeError> + Sync,
+        decode: impl Fn(&Parameters, &[u8]) -> Result<Ciphertext, LatticeError> + Sync,
     ) -> Result<(), LatticeError> {
         let (blocks, all) = (self.output_blocks(), self.input_blocks() * self.output_blocks());
         if weights.blocks.len() + blocks > all {

@@ -1,5 +1,7 @@
 //! The side that holds the rows and the encrypted matrix: forward products and updates, all in evaluations.
 
+use cloven_ring::Poly;
+
 use super::{
     Kernel, WeightProduct,
     matrix::{DECODE, EncryptedWeights},
@@ -90,18 +92,14 @@ impl WeightProduct {
         self.check_weights(weights)?;
         check_len(self.delta_len(x.rows), delta)?;
         let uploads: Vec<&[u8]> = delta.chunks(Upload::exact_len(&self.parameters)).collect();
-        weights.deltas.retain(|kept| kept.c0.basis() == self.parameters.basis());
-        weights
-            .deltas
-            .resize_with(uploads.len(), || Ciphertext::zero(&self.parameters));
+        let mut deltas = weights.take_spare(uploads.len(), &self.parameters);
         let share = parallel::share(uploads.len(), self.cost(DECODE));
-        parallel::chunks_mut(&mut weights.deltas, share, |first, deltas| {
+        parallel::chunks_mut(&mut deltas, share, |first, deltas| {
             let pairs = deltas.iter_mut().zip(&uploads[first..]);
             pairs
                 .into_iter()
                 .try_for_each(|(delta, bytes)| Upload::decode_exact_into(&self.parameters, bytes, delta))
         })?;
-        let deltas = &weights.deltas;
         // Whole blocks of inputs to a thread: each is read and written once.
         let products = 2 * self.parameters.basis().words() * self.output_blocks() * self.delta_groups(x.rows);
         let share = parallel::share(self.input_blocks(), 1000 * products / self.products_per_microsecond());
@@ -114,10 +112,11 @@ impl WeightProduct {
         parallel::chunks_mut(&mut weights.blocks, blocks * self.output_blocks(), |start, chunk| {
             let first = start / self.output_blocks();
             match &self.kernel {
-                Kernel::Block(kernel) => self.update_in_blocks(kernel, chunk, first, x, deltas),
-                Kernel::Stride(kernel) => self.update_in_strides(kernel, chunk, first, x, deltas),
+                Kernel::Block(kernel) => self.update_in_blocks(kernel, chunk, first, x, &deltas),
+                Kernel::Stride(kernel) => self.update_in_strides(kernel, chunk, first, x, &deltas),
             }
         })?;
+        weights.give_spare(deltas);
         weights.energy += x.squares.iter().sum::<f64>();
         Ok(())
     }
@@ -148,18 +147,26 @@ impl WeightProduct {
         parallel::append(self.output_blocks() * groups, size * cost, &mut out, |index, out| {
             let (r, start) = (index / groups, index % groups * size);
             let rows = start..x.rows.min(start + size);
-            let responses = match &self.kernel {
-                Kernel::Block(kernel) => self.multiply_in_blocks(kernel, weights, x, r, rows.clone())?,
-                Kernel::Stride(kernel) => self.multiply_in_strides(kernel, weights, x, r, rows.clone())?,
-            };
-            let first = r * self.response_groups(x.rows) + start / self.merged_rows();
-            let starts = rows.clone().step_by(self.merged_rows());
-            for (number, (start, mut response)) in starts.zip(responses).enumerate() {
-                hide(&mut response, first + number)?;
-                let (c0, c1) = (response.c0.into_coefficients(), response.c1.into_coefficients());
-                let rows = self.merged_rows().min(rows.end - start);
-                self.compression.write(&c0, &[&c1], self.wanted(r, rows), out);
+            let mut products = weights.take_spare(rows.len(), &self.parameters);
+            match &self.kernel {
+                Kernel::Block(kernel) => self.multiply_in_blocks(kernel, weights, x, r, rows.clone(), &mut products)?,
+                Kernel::Stride(kernel) => self.multiply_in_strides(kernel, weights, x, r, rows.clone(), &mut products)?,
             }
+            let first = r * self.response_groups(x.rows) + start / self.merged_rows();
+            let mut spare = Vec::with_capacity(products.len());
+            for (index, mut response) in products.into_iter().enumerate() {
+                // The others have been merged into the first of their group.
+                if index.is_multiple_of(self.merged_rows()) {
+                    hide(&mut response, first + index / self.merged_rows())?;
+                    let (c0, c1) = (response.c0.into_coefficients(), response.c1.into_coefficients());
+                    let merged = self.merged_rows().min(rows.len() - index);
+                    self.compression.write(&c0, &[&c1], self.wanted(r, merged), out);
+                    let [c0, c1] = [c0, c1].map(Poly::into_zero);
+                    response = Ciphertext { c0, c1 };
+                }
+                spare.push(response);
+            }
+            weights.give_spare(spare);
             Ok(())
         })?;
         Ok(out)

@@ -79,7 +79,7 @@ impl WeightProduct {
 }
 
 impl WeightProduct {
-    /// sum_q W[q,r] xfwd[i,q] for some rows i, the first of them that of a response, merged. To be merged, the products are multiplied by 2^-levels
+    /// Into `products`: sum_q W[q,r] xfwd[i,q] for some rows i, the first of them that of a response, merged into the first of every response. To be merged, the products are multiplied by 2^-levels
     /// modulo q.
     pub(super) fn multiply_in_strides(
         &self,
@@ -88,10 +88,10 @@ impl WeightProduct {
         x: &EncodedRows,
         r: usize,
         rows: Range<usize>,
-    ) -> Result<Vec<Ciphertext>, LatticeError> {
+        products: &mut [Ciphertext],
+    ) -> Result<(), LatticeError> {
         let keys = weights.keys.as_ref().filter(|keys| keys.stride() == self.merged_rows());
         let keys = keys.ok_or(LatticeError::NoMergeKeys)?;
-        let mut products: Vec<Ciphertext> = rows.clone().map(|_| Ciphertext::zero(&self.parameters)).collect();
         let (kb, width) = (self.block_inputs(), self.row_words());
         let shape = Shape {
             outputs: rows.len(),
@@ -110,15 +110,12 @@ impl WeightProduct {
                 .iter_mut()
                 .map(|y| [&mut y.c0, &mut y.c1].map(|c| Poly::residues_mut(c, prime)));
             let mut outputs: Vec<_> = outputs.collect();
+            outputs.iter_mut().flatten().for_each(|residues| residues.fill(0));
             kernel.products[prime].add_assign(&factors, Argument::Inverse, 0, &inputs, &mut outputs)?;
         }
-        let mut merged = Vec::with_capacity(rows.len().div_ceil(self.merged_rows()));
-        while !products.is_empty() {
-            let rest = products.split_off(self.merged_rows().min(products.len()));
-            merged.push(keys.merge(products)?);
-            products = rest;
-        }
-        Ok(merged)
+        products
+            .chunks_mut(self.merged_rows())
+            .try_for_each(|responses| keys.merge(responses))
     }
 
     /// Of `rows` rows, those whose responses are merged with that of `row`.
