@@ -51,6 +51,10 @@ pub struct Encryption {
     /// `encrypted-model`: bits after the point that samples keep; 5 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_bits: Option<u32>,
+    /// `encrypted-model`: so many rows' steps share a ciphertext and outputs are merged (a power of two, up to 256), for slow links; a ciphertext
+    /// for each row unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packing: Option<usize>,
     /// `encrypted-model`: the largest error of the layer's outputs that noise may cause; 0.001 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<f64>,
@@ -376,9 +380,13 @@ impl Job {
             }
         };
         let inputs = self.data.shape.iter().product();
-        let bits = self.encryption.and_then(|encryption| encryption.input_bits);
-        LayerEncryption::new([inputs, outputs], bias, bits.unwrap_or(USUAL_BITS))
-            .map_err(|e| Error::configuration("encryption", e))
+        let encryption = self.encryption.unwrap_or_default();
+        let (shape, bits) = ([inputs, outputs], encryption.input_bits.unwrap_or(USUAL_BITS));
+        let layer = match encryption.packing {
+            None => LayerEncryption::new(shape, bias, bits),
+            Some(packing) => LayerEncryption::packed(shape, bias, bits, packing),
+        };
+        layer.map_err(|e| Error::configuration("encryption", e))
     }
 
     /// The model's name in summaries: the preset's, or `custom`.

@@ -130,6 +130,7 @@ fn model_own() -> Vec<Case> {
     };
     vec![
         case(model::Key(key), Some(key)),
+        case(model::MergeKeys(vec![8, 9]), 2),
         case(model::Samples(vec![-3, 7, i16::MAX]), 3),
         case(model::EncryptedWeights(vec![1, 2]), 2),
         case(model::EncryptedOutput(vec![4, 5]), 2),
@@ -139,7 +140,7 @@ fn model_own() -> Vec<Case> {
 }
 
 fn model_prediction_cases() -> Vec<Case> {
-    let chosen = ["key", "samples", "encrypted output"];
+    let chosen = ["key", "merge keys", "samples", "encrypted output"];
     let own = model_own().into_iter().filter(|case| chosen.contains(&case.name));
     [ask()].into_iter().chain(own).collect()
 }

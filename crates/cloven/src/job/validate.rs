@@ -71,6 +71,7 @@ impl Job {
         let Some(Encryption {
             mode,
             input_bits,
+            packing,
             precision,
             initial_weights,
         }) = self.encryption
@@ -79,6 +80,7 @@ impl Job {
         };
         let of_model = [
             (".input_bits", input_bits.is_some()),
+            (".packing", packing.is_some()),
             (".precision", precision.is_some()),
             (".initial_weights", initial_weights.is_some()),
         ];
@@ -92,6 +94,9 @@ impl Job {
             }
             Protocol::EncryptedModel if mode.is_some() => return foreign(".mode"),
             Protocol::EncryptedModel => (),
+        }
+        if packing.is_some_and(|packing| !packing.is_power_of_two() || packing > 256) {
+            return Err((".packing", "expected a power of two up to 256".into()));
         }
         match precision {
             Some(value) if !(value > 0.0 && value.is_finite()) => {

@@ -7,7 +7,7 @@ use ndarray::{ArrayD, Axis};
 
 use super::{
     layer::LayerKey,
-    msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, Samples},
+    msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MergeKeys, Samples},
     precision::Precision,
 };
 use crate::{
@@ -82,6 +82,7 @@ const LEAST_FACTOR: f64 = 0.25;
 impl<C: Channel> ClientRounds<C> for Rounds<'_> {
     async fn begin(&mut self, link: &mut Link<C>, cohort: &Cohort) -> Result<(), ProtocolError> {
         link.send(0, &Key(self.me.key.fingerprint())).await?;
+        link.send(0, &MergeKeys(self.me.key.merge_keys()?)).await?;
         for x in [&self.task.train.x, &self.task.test.x] {
             self.send_samples(link, x).await?;
         }

@@ -10,7 +10,7 @@ pub fn set_up(encryption: &LayerEncryption, [train_rows, test_rows]: [usize; 2])
     let parts = |rows: usize| encryption.sample_parts(rows).map(|rows| 2 * rows * encryption.inputs());
     let samples = parts(train_rows).chain(parts(test_rows));
     let weights = encryption.weight_parts().map(|blocks| encryption.fresh_len(blocks.len()));
-    from_client(samples.chain(weights).chain([Fingerprint::LEN]))
+    from_client(samples.chain(weights).chain([Fingerprint::LEN, encryption.merge_keys_len()]))
 }
 
 /// One training batch of `rows` rows.
@@ -31,8 +31,8 @@ pub fn refresh(encryption: &LayerEncryption) -> Cost {
 }
 
 /// The key of a prediction, which goes with its first batch.
-pub fn prediction_key() -> Cost {
-    from_client([Fingerprint::LEN])
+pub fn prediction_key(encryption: &LayerEncryption) -> Cost {
+    from_client([Fingerprint::LEN, encryption.merge_keys_len()])
 }
 
 /// One batch of a prediction.

@@ -42,9 +42,23 @@ impl LayerEncryption {
     /// Fewest and most bits after the point that samples may keep.
     pub const INPUT_BITS: std::ops::RangeInclusive<u32> = 1..=12;
 
-    /// For a layer of `inputs` x `outputs`; samples are rounded to `input_bits` bits after the point. Fewer are better for the noise
-    /// (`cloven_lattice::linear::WeightProduct`).
-    pub fn new([inputs, outputs]: [usize; 2], bias: bool, input_bits: u32) -> Result<Self, LatticeError> {
+    /// For a layer of `inputs` x `outputs`, in block layout; samples are rounded to `input_bits` bits after the point. Fewer are better for the
+    /// noise (`cloven_lattice::linear::WeightProduct`).
+    pub fn new(shape: [usize; 2], bias: bool, input_bits: u32) -> Result<Self, LatticeError> {
+        Self::in_layout(shape, bias, input_bits, None)
+    }
+
+    /// The same in stride layout: `packing` rows' steps (a power of two) share a ciphertext, and as many outputs as fit. Few bytes, more work.
+    pub fn packed(shape: [usize; 2], bias: bool, input_bits: u32, packing: usize) -> Result<Self, LatticeError> {
+        Self::in_layout(shape, bias, input_bits, Some(packing))
+    }
+
+    fn in_layout(
+        [inputs, outputs]: [usize; 2],
+        bias: bool,
+        input_bits: u32,
+        packing: Option<usize>,
+    ) -> Result<Self, LatticeError> {
         if !Self::INPUT_BITS.contains(&input_bits) {
             return Err(LatticeError::Wide {
                 what: "bits of the samples",
@@ -58,8 +72,12 @@ impl LayerEncryption {
             weight: OUTPUT_BITS - input_bits,
             response: RESPONSE_BITS,
         };
+        let shape = [inputs + usize::from(bias), outputs];
         Ok(Self {
-            product: WeightProduct::new(&parameters, [inputs + usize::from(bias), outputs], scales)?,
+            product: match packing {
+                None => WeightProduct::new(&parameters, shape, scales)?,
+                Some(packing) => WeightProduct::strided(&parameters, shape, packing, scales)?,
+            },
             parameters,
             inputs,
             outputs,
@@ -159,6 +177,16 @@ impl LayerEncryption {
             x.extend(self.bias.then_some(1.0));
         }
         self.product.encode_rows(&x)
+    }
+
+    /// Length of the keys that responses are merged with; 0 in block layout.
+    pub(super) fn merge_keys_len(&self) -> usize {
+        self.product.merge_keys_len()
+    }
+
+    /// Gives Enc(W) the keys that its responses are merged with.
+    pub(super) fn give_merge_keys(&self, weights: &mut EncryptedWeights, keys: &[u8]) -> Result<(), LatticeError> {
+        self.product.receive_merge_keys(weights, keys)
     }
 
     /// Appends fresh blocks of inputs of Enc(W).
@@ -293,6 +321,13 @@ impl LayerKey {
             *value = (unit * 2.0 - 1.0) * bound;
         }
         Ok(layer.set_parameters(&parameters)?)
+    }
+
+    /// The keys that the server merges responses with; nothing in block layout.
+    pub(super) fn merge_keys(&self) -> Result<Vec<u8>, LatticeError> {
+        self.encryption
+            .product
+            .merge_keys(&self.secret, &self.randomness, &context(b"m", 0))
     }
 
     /// Encrypts these blocks of inputs of W (row-major, whole). `times` counts how often W has been encrypted.

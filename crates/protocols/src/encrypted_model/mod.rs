@@ -4,7 +4,7 @@
 //! **Parties.** *Client*: owner of the data, labels, encryption key, the layers after the first, the loss, the optimiser. *Server*: holds the
 //! samples, and the first dense layer W as ciphertexts under the client's key (with the bias as one more row of W).
 //!
-//! **Flow.** Once: `key`, `samples`, `encrypted weights` Enc(W). Then per batch of rows x with targets t:
+//! **Flow.** Once: `key`, `merge keys` (empty in block layout), `samples`, `encrypted weights` Enc(W). Then per batch of rows x with targets t:
 //!
 //! 1. server: Enc(x W)                                                    → `encrypted output`
 //! 2. client: y = Dec, loss L(tail(y), t), dy; tail is updated            → `encrypted step` Enc(-rate dy)
@@ -17,6 +17,9 @@
 //! asks for W, decrypts it and sends it back freshly encrypted ([`EncryptedStep::refresh`]). A training that would need that after less than one
 //! batch is refused with the numbers. An output beyond half of what the modulus can hold ends the training. Every ciphertext's randomness is a PRF of
 //! the client's key, its context (purpose, round) and its plaintext.
+//!
+//! **Two layouts.** `block`: a ciphertext for each row's output and step; least work. `stride`, for slow links: several rows' steps share a
+//! ciphertext, and outputs are merged into full ones with the client's Galois keys (`merge keys`), at the price of more work.
 //!
 //! **Weight decay.** W = s W~, where the server holds Enc(W~): the client multiplies outputs by s and divides steps by it, and asks for
 //! W~ before s gets small.
@@ -42,7 +45,7 @@ pub(crate) mod tests;
 
 pub use client::{Client, TrainedClient, client};
 pub use layer::{Fingerprint, LayerEncryption, LayerKey};
-pub use msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MESSAGES, Samples};
+pub use msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MESSAGES, MergeKeys, Samples};
 pub use server::{HeldLayer, Server, server};
 
 use crate::Leak;

@@ -6,12 +6,13 @@ use super::layer::Fingerprint;
 use crate::{AllSettled, Begin, Settled, Start, message::ciphertext_message};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 10] = [
+pub const MESSAGES: [(&str, u8); 11] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
     (Settled::NAME, Settled::KIND),
     (AllSettled::NAME, AllSettled::KIND),
     (Key::NAME, Key::KIND),
+    (MergeKeys::NAME, MergeKeys::KIND),
     (Samples::NAME, Samples::KIND),
     (EncryptedWeights::NAME, EncryptedWeights::KIND),
     (EncryptedOutput::NAME, EncryptedOutput::KIND),
@@ -75,6 +76,10 @@ impl Message for Samples {
     }
 }
 
+ciphertext_message!(
+    /// Client to server, once: what responses are merged with; empty in block layout.
+    MergeKeys, 8, "merge keys"
+);
 ciphertext_message!(
     /// Client to server: a part of Enc(W), freshly encrypted.
     EncryptedWeights, 4, "encrypted weights"

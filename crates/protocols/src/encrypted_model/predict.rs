@@ -5,7 +5,7 @@
 //! 3. client: the result is tail(Dec)
 //!
 //! Before the first batch the client sends `ask`, the number of rows, and `key`, the fingerprint of its key: a server whose weights are under
-//! another refuses.
+//! another refuses; and in stride layout `merge keys`.
 //!
 //! **Who learns what.** [`leaks`] says it in full.
 
@@ -16,16 +16,17 @@ use ndarray::{ArrayD, Axis};
 use super::{
     client::receive_output,
     layer::{LayerEncryption, LayerKey},
-    msg::{EncryptedOutput, Key, Samples},
+    msg::{EncryptedOutput, Key, MergeKeys, Samples},
     samples::Rows,
-    server::HeldLayer,
+    server::{HeldLayer, receive_merge_keys},
 };
 use crate::{Ask, Leak, Observe, ProtocolError, Queries, inference};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 4] = [
+pub const MESSAGES: [(&str, u8); 5] = [
     (Ask::NAME, Ask::KIND),
     (Key::NAME, Key::KIND),
+    (MergeKeys::NAME, MergeKeys::KIND),
     (Samples::NAME, Samples::KIND),
     (EncryptedOutput::NAME, EncryptedOutput::KIND),
 ];
@@ -52,6 +53,7 @@ pub async fn client<C: Channel>(
     inference::client(queries, link, observe, async |link: &mut Link<C>, round, x: &ArrayD<f32>| {
         if !std::mem::replace(&mut asked, true) {
             link.send(round, &Key(me.key.fingerprint())).await?;
+            link.send(round, &MergeKeys(me.key.merge_keys()?)).await?;
         }
         // 1.
         link.send(round, &Samples(me.key.encryption().integers(x)?)).await?;
@@ -70,11 +72,13 @@ pub async fn server<C: Channel>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
-    let weights = encryption.held(&layer.weights)?;
+    let mut weights = encryption.held(&layer.weights)?;
     let mut asked = false;
     inference::server(batch, link, observe, async |link: &mut Link<C>, round, rows| {
         if !std::mem::replace(&mut asked, true) {
             let Key(_) = link.receive(round, &Some(layer.key)).await?;
+            let keys = receive_merge_keys(encryption, link, round).await?;
+            encryption.give_merge_keys(&mut weights, &keys)?;
         }
         let Samples(numbers) = link.receive(round, &(rows * encryption.inputs())).await?;
         let mut samples = Rows::new(encryption);

@@ -7,7 +7,7 @@ use cloven_wire::{Channel, Link, Message};
 
 use super::{
     layer::{Fingerprint, LayerEncryption},
-    msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, Samples},
+    msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MergeKeys, Samples},
     samples::Rows,
 };
 use crate::{
@@ -47,6 +47,7 @@ pub async fn server<C: Channel>(
         shuffle: me.shuffle,
         order: (0, Vec::new()),
         key: None,
+        merge_keys: Vec::new(),
         weights: None,
     });
     training::server(&mut job, service.into(), from_mut(link), observe).await?;
@@ -65,6 +66,7 @@ struct Session {
     /// An epoch, and the order of its rows.
     order: (u32, Vec<usize>),
     key: Option<Fingerprint>,
+    merge_keys: Vec<u8>,
     weights: Option<Weights>,
 }
 
@@ -79,6 +81,7 @@ impl<C: Channel> Sessions<C> for Job {
         let (me, link) = (&mut self.0, &mut links[0]);
         let Key(key) = link.receive(0, &None).await?;
         me.key = Some(key);
+        me.merge_keys = receive_merge_keys(&me.encryption, link, 0).await?;
         let (encryption, train, test) = (&me.encryption, &mut me.train, &mut me.test);
         receive_samples(encryption, train, cohort.rows as usize, link).await?;
         receive_samples(encryption, test, cohort.test_rows[0] as usize, link).await?;
@@ -125,7 +128,9 @@ impl<C: Channel> ServerRounds<C> for Session {
             let why = format!("the weights kept here are under another encryption key than the client's, {key}");
             return Err(CheckpointError { why }.into());
         }
-        self.weights = Some(self.encryption.held(part(parts, "W")?)?);
+        let mut weights = self.encryption.held(part(parts, "W")?)?;
+        self.encryption.give_merge_keys(&mut weights, &self.merge_keys)?;
+        self.weights = Some(weights);
         Ok(())
     }
 }
@@ -147,7 +152,7 @@ impl Session {
     }
 
     async fn receive_weights<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
-        let mut weights = Weights::empty();
+        let mut weights = self.nothing_yet()?;
         for blocks in self.encryption.weight_parts() {
             self.receive_part(&mut weights, blocks.len(), link, round).await?;
         }
@@ -157,7 +162,7 @@ impl Session {
 
     /// Gives W away and takes it back freshly encrypted, part by part.
     async fn refresh<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
-        let (held, mut fresh) = (self.weights.take().ok_or_else(nothing_held)?, Weights::empty());
+        let (held, mut fresh) = (self.weights.take().ok_or_else(nothing_held)?, self.nothing_yet()?);
         for blocks in self.encryption.weight_parts() {
             let part = HeldWeights(self.encryption.hold(&held, blocks.clone())?);
             link.send(round, &part).await?;
@@ -165,6 +170,13 @@ impl Session {
         }
         self.weights = Some(fresh);
         Ok(())
+    }
+
+    /// A matrix of which no part has come yet.
+    fn nothing_yet(&self) -> Result<Weights, ProtocolError> {
+        let mut weights = Weights::empty();
+        self.encryption.give_merge_keys(&mut weights, &self.merge_keys)?;
+        Ok(weights)
     }
 
     async fn receive_part<C: Channel>(
@@ -187,6 +199,18 @@ impl Session {
     fn key(&self) -> Result<Fingerprint, ProtocolError> {
         self.key.ok_or_else(nothing_held)
     }
+}
+
+/// The keys that responses are merged with, valid ones.
+pub(super) async fn receive_merge_keys<C: Channel>(
+    encryption: &LayerEncryption,
+    link: &mut Link<C>,
+    round: u64,
+) -> Result<Vec<u8>, ProtocolError> {
+    let MergeKeys(keys) = link.receive(round, &encryption.merge_keys_len()).await?;
+    let given = encryption.give_merge_keys(&mut Weights::empty(), &keys);
+    given.map_err(|cause| malformed(link.peer(), round, MergeKeys::NAME, cause))?;
+    Ok(keys)
 }
 
 async fn receive_samples<C: Channel>(

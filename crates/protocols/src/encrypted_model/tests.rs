@@ -47,6 +47,11 @@ pub(crate) fn encryption() -> LayerEncryption {
     LayerEncryption::new([128, 12], true, INPUT_BITS).unwrap()
 }
 
+/// Stride layout: two rows' steps in a ciphertext.
+fn packed() -> LayerEncryption {
+    LayerEncryption::packed([128, 12], true, INPUT_BITS, 2).unwrap()
+}
+
 pub(crate) fn key(number: u8) -> LayerKey {
     LayerKey::new(encryption(), &[number; 32])
 }
@@ -143,6 +148,25 @@ async fn the_encrypted_layer_is_that_of_plain_training() {
     assert!(distance(&values(&trained.client.tail), &tail) < 1e-4);
     assert!(trained.client.factor < 1.0, "weight decay is in the factor");
     assert_same_transcript(&trained.links);
+}
+
+#[tokio::test]
+async fn the_stride_layout_trains_the_same_network_with_fewer_bytes() {
+    let (data, test) = (rounded(22), rounded(10));
+    let [layer, _] = train_plain(&data, &test).await;
+    let (mut me, mut other) = roles(PRECISION);
+    me.key = LayerKey::new(packed(), &[1; 32]);
+    other.encryption = packed();
+    let trained = train((me, other), &data, &test).await;
+    let mut read = network(SERVER);
+    let key = LayerKey::new(packed(), &[1; 32]);
+    key.decrypt_layer(&trained.server.weights, trained.client.factor, &mut read)
+        .unwrap();
+    let (apart, moved) = (distance(&values(&read), &layer), moved(&layer));
+    assert!(apart < moved / 200.0, "{apart:e} apart, moved by {moved:e}");
+    let batch = |encryption| cost::training_batch(encryption, 4);
+    let (packed, block) = (batch(&packed()), batch(&encryption()));
+    assert!(packed.client_bytes < block.client_bytes * 6 / 10 && packed.server_bytes < block.server_bytes * 6 / 10);
 }
 
 /// With a precision that allows few batches, W goes back and forth, and nothing else changes.
@@ -310,7 +334,7 @@ async fn predictions_on_the_test_rows_are_what_evaluation_computed() {
     assert_eq!(Some(again), trained.evaluation);
     let encryption = encryption();
     let cost = declared_prediction(19, |rows| cost::prediction_batch(&encryption, rows));
-    assert_eq!(counted(&links), cost + cost::prediction_key());
+    assert_eq!(counted(&links), cost + cost::prediction_key(&encryption));
 }
 
 #[tokio::test]
@@ -357,6 +381,9 @@ fn tampered_payload(frame: &[u8]) -> Vec<Tampered> {
         HeldWeights::KIND => [another_degree(frame), vec![unreduced(8), all_ones(frame)]].concat(),
         // Any integers are samples, any bytes a fingerprint, any bits an answer to something: their length is checked.
         Key::KIND | Samples::KIND | EncryptedOutput::KIND => another_degree(frame),
+        MergeKeys::KIND if header(frame).len > 0 => [another_degree(frame), vec![unreduced(32)]].concat(),
+        // Empty in block layout.
+        MergeKeys::KIND => vec![("keys where none are", [frame, &[7; 8]].concat())],
         _ => Vec::new(),
     }
 }
