@@ -168,16 +168,16 @@ fn learnt(plan: &Plan) -> String {
         return String::new();
     };
     let mut lines = vec![words::leaks(&base.leaks)];
+    let own = plan.cuts.iter().find(|cut| cut.of_job);
+    for leak in own.map(|own| more(base, own)).unwrap_or_default() {
+        lines.push(format!(
+            "  unlike at the job's own cut, {} learns {}",
+            leak.party, leak.learns
+        ));
+    }
     let mut differences: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for cut in &plan.cuts {
-        let other = |here: &CutPlan, there: &CutPlan| -> Vec<Leak> {
-            here.leaks
-                .iter()
-                .filter(|leak| !there.leaks.contains(leak))
-                .cloned()
-                .collect()
-        };
-        let more: Vec<String> = other(cut, base)
+        let more: Vec<String> = more(cut, base)
             .iter()
             .map(|leak| format!("{} learns instead: {}", leak.party, leak.learns))
             .collect();
@@ -191,4 +191,13 @@ fn learnt(plan: &Plan) -> String {
             .map(|(what, cuts)| format!("at {}: {what}", cuts.join(", "))),
     );
     lines.join("\n")
+}
+
+/// What is learnt at one cut and not at the other.
+fn more(here: &CutPlan, there: &CutPlan) -> Vec<Leak> {
+    here.leaks
+        .iter()
+        .filter(|leak| !there.leaks.contains(leak))
+        .cloned()
+        .collect()
 }

@@ -78,7 +78,7 @@ impl CutPlan {
 fn parties(forecast: &Forecast<'_>, machine: &Machine, clients: &ClientRows) -> Result<BTreeMap<Party, PartyPlan>, Error> {
     let job = forecast.job;
     let spent = forecast.seconds().spent;
-    let [client, server] = memory::state(job, Some(forecast.rehearsed))?;
+    let [client, server] = memory::state(job, clients.rows, Some(forecast.rehearsed))?;
     let peaks = [
         // What loading takes for a while is free again when training begins.
         machine

@@ -1,6 +1,6 @@
 //! Resident memory of each party, by what it has to hold at once.
 
-use cloven_nn::{ModelSpec, Network, OptimiserSpec};
+use cloven_nn::{LayerSpec, ModelSpec, Network, OptimiserSpec};
 use cloven_protocols::encrypted_activation::Direction;
 
 use super::{pieces::Pieces, recorder::Action, rehearsal::Rehearsed};
@@ -15,8 +15,8 @@ const NUMBER: u64 = 4;
 /// Bytes of a coefficient modulo a prime.
 const COEFFICIENT: u64 = 8;
 
-/// The peak that a party's own state adds to a process that does nothing: client, server.
-pub(super) fn state(job: &Job, rehearsed: Option<&Rehearsed>) -> Result<[u64; 2], Error> {
+/// The peak that a party's own state adds to a process that does nothing: client, server. `rows` are each client's.
+pub(super) fn state(job: &Job, rows: [usize; 2], rehearsed: Option<&Rehearsed>) -> Result<[u64; 2], Error> {
     let cut = job.cut()?;
     let (layers, clients) = (cut.model.layers.len(), job.clients().count() as u64);
     let sealed = job.protocol == Protocol::EncryptedActivation;
@@ -29,10 +29,10 @@ pub(super) fn state(job: &Job, rehearsed: Option<&Rehearsed>) -> Result<[u64; 2]
     let client: u64 = own
         .into_iter()
         .flatten()
-        .map(|range| network(job, &cut.model, range))
+        .map(|range| network(job, rows, &cut.model, range))
         .sum::<Result<u64, Error>>()?;
     let copies = if sealed && job.mode() == Mode::Sealed { 1 } else { clients };
-    let server = copies * network(job, &cut.model, cut.server.clone())?;
+    let server = copies * network(job, rows, &cut.model, cut.server.clone())?;
     let frames = rehearsed.map_or(0, |rehearsed| largest(&rehearsed.client).max(largest(&rehearsed.server)));
     // Encoded, between script and socket, and decoded.
     let frames = 3 * frames;
@@ -46,7 +46,7 @@ pub(super) fn rows(job: &Job, rows: [usize; 2]) -> u64 {
 }
 
 /// Weights with gradients, optimiser's state and a checkpoint on its way to the disk, and the activations of a batch.
-fn network(job: &Job, model: &ModelSpec, range: std::ops::Range<usize>) -> Result<u64, Error> {
+fn network(job: &Job, rows: [usize; 2], model: &ModelSpec, range: std::ops::Range<usize>) -> Result<u64, Error> {
     let parameters: usize = Network::new(model, range.clone(), job.seed)?
         .parameters()
         .iter()
@@ -67,10 +67,29 @@ fn network(job: &Job, model: &ModelSpec, range: std::ops::Range<usize>) -> Resul
             .iter()
             .map(|shape| shape.iter().product::<usize>())
     };
+    let (layers, shapes) = (&model.layers[range.clone()], &shapes[range.start..=range.end]);
+    let patches = || {
+        layers
+            .iter()
+            .zip(shapes.windows(2))
+            .map(|(layer, ends)| patches(layer, &ends[0], &ends[1]))
+    };
+    let largest = sizes().max().unwrap_or(0);
     // Training keeps every layer's input and makes a gradient of each in turn; evaluation has one layer's input and output at a time.
-    let training = job.training.batch * (sizes().sum::<usize>() + 2 * sizes().max().unwrap_or(0));
-    let evaluation = job.training.evaluation_batch * 3 * sizes().max().unwrap_or(0);
+    let training = job.training.batch.min(rows[0]) * (sizes().sum::<usize>() + patches().sum::<usize>() + 2 * largest);
+    let evaluation = job.training.evaluation_batch.min(rows[1]) * (3 * largest + patches().max().unwrap_or(0));
     Ok((parameters * (2 + slots + kept) + training.max(evaluation)) as u64 * NUMBER)
+}
+
+/// Numbers of a convolution's input as patches, one for each output position.
+fn patches(layer: &LayerSpec, input: &[usize], output: &[usize]) -> usize {
+    let area = match layer {
+        LayerSpec::Conv1d { kernel, .. } => *kernel,
+        LayerSpec::Conv2d { kernel, .. } => kernel * kernel,
+        _ => return 0,
+    };
+    let positions: usize = output.iter().skip(1).product();
+    input.first().copied().unwrap_or(0) * area * positions
 }
 
 /// The layer as the server's cipher needs it, for each client.

@@ -60,7 +60,7 @@ impl Workload {
         let training = self.batches().map(|(kind, _)| kind);
         let evaluating = (0..evaluations).map(|index| match index {
             0 => Kind::FirstEvaluation,
-            last if last + 1 == evaluations && self.test_rows % schedule.evaluation_batch != 0 => Kind::LastEvaluation,
+            last if last + 1 == evaluations && !self.test_rows.is_multiple_of(schedule.evaluation_batch) => Kind::LastEvaluation,
             _ => Kind::Evaluation,
         });
         let settling = (schedule.checkpoint_every > 0).then_some(Kind::Settle);
@@ -74,7 +74,7 @@ impl Workload {
         (0..batches).map(move |index| {
             let kind = match index {
                 0 => Kind::FirstBatch,
-                last if last + 1 == batches && rows % schedule.batch != 0 => Kind::LastBatch,
+                last if last + 1 == batches && !rows.is_multiple_of(schedule.batch) => Kind::LastBatch,
                 later if checkpoint_before(&schedule, later) => Kind::AfterCheckpoint,
                 _ => Kind::Batch,
             };

@@ -76,7 +76,7 @@ fn small_run(job: &Job, program: &Path, carriage: &Carriage, extra: Extra) -> Re
     })?;
     let mut times: Vec<f64> = slowest.into_values().skip(1).collect();
     times.sort_by(f64::total_cmp);
-    let [client, server] = memory::state(job, None)?;
+    let [client, server] = memory::state(job, ROWS, None)?;
     let of = |wanted: Role, state: u64| {
         let party = job
             .parties
