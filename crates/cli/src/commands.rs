@@ -146,8 +146,12 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     progress.end();
     let result = result.and_then(|summary| recording.map(|()| summary));
     let result = result.and_then(|summary| {
+        let done = summary.unreached.is_empty();
         let summary = Summary::new(&job, &[(args.party.clone(), summary.clone())].into(), summary.seconds_total);
         folder.finish(&summary)?;
+        if done {
+            folder.forget(&args.party)?;
+        }
         finish(&summary, &path, json);
         Ok(())
     });

@@ -60,6 +60,12 @@ impl Progress {
             Update::Lost { peer, why, seconds } => {
                 self.line(&format!("{party}: {why}; waiting up to {seconds} s for {peer} to come back"));
             }
+            Update::Alone => self.line(&format!(
+                "{party}: the training was complete, and all parties know: weights written from the last checkpoint, without another party"
+            )),
+            Update::Unreached { peer, seconds } => self.line(&format!(
+                "{party}: {peer} was not reached within {seconds} s; should it still need this party to finish, start this one again with --resume"
+            )),
             Update::Restarted => self.line(&format!("{party}: its process was killed; started again")),
             Update::Connected { peer } => self.line(&format!("{party}: connected to {peer}")),
             Update::Recorded {

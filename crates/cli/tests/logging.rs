@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::Path,
+    process::Child,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -176,13 +177,15 @@ fn nothing_secret_is_logged_at_the_finest_level() {
     let machines = TwoMachines::new(true);
     let arguments = ["--log", "trace", "--log-json", "--record"];
     let mut secrets = Secrets::default();
-    let parties = ["cloud", "hospital"].map(|party| machines.start_with(party, &SEALED, &arguments));
+    // A log that nobody reads stops its writer.
+    let read = |child: Child| std::thread::spawn(|| child.wait_with_output().unwrap());
+    let parties = ["cloud", "hospital"].map(|party| read(machines.start_with(party, &SEALED, &arguments)));
     secrets.bytes(
         "secret",
         &catch(&machines.run_folder("hospital").join("resume/hospital/secret")),
     );
     let logs = parties.map(|child| {
-        let output = child.wait_with_output().unwrap();
+        let output = child.join().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         stderr(&output)
     });

@@ -120,3 +120,41 @@ fn a_run_that_was_killed_goes_on() {
     SETTINGS.iter().for_each(|setting| args.extend(["--set", setting]));
     assert!(fail(3, &args).contains("finished"));
 }
+
+/// After the last epoch a party needs no other: killed or broken between the agreement that all is done and its weights, it writes them from its last
+/// checkpoint, whether its peer is there or not.
+#[test]
+fn a_party_whose_peer_has_left_finishes_from_its_last_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    let reference = root.path().join("reference");
+    undisturbed(&reference);
+    for (victim, other) in [("hospital", "cloud"), ("cloud", "hospital")] {
+        let machines = TwoMachines::new(true);
+        let [broken, whole] = [victim, other].map(|party| machines.start(party, &SETTINGS));
+        // No folder can have this name any more: the weights cannot be written.
+        let run = machines.run_folder(victim);
+        wait_for_epochs(&run, 2);
+        fs::write(run.join("checkpoints"), "").unwrap();
+        let (broken, whole) = (broken.wait_with_output().unwrap(), whole.wait_with_output().unwrap());
+        assert_eq!(broken.status.code(), Some(1), "{}", stderr(&broken));
+        assert!(whole.status.success(), "{}", stderr(&whole));
+        assert!(!machines.run_folder(other).join("resume").exists());
+
+        fs::remove_file(run.join("checkpoints")).unwrap();
+        let output = machines.resume(victim, &SETTINGS).wait_with_output().unwrap();
+        let said = stderr(&output);
+        assert!(output.status.success() && said.contains("without another party"), "{said}");
+        assert_eq!(weights(&run, victim), weights(&reference, victim), "{victim}");
+        let [own, undisturbed] = [&run, &reference].map(|run| {
+            let summary = fs::read_to_string(run.join("summary.json")).unwrap();
+            common::json(&summary)["test_accuracy"].clone()
+        });
+        assert!(
+            victim == "cloud" || own == undisturbed,
+            "figures of the last checkpoint: {own}"
+        );
+        // The server cannot know that the client has its weights: it stays ready.
+        assert_eq!(run.join("resume").exists(), victim == "cloud");
+        assert_eq!(said.contains("hospital was not reached"), victim == "cloud", "{said}");
+    }
+}

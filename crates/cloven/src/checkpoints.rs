@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A file appears whole or not at all; a large one is written by a thread of its own while training goes on. Those of the end of an epoch
-//! survive a loss of power. Of those within an epoch a loss of power may damage the newest, a killed process none: waiting for the disk
+//! survive a loss of power, and so does the mark `complete` beside them: every party has the state after the last epoch. Of those within an epoch a loss of power may damage the newest, a killed process none: waiting for the disk
 //! at each would cost more than the training between them. A file that cannot be read back is treated as if it were not there.
 
 use std::{
@@ -32,6 +32,8 @@ use crate::{
 
 const MAGIC: &[u8] = b"cloven checkpoint 1\n";
 const EXTENSION: &str = "checkpoint";
+/// The mark of a state that needs no other party any more.
+const COMPLETE: &str = "complete";
 /// A file of more bytes than this is worth a thread.
 const LARGE: usize = 1 << 20;
 /// Length of the digest at the end.
@@ -78,6 +80,12 @@ impl<'a, 'r> Checkpoints<'a, 'r> {
     fn path(&self, position: Position) -> PathBuf {
         let Position { epoch, batch } = position;
         self.folder.join(format!("{epoch}-{batch}.{EXTENSION}"))
+    }
+
+    /// Whether every party has its state after the last epoch, and this one can read its own.
+    pub(crate) fn is_complete(&self, end: Position) -> bool {
+        let mark = files::read_text(&self.folder.join(COMPLETE));
+        mark.is_ok_and(|job| job == self.job) && self.read(end).is_ok()
     }
 
     fn encode(&self, position: Position, parts: &Parts) -> Vec<u8> {
@@ -147,6 +155,11 @@ pub(crate) fn secret(run_folder: &Path, party: &Party, fresh: Zeroizing<[u8; 32]
         }
         Err(error) => Err(Error::file(&path)(error)),
     }
+}
+
+/// Whether any party keeps something in a run folder.
+pub(crate) fn exist(run_folder: &Path) -> bool {
+    run_folder.join("resume").exists()
 }
 
 /// Removes what is no longer needed when a party has finished.
@@ -263,6 +276,12 @@ impl Keep for Checkpoints<'_, '_> {
         old.into_iter()
             .try_for_each(|old| remove(&self.path(old), old))
             .map_err(because)
+    }
+
+    fn complete(&self) -> Result<(), CheckpointError> {
+        self.finish_writing()?;
+        debug!("every party has the state after the last epoch");
+        files::write(&self.folder.join(COMPLETE), self.job.as_bytes(), true).map_err(because)
     }
 }
 

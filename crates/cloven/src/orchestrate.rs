@@ -94,7 +94,7 @@ pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> 
     };
     let result = run_in(&mut folder, job, options, &locals, &runtime, watch);
     match &result {
-        Ok(summary) => folder.finish(summary)?,
+        Ok(summary) => finish(&mut folder, job, summary)?,
         Err(error) => folder.fail(error),
     }
     let report = options
@@ -161,7 +161,7 @@ fn run_plain(
     let begun = Instant::now();
     let parties = runtime.block_on(all_parties(&job, options, locals, &mut folder, watch))?;
     let summary = Summary::new(&job, &parties, begun.elapsed().as_secs_f64());
-    folder.finish(&summary)?;
+    finish(&mut folder, &job, &summary)?;
     Ok(summary)
 }
 
@@ -206,6 +206,12 @@ async fn all_parties(
         Ok(())
     };
     together(&errand, &mut record, &finished).await
+}
+
+/// Notes the end of a run. All parties have their weights, whether each could tell the others or not.
+fn finish(folder: &mut RunFolder, job: &Job, summary: &Summary) -> Result<(), Error> {
+    folder.finish(summary)?;
+    job.parties.keys().try_for_each(|party| folder.forget(party))
 }
 
 /// What parties do together, each as a process of its own.

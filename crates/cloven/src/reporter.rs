@@ -156,6 +156,7 @@ impl<'a> Reporter<'a> {
             peak_rss_bytes: peak_rss_bytes(),
             evaluation: state.evaluation.clone(),
             subsets: state.subsets.clone(),
+            unreached: Vec::new(),
         }
     }
 

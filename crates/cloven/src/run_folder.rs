@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Failure, Job, Stamped, Summary, files};
+use cloven_wire::Party;
+
+use crate::{Error, Failure, Job, Stamped, Summary, checkpoints, files};
 
 /// A run folder that is being written.
 pub struct RunFolder {
@@ -31,7 +33,8 @@ impl RunFolder {
         Ok(Self { path, metrics })
     }
 
-    /// Opens the folder of a run that did not finish, to go on with it. It must be of this job.
+    /// Opens the folder of a run that did not finish, to go on with it, or of one that finished without having reached every other party. It must be
+    /// of this job.
     pub fn open(path: &Path, job: &Job) -> Result<Self, Error> {
         let of = Job::read(&path.join("job.toml"), &[])?;
         if of.digest() != job.digest() {
@@ -41,7 +44,7 @@ impl RunFolder {
                 got: of.digest_hex(),
             });
         }
-        if path.join("summary.json").exists() {
+        if path.join("summary.json").exists() && !checkpoints::exist(path) {
             return Err(Error::configuration(
                 path.display(),
                 "this run is finished: there is nothing to resume",
@@ -64,12 +67,12 @@ impl RunFolder {
     }
 
     /// Where a party's trained weights go.
-    pub fn checkpoint(run: &Path, party: &cloven_wire::Party) -> PathBuf {
+    pub fn checkpoint(run: &Path, party: &Party) -> PathBuf {
         run.join("checkpoints").join(format!("{party}.safetensors"))
     }
 
     /// Where a client keeps what it has not revealed of the server's layer, under `encrypted-activation`.
-    pub fn unrevealed(run: &Path, party: &cloven_wire::Party) -> PathBuf {
+    pub fn unrevealed(run: &Path, party: &Party) -> PathBuf {
         Self::checkpoint(run, party).with_extension("unrevealed.safetensors")
     }
 
@@ -84,7 +87,7 @@ impl RunFolder {
     }
 
     /// Where a client keeps what turns its rows into the network's inputs.
-    pub fn preprocessing(run: &Path, party: &cloven_wire::Party) -> PathBuf {
+    pub fn preprocessing(run: &Path, party: &Party) -> PathBuf {
         Self::checkpoint(run, party).with_extension("preprocessing.json")
     }
 
@@ -120,6 +123,11 @@ impl RunFolder {
         };
         let text = serde_json::to_string_pretty(&failure).expect("a failure has only string keys");
         let _ = files::write(&self.path.join(Failure::FILE), format!("{text}\n").as_bytes(), false);
+    }
+
+    /// Removes what a party kept to go on from. Only when its end is noted: from then on nobody needs it.
+    pub fn forget(&self, party: &Party) -> Result<(), Error> {
+        checkpoints::clear(&self.path, party)
     }
 
     /// Writes the summary.

@@ -36,6 +36,9 @@ pub struct PartySummary {
     /// The same on named subsets of the test rows.
     #[serde(default)]
     pub subsets: BTreeMap<String, Evaluation>,
+    /// Parties that may still need this one to finish, and its checkpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<Party>,
 }
 
 /// Parameters of the encryption, where the protocol has one.

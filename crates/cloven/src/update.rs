@@ -151,6 +151,15 @@ pub enum Update {
         /// Bytes so far.
         traffic: Traffic,
     },
+    /// The training was done and every party had agreed on it: the party writes its weights from its last checkpoint, without the others.
+    Alone,
+    /// The party is done, but could not tell another that it may finish too: it keeps its checkpoints.
+    Unreached {
+        /// The other party.
+        peer: Party,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// What the party received is recorded.
     Recorded {
         /// The file.

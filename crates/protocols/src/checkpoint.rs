@@ -7,6 +7,10 @@
 //!
 //! **Which positions exist.** At the end of an epoch nobody goes on before every party has its state on disk (`settled`). So while anybody
 //! works in epoch e, all have (e, 0), and older positions may go. Within an epoch each link has positions of its own.
+//!
+//! **The end.** When all have settled after the last epoch, each marks its states as complete: the server before it says so (`all settled`), a client
+//! when it hears it. From a complete state a party finishes alone ([`crate::Task::alone`]), for every other party has its own last state and
+//! needs nothing more, except a client that has not heard: it may still ask the server, who answers from its mark ([`crate::release`]).
 
 use std::collections::BTreeMap;
 
@@ -62,6 +66,8 @@ pub trait Keep {
     fn load(&self, position: Position) -> Result<Parts, CheckpointError>;
     /// Every party has the beginning of `epoch`: earlier states may go.
     fn settled(&self, epoch: u32) -> Result<(), CheckpointError>;
+    /// Every party has its state after the last epoch. Returns when that is on disk.
+    fn complete(&self) -> Result<(), CheckpointError>;
 }
 
 /// States of one link within an epoch that are kept besides its beginning: a party may be one behind the other, and have one on its way to the disk.

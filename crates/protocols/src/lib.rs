@@ -35,7 +35,7 @@ pub use examples::{Examples, Subset};
 pub use inference::{Ask, Queries};
 pub use message::{AllSettled, Begin, Settled, Start};
 pub use schedule::{Schedule, Shuffle};
-pub use training::{Service, Task};
+pub use training::{Service, Task, release};
 
 /// Parameters of the lattice encryption that a protocol uses.
 pub use cloven_lattice::Parameters as EncryptionSet;

@@ -31,6 +31,11 @@ impl Schedule {
         epoch == self.epochs || (self.evaluate_every > 0 && epoch.is_multiple_of(self.evaluate_every))
     }
 
+    /// Where a training ends: after the last epoch.
+    pub fn end(&self) -> Position {
+        Position::of_epoch(self.epochs + 1)
+    }
+
     /// Whether a checkpoint is kept after `batch` (from 1) of the `batches` of an epoch; the end of the epoch has its own.
     pub(crate) fn keeps_after(&self, batch: usize, batches: usize) -> bool {
         self.checkpoint_every > 0 && batch < batches && batch.is_multiple_of(self.checkpoint_every as usize)

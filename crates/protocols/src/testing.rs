@@ -59,6 +59,7 @@ pub fn task<'a>(train: &'a Examples, test: &'a Examples) -> Task<'a> {
         shuffle: Shuffle { seed: SEED },
         clients: 1,
         keep: None,
+        alone: false,
     }
 }
 

@@ -136,6 +136,7 @@ fn split_seconds(train: &Examples) -> f64 {
                 shuffle,
                 clients: 1,
                 keep: None,
+                alone: false,
             };
             let (mut start, mut seconds) = (Instant::now(), 0.0);
             let mut observe = |event: Event| {

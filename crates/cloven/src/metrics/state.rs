@@ -134,6 +134,7 @@ impl State {
             Update::TurnedAway { .. } => self.turned_away += 1,
             Update::Lost { peer, .. } => self.lose(peer),
             Update::Checkpoint { written, .. } => self.checkpoints = *written,
+            Update::Alone => (self.resumes, self.epochs_done) = (self.resumes + 1, self.plan.epochs),
             Update::Finished { .. } => (self.stage, self.exit_code) = (Stage::Finished, Some(0)),
             Update::Failed { exit_code, .. } => self.fail(*exit_code, now),
             training => self.train(*at, training),

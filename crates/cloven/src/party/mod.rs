@@ -1,16 +1,18 @@
 //! One party's part in a job, in this process.
 
+mod end;
 mod rows;
 mod scripts;
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     future::Future,
     path::Path,
     time::Instant,
 };
 
-use cloven_protocols::{Examples, ProtocolError};
+use cloven_protocols::{Examples, Position, ProtocolError};
 use cloven_wire::{
     AbortReason, Link, Party, WireError,
     tcp::{Endpoint, Identity, Notice, Reach, Roster, TcpChannel},
@@ -38,6 +40,15 @@ struct Kept<'a, 'r> {
     links: Vec<Checkpoints<'a, 'r>>,
     /// Its encryption keys are drawn from it.
     secret: Zeroizing<[u8; 32]>,
+    /// Whether to take the last state from here, without another party.
+    alone: Cell<bool>,
+}
+
+impl Kept<'_, '_> {
+    /// Whether every party has its state after the last epoch.
+    fn is_complete(&self, end: Position) -> bool {
+        !self.links.is_empty() && self.links.iter().all(|link| link.is_complete(end))
+    }
 }
 
 /// A party that has checked everything it can check alone.
@@ -124,7 +135,8 @@ impl Prepared {
         self
     }
 
-    /// Takes part in the job: connects, runs the role's script, writes the trained weights into `run_folder`.
+    /// Takes part in the job: connects, runs the role's script, writes the trained weights into `run_folder`. Its checkpoints stay until the caller has
+    /// noted the end ([`RunFolder::forget`]): a process that is killed before that finishes once more.
     ///
     /// Single-threaded but for arithmetic on many ciphertexts: the script either waits for its peers or computes.
     pub fn run<'a>(self, run_folder: &Path, watch: &'a mut Watch<'a>) -> Result<PartySummary, Error> {
@@ -143,6 +155,9 @@ impl Prepared {
 
     async fn take_part(self, run_folder: &Path, reporter: &Reporter<'_>) -> Result<PartySummary, Error> {
         let mut endpoint = self.endpoint(reporter).await?;
+        if let Some(kept) = self.complete(run_folder, reporter)? {
+            return self.finish_alone(kept, &mut endpoint, run_folder, reporter).await;
+        }
         let peers = self.peers();
         let mut channels = interruptible(self.connect_to(&endpoint, &peers, reporter)).await?;
         let begun = Instant::now();
@@ -160,6 +175,9 @@ impl Prepared {
             let Some(lost) = result.as_ref().err().and_then(|error| self.lost(error)) else {
                 break (result, links);
             };
+            if kept.is_complete(self.job.schedule().end()) {
+                break (self.last_state(&kept, reporter).await, links);
+            }
             reporter.tell(lost);
             for link in &mut links {
                 link.abort(AbortReason::PeerLost).await;
@@ -170,24 +188,18 @@ impl Prepared {
         if let Some(recorder) = &recorder {
             reporter.tell(record::finish(recorder, run_folder, &self.party)?);
         }
-        let trained = match result {
-            Ok(trained) => trained,
-            Err(error) => {
-                for link in &mut links {
-                    link.abort(abort_reason(&error)).await;
-                }
-                return Err(error);
+        if let Err(error) = result.and_then(|trained| self.save(&trained, run_folder)) {
+            for link in &mut links {
+                link.abort(abort_reason(&error)).await;
             }
-        };
-        self.save(&trained, run_folder)?;
-        checkpoints::clear(run_folder, &self.party)?;
-        let summary = PartySummary {
+            return Err(error);
+        }
+        let mut summary = PartySummary {
             emulate: self.local.emulate,
             ..reporter.summary(self.role, begun.elapsed(), &links)
         };
-        for link in links {
-            link.into_channel().close().await;
-        }
+        let channels = links.into_iter().map(Link::into_channel).collect();
+        summary.unreached = self.part(channels, &mut endpoint, reporter).await;
         Ok(summary)
     }
 
@@ -205,12 +217,14 @@ impl Prepared {
             return Ok(Kept {
                 links: Vec::new(),
                 secret,
+                alone: Cell::new(false),
             });
         }
         let of = |peer: &Party| Checkpoints::new(run_folder, &self.party, peer, self.job.digest_hex(), reporter);
         Ok(Kept {
             links: self.peers().iter().map(of).collect::<Result<_, _>>()?,
             secret: checkpoints::secret(run_folder, &self.party, secret)?,
+            alone: Cell::new(false),
         })
     }
 

@@ -89,7 +89,7 @@ impl Prepared {
         let me = plain::Server {
             middle: middle.collect::<Result<_, _>>()?,
         };
-        let me = plain::server(me, self.service(&keeps), links, observe).await;
+        let me = plain::server(me, self.service(kept, &keeps), links, observe).await;
         Ok(me.map(|me| Trained {
             // All copies are alike.
             parts: me.middle.into_iter().take(1).collect(),
@@ -133,7 +133,7 @@ impl Prepared {
                 .collect::<Result<_, Error>>()?,
             reveal_after: self.reveal_after(),
         };
-        let me = encrypted_activation::server(me, self.service(&keeps), links, observe).await;
+        let me = encrypted_activation::server(me, self.service(kept, &keeps), links, observe).await;
         Ok(me.map(|me| Trained {
             parts: vec![me.layer],
             unrevealed: None,
@@ -175,7 +175,7 @@ impl Prepared {
         let me = paper::Server {
             sessions: links.iter().map(session).collect::<Result<_, Error>>()?,
         };
-        let me = paper::server(me, self.service(&keeps), links, observe).await;
+        let me = paper::server(me, self.service(kept, &keeps), links, observe).await;
         Ok(me.map(|me| Trained {
             parts: me.sessions.into_iter().take(1).map(|session| session.layer).collect(),
             unrevealed: None,
@@ -242,13 +242,15 @@ impl Prepared {
             shuffle,
             clients: self.job.clients().count() as u32,
             keep: kept.links.first().map(|link| link as &dyn Keep),
+            alone: kept.alone.get(),
         }
     }
 
-    fn service<'a>(&self, keeps: &'a [&'a dyn Keep]) -> Service<'a> {
+    fn service<'a>(&self, kept: &Kept<'_, '_>, keeps: &'a [&'a dyn Keep]) -> Service<'a> {
         Service {
             schedule: self.job.schedule(),
             keeps,
+            alone: kept.alone.get(),
         }
     }
 

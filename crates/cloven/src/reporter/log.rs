@@ -52,6 +52,8 @@ pub(super) fn update(update: &Update) {
             let (loss, accuracy) = evaluation.as_ref().map(|e| (e.loss, e.accuracy)).unzip();
             debug!(epoch, loss, accuracy = accuracy.flatten(), seconds, "evaluated");
         }
+        Update::Alone => info!("the training was complete: finishing from the last checkpoint"),
+        Update::Unreached { peer, seconds } => warn!(%peer, seconds, "finished; a party could not be told"),
         Update::Asked { rows } => info!(rows, "prediction begins"),
         Update::Recorded { path, messages, .. } => info!(path, messages, "recorded what was received"),
         Update::Finished { .. } | Update::PredictionFinished { .. } => info!("finished"),

@@ -14,7 +14,7 @@ use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
-use crate::ProtocolError;
+use crate::{CheckpointError, ProtocolError};
 
 /// log2 of the ring degree.
 const LOG2_DEGREE: u32 = 11;
@@ -267,6 +267,14 @@ pub struct Fingerprint(pub [u8; Fingerprint::LEN]);
 impl Fingerprint {
     /// Bytes.
     pub const LEN: usize = 16;
+
+    /// Of a checkpoint.
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let array = bytes.try_into().map_err(|_| CheckpointError {
+            why: format!("expected {} bytes of a key's fingerprint, got {}", Self::LEN, bytes.len()),
+        })?;
+        Ok(Self(array))
+    }
 }
 
 impl fmt::Display for Fingerprint {

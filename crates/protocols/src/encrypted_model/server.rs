@@ -47,7 +47,7 @@ pub async fn server<C: Channel>(
         shuffle: me.shuffle,
         order: (0, Vec::new()),
         key: None,
-        merge_keys: Vec::new(),
+        merge_keys: None,
         weights: None,
     });
     training::server(&mut job, service.into(), from_mut(link), observe).await?;
@@ -66,7 +66,7 @@ struct Session {
     /// An epoch, and the order of its rows.
     order: (u32, Vec<usize>),
     key: Option<Fingerprint>,
-    merge_keys: Vec<u8>,
+    merge_keys: Option<Vec<u8>>,
     weights: Option<Weights>,
 }
 
@@ -81,7 +81,7 @@ impl<C: Channel> Sessions<C> for Job {
         let (me, link) = (&mut self.0, &mut links[0]);
         let Key(key) = link.receive(0, &None).await?;
         me.key = Some(key);
-        me.merge_keys = receive_merge_keys(&me.encryption, link, 0).await?;
+        me.merge_keys = Some(receive_merge_keys(&me.encryption, link, 0).await?);
         let (encryption, train, test) = (&me.encryption, &mut me.train, &mut me.test);
         receive_samples(encryption, train, cohort.rows as usize, link).await?;
         receive_samples(encryption, test, cohort.test_rows[0] as usize, link).await?;
@@ -123,13 +123,17 @@ impl<C: Channel> ServerRounds<C> for Session {
     }
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
-        let (kept, key) = (part(parts, "key")?, self.key()?);
-        if kept != key.0 {
-            let why = format!("the weights kept here are under another encryption key than the client's, {key}");
+        let kept = Fingerprint::of(part(parts, "key")?)?;
+        // A party that finishes alone has heard of no client's key.
+        let client = *self.key.get_or_insert(kept);
+        if client != kept {
+            let why = format!("the weights kept here are under another encryption key than the client's, {client}");
             return Err(CheckpointError { why }.into());
         }
         let mut weights = self.encryption.held(part(parts, "W")?)?;
-        self.encryption.give_merge_keys(&mut weights, &self.merge_keys)?;
+        if let Some(keys) = &self.merge_keys {
+            self.encryption.give_merge_keys(&mut weights, keys)?;
+        }
         self.weights = Some(weights);
         Ok(())
     }
@@ -175,7 +179,8 @@ impl Session {
     /// A matrix of which no part has come yet.
     fn nothing_yet(&self) -> Result<Weights, ProtocolError> {
         let mut weights = Weights::empty();
-        self.encryption.give_merge_keys(&mut weights, &self.merge_keys)?;
+        let keys = self.merge_keys.as_ref().ok_or_else(nothing_held)?;
+        self.encryption.give_merge_keys(&mut weights, keys)?;
         Ok(weights)
     }
 

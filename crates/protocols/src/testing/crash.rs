@@ -16,6 +16,10 @@ use crate::{CheckpointError, Keep, Parts, Position, ProtocolError, superseded};
 #[derive(Default)]
 pub struct Disk {
     states: RefCell<BTreeMap<Position, Parts>>,
+    /// Whether the training is complete.
+    pub complete: Cell<bool>,
+    /// Whether its party is to finish without others.
+    pub alone: Cell<bool>,
     /// How many states were loaded.
     pub loads: Cell<usize>,
 }
@@ -55,6 +59,11 @@ impl Keep for Disk {
 
     fn settled(&self, epoch: u32) -> Result<(), CheckpointError> {
         self.states.borrow_mut().retain(|position, _| position.epoch >= epoch);
+        Ok(())
+    }
+
+    fn complete(&self) -> Result<(), CheckpointError> {
+        self.complete.set(true);
         Ok(())
     }
 }
@@ -98,6 +107,9 @@ async fn until_cut<T>(
         while passed.get() < frames {
             // An end that is gone has sent all it had, and needs no more.
             tokio::select! {
+                // Exactly so many pass, over all wires.
+                biased;
+                () = cut.notified() => return,
                 frame = to_client.receive_raw() => match frame {
                     Some(frame) => to_server.send_raw(frame),
                     None => return,
@@ -106,7 +118,6 @@ async fn until_cut<T>(
                     Some(frame) => to_client.send_raw(frame),
                     None => return,
                 },
-                () = cut.notified() => return,
             }
             passed.set(passed.get() + 1);
         }
@@ -166,4 +177,33 @@ pub async fn every_crash_is_survived<W: PartialEq>(
         resumed as u64 > cases / 2,
         "{resumed} of {cases} runs went on from a checkpoint"
     );
+}
+
+/// When all is done and settled, every party comes to the same weights again with no wire at all; and when the last message was lost, the server,
+/// whose state is complete, and the clients, of which one does not know it, find the end together.
+pub async fn every_party_finishes_alone<W: PartialEq>(
+    clients: &[&str],
+    run: impl AsyncFn(Vec<MemoryLink>, Vec<MemoryLink>, &Disks, u8) -> Result<W, ProtocolError>,
+) {
+    let attempt =
+        async |frames, disks: &Disks, attempt| until_cut(clients, frames, async |a, b| run(a, b, disks, attempt).await).await;
+    let complete = |disks: &[Disk]| disks.iter().filter(|disk| disk.complete.get()).count();
+
+    let disks = Disks::new(clients.len());
+    let (undisturbed, messages) = attempt(usize::MAX, &disks, 0).await;
+    let undisturbed = undisturbed.unwrap();
+    disks.all().for_each(|disk| disk.alone.set(true));
+    let (alone, passed) = attempt(0, &disks, 1).await;
+    assert!(alone.unwrap() == undisturbed && passed == 0);
+
+    let disks = Disks::new(clients.len());
+    let (outcome, _) = attempt(messages - 1, &disks, 0).await;
+    assert!(outcome.is_err());
+    assert_eq!(
+        (complete(&disks.server), complete(&disks.clients)),
+        (clients.len(), clients.len() - 1)
+    );
+    let (again, _) = attempt(usize::MAX, &disks, 1).await;
+    assert!(again.unwrap() == undisturbed);
+    assert_eq!(complete(&disks.clients), clients.len());
 }

@@ -19,9 +19,16 @@ pub(crate) async fn client<C: Channel>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
-    let (cohort, from) = begin(task, link).await?;
-    me.begin(link, &cohort).await?;
     let (schedule, train_rows, test_rows) = (task.schedule, task.train.rows(), task.test.rows());
+    if task.alone {
+        return restore(me, task, schedule.end()).map(drop);
+    }
+    let (cohort, from) = begin(task, link).await?;
+    if from == schedule.end() {
+        restore(me, task, from)?;
+        return Ok(task.keep.map_or(Ok(()), |keep| keep.complete())?);
+    }
+    me.begin(link, &cohort).await?;
     let mut loss = restore(me, task, from)?;
     observe(Event::Started {
         epochs: schedule.epochs,
@@ -116,7 +123,11 @@ async fn settle<C: Channel>(
     }
     link.send(round, &Settled { epoch }).await?;
     let AllSettled { .. } = link.receive(round, &epoch).await?;
-    Ok(task.keep.map_or(Ok(()), |keep| keep.settled(epoch))?)
+    let Some(keep) = task.keep else { return Ok(()) };
+    if Position::of_epoch(epoch) == task.schedule.end() {
+        keep.complete()?;
+    }
+    Ok(keep.settled(epoch)?)
 }
 
 /// The rest of an epoch's training; adds to the sum of its losses.

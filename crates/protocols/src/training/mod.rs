@@ -16,6 +16,7 @@ use cloven_nn::{BatchTargets, Loss, Network};
 use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
 
+pub use self::server::release;
 pub(crate) use self::{client::client, server::server};
 use crate::{Begin, Examples, Keep, Parts, Position, ProtocolError, Schedule, Shuffle, Start, Subset};
 
@@ -38,6 +39,8 @@ pub struct Task<'a> {
     pub clients: u32,
     /// Where checkpoints are kept, if the schedule has any; without it this party can only begin anew.
     pub keep: Option<&'a dyn Keep>,
+    /// The training is [complete](Keep::complete): take the last state from `keep` and send nothing.
+    pub alone: bool,
 }
 
 /// What a server serves.
@@ -47,12 +50,18 @@ pub struct Service<'a> {
     pub schedule: Schedule,
     /// Where checkpoints are kept: one place for each link; or none.
     pub keeps: &'a [&'a dyn Keep],
+    /// The training is [complete](Keep::complete): take the last state from `keeps` and send nothing.
+    pub alone: bool,
 }
 
 impl From<Schedule> for Service<'_> {
     /// Keeps no checkpoints.
     fn from(schedule: Schedule) -> Self {
-        Self { schedule, keeps: &[] }
+        Self {
+            schedule,
+            keeps: &[],
+            alone: false,
+        }
     }
 }
 

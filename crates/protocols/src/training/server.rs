@@ -10,7 +10,10 @@ use futures_util::future::try_join_all;
 use tokio::sync::Notify;
 
 use super::{Cohort, ServerRounds, Service, Sessions};
-use crate::{AllSettled, Begin, Event, Halted, Observe, Position, ProtocolError, Schedule, Settled, Start, checkpoint::common};
+use crate::{
+    AllSettled, Begin, CheckpointError, Event, Halted, Observe, Position, ProtocolError, Schedule, Settled, Start,
+    checkpoint::common,
+};
 
 /// Trains for the whole schedule with a client at the other end of each link.
 pub(crate) async fn server<C: Channel>(
@@ -20,7 +23,13 @@ pub(crate) async fn server<C: Channel>(
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
     let schedule = service.schedule;
+    if service.alone {
+        return restore(me, service, &vec![schedule.end(); links.len()]);
+    }
     let (starts, from) = begin(service, links).await?;
+    if from.contains(&schedule.end()) {
+        return restore(me, service, &from);
+    }
     let cohort = Cohort::of_server(&starts, &from);
     me.begin(links, &cohort).await?;
     restore(me, service, &from)?;
@@ -92,6 +101,9 @@ async fn begin<C: Channel>(service: Service<'_>, links: &mut [Link<C>]) -> Resul
         .collect();
     let theirs: Vec<_> = starts.iter().map(|start| start.positions.clone()).collect();
     let from = common(&mine, &theirs);
+    if from.contains(&service.schedule.end()) {
+        service.keeps.iter().try_for_each(|keep| keep.complete())?;
+    }
     for (link, from) in links.iter_mut().zip(&from) {
         let begin = Begin {
             clients: starts.len() as u32,
@@ -101,6 +113,21 @@ async fn begin<C: Channel>(service: Service<'_>, links: &mut [Link<C>]) -> Resul
         link.send(0, &begin).await?;
     }
     Ok((starts, from))
+}
+
+/// Tells a client, who connects again after the end, that the training is [complete](crate::Keep::complete): it goes on from its last state, and so finishes.
+pub async fn release<C: Channel>(schedule: Schedule, clients: u32, link: &mut Link<C>) -> Result<(), ProtocolError> {
+    let start: Start = link.receive(0, &()).await?;
+    if !start.positions.contains(&schedule.end()) {
+        let why = format!("{} has lost its state after the last epoch", link.peer());
+        return Err(CheckpointError { why }.into());
+    }
+    let begin = Begin {
+        clients,
+        train_rows: start.train_rows,
+        from: schedule.end(),
+    };
+    Ok(link.send(0, &begin).await?)
 }
 
 /// Goes back to checkpoints: what sessions share from the beginning of the epoch, the rest from each session's own.
@@ -190,6 +217,10 @@ async fn settle<C: Channel>(
     });
     try_join_all(settled).await?;
     service.keeps.iter().try_for_each(|keep| keep.flush())?;
+    if Position::of_epoch(epoch) == service.schedule.end() {
+        // Before anybody hears of it: a client that has heard may be gone for good.
+        service.keeps.iter().try_for_each(|keep| keep.complete())?;
+    }
     for (link, round) in links.iter_mut().zip(rounds) {
         link.send(*round, &AllSettled { epoch }).await?;
     }

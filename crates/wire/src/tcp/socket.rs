@@ -150,6 +150,20 @@ impl TcpChannel {
         let _ = timeout(self.farewell(), self.stream.shutdown()).await;
     }
 
+    /// Waits until the peer ends the session, no longer than for a message. False: the connection broke, or the peer takes this party for lost, and
+    /// may come back. One that says something else instead, or nothing, is there and has no need to.
+    pub async fn ended_by_peer(&mut self) -> bool {
+        let mut frame = [0; Header::LEN + 1];
+        match timeout(self.deadlines.message, self.stream.read(&mut frame)).await {
+            Ok(Ok(len)) => {
+                let mut lost = [AbortReason::PeerLost, AbortReason::Deadline, AbortReason::Interrupted].into_iter();
+                !lost.any(|reason| Header::abort_frame(reason)[..] == frame[..len])
+            }
+            Ok(Err(_)) => false,
+            Err(_) => true,
+        }
+    }
+
     fn farewell(&self) -> Duration {
         FAREWELL + self.stream.get_ref().0.lag()
     }

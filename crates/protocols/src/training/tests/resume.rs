@@ -1,7 +1,7 @@
 //! Killing parties at any message: the training goes on from the checkpoints and ends with the same weights, bit for bit.
 
 use super::*;
-use crate::testing::crash::{Disks, every_crash_is_survived};
+use crate::testing::crash::{Disk, Disks, every_crash_is_survived, every_party_finishes_alone};
 
 /// Kill-point lists for each protocol.
 const CASES: u64 = 24;
@@ -9,18 +9,20 @@ const CASES: u64 = 24;
 /// All weights.
 type Weights = Vec<Vec<(String, ArrayD<f32>)>>;
 
-fn resumable<'a>(data: &'a Examples, test: &'a Examples, disk: &'a dyn Keep, clients: usize) -> Task<'a> {
+fn resumable<'a>(data: &'a Examples, test: &'a Examples, disk: &'a Disk, clients: usize) -> Task<'a> {
     Task {
         clients: clients as u32,
         keep: Some(disk),
+        alone: disk.alone.get(),
         ..task(data, test)
     }
 }
 
-fn service<'a>(keeps: &'a [&'a dyn Keep]) -> Service<'a> {
+fn service<'a>(keeps: &'a [&'a dyn Keep], disks: &Disks) -> Service<'a> {
     Service {
         schedule: schedule(),
         keeps,
+        alone: disks.server.iter().all(|disk| disk.alone.get()),
     }
 }
 
@@ -55,7 +57,7 @@ async fn plain_run(
     let middle = (0..count).map(|_| network(LAYER..LAYER + 1, optimiser.clone())).collect();
     let (keeps, me) = (keeps(disks), plain::Server { middle });
     let server = until_end(
-        async |links: &mut Vec<MemoryLink>| plain::server(me, service(&keeps), links, &mut ignore).await,
+        async |links: &mut Vec<MemoryLink>| plain::server(me, service(&keeps, disks), links, &mut ignore).await,
         at_server,
     );
     let (clients, server) = joined(clients.collect(), server, None).await;
@@ -105,7 +107,7 @@ async fn sealed_run(
     };
     let keeps = keeps(disks);
     let server = until_end(
-        async |links: &mut Vec<MemoryLink>| ea::server(me, service(&keeps), links, &mut ignore).await,
+        async |links: &mut Vec<MemoryLink>| ea::server(me, service(&keeps, disks), links, &mut ignore).await,
         at_server,
     );
     let (clients, server) = joined(clients.collect(), server, None).await;
@@ -137,7 +139,7 @@ async fn paper_run(mut at_clients: Vec<MemoryLink>, at_server: Vec<MemoryLink>, 
     };
     let (keeps, me) = (keeps(disks), ea::paper::Server { sessions: vec![session] });
     let server = until_end(
-        async |links: &mut Vec<MemoryLink>| ea::paper::server(me, service(&keeps), links, &mut ignore).await,
+        async |links: &mut Vec<MemoryLink>| ea::paper::server(me, service(&keeps, disks), links, &mut ignore).await,
         at_server,
     );
     let (client, server) = tokio::join!(client, server);
@@ -253,4 +255,17 @@ async fn sealed_with_several_clients_survives() {
 #[tokio::test]
 async fn paper_survives() {
     every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, _| paper_run(a, b, disks).await).await;
+}
+
+#[tokio::test]
+async fn a_complete_training_is_finished_alone() {
+    let test = examples(3);
+    for clients in [&CLIENTS[..1], &CLIENTS] {
+        every_party_finishes_alone(clients, async |a, b, disks: &_, _| plain_run(a, b, disks, &test).await).await;
+        every_party_finishes_alone(clients, async |a, b, disks: &_, attempt| {
+            sealed_run(a, b, disks, attempt).await
+        })
+        .await;
+    }
+    every_party_finishes_alone(&CLIENTS[..1], async |a, b, disks: &_, _| paper_run(a, b, disks).await).await;
 }

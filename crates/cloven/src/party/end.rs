@@ -1,0 +1,150 @@
+//! The end of a training: who may leave, and when.
+//!
+//! A party whose checkpoints are marked complete needs no other (`cloven_protocols`, `checkpoint`). A client then leaves at once. The server first
+//! sees every client end its connection in good order: one that was lost instead may not have heard yet that the training is complete, and has
+//! nobody else to hear it from.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use cloven_protocols::release;
+use cloven_wire::{
+    Link, Party, memory,
+    tcp::{Endpoint, TcpChannel},
+};
+
+use super::{Kept, Prepared, interruptible, scripts::Trained};
+use crate::{Error, PartySummary, Role, Update, checkpoints, reporter::Reporter};
+
+/// How long a party that finishes alone looks for others. One that still waits for it tries again every two seconds at least.
+const LOOK: Duration = Duration::from_secs(3);
+
+impl Prepared {
+    /// What this party keeps of a training that is complete, if it is.
+    pub(super) fn complete<'a, 'r>(&self, run_folder: &Path, reporter: &'a Reporter<'r>) -> Result<Option<Kept<'a, 'r>>, Error> {
+        if self.job.training.checkpoint_every == 0 || !checkpoints::folder(run_folder, &self.party).exists() {
+            return Ok(None);
+        }
+        let kept = self.kept(run_folder, reporter)?;
+        Ok(kept.is_complete(self.job.schedule().end()).then_some(kept))
+    }
+
+    /// This party's trained layers out of its last checkpoint.
+    pub(super) async fn last_state(&self, kept: &Kept<'_, '_>, reporter: &Reporter<'_>) -> Result<Trained, Error> {
+        // Scripts want a link; alone, they leave it as it is.
+        let nowhere = |peer: Party| Link::new(memory::pair(self.party.clone(), peer).0);
+        let mut links: Vec<_> = self.peers().into_iter().map(nowhere).collect();
+        kept.alone.set(true);
+        let trained = self.script(&mut links, kept, reporter).await;
+        kept.alone.set(false);
+        trained
+    }
+
+    /// Writes the weights from the last checkpoint; then looks for parties that may not know that the training is complete.
+    pub(super) async fn finish_alone(
+        &self,
+        kept: Kept<'_, '_>,
+        endpoint: &mut Endpoint<'_>,
+        run_folder: &Path,
+        reporter: &Reporter<'_>,
+    ) -> Result<PartySummary, Error> {
+        let begun = Instant::now();
+        let trained = self.last_state(&kept, reporter).await?;
+        self.save(&trained, run_folder)?;
+        reporter.tell(Update::Alone);
+        let missing = match self.role {
+            Role::Server => self.release(self.peers(), LOOK, endpoint, reporter).await,
+            Role::Client => {
+                endpoint.connect_deadline = LOOK;
+                // A server that still waits for this client need not wait any longer. It has its own weights, whether it is there or not.
+                let _ = interruptible(self.report_back(&kept, endpoint, reporter)).await;
+                Vec::new()
+            }
+        };
+        Ok(PartySummary {
+            emulate: self.local.emulate,
+            unreached: missing,
+            ..reporter.summary(self.role, begun.elapsed(), &[] as &[Link<TcpChannel>])
+        })
+    }
+
+    /// Says good-bye; returns the clients that could not be told that the training is complete.
+    pub(super) async fn part(
+        &self,
+        channels: Vec<TcpChannel>,
+        endpoint: &mut Endpoint<'_>,
+        reporter: &Reporter<'_>,
+    ) -> Vec<Party> {
+        let waits = self.role == Role::Server && self.job.training.checkpoint_every > 0;
+        let mut lost = Vec::new();
+        for mut channel in channels {
+            if waits && !channel.ended_by_peer().await {
+                lost.push(cloven_wire::Channel::peer(&channel).clone());
+            }
+            channel.close().await;
+        }
+        let patience = self.local.deadlines.reconnect();
+        for peer in &lost {
+            reporter.tell(Update::Lost {
+                peer: peer.clone(),
+                why: format!("{peer} was lost when the training was complete"),
+                seconds: patience.as_secs(),
+            });
+        }
+        self.release(lost, patience, endpoint, reporter).await
+    }
+
+    /// At the server: tells clients that the training is complete; returns those that did not come.
+    async fn release(
+        &self,
+        clients: Vec<Party>,
+        patience: Duration,
+        endpoint: &mut Endpoint<'_>,
+        reporter: &Reporter<'_>,
+    ) -> Vec<Party> {
+        endpoint.connect_deadline = patience;
+        let mut missing = Vec::new();
+        for client in clients {
+            let released = interruptible(self.release_one(&client, endpoint, reporter)).await;
+            if released.is_err() {
+                let (peer, seconds) = (client.clone(), patience.as_secs());
+                reporter.tell(Update::Unreached { peer, seconds });
+                missing.push(client);
+            }
+        }
+        missing
+    }
+
+    /// Until the client has ended its connection in good order.
+    async fn release_one(&self, client: &Party, endpoint: &Endpoint<'_>, reporter: &Reporter<'_>) -> Result<(), Error> {
+        let clients = self.job.clients().count() as u32;
+        let begun = Instant::now();
+        loop {
+            let channels = self.connect_to(endpoint, std::slice::from_ref(client), reporter).await?;
+            for channel in channels.into_values() {
+                let mut link = Link::new(channel);
+                let told = release(self.job.schedule(), clients, &mut link).await.is_ok();
+                let mut channel = link.into_channel();
+                let ended = told && channel.ended_by_peer().await;
+                channel.close().await;
+                // One that comes and breaks off again and again is not waited for without end.
+                if ended || begun.elapsed() > endpoint.connect_deadline {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// At a client that has its weights: goes through the end once more with the server.
+    async fn report_back(&self, kept: &Kept<'_, '_>, endpoint: &Endpoint<'_>, reporter: &Reporter<'_>) -> Result<(), Error> {
+        let channels = self.connect_to(endpoint, &self.peers(), reporter).await?;
+        let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
+        self.script(&mut links, kept, reporter).await?;
+        for link in links {
+            link.into_channel().close().await;
+        }
+        Ok(())
+    }
+}
