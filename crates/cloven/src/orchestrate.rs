@@ -388,7 +388,7 @@ fn make_identities(job: &Job, private: &Path) -> Result<(), Error> {
 }
 
 enum News {
-    Update(Stamped),
+    Update(Box<Stamped>),
     Ended(Option<ExitStatus>),
 }
 
@@ -475,15 +475,14 @@ impl<'a> Crew<'a> {
         }
         while let Ok((party, news)) = self.news.try_recv() {
             match news {
-                News::Update(Stamped {
-                    update: Update::Failed { message, exit_code },
-                    ..
-                }) => {
-                    failures.push(Error::Party {
-                        party,
-                        message,
-                        exit_code,
-                    });
+                News::Update(stamped) => {
+                    if let Update::Failed { message, exit_code } = stamped.update {
+                        failures.push(Error::Party {
+                            party,
+                            message,
+                            exit_code,
+                        });
+                    }
                 }
                 News::Ended(Some(status)) if !status.success() && status.code().is_none() => {
                     failures.push(died(party, Some(status)))

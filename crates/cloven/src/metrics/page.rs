@@ -53,9 +53,9 @@ impl<'a> Page<'a> {
 
 impl Family<'_, '_> {
     /// Adds a sample.
-    pub(super) fn sample(mut self, labels: &[(&str, &str)], value: f64) -> Self {
+    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
         self.begin();
-        let Self { name, page, .. } = &mut self;
+        let Self { name, page, .. } = self;
         page.text.push_str(name);
         let mut mark = '{';
         for (label, text) in page.common.iter().chain(labels) {
@@ -73,7 +73,7 @@ impl Family<'_, '_> {
     }
 
     /// Adds a sample of a value, if it is known.
-    pub(super) fn known(self, labels: &[(&str, &str)], value: Option<f64>) -> Self {
+    pub(super) fn known(&mut self, labels: &[(&str, &str)], value: Option<f64>) -> &mut Self {
         match value {
             Some(value) => self.sample(labels, value),
             None => self,

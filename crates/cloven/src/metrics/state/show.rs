@@ -63,10 +63,10 @@ impl State {
         )
         .sample(&[], self.updated);
         let help = "What the party does: 1 for one state, 0 for the others. While it waits, it has lost another party.";
-        let states = page.family("cloven_run_state", Gauge, help);
-        STAGES.iter().fold(states, |family, (stage, name)| {
-            family.sample(&[("state", name)], f64::from(*stage == self.stage))
-        });
+        let mut states = page.family("cloven_run_state", Gauge, help);
+        for (stage, name) in STAGES {
+            states.sample(&[("state", name)], f64::from(stage == self.stage));
+        }
         page.family(
             "cloven_exit_code",
             Gauge,
@@ -76,7 +76,9 @@ impl State {
     }
 
     fn progress(&self, page: &mut Page<'_>) {
-        let mut gauge = |name, help, value: usize| drop(page.family(name, Gauge, help).sample(&[], value as f64));
+        let mut gauge = |name, help, value: usize| {
+            page.family(name, Gauge, help).sample(&[], value as f64);
+        };
         gauge("cloven_epochs_planned", "Epochs of the job.", self.plan.epochs as usize);
         gauge(
             "cloven_epochs_done",
@@ -92,7 +94,9 @@ impl State {
         );
         gauge("cloven_train_rows", "Training rows.", self.plan.train_rows);
         gauge("cloven_test_rows", "Test rows.", self.plan.test_rows);
-        let mut counter = |name, help, value: u64| drop(page.family(name, Counter, help).sample(&[], value as f64));
+        let mut counter = |name, help, value: u64| {
+            page.family(name, Counter, help).sample(&[], value as f64);
+        };
         counter(
             "cloven_batches_total",
             "Training batches that this process has done.",
@@ -129,11 +133,10 @@ impl State {
         )
         .known(&[], self.epoch_loss);
         let mut of_tests = |name, help, of: fn(&Evaluation) -> Option<f64>| {
-            let family = page.family(name, Gauge, help);
-            let each = self.evaluations.iter();
-            drop(each.fold(family, |family, (rows, evaluation)| {
-                family.known(&[("rows", rows)], of(evaluation))
-            }));
+            let mut family = page.family(name, Gauge, help);
+            for (rows, evaluation) in &self.evaluations {
+                family.known(&[("rows", rows)], of(evaluation));
+            }
         };
         of_tests("cloven_test_loss", "Mean loss on the test rows, or a subset of them.", |e| {
             Some(e.loss)
@@ -157,11 +160,11 @@ impl State {
             _ => None,
         };
         let mut by_phase = |name, help, of: fn(&Phase) -> f64, peer: Option<(&str, &str)>| {
-            let family = page.family(name, Counter, help);
-            drop(PHASES.iter().zip(&self.phases).fold(family, |family, (name, phase)| {
+            let mut family = page.family(name, Counter, help);
+            for (name, phase) in PHASES.iter().zip(&self.phases) {
                 let labels: Vec<_> = peer.into_iter().chain([("phase", *name)]).collect();
-                family.sample(&labels, of(phase))
-            }));
+                family.sample(&labels, of(phase));
+            }
         };
         by_phase(
             "cloven_sent_bytes_total",
@@ -193,14 +196,14 @@ impl State {
     }
 
     fn links(&self, page: &mut Page<'_>) {
-        let family = page.family("cloven_peer_connected", Gauge, "Whether the other party is connected.");
-        drop(self.connected.iter().fold(family, |family, (peer, connected)| {
-            family.sample(&[("peer", peer.as_str())], f64::from(*connected))
-        }));
-        let family = page.family("cloven_peer_lost_total", Counter, "How often the other party was lost.");
-        drop(self.lost.iter().fold(family, |family, (peer, times)| {
-            family.sample(&[("peer", peer.as_str())], *times as f64)
-        }));
+        let mut family = page.family("cloven_peer_connected", Gauge, "Whether the other party is connected.");
+        for (peer, connected) in &self.connected {
+            family.sample(&[("peer", peer.as_str())], f64::from(*connected));
+        }
+        let mut family = page.family("cloven_peer_lost_total", Counter, "How often the other party was lost.");
+        for (peer, times) in &self.lost {
+            family.sample(&[("peer", peer.as_str())], *times as f64);
+        }
         page.family(
             "cloven_connections_turned_away_total",
             Counter,
