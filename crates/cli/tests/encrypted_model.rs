@@ -123,6 +123,7 @@ fn weights_are_secret_unless_asked_for_and_a_lost_or_foreign_key_is_told() {
     fs::write(two.file("cloud.encrypted"), &bytes[..bytes.len() / 2]).unwrap();
     let error = fail(3, &["predict", &text(&two.path()), "--input", &input]);
     assert!(error.contains("expected") && error.contains("cloud.encrypted"), "{error}");
+    fs::write(two.file("cloud.encrypted"), &bytes).unwrap();
     fs::remove_file(two.file("hospital.encryption-key.json")).unwrap();
     let error = fail(3, &["predict", &text(&two.path()), "--input", &input]);
     assert!(error.contains("hospital.encryption-key.json"), "{error}");

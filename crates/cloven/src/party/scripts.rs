@@ -220,7 +220,7 @@ impl Prepared {
             encryption: self.job.layer_encryption()?,
             shuffle: self.job.shuffle(),
         };
-        let me = encrypted_model::server(me, self.service(&keeps), link, observe).await;
+        let me = encrypted_model::server(me, self.service(kept, &keeps), link, observe).await;
         Ok(me.map(|layer| Trained {
             parts: Vec::new(),
             unrevealed: None,

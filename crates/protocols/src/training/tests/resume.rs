@@ -164,7 +164,7 @@ async fn encrypted_model_run(
     );
     let keeps = keeps(disks);
     let server = until_end(
-        async |link: &mut MemoryLink| em::server(other, service(&keeps), link, &mut ignore).await,
+        async |link: &mut MemoryLink| em::server(other, service(&keeps, disks), link, &mut ignore).await,
         at_server.remove(0),
     );
     let (client, server) = tokio::join!(client, server);
@@ -206,7 +206,7 @@ async fn another_key_does_not_resume() {
             drop(a);
         };
         let server = async {
-            let result = em::server(other, service(&keeps), &mut b, &mut still).await;
+            let result = em::server(other, service(&keeps, &disks), &mut b, &mut still).await;
             drop(b);
             result
         };
@@ -268,4 +268,8 @@ async fn a_complete_training_is_finished_alone() {
         .await;
     }
     every_party_finishes_alone(&CLIENTS[..1], async |a, b, disks: &_, _| paper_run(a, b, disks).await).await;
+    every_party_finishes_alone(&CLIENTS[..1], async |a, b, disks: &_, _| {
+        encrypted_model_run(a, b, disks).await
+    })
+    .await;
 }
