@@ -21,22 +21,29 @@ fn the_demo_compares_every_protocol_on_two_data_sets_and_leaves_pages() {
     let expected = [
         ("digits", "plain"),
         ("digits", "encrypted-activation"),
+        ("digits", "encrypted-model"),
         ("wdbc", "plain"),
         ("wdbc", "encrypted-activation"),
+        ("wdbc", "encrypted-model"),
     ];
     let expected = expected.map(|(data, protocol)| (data.to_owned(), protocol.to_owned()));
     assert_eq!(rows.iter().map(name).collect::<Vec<_>>(), expected);
     let page = fs::read_to_string(demo["index"].as_str().unwrap()).unwrap();
-    assert_eq!(page.matches("<a href=").count(), 4);
+    assert_eq!(page.matches("<a href=").count(), 6);
     let words = stderr(&output);
     assert!(
         words.contains("What each party learns") && words.contains("what the cloud sees"),
         "{words}"
     );
-    for (row, plain) in rows.iter().zip([0, 0, 2, 2]) {
+    for (row, plain) in rows.iter().zip([0, 0, 0, 3, 3, 3]) {
         complete(row);
         let summary = &row["summary"];
-        let (accuracy, of_plain) = (&summary["test_accuracy"], &rows[plain]["summary"]["test_accuracy"]);
+        // The encrypted model's job is another: it is compared with plain training of its own.
+        let of_plain = match summary["protocol"] == "encrypted-model" {
+            true => &summary["test_accuracy_plain"],
+            false => &rows[plain]["summary"]["test_accuracy"],
+        };
+        let accuracy = &summary["test_accuracy"];
         let apart = accuracy.as_f64().unwrap() - of_plain.as_f64().unwrap();
         // 113 test rows of wdbc: two of them are 1.8 points.
         assert!(apart.abs() < 0.03, "{accuracy} and {of_plain} of plain");
@@ -85,10 +92,12 @@ fn complete(row: &serde_json::Value) {
             .unwrap()
             .contains("Test accuracy")
     );
-    let files: BTreeSet<String> = fs::read_dir(folder)
+    let mut files: BTreeSet<String> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
+    // The run of the same job without protection.
+    assert_eq!(files.remove("plain"), summary["protocol"] == "encrypted-model");
     assert_eq!(
         files,
         ["checkpoints", "job.toml", "metrics.jsonl", "report.html", "summary.json"]

@@ -82,7 +82,7 @@ const LEAST_FACTOR: f64 = 0.25;
 impl<C: Channel> ClientRounds<C> for Rounds<'_> {
     async fn begin(&mut self, link: &mut Link<C>, cohort: &Cohort) -> Result<(), ProtocolError> {
         link.send(0, &Key(self.me.key.fingerprint())).await?;
-        link.send(0, &MergeKeys(self.me.key.merge_keys()?)).await?;
+        send_merge_keys(&self.me.key, link, 0).await?;
         for x in [&self.task.train.x, &self.task.test.x] {
             self.send_samples(link, x).await?;
         }
@@ -181,6 +181,14 @@ impl Rounds<'_> {
         self.factor = 1.0;
         self.precision.set_energy(0.0);
         Ok(())
+    }
+}
+
+/// In stride layout, what the server merges responses with.
+pub(super) async fn send_merge_keys<C: Channel>(key: &LayerKey, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
+    match key.encryption().merge_keys_len() {
+        0 => Ok(()),
+        _ => Ok(link.send(round, &MergeKeys(key.merge_keys()?)).await?),
     }
 }
 

@@ -10,7 +10,7 @@ pub fn set_up(encryption: &LayerEncryption, [train_rows, test_rows]: [usize; 2])
     let parts = |rows: usize| encryption.sample_parts(rows).map(|rows| 2 * rows * encryption.inputs());
     let samples = parts(train_rows).chain(parts(test_rows));
     let weights = encryption.weight_parts().map(|blocks| encryption.fresh_len(blocks.len()));
-    from_client(samples.chain(weights).chain([Fingerprint::LEN, encryption.merge_keys_len()]))
+    from_client(samples.chain(weights)) + prediction_key(encryption)
 }
 
 /// One training batch of `rows` rows.
@@ -30,9 +30,10 @@ pub fn refresh(encryption: &LayerEncryption) -> Cost {
         + from_client(parts().map(|blocks| encryption.fresh_len(blocks)))
 }
 
-/// The key of a prediction, which goes with its first batch.
+/// The key's fingerprint, and in stride layout the keys for merging; of a prediction, with its first batch.
 pub fn prediction_key(encryption: &LayerEncryption) -> Cost {
-    from_client([Fingerprint::LEN, encryption.merge_keys_len()])
+    let merging = Some(encryption.merge_keys_len()).filter(|len| *len > 0);
+    from_client([Fingerprint::LEN].into_iter().chain(merging))
 }
 
 /// One batch of a prediction.

@@ -4,7 +4,7 @@
 //! **Parties.** *Client*: owner of the data, labels, encryption key, the layers after the first, the loss, the optimiser. *Server*: holds the
 //! samples, and the first dense layer W as ciphertexts under the client's key (with the bias as one more row of W).
 //!
-//! **Flow.** Once: `key`, `merge keys` (empty in block layout), `samples`, `encrypted weights` Enc(W). Then per batch of rows x with targets t:
+//! **Flow.** Once: `key`, `merge keys` (in stride layout), `samples`, `encrypted weights` Enc(W). Then per batch of rows x with targets t:
 //!
 //! 1. server: Enc(x W)                                                    → `encrypted output`
 //! 2. client: y = Dec, loss L(tail(y), t), dy; tail is updated            → `encrypted step` Enc(-rate dy)

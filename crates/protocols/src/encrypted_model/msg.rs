@@ -77,7 +77,7 @@ impl Message for Samples {
 }
 
 ciphertext_message!(
-    /// Client to server, once: what responses are merged with; empty in block layout.
+    /// Client to server, once, in stride layout: what responses are merged with.
     MergeKeys, 8, "merge keys"
 );
 ciphertext_message!(

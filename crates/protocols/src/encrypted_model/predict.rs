@@ -14,7 +14,7 @@ use cloven_wire::{Channel, Link, Message};
 use ndarray::{ArrayD, Axis};
 
 use super::{
-    client::receive_output,
+    client::{receive_output, send_merge_keys},
     layer::{LayerEncryption, LayerKey},
     msg::{EncryptedOutput, Key, MergeKeys, Samples},
     samples::Rows,
@@ -53,7 +53,7 @@ pub async fn client<C: Channel>(
     inference::client(queries, link, observe, async |link: &mut Link<C>, round, x: &ArrayD<f32>| {
         if !std::mem::replace(&mut asked, true) {
             link.send(round, &Key(me.key.fingerprint())).await?;
-            link.send(round, &MergeKeys(me.key.merge_keys()?)).await?;
+            send_merge_keys(me.key, link, round).await?;
         }
         // 1.
         link.send(round, &Samples(me.key.encryption().integers(x)?)).await?;

@@ -206,13 +206,17 @@ impl Session {
     }
 }
 
-/// The keys that responses are merged with, valid ones.
+/// The keys that responses are merged with, valid ones; none in block layout.
 pub(super) async fn receive_merge_keys<C: Channel>(
     encryption: &LayerEncryption,
     link: &mut Link<C>,
     round: u64,
 ) -> Result<Vec<u8>, ProtocolError> {
-    let MergeKeys(keys) = link.receive(round, &encryption.merge_keys_len()).await?;
+    let len = encryption.merge_keys_len();
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    let MergeKeys(keys) = link.receive(round, &len).await?;
     let given = encryption.give_merge_keys(&mut Weights::empty(), &keys);
     given.map_err(|cause| malformed(link.peer(), round, MergeKeys::NAME, cause))?;
     Ok(keys)
