@@ -68,18 +68,18 @@ fn text(plan: &Plan) -> String {
     match plan.recommended.map(|index| &plan.cuts[index]) {
         Some(best) => lines.push(format!(
             "recommended: layers {} at the server: {}",
-            described(best.layers),
+            best.described(),
             best.why
         )),
         None => lines.push("no cut is within the caps".to_owned()),
     }
     for (index, cut) in plan.cuts.iter().enumerate() {
         if plan.recommended != Some(index) {
-            lines.push(format!("  {:<8}{}", described(cut.layers), cut.why));
+            lines.push(format!("  {:<8}{}", cut.described(), cut.why));
         }
     }
     for refused in &plan.refused {
-        let layers: Vec<String> = refused.layers.iter().copied().map(described).collect();
+        let layers: Vec<String> = refused.layers.iter().map(|layers| described(*layers, None)).collect();
         lines.push(format!("  not {}: {}", layers.join(", "), refused.why));
     }
     lines.push(String::new());
@@ -127,7 +127,7 @@ fn table(plan: &Plan) -> String {
 fn label(cut: &CutPlan, recommended: bool) -> String {
     let mark = if recommended { ">" } else { " " };
     let own = if cut.of_job { "*" } else { "" };
-    format!("{mark} {}{own}", described(cut.layers))
+    format!("{mark} {}{own}", cut.described())
 }
 
 fn spent(party: Option<&PartyPlan>) -> String {
@@ -148,7 +148,7 @@ fn encryption(plan: &Plan) -> Vec<String> {
             lines.push(format!(
                 "encryption at {}: log2 N = {}, log2 q = {:.1}, {}-bit classical security; results up to {:.3} of {:.0} at the start: {:.1} bits \
                  of room; error 2^{:.1}",
-                described(cut.layers),
+                cut.described(),
                 params.log2_n,
                 params.log2_qp,
                 params.security_bits,
@@ -182,7 +182,7 @@ fn learnt(plan: &Plan) -> String {
             .map(|leak| format!("{} learns instead: {}", leak.party, leak.learns))
             .collect();
         if !more.is_empty() {
-            differences.entry(more.join("; ")).or_default().push(described(cut.layers));
+            differences.entry(more.join("; ")).or_default().push(cut.described());
         }
     }
     lines.extend(

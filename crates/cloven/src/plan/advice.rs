@@ -7,7 +7,8 @@ use cloven_wire::Party;
 use super::{
     ClientRows, CutPlan, PartyPlan, Plan,
     cache::Machine,
-    described, margin, memory,
+    candidates::packing,
+    margin, memory,
     predict::{Forecast, Part},
 };
 use crate::{Error, Job, Role};
@@ -47,6 +48,7 @@ impl CutPlan {
         let limit = parts.iter().max_by(|a, b| a.1.total_cmp(b.1));
         Ok(Self {
             layers,
+            packing: packing(job),
             of_job: false,
             seconds_per_epoch: seconds.training,
             seconds_per_evaluation: seconds.evaluation,
@@ -150,7 +152,7 @@ fn loses(cut: &CutPlan, best: &CutPlan) -> String {
     let slower = format!(
         "{:.2} times the epoch of {}",
         cut.seconds_per_epoch / best.seconds_per_epoch,
-        described(best.layers)
+        best.described()
     );
     let Some(worst) = worst.filter(|worst| excess(worst) > 0.0) else {
         return slower;

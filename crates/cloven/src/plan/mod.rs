@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{cache::Cache, margin::Noise};
 use self::{
     cache::{Extra, Machine},
-    candidates::candidates,
+    candidates::{Candidate, candidates, packing},
     link::{Line, Link},
     predict::Forecast,
 };
@@ -100,6 +100,9 @@ pub struct Refused {
 pub struct CutPlan {
     /// First and last layer at the server.
     pub layers: [usize; 2],
+    /// Rows whose steps share a ciphertext, under `encrypted-model` in stride layout; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packing: Option<usize>,
     /// Whether the job has this cut as it is.
     pub of_job: bool,
     /// Seconds of an epoch's training, the mean over all epochs.
@@ -171,7 +174,10 @@ pub fn plan(job: &Job, options: &PlanOptions, told: &mut dyn FnMut(&str)) -> Res
     let clients = ClientRows::find(job, options)?;
     let machine = machine(options, told)?;
     let wanted = |layers: &Range<usize>| options.cuts.is_empty() || options.cuts.contains(layers);
-    let all = candidates(job, wanted)?;
+    let mut all = candidates(job, wanted)?;
+    if options.cuts.is_empty() {
+        all = all.into_iter().flat_map(Candidate::in_every_layout).collect();
+    }
     let possible = all.iter().filter(|candidate| candidate.job.is_ok()).count();
     let [least, most] = ONE_REHEARSAL;
     let seconds = (REHEARSALS / possible.max(1) as f64).clamp(least, most);
@@ -193,7 +199,10 @@ pub fn plan(job: &Job, options: &PlanOptions, told: &mut dyn FnMut(&str)) -> Res
         let rehearsed = match options.cache.rehearsed(&at_cut, clients.rows) {
             Some(kept) => kept,
             None => {
-                told(&format!("rehearsing layers {} at the server", described(layers)));
+                told(&format!(
+                    "rehearsing layers {} at the server",
+                    described(layers, packing(&at_cut))
+                ));
                 let rehearsed = rehearsal::rehearse(&at_cut, clients.rows, seconds)?;
                 options.cache.keep_rehearsed(&at_cut, clients.rows, &rehearsed);
                 rehearsed
@@ -212,7 +221,7 @@ pub fn plan(job: &Job, options: &PlanOptions, told: &mut dyn FnMut(&str)) -> Res
             },
         };
         let mut cut = CutPlan::new(&forecast, layers, &machine, &clients)?;
-        cut.of_job = job.cut()?.server == candidate.layers;
+        cut.of_job = job.cut()?.server == candidate.layers && packing(job) == packing(&at_cut);
         cuts.push(cut);
     }
     if let (true, Some(first)) = (cuts.is_empty(), refused.first()) {
@@ -364,11 +373,22 @@ fn notes(job: &Job, options: &PlanOptions, clients: &ClientRows) -> Vec<String> 
     notes
 }
 
-/// First and last layer as a person writes them.
-pub fn described([first, last]: [usize; 2]) -> String {
-    match first == last {
+/// First and last layer as a person writes them, and the packing if there is one: `0-1/4`.
+pub fn described([first, last]: [usize; 2], packing: Option<usize>) -> String {
+    let layers = match first == last {
         true => first.to_string(),
         false => format!("{first}-{last}"),
+    };
+    match packing {
+        None => layers,
+        Some(packing) => format!("{layers}/{packing}"),
+    }
+}
+
+impl CutPlan {
+    /// The cut as a person writes it.
+    pub fn described(&self) -> String {
+        described(self.layers, self.packing)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloven_protocols::encrypted_activation;
+use cloven_protocols::{encrypted_activation, encrypted_model};
 use cloven_wire::{Traffic, tcp::at_socket};
 
 use super::{
@@ -155,7 +155,7 @@ impl Forecast<'_> {
             }
         });
         Seconds {
-            setup: phases[0].started,
+            setup: phases[0].started * self.uploads(),
             training: training * scale,
             evaluation: phases[0]
                 .evaluation
@@ -165,6 +165,12 @@ impl Forecast<'_> {
                 .unwrap_or(0.0),
             spent,
         }
+    }
+
+    /// How much longer the set-up is than the rehearsed one: as much as it has more bytes.
+    fn uploads(&self) -> f64 {
+        let rehearsed = self.traffic([(Kind::Setup, 1)]).sent.max(1) as f64;
+        self.uploaded().map_or(1.0, |bytes| (bytes as f64 / rehearsed).max(1.0))
     }
 
     /// What an epoch costs besides, the mean: before the first there is nothing to report or to keep.
@@ -214,7 +220,22 @@ impl Forecast<'_> {
 
     /// The same before the first batch.
     pub(super) fn setup_bytes(&self) -> Traffic {
-        self.traffic([(Kind::Setup, 1)])
+        let rehearsed = self.traffic([(Kind::Setup, 1)]);
+        Traffic {
+            sent: self.uploaded().unwrap_or(rehearsed.sent),
+            ..rehearsed
+        }
+    }
+
+    /// What a client sends before the first batch where that depends on the number of rows, of which a rehearsal has few.
+    fn uploaded(&self) -> Option<u64> {
+        let encryption = match self.job.protocol {
+            Protocol::EncryptedModel => self.job.layer_encryption().ok()?,
+            Protocol::Plain | Protocol::EncryptedActivation => return None,
+        };
+        let cost = encrypted_model::cost::set_up(&encryption, self.rows);
+        let messages = cost.client_messages.max(1);
+        Some(messages * at_socket(cost.client_bytes / messages))
     }
 
     fn traffic(&self, all: impl IntoIterator<Item = (Kind, u64)>) -> Traffic {
