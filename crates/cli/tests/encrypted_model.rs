@@ -91,6 +91,59 @@ fn training_predicting_and_exporting() {
     assert_eq!(predicted["rows"], 40, "{predicted}");
 }
 
+const ENCRYPTED: &str = "encryption.samples=encrypted";
+
+/// The server sees no sample: any optimiser, and the client has the whole network.
+#[test]
+fn training_predicting_and_exporting_with_encrypted_samples() {
+    let adam = "training.optimiser={type = \"adamw\", learning_rate = 0.005}";
+    let run = Run::new(
+        &[
+            ENCRYPTED,
+            PUBLIC,
+            adam,
+            "data.train_rows=400",
+            "data.test_rows=50",
+            "training.epochs=3",
+        ],
+        &["--compare-plain"],
+    );
+    let summary = &run.summary;
+    let accuracy = |name: &str| summary[name].as_f64().unwrap();
+    assert!(accuracy("test_accuracy") > 0.7, "{summary}");
+    assert!(
+        (accuracy("test_accuracy") - accuracy("test_accuracy_plain")).abs() < 0.041,
+        "{summary}"
+    );
+    let leaks = summary["leaks"].to_string();
+    assert!(
+        leaks.contains("no sample, no label") && !leaks.contains("every training"),
+        "{leaks}"
+    );
+    // The upload is read off the bytes before the first epoch: 450 rows.
+    assert!(
+        summary["bytes_by_phase"]["setup"].as_u64().unwrap() > 450 * 12_800,
+        "{summary}"
+    );
+    assert!(!run.path().join("resume").exists());
+
+    let whole = text(&run.root.path().join("whole.safetensors"));
+    succeed(&["export", &text(&run.path()), "--output", &whole]);
+    let exported = arrays(Path::new(&whole));
+    assert_eq!(
+        exported.keys().collect::<Vec<_>>(),
+        ["0.bias", "0.weight", "2.bias", "2.weight"]
+    );
+    let error = fail(3, &["export", &text(&run.path()), "--as", "cloud", "--output", &whole]);
+    assert!(error.contains("ciphertexts"), "{error}");
+
+    let input = digits(&run, 40);
+    let predicted = json(&succeed(&["predict", &text(&run.path()), "--input", &input, "--json"]));
+    assert!(predicted["test_accuracy"].as_f64().unwrap_or(1.0) > 0.7, "{predicted}");
+    let leaks = predicted["leaks"].to_string();
+    assert!(leaks.contains("no sample"), "{leaks}");
+}
+
 /// The first rows of the embedded digits as a CSV file.
 fn digits(run: &Run, rows: usize) -> String {
     let packed = fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/digits.csv.gz")).unwrap();
@@ -148,6 +201,8 @@ fn settings_that_do_not_fit_are_refused() {
         ),
         ("encryption.mode=paper", "no such setting"),
         ("encryption.input_bits=13", "12"),
+        ("encryption={samples = \"encrypted\", input_bits = 5}", "no such setting"),
+        ("encryption={samples = \"hidden\"}", "encrypted"),
         ("encryption.precision=0.0", "positive"),
     ] {
         let error = fail(3, &["run", &job, "--set", setting]);

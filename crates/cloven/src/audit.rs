@@ -70,7 +70,7 @@ pub fn audit(run_folder: &Path, options: &AuditOptions) -> Result<Audits, Error>
     let job = Job::read(&path, &[])?;
     if job.protocol == Protocol::EncryptedModel {
         // Ciphertexts and samples: nothing of the labels to attack, and the samples are there as they are.
-        let problem = "the server of encrypted-model receives the samples in the clear and ciphertexts, of which no attack is known to the audit";
+        let problem = "the server of encrypted-model receives ciphertexts, and samples in the clear if they are not encrypted: no attack is known to the audit";
         return Err(Error::configuration(path.display(), problem));
     }
     let of_role = |role: Role| job.parties.iter().filter(move |(_, r)| **r == role).map(|(party, _)| party);

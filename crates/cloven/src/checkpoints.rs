@@ -140,6 +140,11 @@ pub(crate) fn folder(run_folder: &Path, party: &Party) -> PathBuf {
     run_folder.join("resume").join(party.as_str())
 }
 
+/// Where a server keeps encrypted rows; no party's name has a dot.
+pub(crate) fn encrypted_rows(run_folder: &Path, party: &Party) -> PathBuf {
+    folder(run_folder, party).join("samples.encrypted")
+}
+
 /// A party's secret for this run, from which its encryption keys are drawn: the one kept from an earlier start, or a fresh one.
 pub(crate) fn secret(run_folder: &Path, party: &Party, fresh: Zeroizing<[u8; 32]>) -> Result<Zeroizing<[u8; 32]>, Error> {
     let path = folder(run_folder, party).join("secret");

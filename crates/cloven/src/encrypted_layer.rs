@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use cloven_protocols::encrypted_model::{Fingerprint, HeldLayer, LayerEncryption, LayerKey};
+use cloven_protocols::encrypted_model::{Fingerprint, HeldLayer, LayerKey, ProductKey};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{Error, Job, files};
+use crate::{Error, Job, files, job::Samples};
 
 const MAGIC: &[u8; 16] = b"cloven layer v1\n";
 const DIGEST: usize = 32;
@@ -21,10 +21,10 @@ pub(crate) fn write(path: &Path, job: &Job, layer: &HeldLayer) -> Result<(), Err
     files::write(path, &bytes, false)
 }
 
-/// Reads what [`write()`] wrote; it must be of this job.
-pub(crate) fn read(path: &Path, job: &Job, encryption: &LayerEncryption) -> Result<HeldLayer, Error> {
+/// Reads what [`write()`] wrote; it must be of this job, and its ciphertexts `held_len` bytes.
+pub(crate) fn read(path: &Path, job: &Job, held_len: usize) -> Result<HeldLayer, Error> {
     let wrong = |problem: String| Error::configuration(path.display(), problem);
-    let expected = MAGIC.len() + DIGEST + Fingerprint::LEN + encryption.held_len() + DIGEST;
+    let expected = MAGIC.len() + DIGEST + Fingerprint::LEN + held_len + DIGEST;
     let length = std::fs::metadata(path).map_err(Error::file(path))?.len();
     if length != expected as u64 {
         return Err(wrong(format!(
@@ -74,7 +74,7 @@ impl KeptKey {
     pub(crate) fn write(&self, path: &Path, job: &Job) -> Result<(), Error> {
         let file = KeyFile {
             job: job.digest_hex(),
-            fingerprint: self.key(job)?.fingerprint().to_string(),
+            fingerprint: self.fingerprint(job)?.to_string(),
             factor: self.factor.to_string(),
             secret: blake3::Hash::from_bytes(*self.secret).to_hex().to_string(),
         };
@@ -101,15 +101,27 @@ impl KeptKey {
             secret: Zeroizing::new(*secret.as_bytes()),
             factor,
         };
-        match kept.key(job)?.fingerprint().to_string() == file.fingerprint && factor.is_normal() {
+        match kept.fingerprint(job)?.to_string() == file.fingerprint && factor.is_normal() {
             true => Ok(kept),
             false => Err(wrong(&"the secret is not that of the fingerprint: the file is damaged")),
         }
     }
 
-    /// The key.
+    /// The key, where samples are in the clear.
     pub(crate) fn key(&self, job: &Job) -> Result<LayerKey, Error> {
         Ok(LayerKey::new(job.layer_encryption()?, &self.secret))
+    }
+
+    /// The key, where samples are encrypted.
+    pub(crate) fn product_key(&self, job: &Job) -> Result<ProductKey, Error> {
+        Ok(ProductKey::new(job.product_encryption()?, &self.secret))
+    }
+
+    fn fingerprint(&self, job: &Job) -> Result<Fingerprint, Error> {
+        Ok(match job.samples() {
+            Samples::Clear => self.key(job)?.fingerprint(),
+            Samples::Encrypted => self.product_key(job)?.fingerprint(),
+        })
     }
 }
 

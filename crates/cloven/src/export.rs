@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     Error, Job, Role, RunFolder,
     encrypted_layer::{self, KeptKey},
-    job::{Cut, Mode, Protocol},
+    job::{Cut, Mode, Protocol, Samples},
 };
 
 /// What [`export`] wrote.
@@ -57,6 +57,7 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
         // Ciphertexts: added below, where the key is.
         Role::Server if encrypted => Vec::new(),
         Role::Server => vec![cut.server.clone()],
+        Role::Client if encrypted && job.samples() == Samples::Encrypted => vec![cut.server.clone(), cut.server.end..end],
         Role::Client => vec![0..cut.server.start, cut.server.end..end],
     };
     let parties: Vec<&Party> = match chosen {
@@ -87,7 +88,7 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
     if whole && job.protocol == Protocol::EncryptedActivation && job.mode() == Mode::Sealed {
         add_unrevealed(&job, &cut, run_folder, &parties, &mut parts)?;
     }
-    if whole && encrypted {
+    if whole && encrypted && job.samples() == Samples::Clear {
         parts.insert(0, decrypted(&job, &cut, run_folder, &parties)?);
     }
     save_safetensors(output, &parts, HashMap::from([("job".to_owned(), job.digest_hex())]))?;
@@ -125,7 +126,11 @@ fn client_and_server<'a>(job: &'a Job, named: Option<&Party>, run_folder: &Path)
         .iter()
         .filter(|(_, role)| **role == Role::Server)
         .map(|(party, _)| party);
-    let parties: Vec<&Party> = server.chain([client]).collect();
+    // Of encrypted samples the client has the whole network in the clear.
+    let parties: Vec<&Party> = match job.samples() {
+        Samples::Clear => server.chain([client]).collect(),
+        Samples::Encrypted => vec![client],
+    };
     let missing = parties.iter().filter(|party| !trained_file(job, run_folder, party).exists());
     let missing: Vec<&str> = missing.map(|party| party.as_str()).collect();
     if missing.is_empty() {
@@ -154,7 +159,10 @@ fn decrypted(job: &Job, cut: &Cut, run_folder: &Path, parties: &[&Party]) -> Res
     };
     let kept = KeptKey::read(&RunFolder::encryption_key(run_folder, client), job)?;
     let path = RunFolder::encrypted_layer(run_folder, server);
-    let (held, key) = (encrypted_layer::read(&path, job, &job.layer_encryption()?)?, kept.key(job)?);
+    let (held, key) = (
+        encrypted_layer::read(&path, job, job.layer_encryption()?.held_len())?,
+        kept.key(job)?,
+    );
     if held.key != key.fingerprint() {
         let problem = format!(
             "it is encrypted under key {}, that of {client} is {}",

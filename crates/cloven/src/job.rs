@@ -10,7 +10,7 @@ use cloven_nn::{LayerSpec, Loss, ModelSpec, OptimiserSpec, preset};
 use cloven_protocols::{
     EncryptionSet as Parameters, Leak, Schedule, Shuffle,
     encrypted_activation::{self, Sealing},
-    encrypted_model::{self, LayerEncryption},
+    encrypted_model::{self, LayerEncryption, ProductEncryption, RowSource, encrypted_samples},
     plain,
 };
 use cloven_wire::Party;
@@ -61,6 +61,20 @@ pub struct Encryption {
     /// `encrypted-model`: where the layer's initial weights come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<InitialWeights>,
+    /// `encrypted-model`: how the server gets the samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Samples>,
+}
+
+/// How the server of `encrypted-model` gets the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Samples {
+    /// As they are; its layer is updated where it is.
+    #[default]
+    Clear,
+    /// Under the client's key; any optimiser, and many times the work and bytes.
+    Encrypted,
 }
 
 /// Where the initial weights of an encrypted layer come from.
@@ -294,7 +308,11 @@ impl Job {
             },
             Protocol::EncryptedModel => {
                 let public = self.initial_weights() == InitialWeights::Public;
-                encrypted_model::leaks(clients.first().unwrap_or(&"nobody"), server, public)
+                let client = clients.first().unwrap_or(&"nobody");
+                match self.samples() {
+                    Samples::Clear => encrypted_model::leaks(client, server, public),
+                    Samples::Encrypted => encrypted_samples::leaks(client, server, public),
+                }
             }
         }
     }
@@ -307,6 +325,11 @@ impl Job {
     /// The mode, where the protocol has several.
     pub(crate) fn mode_if_any(&self) -> Option<Mode> {
         (self.protocol == Protocol::EncryptedActivation).then(|| self.mode())
+    }
+
+    /// How the server gets the samples, under `encrypted-model`.
+    pub(crate) fn samples(&self) -> Samples {
+        self.encryption.and_then(|encryption| encryption.samples).unwrap_or_default()
     }
 
     /// Where the initial weights of an encrypted layer come from.
@@ -327,7 +350,10 @@ impl Job {
         let parameters = match self.protocol {
             Protocol::Plain => return Ok(None),
             Protocol::EncryptedActivation => self.sealing()?.parameters().clone(),
-            Protocol::EncryptedModel => self.layer_encryption()?.parameters().clone(),
+            Protocol::EncryptedModel => match self.samples() {
+                Samples::Clear => self.layer_encryption()?.parameters().clone(),
+                Samples::Encrypted => self.product_encryption()?.parameters().clone(),
+            },
         };
         Ok(Some(EncryptionParameters {
             log2_n: parameters.log2_degree(),
@@ -358,9 +384,27 @@ impl Job {
         Sealing::new(self.training.batch, inputs, outputs).map_err(|e| Error::configuration("encryption", e))
     }
 
-    /// How the server's first layer is encrypted.
+    /// How the server's first layer is encrypted, for samples in the clear.
     pub(crate) fn layer_encryption(&self) -> Result<LayerEncryption, Error> {
         const USUAL_BITS: u32 = 5;
+        let (shape, bias) = self.encrypted_layer()?;
+        let encryption = self.encryption.unwrap_or_default();
+        let bits = encryption.input_bits.unwrap_or(USUAL_BITS);
+        let layer = match encryption.packing {
+            None => LayerEncryption::new(shape, bias, bits),
+            Some(packing) => LayerEncryption::packed(shape, bias, bits, packing),
+        };
+        layer.map_err(|e| Error::configuration("encryption", e))
+    }
+
+    /// How the server's first layer is encrypted, for encrypted samples.
+    pub(crate) fn product_encryption(&self) -> Result<ProductEncryption, Error> {
+        let (shape, _) = self.encrypted_layer()?;
+        ProductEncryption::new(shape, self.training.batch, RowSource::Stored).map_err(|e| Error::configuration("encryption", e))
+    }
+
+    /// Inputs and outputs of the server's dense layer, and whether it has a bias.
+    fn encrypted_layer(&self) -> Result<([usize; 2], bool), Error> {
         let cut = self.cut()?;
         let place = "model.server_layers";
         let kinds: Vec<_> = cut.model.layers[cut.server.clone()].iter().collect();
@@ -369,24 +413,12 @@ impl Job {
                 (*outputs, *bias)
             }
             _ => {
-                let kinds: Vec<_> = kinds.iter().map(|layer| layer.kind()).collect();
-                let problem = format!(
-                    "encrypted-model needs a dense layer at the server that is the model's first (a flatten may stand before it), got layers \
-                     {:?}: {}",
-                    cut.server,
-                    kinds.join(", ")
-                );
+                let problem =
+                    "encrypted-model needs one dense layer at the server, the model's first; a flatten may stand before it";
                 return Err(Error::configuration(place, problem));
             }
         };
-        let inputs = self.data.shape.iter().product();
-        let encryption = self.encryption.unwrap_or_default();
-        let (shape, bits) = ([inputs, outputs], encryption.input_bits.unwrap_or(USUAL_BITS));
-        let layer = match encryption.packing {
-            None => LayerEncryption::new(shape, bias, bits),
-            Some(packing) => LayerEncryption::packed(shape, bias, bits, packing),
-        };
-        layer.map_err(|e| Error::configuration("encryption", e))
+        Ok(([self.data.shape.iter().product(), outputs], bias))
     }
 
     /// The model's name in summaries: the preset's, or `custom`.

@@ -10,6 +10,7 @@ mod catalogue;
 mod checkpoints;
 mod demo;
 mod encrypted_layer;
+mod encrypted_rows;
 mod error;
 mod export;
 mod files;

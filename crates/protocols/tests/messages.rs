@@ -8,7 +8,8 @@ use cloven_protocols::{
     encrypted_activation::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
-    encrypted_model as model, plain,
+    encrypted_model::{self as model, encrypted_samples as hidden},
+    plain,
 };
 use cloven_wire::{
     Message, Party,
@@ -139,6 +140,48 @@ fn model_own() -> Vec<Case> {
     ]
 }
 
+/// Without those that it shares with training on samples in the clear.
+fn hidden_own() -> Vec<Case> {
+    let [key, rows] = [7, 8].map(|byte| model::Fingerprint([byte; model::Fingerprint::LEN]));
+    let upload = hidden::Upload { key, rows };
+    vec![
+        case(upload, Some(upload)),
+        case(hidden::RowsHeld(12), 13),
+        case(hidden::EncryptedRows(vec![1, 2, 3]), 3),
+        case(hidden::Relinearisation(vec![4]), 1),
+        case(hidden::EncryptedDelta(vec![5, 6]), 2),
+        case(hidden::EncryptedGradient(vec![7]), 1),
+    ]
+}
+
+/// Those of these names, in their order.
+fn chosen(names: &[&str]) -> Vec<Case> {
+    let mut all: Vec<Case> = hidden_own().into_iter().chain(model_own()).collect();
+    let take = |name: &&str| {
+        let place = all.iter().position(|case| case.name == *name).unwrap();
+        all.remove(place)
+    };
+    names.iter().map(take).collect()
+}
+
+fn hidden_cases() -> Vec<Case> {
+    chosen(&[
+        "upload",
+        "rows held",
+        "encrypted rows",
+        "relinearisation key",
+        "encrypted weights",
+        "encrypted output",
+        "encrypted delta",
+        "encrypted gradient",
+    ])
+}
+
+fn hidden_prediction_cases() -> Vec<Case> {
+    let own = chosen(&["key", "relinearisation key", "encrypted rows", "encrypted output"]);
+    [ask()].into_iter().chain(own).collect()
+}
+
 fn model_prediction_cases() -> Vec<Case> {
     let chosen = ["key", "merge keys", "samples", "encrypted output"];
     let own = model_own().into_iter().filter(|case| chosen.contains(&case.name));
@@ -171,7 +214,7 @@ struct Protocol {
     cases: Vec<Case>,
 }
 
-fn protocols() -> [Protocol; 7] {
+fn protocols() -> [Protocol; 9] {
     let protocol = |folder, messages, cases| Protocol { folder, messages, cases };
     let training = |own: Vec<Case>| training_cases().into_iter().chain(own).collect();
     [
@@ -185,6 +228,16 @@ fn protocols() -> [Protocol; 7] {
             "encrypted_activation/predict",
             &sealed::predict::MESSAGES,
             sealed_prediction_cases(),
+        ),
+        protocol(
+            "encrypted_model/encrypted_samples",
+            &hidden::MESSAGES,
+            training(hidden_cases()),
+        ),
+        protocol(
+            "encrypted_model/encrypted_samples/predict",
+            &hidden::predict::MESSAGES,
+            hidden_prediction_cases(),
         ),
     ]
 }
@@ -222,6 +275,11 @@ fn hostile_bytes_for_encrypted_activation() {
 #[test]
 fn hostile_bytes_for_encrypted_model() {
     fuzz_all(model_own());
+}
+
+#[test]
+fn hostile_bytes_for_encrypted_samples() {
+    fuzz_all(hidden_own());
 }
 
 #[test]

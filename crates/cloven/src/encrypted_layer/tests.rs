@@ -17,20 +17,23 @@ fn a_layer_is_read_back_and_damage_and_other_jobs_are_errors() {
         weights: (0..encryption.held_len()).map(|i| i as u8).collect(),
     };
     write(&path, &job, &layer).unwrap();
-    let back = read(&path, &job, &encryption).unwrap();
+    let back = read(&path, &job, encryption.held_len()).unwrap();
     assert_eq!((back.key, back.weights), (layer.key, layer.weights));
-    assert!(matches!(read(&path, &other, &encryption), Err(Error::OtherJob { .. })));
+    assert!(matches!(
+        read(&path, &other, encryption.held_len()),
+        Err(Error::OtherJob { .. })
+    ));
 
     let bytes = std::fs::read(&path).unwrap();
     for at in [0, 20, 50, 1000, bytes.len() - 1] {
         let mut bad = bytes.clone();
         bad[at] ^= 1;
         std::fs::write(&path, bad).unwrap();
-        let error = read(&path, &job, &encryption).err().unwrap().to_string();
+        let error = read(&path, &job, encryption.held_len()).err().unwrap().to_string();
         assert!(error.contains("damaged"), "{at}: {error}");
     }
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-    let error = read(&path, &job, &encryption).err().unwrap().to_string();
+    let error = read(&path, &job, encryption.held_len()).err().unwrap().to_string();
     assert!(error.contains("expected") && error.contains("got"), "{error}");
 }
 

@@ -2,7 +2,7 @@
 
 use cloven_nn::Loss;
 
-use super::{Encryption, Job, Mode, Protocol, Role};
+use super::{Encryption, Job, Mode, Protocol, Role, Samples};
 use crate::Error;
 
 /// Every client is a connection and a session at the server.
@@ -36,17 +36,21 @@ impl Job {
         self.check_encryption()
             .or_else(|(key, problem)| wrong(&format!("encryption{key}"), problem))?;
         if self.protocol == Protocol::EncryptedModel {
-            self.layer_encryption()?;
+            match self.samples() {
+                Samples::Clear => drop(self.layer_encryption()?),
+                Samples::Encrypted => drop(self.product_encryption()?),
+            }
             if count(Role::Client) != 1 {
                 return wrong(
                     "parties",
                     "encrypted-model has one client: the server's layer is under its key".into(),
                 );
             }
-            if !t.optimiser.is_memoryless() {
+            if self.samples() == Samples::Clear && !t.optimiser.is_memoryless() {
                 return wrong(
                     "training.optimiser",
-                    "encrypted-model needs sgd without momentum: the server's layer is ciphertexts that steps are added to"
+                    "encrypted-model with samples in the clear needs sgd without momentum: the server's layer is ciphertexts that steps are \
+                     added to"
                         .into(),
                 );
             }
@@ -74,6 +78,7 @@ impl Job {
             packing,
             precision,
             initial_weights,
+            samples,
         }) = self.encryption
         else {
             return Ok(());
@@ -83,6 +88,7 @@ impl Job {
             (".packing", packing.is_some()),
             (".precision", precision.is_some()),
             (".initial_weights", initial_weights.is_some()),
+            (".samples", samples.is_some()),
         ];
         let foreign = |key| Err((key, format!("protocol {} has no such setting", self.protocol.name())));
         match self.protocol {
@@ -93,6 +99,11 @@ impl Job {
                 }
             }
             Protocol::EncryptedModel if mode.is_some() => return foreign(".mode"),
+            Protocol::EncryptedModel if samples == Some(Samples::Encrypted) => {
+                if let Some((key, _)) = of_model[..3].iter().find(|(_, given)| *given) {
+                    return Err((key, "samples that are encrypted have no such setting".into()));
+                }
+            }
             Protocol::EncryptedModel => (),
         }
         if packing.is_some_and(|packing| !packing.is_power_of_two() || packing > 256) {

@@ -8,7 +8,7 @@ use std::{
     cell::Cell,
     collections::{BTreeMap, HashMap},
     future::Future,
-    path::Path,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -38,6 +38,8 @@ use crate::{
 struct Kept<'a, 'r> {
     /// In the order of its links; none if the job keeps no checkpoints.
     links: Vec<Checkpoints<'a, 'r>>,
+    /// Where encrypted rows go, if it receives any.
+    rows: PathBuf,
     /// Its encryption keys are drawn from it.
     secret: Zeroizing<[u8; 32]>,
     /// Whether to take the last state from here, without another party.
@@ -213,9 +215,13 @@ impl Prepared {
     fn kept<'a, 'r>(&self, run_folder: &Path, reporter: &'a Reporter<'r>) -> Result<Kept<'a, 'r>, Error> {
         let mut secret = Zeroizing::new([0; 32]);
         fresh_randomness()?.fill_bytes(&mut *secret);
+        let rows = checkpoints::encrypted_rows(run_folder, &self.party);
         if self.job.training.checkpoint_every == 0 {
+            // Of an earlier start, under a key that is gone.
+            let _ = std::fs::remove_file(&rows);
             return Ok(Kept {
                 links: Vec::new(),
+                rows,
                 secret,
                 alone: Cell::new(false),
             });
@@ -223,6 +229,7 @@ impl Prepared {
         let of = |peer: &Party| Checkpoints::new(run_folder, &self.party, peer, self.job.digest_hex(), reporter);
         Ok(Kept {
             links: self.peers().iter().map(of).collect::<Result<_, _>>()?,
+            rows,
             secret: checkpoints::secret(run_folder, &self.party, secret)?,
             alone: Cell::new(false),
         })

@@ -6,7 +6,7 @@ use cloven_nn::Network;
 use cloven_protocols::{
     Event, Keep, Observe, ProtocolError, Service, Task,
     encrypted_activation::{self, Fellows, LatticeCipher, ServerLattice, paper},
-    encrypted_model::{self, HeldLayer, LayerKey},
+    encrypted_model::{self, HeldLayer, LayerKey, ProductKey, encrypted_samples},
     plain,
 };
 use cloven_wire::{Channel, Link};
@@ -16,7 +16,8 @@ use super::{Kept, Prepared, rows::ClientData};
 use crate::{
     Error,
     encrypted_layer::KeptKey,
-    job::{Cut, InitialWeights, Mode, Protocol},
+    encrypted_rows::EncryptedRows,
+    job::{Cut, InitialWeights, Mode, Protocol, Samples},
     reporter::Reporter,
 };
 
@@ -50,6 +51,12 @@ impl Prepared {
                 self.paper_client(data, kept, link, observe).await?
             }
             (Protocol::EncryptedActivation, Mode::Paper, _, links) => self.paper_server(kept, links, observe).await?,
+            (Protocol::EncryptedModel, _, Some(data), [link]) if self.job.samples() == Samples::Encrypted => {
+                self.samples_client(data, kept, link, observe).await?
+            }
+            (Protocol::EncryptedModel, _, None, [link, ..]) if self.job.samples() == Samples::Encrypted => {
+                self.samples_server(kept, link, observe).await?
+            }
             (Protocol::EncryptedModel, _, Some(data), [link]) => self.model_client(data, kept, link, observe).await?,
             (Protocol::EncryptedModel, _, _, [link, ..]) => self.model_server(kept, link, observe).await?,
             (Protocol::EncryptedModel, _, _, []) => return Err(Error::configuration("parties", "the job has no client")),
@@ -221,6 +228,52 @@ impl Prepared {
             shuffle: self.job.shuffle(),
         };
         let me = encrypted_model::server(me, self.service(kept, &keeps), link, observe).await;
+        Ok(me.map(|layer| Trained {
+            parts: Vec::new(),
+            unrevealed: None,
+            encrypted: Some(Encrypted::Layer(layer)),
+        }))
+    }
+
+    async fn samples_client<C: Channel>(
+        &self,
+        data: &ClientData,
+        kept: &Kept<'_, '_>,
+        link: &mut Link<C>,
+        observe: &mut Observe<'_>,
+    ) -> Outcome {
+        let cut = self.job.cut()?;
+        let key = ProductKey::new(self.job.product_encryption()?, &kept.secret);
+        let mut layer = self.network(&cut, cut.server.clone())?;
+        if self.job.initial_weights() == InitialWeights::Secret {
+            key.draw_weights(&mut layer).map_err(|cause| self.protocol_error(cause))?;
+        }
+        let me = encrypted_samples::Client {
+            layer,
+            tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
+            key,
+        };
+        let me = encrypted_samples::client(me, self.task(data, kept), link, observe).await;
+        Ok(me.map(|me| Trained {
+            parts: vec![me.layer, me.tail],
+            unrevealed: None,
+            encrypted: Some(Encrypted::Key(KeptKey {
+                secret: kept.secret.clone(),
+                factor: 1.0,
+            })),
+        }))
+    }
+
+    async fn samples_server<C: Channel>(&self, kept: &Kept<'_, '_>, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
+        let keeps = kept.keeps();
+        let encryption = self.job.product_encryption()?;
+        let rows = EncryptedRows::open(&kept.rows, self.job.digest(), encryption.row_len());
+        let me = encrypted_samples::Server {
+            encryption,
+            shuffle: self.job.shuffle(),
+            rows: &rows,
+        };
+        let me = encrypted_samples::server(me, self.service(kept, &keeps), link, observe).await;
         Ok(me.map(|layer| Trained {
             parts: Vec::new(),
             unrevealed: None,

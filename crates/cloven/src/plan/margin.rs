@@ -5,7 +5,10 @@ use cloven_protocols::encrypted_activation::Direction;
 use serde::{Deserialize, Serialize};
 
 use super::rehearsal::made_up_rows;
-use crate::{Error, Job, job::Protocol};
+use crate::{
+    Error, Job,
+    job::{Protocol, Samples},
+};
 
 /// The room of an encryption, with the network's initial weights on made-up rows; both shrink as weights grow.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,9 @@ pub(super) fn noise(job: &Job) -> Result<Option<Noise>, Error> {
 
 /// At the layer's outputs. The weights are encrypted anew before noise passes the job's precision, or after the last batch.
 fn encrypted_model(job: &Job) -> Result<Noise, Error> {
+    if job.samples() == Samples::Encrypted {
+        return encrypted_samples(job);
+    }
     let (cut, encryption) = (job.cut()?, job.layer_encryption()?);
     let [rows, _] = made_up_rows(job, [64, 0]);
     let output = Network::new(&cut.model, cut.server.clone(), job.seed)?.forward(&rows.x)?;
@@ -43,6 +49,29 @@ fn encrypted_model(job: &Job) -> Result<Noise, Error> {
     let error = encryption
         .error_bound(square.sqrt(), square * samples as f64)
         .min(job.precision());
+    let bound = encryption.output_bound();
+    Ok(Noise {
+        bound,
+        largest,
+        margin_bits: (bound / largest.max(f64::MIN_POSITIVE)).log2(),
+        error,
+        error_bits: error.log2(),
+    })
+}
+
+/// At the layer's outputs, without the bias; the weights are encrypted anew in every batch.
+fn encrypted_samples(job: &Job) -> Result<Noise, Error> {
+    let (cut, encryption) = (job.cut()?, job.product_encryption()?);
+    let [rows, _] = made_up_rows(job, [64, 0]);
+    let layer = Network::new(&cut.model, cut.server.clone(), job.seed)?;
+    let largest = layer
+        .forward(&rows.x)?
+        .iter()
+        .fold(0.0, |most: f64, v| most.max(f64::from(v.abs())));
+    let squares = layer.parameters().into_iter().filter(|(name, _)| name.ends_with("weight"));
+    let squares: f64 = squares.flat_map(|(_, weight)| weight).map(|w| f64::from(w).powi(2)).sum();
+    // Samples of mean square 1.
+    let error = encryption.output_deviation((encryption.inputs() as f64).sqrt(), squares.sqrt());
     let bound = encryption.output_bound();
     Ok(Noise {
         bound,

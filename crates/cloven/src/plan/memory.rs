@@ -6,7 +6,7 @@ use cloven_protocols::encrypted_activation::Direction;
 use super::{pieces::Pieces, recorder::Action, rehearsal::Rehearsed};
 use crate::{
     Error, Job,
-    job::{Mode, Protocol},
+    job::{Mode, Protocol, Samples},
     reporter::peak_rss_bytes,
 };
 
@@ -95,6 +95,11 @@ fn patches(layer: &LayerSpec, input: &[usize], output: &[usize]) -> usize {
 /// The layer as the server's cipher needs it, for each client.
 fn prepared_layer(job: &Job) -> Result<u64, Error> {
     if job.protocol == Protocol::EncryptedModel {
+        if job.samples() == Samples::Encrypted {
+            let encryption = job.product_encryption()?;
+            // The matrix as it came, as words, and on its way to the disk; a batch's rows.
+            return Ok((5 * encryption.weights_len() + job.training.batch * encryption.row_len()) as u64);
+        }
         // Beside the matrix itself, a copy on its way to the disk.
         return Ok(3 * job.layer_encryption()?.held_len() as u64);
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Job,
-    job::{Mode, Protocol},
+    job::{Mode, Protocol, Samples},
 };
 
 /// So many batches an epoch are simulated at most; more take in proportion.
@@ -229,11 +229,13 @@ impl Forecast<'_> {
 
     /// What a client sends before the first batch where that depends on the number of rows, of which a rehearsal has few.
     fn uploaded(&self) -> Option<u64> {
-        let encryption = match self.job.protocol {
-            Protocol::EncryptedModel => self.job.layer_encryption().ok()?,
-            Protocol::Plain | Protocol::EncryptedActivation => return None,
+        let cost = match (self.job.protocol, self.job.samples()) {
+            (Protocol::Plain | Protocol::EncryptedActivation, _) => return None,
+            (_, Samples::Clear) => encrypted_model::cost::set_up(&self.job.layer_encryption().ok()?, self.rows),
+            (_, Samples::Encrypted) => {
+                encrypted_model::encrypted_samples::cost::set_up(&self.job.product_encryption().ok()?, self.rows)
+            }
         };
-        let cost = encrypted_model::cost::set_up(&encryption, self.rows);
         let messages = cost.client_messages.max(1);
         Some(messages * at_socket(cost.client_bytes / messages))
     }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use cloven_nn::{Network, Weights};
-use cloven_protocols::encrypted_model::{HeldLayer, LayerEncryption, LayerKey};
+use cloven_protocols::encrypted_model::{HeldLayer, LayerEncryption, LayerKey, ProductEncryption, ProductKey};
 use cloven_wire::Party;
 
 use crate::{
     Error, Job, Role, RunFolder,
     encrypted_layer::{self, KeptKey},
-    job::{Mode, Protocol},
+    job::{Mode, Protocol, Samples},
 };
 
 /// The layers of one party as training left them.
@@ -32,6 +32,17 @@ pub(super) enum Layers {
         encryption: Box<LayerEncryption>,
         layer: HeldLayer,
     },
+    /// `encrypted-model` with encrypted samples.
+    ProductKeyHolder {
+        layer: Box<Network>,
+        tail: Box<Network>,
+        key: Box<ProductKey>,
+    },
+    /// `encrypted-model` with encrypted samples.
+    EncryptedProduct {
+        encryption: Box<ProductEncryption>,
+        layer: HeldLayer,
+    },
 }
 
 impl Layers {
@@ -40,6 +51,10 @@ impl Layers {
         let cut = job.cut()?;
         let network = |layers| Network::new(&cut.model, layers, job.seed);
         let path = RunFolder::checkpoint(run_folder, party);
+        if job.protocol == Protocol::EncryptedModel && job.samples() == Samples::Encrypted {
+            let parts = [network(cut.server.clone())?, network(cut.server.end..cut.model.layers.len())?];
+            return Self::load_product(job, party, run_folder, parts);
+        }
         if job.protocol == Protocol::EncryptedModel {
             return Self::load_encrypted(job, party, run_folder, network(cut.server.end..cut.model.layers.len())?);
         }
@@ -69,12 +84,31 @@ impl Layers {
 }
 
 impl Layers {
+    fn load_product(job: &Job, party: &Party, run_folder: &Path, [mut layer, mut tail]: [Network; 2]) -> Result<Self, Error> {
+        if job.role(party)? == Role::Server {
+            let encryption = Box::new(job.product_encryption()?);
+            let path = RunFolder::encrypted_layer(run_folder, party);
+            must_exist(&path, party)?;
+            let layer = encrypted_layer::read(&path, job, encryption.weights_len())?;
+            return Ok(Self::EncryptedProduct { encryption, layer });
+        }
+        let path = RunFolder::checkpoint(run_folder, party);
+        give(job, party, &path, &mut [&mut layer, &mut tail])?;
+        let path = RunFolder::encryption_key(run_folder, party);
+        must_exist(&path, party)?;
+        Ok(Self::ProductKeyHolder {
+            layer: Box::new(layer),
+            tail: Box::new(tail),
+            key: Box::new(KeptKey::read(&path, job)?.product_key(job)?),
+        })
+    }
+
     fn load_encrypted(job: &Job, party: &Party, run_folder: &Path, mut tail: Network) -> Result<Self, Error> {
         if job.role(party)? == Role::Server {
             let encryption = Box::new(job.layer_encryption()?);
             let path = RunFolder::encrypted_layer(run_folder, party);
             must_exist(&path, party)?;
-            let layer = encrypted_layer::read(&path, job, &encryption)?;
+            let layer = encrypted_layer::read(&path, job, encryption.held_len())?;
             return Ok(Self::Encrypted { encryption, layer });
         }
         give(job, party, &RunFolder::checkpoint(run_folder, party), &mut [&mut tail])?;

@@ -19,10 +19,12 @@ use cloven_nn::Evaluation;
 use cloven_protocols::{
     Observe, ProtocolError, Queries,
     encrypted_activation::{self, LatticeCipher, ServerLattice},
-    encrypted_model, plain,
+    encrypted_model::{self, encrypted_samples},
+    plain,
 };
 use cloven_wire::{Channel, Link, Party};
 use ndarray::{ArrayD, Axis};
+use rand_chacha::rand_core::Rng;
 
 use self::{layers::Layers, rows::Rows};
 pub use self::{
@@ -153,13 +155,18 @@ impl Predictor {
         let mut observe = |event| reporter.observe(event);
         let batch = self.me.job.training.evaluation_batch;
         let done = match (&self.layers, &self.rows) {
-            (Layers::Client { .. } | Layers::KeyHolder { .. }, None) => Ok(None),
-            (Layers::Client { .. } | Layers::KeyHolder { .. }, Some(rows)) => {
+            (Layers::Client { .. } | Layers::KeyHolder { .. } | Layers::ProductKeyHolder { .. }, None) => Ok(None),
+            (Layers::Client { .. } | Layers::KeyHolder { .. } | Layers::ProductKeyHolder { .. }, Some(rows)) => {
                 let queries = Queries { x: &rows.x, batch };
                 self.ask(queries, link, &mut observe).await?.map(Some)
             }
             (Layers::Encrypted { encryption, layer }, _) => {
                 encrypted_model::predict::server(encryption, layer, batch, link, &mut observe)
+                    .await
+                    .map(|()| None)
+            }
+            (Layers::EncryptedProduct { encryption, layer }, _) => {
+                encrypted_samples::predict::server(encryption, layer, batch, link, &mut observe)
                     .await
                     .map(|()| None)
             }
@@ -195,7 +202,18 @@ impl Predictor {
                 let me = encrypted_model::predict::Forward { tail, key, factor };
                 return Ok(encrypted_model::predict::client(me, queries, link, observe).await);
             }
-            Layers::Server(_) | Layers::Encrypted { .. } => {
+            Layers::ProductKeyHolder { layer, tail, key } => {
+                let mut session = [0; 16];
+                fresh_randomness()?.fill_bytes(&mut session);
+                let me = encrypted_samples::predict::Forward {
+                    layer,
+                    tail,
+                    key,
+                    session,
+                };
+                return Ok(encrypted_samples::predict::client(me, queries, link, observe).await);
+            }
+            Layers::Server(_) | Layers::Encrypted { .. } | Layers::EncryptedProduct { .. } => {
                 return Err(Error::configuration("parties", "a server has no rows"));
             }
         };

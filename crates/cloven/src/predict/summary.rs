@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Prediction;
 use crate::{
     EncryptionParameters, Error, Job, Role,
-    job::{Mode, Protocol},
+    job::{Mode, Protocol, Samples},
 };
 
 /// What one party has to report of a prediction.
@@ -142,7 +142,10 @@ pub fn leaks(job: &Job, client: &Party) -> Vec<Leak> {
             plain::predict::leaks(client.as_str(), server, around(job).unwrap_or([0, 0]))
         }
         Protocol::EncryptedActivation => encrypted_activation::predict::leaks(client.as_str(), server),
-        Protocol::EncryptedModel => encrypted_model::predict::leaks(client.as_str(), server),
+        Protocol::EncryptedModel => match job.samples() {
+            Samples::Clear => encrypted_model::predict::leaks(client.as_str(), server),
+            Samples::Encrypted => encrypted_model::encrypted_samples::predict::leaks(client.as_str(), server),
+        },
     }
 }
 

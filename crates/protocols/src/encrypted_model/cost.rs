@@ -2,7 +2,7 @@
 
 use cloven_wire::Header;
 
-use super::layer::{Fingerprint, LayerEncryption};
+use super::{key::Fingerprint, layer::LayerEncryption};
 use crate::Cost;
 
 /// What goes before the first batch, checkpoints apart: key, samples, weights.
@@ -41,7 +41,7 @@ pub fn prediction_batch(encryption: &LayerEncryption, rows: usize) -> Cost {
     evaluation_batch(encryption, rows) + from_client([2 * rows * encryption.inputs()])
 }
 
-fn from_client(payloads: impl IntoIterator<Item = usize>) -> Cost {
+pub(super) fn from_client(payloads: impl IntoIterator<Item = usize>) -> Cost {
     let (client_messages, client_bytes) = total(payloads);
     Cost {
         client_messages,
@@ -50,7 +50,7 @@ fn from_client(payloads: impl IntoIterator<Item = usize>) -> Cost {
     }
 }
 
-fn from_server(payloads: impl IntoIterator<Item = usize>) -> Cost {
+pub(super) fn from_server(payloads: impl IntoIterator<Item = usize>) -> Cost {
     let (server_messages, server_bytes) = total(payloads);
     Cost {
         server_messages,

@@ -2,30 +2,28 @@
 //!
 //! The matrix W is inputs x outputs, with the bias as one more row whose input is always 1.
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
 use cloven_lattice::{
-    LatticeError, Parameters, RandomnessKey, SecretKey,
+    LatticeError, Parameters,
     linear::{EncodedRows, EncryptedWeights, Scales, WeightProduct},
 };
 use cloven_nn::Network;
 use ndarray::{ArrayD, IxDyn};
-use rand::Rng;
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-use zeroize::Zeroizing;
 
-use crate::{CheckpointError, ProtocolError};
+use super::key::{Fingerprint, Secrets};
+use crate::ProtocolError;
 
 /// log2 of the ring degree.
-const LOG2_DEGREE: u32 = 11;
+pub(super) const LOG2_DEGREE: u32 = 11;
 /// Bits of the one prime.
-const PRIME_BITS: u32 = 50;
+pub(super) const PRIME_BITS: u32 = 50;
 /// log2 of the scale of y = x W, shared between x and W: |y| may reach 2^(48 - 42) = 64.
 const OUTPUT_BITS: u32 = 42;
 /// Bits of a response's numbers. Rounding adds an error of 2^-14.6 at most to an output (7 deviations).
 const RESPONSE_BITS: u32 = 30;
 /// A message with parts holds about so many bytes.
-const PART: usize = 1 << 20;
+pub(super) const PART: usize = 1 << 20;
 
 /// What both parties know of the layer's encryption.
 #[derive(Debug, Clone)]
@@ -260,53 +258,17 @@ impl LayerEncryption {
     }
 }
 
-/// Which key ciphertexts are under; tells nothing else about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint(pub [u8; Fingerprint::LEN]);
-
-impl Fingerprint {
-    /// Bytes.
-    pub const LEN: usize = 16;
-
-    /// Of a checkpoint.
-    pub(super) fn of(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let array = bytes.try_into().map_err(|_| CheckpointError {
-            why: format!("expected {} bytes of a key's fingerprint, got {}", Self::LEN, bytes.len()),
-        })?;
-        Ok(Self(array))
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 /// The key holder's side. Neither `Debug` nor `Clone`; wiped on drop.
 pub struct LayerKey {
     encryption: LayerEncryption,
-    secret: SecretKey,
-    randomness: RandomnessKey,
-    weights: Zeroizing<[u8; 32]>,
-    fingerprint: Fingerprint,
+    secrets: Secrets,
 }
 
 impl LayerKey {
     /// Derived from 32 secret bytes; the same bytes give the same key.
     pub fn new(encryption: LayerEncryption, secret: &[u8; 32]) -> Self {
-        let derive = |purpose| Zeroizing::new(blake3::derive_key(purpose, secret));
-        let fingerprint = derive("cloven v1 encrypted model: fingerprint");
-        let mut short = [0; Fingerprint::LEN];
-        short.copy_from_slice(&fingerprint[..Fingerprint::LEN]);
-        let mut rng = ChaCha20Rng::from_seed(*derive("cloven v1 encrypted model: secret key"));
-        Self {
-            secret: SecretKey::generate(&encryption.parameters, &mut rng),
-            randomness: RandomnessKey::new(*derive("cloven v1 encrypted model: randomness")),
-            weights: derive("cloven v1 encrypted model: initial weights"),
-            fingerprint: Fingerprint(short),
-            encryption,
-        }
+        let secrets = Secrets::new(&encryption.parameters, secret);
+        Self { encryption, secrets }
     }
 
     /// What the layer's encryption is.
@@ -316,26 +278,19 @@ impl LayerKey {
 
     /// Which key it is.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
+        self.secrets.fingerprint
     }
 
     /// Gives the layer initial weights that only the key holder knows: uniform in +-1/sqrt(inputs), as PyTorch's.
     pub fn draw_weights(&self, layer: &mut Network) -> Result<(), ProtocolError> {
-        let mut rng = ChaCha20Rng::from_seed(*self.weights);
-        let bound = 1.0 / (self.encryption.inputs as f32).sqrt();
-        let mut parameters = layer.parameters();
-        for value in parameters.iter_mut().flat_map(|(_, value)| value.iter_mut()) {
-            let unit = (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32;
-            *value = (unit * 2.0 - 1.0) * bound;
-        }
-        Ok(layer.set_parameters(&parameters)?)
+        self.secrets.draw_weights(layer, self.encryption.inputs)
     }
 
     /// The keys that the server merges responses with; nothing in block layout.
     pub(super) fn merge_keys(&self) -> Result<Vec<u8>, LatticeError> {
         self.encryption
             .product
-            .merge_keys(&self.secret, &self.randomness, &context(b"m", 0))
+            .merge_keys(&self.secrets.secret, &self.secrets.randomness, &context(b"m", 0))
     }
 
     /// Encrypts these blocks of inputs of W (row-major, whole). `times` counts how often W has been encrypted.
@@ -366,19 +321,19 @@ impl LayerKey {
         let (context, mut fresh) = (context(b"W", times), Vec::new());
         for (q, rows) in rows {
             let product = &self.encryption.product;
-            fresh.extend(product.encrypt_weights_part(q, rows, &self.secret, &self.randomness, &context)?);
+            fresh.extend(product.encrypt_weights_part(q, rows, &self.secrets.secret, &self.secrets.randomness, &context)?);
         }
         Ok(fresh)
     }
 
     fn decrypt_block(&self, part: &[u8], q: usize, factor: f64) -> Result<Vec<f32>, LatticeError> {
-        let rows = self.encryption.product.decrypt_weights_part(q, part, &self.secret)?;
+        let rows = self.encryption.product.decrypt_weights_part(q, part, &self.secrets.secret)?;
         Ok(rows.iter().map(|w| (w * factor) as f32).collect())
     }
 
     /// y of `rows` rows, times `factor`: `[rows, outputs]`.
     pub(super) fn decrypt(&self, output: &[u8], rows: usize, factor: f64) -> Result<ArrayD<f32>, LatticeError> {
-        let mut y = self.encryption.product.decrypt(output, rows, &self.secret)?;
+        let mut y = self.encryption.product.decrypt(output, rows, &self.secrets.secret)?;
         if factor != 1.0 {
             y.iter_mut().for_each(|y| *y = (f64::from(*y) * factor) as f32);
         }
@@ -397,7 +352,7 @@ impl LayerKey {
         let context = context(b"d", round);
         self.encryption
             .product
-            .encrypt_delta(numbers, rate as f32, &self.secret, &self.randomness, &context)
+            .encrypt_delta(numbers, rate as f32, &self.secrets.secret, &self.secrets.randomness, &context)
     }
 }
 

@@ -29,23 +29,33 @@
 //! **Who learns what.** [`leaks`] says it in full. The client is trusted with everything; responses are not re-randomised, so it could
 //! compute the samples, which are its own. The server learns the samples; no weight, output, gradient or label.
 //!
+//! **Encrypted samples.** [`encrypted_samples`] is the same for a server that may not see the samples either.
+//!
 //! **Assumptions.** Semi-honest server; RLWE at 128 bits; authenticated links. **Non-goals.** Hiding anything from the client; the number
 //! and order of batches.
 
 mod client;
 pub mod cost;
+pub mod encrypted_samples;
+mod key;
 mod layer;
 mod msg;
 mod precision;
 pub mod predict;
+mod product;
 mod samples;
 mod server;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use client::{Client, TrainedClient, client};
-pub use layer::{Fingerprint, LayerEncryption, LayerKey};
+pub use key::Fingerprint;
+pub use layer::{LayerEncryption, LayerKey};
 pub use msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MESSAGES, MergeKeys, Samples};
+pub use product::{ProductEncryption, ProductKey};
+
+/// Where the rows of a [`ProductEncryption`] come from.
+pub use cloven_lattice::linear::RowSource;
 pub use server::{HeldLayer, Server, server};
 
 use crate::Leak;
@@ -67,13 +77,14 @@ pub fn leaks(client: &str, server: &str, initial_weights_public: bool) -> Vec<Le
         ),
     ];
     if initial_weights_public {
-        leaks.insert(
-            1,
-            Leak::new(
-                server,
-                "the initial weights of its layer: encryption.initial_weights is public, which is for comparisons only",
-            ),
-        );
+        leaks.insert(1, initial_weights_leak(server));
     }
     leaks
+}
+
+fn initial_weights_leak(server: &str) -> Leak {
+    Leak::new(
+        server,
+        "the initial weights of its layer: encryption.initial_weights is public, which is for comparisons only",
+    )
 }

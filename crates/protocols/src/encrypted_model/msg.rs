@@ -2,7 +2,7 @@
 
 use cloven_wire::{DecodeError, Message, Reader};
 
-use super::layer::Fingerprint;
+use super::key::Fingerprint;
 use crate::{AllSettled, Begin, Settled, Start, message::ciphertext_message};
 
 /// The name and kind of every message, in the order of first use.

@@ -6,7 +6,8 @@ use cloven_lattice::linear::{EncodedRows, EncryptedWeights as Weights};
 use cloven_wire::{Channel, Link, Message};
 
 use super::{
-    layer::{Fingerprint, LayerEncryption},
+    key::Fingerprint,
+    layer::LayerEncryption,
     msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MergeKeys, Samples},
     samples::Rows,
 };
@@ -123,7 +124,7 @@ impl<C: Channel> ServerRounds<C> for Session {
     }
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
-        let kept = Fingerprint::of(part(parts, "key")?)?;
+        let kept = Fingerprint::kept(part(parts, "key")?)?;
         // A party that finishes alone has heard of no client's key.
         let client = *self.key.get_or_insert(kept);
         if client != kept {

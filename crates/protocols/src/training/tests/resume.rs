@@ -180,6 +180,44 @@ async fn encrypted_model_survives() {
     .await;
 }
 
+/// The server's rows outlive its processes, as its checkpoints do.
+async fn encrypted_samples_run(
+    mut at_clients: Vec<MemoryLink>,
+    mut at_server: Vec<MemoryLink>,
+    disks: &Disks,
+    rows: &dyn em::encrypted_samples::RowStore,
+) -> Result<(Vec<u8>, Vec<(String, ArrayD<f32>)>), ProtocolError> {
+    use em::encrypted_samples::{client, server, tests::roles};
+    let (data, test) = (examples(22), examples(3));
+    let (me, other) = roles(&adam(0.01), rows);
+    let task = resumable(&data, &test, &disks.clients[0], 1);
+    let client = until_end(
+        async move |link: &mut MemoryLink| client(me, task, link, &mut ignore).await,
+        at_clients.remove(0),
+    );
+    let keeps = keeps(disks);
+    let server = until_end(
+        async |link: &mut MemoryLink| server(other, service(&keeps, disks), link, &mut ignore).await,
+        at_server.remove(0),
+    );
+    let (client, server) = tokio::join!(client, server);
+    let (client, server) = (client?, server?);
+    let weights = [client.layer.parameters(), client.tail.parameters()].concat();
+    Ok((server.weights, weights))
+}
+
+#[tokio::test]
+async fn encrypted_samples_survive() {
+    let rows = em::encrypted_samples::tests::MemoryRows::default();
+    every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, attempt| {
+        if attempt == 0 {
+            rows.clear();
+        }
+        encrypted_samples_run(a, b, disks, &rows).await
+    })
+    .await;
+}
+
 /// Weights under one key and a client with another: neither begins anew in silence, nor goes on.
 #[tokio::test]
 async fn another_key_does_not_resume() {
