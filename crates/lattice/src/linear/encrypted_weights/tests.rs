@@ -38,6 +38,7 @@ struct Trainer {
     encrypted: EncryptedWeights,
     /// At 2^sw, which must not exceed [`ROUNDED`].
     exact: Vec<i128>,
+    rate: f32,
     seed: u64,
 }
 
@@ -59,6 +60,7 @@ impl Trainer {
             exact: wide(fixed("w", &w, product.scales.weight, 60).unwrap()),
             secret,
             product,
+            rate: RATE,
             seed,
         }
     }
@@ -74,12 +76,14 @@ impl Trainer {
         let rows = x.len() / product.inputs;
         let delta = numbers(rows * outputs, self.seed ^ seed);
         let context = [self.seed.to_le_bytes(), seed.to_le_bytes()].concat();
-        let bytes = product.encrypt_delta(&delta, RATE, &self.secret, &key(), &context).unwrap();
+        let bytes = product
+            .encrypt_delta(&delta, self.rate, &self.secret, &key(), &context)
+            .unwrap();
         assert_eq!(bytes.len(), product.delta_len(rows));
         let encoded = product.encode_rows(x).unwrap();
         product.update(&mut self.encrypted, &encoded, &bytes).unwrap();
 
-        let step: Vec<f32> = delta.iter().map(|d| -RATE * d).collect();
+        let step: Vec<f32> = delta.iter().map(|d| -self.rate * d).collect();
         let step = wide(fixed("d", &step, product.scales.weight - product.scales.input, 60).unwrap());
         let x = wide(fixed("x", x, product.scales.input, 60).unwrap());
         for (x, step) in x.chunks(product.inputs).zip(step.chunks(outputs)) {
@@ -447,4 +451,43 @@ fn wrong_sizes_and_settings_are_named() {
     let weights = product.receive_weights(&weights).unwrap();
     let rows = other.encode_rows(&[0.0; 500]).unwrap();
     assert!(matches!(other.forward(&weights, &rows), Err(LatticeError::Size { .. })));
+}
+
+/// The largest error of an output after `updates` updates of `rows` rows each, and the formula's deviation, in units of the output.
+fn after_updates(shape: [usize; 2], input_bits: u32, updates: u64, rows: usize) -> (f64, f64) {
+    // As the protocol has them.
+    let scales = Scales {
+        input: input_bits,
+        weight: 42 - input_bits,
+        response: 30,
+    };
+    let mut trainer = Trainer::new(WeightProduct::new(&parameters(), shape, scales).unwrap(), 11);
+    // Random steps add up: so small that outputs stay in range.
+    trainer.rate = RATE / shape[0] as f32;
+    let batches: Vec<Vec<f32>> = (0..updates).map(|u| trainer.rows(rows, u + 100)).collect();
+    for (u, batch) in batches.iter().enumerate() {
+        trainer.update(batch, u as u64 + 10_000);
+    }
+    let test = trainer.rows(4, 7);
+    let worst = trainer.errors(&test).iter().fold(0.0, |most: f64, e| most.max(e.abs()));
+    let batches: Vec<&[f32]> = batches.iter().map(Vec::as_slice).collect();
+    (worst, trainer.product.error_deviation(&test[..shape[0]], &batches).unwrap())
+}
+
+#[test]
+fn two_thousand_updates_stay_exact() {
+    let (worst, deviation) = after_updates([60, 16], 5, 2000, 3);
+    println!("worst error {worst:e}, the formula's deviation {deviation:e}");
+    assert!(worst < 5.0 * deviation && worst < 1e-4);
+}
+
+/// Minutes: `cargo test --release -p cloven-lattice -- --ignored --nocapture published_layer_after`.
+#[test]
+#[ignore = "takes minutes"]
+fn the_published_layer_after_two_thousand_updates() {
+    for input_bits in [4, 5] {
+        let (worst, deviation) = after_updates([784, 128], input_bits, 2000, 60);
+        println!("{input_bits} bits: worst error {worst:e}, the formula's deviation {deviation:e}");
+        assert!(worst < 5.0 * deviation);
+    }
 }
