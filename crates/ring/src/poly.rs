@@ -219,15 +219,6 @@ impl Poly<Evaluations> {
         Poly::from_words(self.basis, self.words)
     }
 
-    /// f(X^-1) for f(X): the evaluations of every prime in reverse, since slot j of [`crate::NttPlan`]'s order holds an odd power of psi and slot
-    /// N - 1 - j its inverse.
-    pub fn mirrored(mut self) -> Self {
-        for prime in 0..self.basis.moduli().len() {
-            self.residues_mut(prime).reverse();
-        }
-        self
-    }
-
     /// f(X^g) for f(X).
     pub fn image(&self, automorphism: &Automorphism) -> Result<Self, RingError> {
         let mut image = Self::zero(&self.basis);

@@ -157,19 +157,3 @@ fn a_secret_is_not_shown_and_can_be_wiped() {
         RingError::Residue { .. }
     ));
 }
-
-#[test]
-fn mirrored_is_the_substitution_of_the_inverse() {
-    for degree in [2usize, 16, 512] {
-        let basis = RnsBasis::new(degree, &ntt_primes(30, degree, 2).unwrap()).unwrap();
-        let f: Vec<i64> = (0..degree as i64).map(|i| i * i % 97 - 40).collect();
-        // X^-i = -X^(N-i).
-        let mut expected = vec![0; degree];
-        f.iter().enumerate().for_each(|(i, c)| match i {
-            0 => expected[0] = *c,
-            _ => expected[degree - i] = -c,
-        });
-        let mirrored = Poly::from_signed(&basis, &f).unwrap().into_evaluations().mirrored();
-        assert!(mirrored.into_coefficients() == Poly::from_signed(&basis, &expected).unwrap());
-    }
-}

@@ -2,6 +2,7 @@
 
 use cloven_nn::Network;
 use cloven_protocols::encrypted_activation::Direction;
+use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
 use super::rehearsal::made_up_rows;
@@ -25,6 +26,19 @@ pub struct Noise {
     pub error_bits: f64,
 }
 
+impl Noise {
+    fn new(bound: f64, output: &ArrayD<f32>, error: f64) -> Self {
+        let largest = output.iter().fold(0.0, |most: f64, v| most.max(f64::from(v.abs())));
+        Self {
+            bound,
+            largest,
+            margin_bits: (bound / largest.max(f64::MIN_POSITIVE)).log2(),
+            error,
+            error_bits: error.log2(),
+        }
+    }
+}
+
 /// Of the job's encryption, where its protocol has one.
 pub(super) fn noise(job: &Job) -> Result<Option<Noise>, Error> {
     match job.protocol {
@@ -42,7 +56,6 @@ fn encrypted_model(job: &Job) -> Result<Noise, Error> {
     let (cut, encryption) = (job.cut()?, job.layer_encryption()?);
     let [rows, _] = made_up_rows(job, [64, 0]);
     let output = Network::new(&cut.model, cut.server.clone(), job.seed)?.forward(&rows.x)?;
-    let largest = output.iter().fold(0.0, |most: f64, v| most.max(f64::from(v.abs())));
     // Samples of mean square 1.
     let square = encryption.inputs() as f64;
     let samples = job.training.epochs as usize * job.data.train_rows.unwrap_or(job.training.batch);
@@ -50,13 +63,7 @@ fn encrypted_model(job: &Job) -> Result<Noise, Error> {
         .error_bound(square.sqrt(), square * samples as f64)
         .min(job.precision());
     let bound = encryption.output_bound();
-    Ok(Noise {
-        bound,
-        largest,
-        margin_bits: (bound / largest.max(f64::MIN_POSITIVE)).log2(),
-        error,
-        error_bits: error.log2(),
-    })
+    Ok(Noise::new(bound, &output, error))
 }
 
 /// At the layer's outputs, without the bias; the weights are encrypted anew in every batch.
@@ -64,22 +71,13 @@ fn encrypted_samples(job: &Job) -> Result<Noise, Error> {
     let (cut, encryption) = (job.cut()?, job.product_encryption()?);
     let [rows, _] = made_up_rows(job, [64, 0]);
     let layer = Network::new(&cut.model, cut.server.clone(), job.seed)?;
-    let largest = layer
-        .forward(&rows.x)?
-        .iter()
-        .fold(0.0, |most: f64, v| most.max(f64::from(v.abs())));
+    let output = layer.forward(&rows.x)?;
     let squares = layer.parameters().into_iter().filter(|(name, _)| name.ends_with("weight"));
     let squares: f64 = squares.flat_map(|(_, weight)| weight).map(|w| f64::from(w).powi(2)).sum();
     // Samples of mean square 1.
     let error = encryption.output_deviation((encryption.inputs() as f64).sqrt(), squares.sqrt());
     let bound = encryption.output_bound();
-    Ok(Noise {
-        bound,
-        largest,
-        margin_bits: (bound / largest.max(f64::MIN_POSITIVE)).log2(),
-        error,
-        error_bits: error.log2(),
-    })
+    Ok(Noise::new(bound, &output, error))
 }
 
 /// At the layer's outputs.
@@ -102,14 +100,7 @@ fn encrypted_activation(job: &Job) -> Result<Noise, Error> {
             .map(|row| norm(&mut row.iter().copied()))
             .fold(0.0, f64::max)
     });
-    let largest = output.iter().fold(0.0, |most: f64, v| most.max(f64::from(v.abs())));
     let error = sealing.error_deviation(Direction::Forward, row, column);
     let bound = sealing.output_bound(Direction::Forward);
-    Ok(Noise {
-        bound,
-        largest,
-        margin_bits: (bound / largest.max(f64::MIN_POSITIVE)).log2(),
-        error,
-        error_bits: error.log2(),
-    })
+    Ok(Noise::new(bound, &output, error))
 }

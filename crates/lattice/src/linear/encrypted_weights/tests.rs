@@ -474,20 +474,15 @@ fn after_updates(shape: [usize; 2], input_bits: u32, updates: u64, rows: usize) 
     (worst, trainer.product.error_deviation(&test[..shape[0]], &batches).unwrap())
 }
 
+/// A small layer; the published one, in minutes: `CLOVEN_PUBLISHED_LAYER=1 cargo test --release -p cloven-lattice --lib -- --nocapture two_thousand`.
 #[test]
 fn two_thousand_updates_stay_exact() {
-    let (worst, deviation) = after_updates([60, 16], 5, 2000, 3);
-    println!("worst error {worst:e}, the formula's deviation {deviation:e}");
-    assert!(worst < 5.0 * deviation && worst < 1e-4);
-}
-
-/// Minutes: `cargo test --release -p cloven-lattice -- --ignored --nocapture published_layer_after`.
-#[test]
-#[ignore = "takes minutes"]
-fn the_published_layer_after_two_thousand_updates() {
+    let published = std::env::var_os("CLOVEN_PUBLISHED_LAYER").is_some();
+    let (shape, rows) = if published { ([784, 128], 60) } else { ([60, 16], 3) };
     for input_bits in [4, 5] {
-        let (worst, deviation) = after_updates([784, 128], input_bits, 2000, 60);
+        let (worst, deviation) = after_updates(shape, input_bits, 2000, rows);
         println!("{input_bits} bits: worst error {worst:e}, the formula's deviation {deviation:e}");
         assert!(worst < 5.0 * deviation);
+        assert!(published || worst < 1e-4);
     }
 }
