@@ -45,4 +45,4 @@ pub use metrics::{Evaluation, area_under_curve};
 pub use network::{InputGradient, Network, Weights, save_safetensors};
 pub use optimiser::{LearningRateSchedule, OptimiserSpec};
 pub use preset::{Preset, preset, preset_names};
-pub use spec::{LayerSpec, MAX_LAYERS, MAX_NESTING, MAX_PARAMETERS, MAX_SAMPLE_VALUES, ModelSpec};
+pub use spec::{LayerSpec, LinearLayer, LinearShape, MAX_LAYERS, MAX_NESTING, MAX_PARAMETERS, MAX_SAMPLE_VALUES, ModelSpec};

@@ -14,11 +14,11 @@ mod gelu;
 mod layer;
 mod layer_norm;
 mod normalise;
+mod outside;
 mod parameter;
 mod pool;
 mod pool2d;
-mod residual;
-mod sequence;
+mod program;
 #[cfg(test)]
 mod tests;
 
@@ -26,13 +26,14 @@ use std::{collections::BTreeMap, ops::Range};
 
 use ndarray::ArrayD;
 
-use self::batch::{array_from_batch, batch_from_array};
+use self::batch::{Batch, array_from_batch, batch_from_array};
 use self::buffer::Buffer;
 pub use self::files::{Weights, save_safetensors};
 pub use self::layer::InputGradient;
 use self::layer::Place;
+use self::outside::Outside;
 use self::parameter::{Parameter, parameter_error};
-use self::sequence::Sequence;
+use self::program::{Program, Step};
 use crate::{ModelError, ModelSpec, OptimiserSpec};
 
 /// A contiguous range of a model's layers. A training step is [`forward_train`](Network::forward_train),
@@ -42,7 +43,8 @@ use crate::{ModelError, ModelSpec, OptimiserSpec};
 /// The empty range is a network too: it hands everything through.
 pub struct Network {
     range: Range<usize>,
-    layers: Sequence,
+    layers: Program,
+    outside: Outside,
     /// Shape of a sample before the first layer held and after the last.
     input: Vec<usize>,
     output: Vec<usize>,
@@ -79,15 +81,16 @@ impl Network {
                 layers: model.layers.len(),
             });
         }
-        let layers = range
-            .clone()
-            .map(|index| layer::build(&model.layers[index], Place::top(index), &shapes[index], seed));
-        let layers = Sequence::new(layers.collect());
+        let mut steps: Vec<Step> = Vec::new();
+        for index in range.clone() {
+            layer::build(&model.layers[index], Place::top(index), &shapes[index], seed, &mut steps);
+        }
         Ok(Self {
             input: shapes[range.start].clone(),
             output: shapes[range.end].clone(),
             range,
-            layers,
+            layers: Program::new(steps),
+            outside: Outside::default(),
             optimiser: None,
             updates: 0,
             stage: Stage::Idle,
@@ -151,15 +154,7 @@ impl Network {
     /// [`ModelError::Shape`] if `x` is not `[batch, sample...]` or has no samples, [`ModelError::Layer`] for one row where a batch
     /// normalisation needs [two](ModelSpec::least_rows).
     pub fn forward_train(&mut self, step: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ModelError> {
-        let x = batch_from_array("input", x, &self.input)?;
-        if let (1, Some(layer)) = (x.dims()[0], self.layers.needs_rows()) {
-            return Err(ModelError::Layer {
-                layer: layer.to_owned(),
-                kind: "batch-norm",
-                expected: "at least 2 rows in a training batch (choose a batch size that leaves no single row over)".to_owned(),
-                actual: "1".to_owned(),
-            });
-        }
+        let x = self.training_input(x)?;
         self.stage = Stage::Forwarded { batch: x.dims()[0] };
         let y = self.layers.forward_train(step, x);
         array_from_batch("an output", y, &self.output)
@@ -176,21 +171,7 @@ impl Network {
         output_gradient: &ArrayD<f32>,
         input_gradient: InputGradient,
     ) -> Result<Option<ArrayD<f32>>, ModelError> {
-        let Stage::Forwarded { batch } = self.stage else {
-            return Err(ModelError::Order {
-                call: "backward",
-                missing: "forward_train",
-            });
-        };
-        let gradient = batch_from_array("output gradient", output_gradient, &self.output)?;
-        if gradient.dims()[0] != batch {
-            let expected = format!("{batch} samples, as in forward_train");
-            return Err(ModelError::Shape {
-                what: "output gradient",
-                expected,
-                actual: output_gradient.shape().to_vec(),
-            });
-        }
+        let gradient = self.output_gradient(output_gradient)?;
         self.stage = Stage::Differentiated;
         let at_input = self.layers.backward(gradient, input_gradient);
         at_input
@@ -289,6 +270,41 @@ impl Network {
             buffer.set(given[buffer.name()]);
         }
         Ok(())
+    }
+
+    /// The input of a training step.
+    fn training_input(&self, x: &ArrayD<f32>) -> Result<Batch, ModelError> {
+        let x = batch_from_array("input", x, &self.input)?;
+        if let (1, Some(layer)) = (x.dims()[0], self.layers.needs_rows()) {
+            return Err(ModelError::Layer {
+                layer: layer.to_owned(),
+                kind: "batch-norm",
+                expected: "at least 2 rows in a training batch (choose a batch size that leaves no single row over)".to_owned(),
+                actual: "1".to_owned(),
+            });
+        }
+        Ok(x)
+    }
+
+    /// The gradient at the output of the last forward pass in training.
+    fn output_gradient(&self, gradient: &ArrayD<f32>) -> Result<Batch, ModelError> {
+        let Stage::Forwarded { batch } = self.stage else {
+            return Err(ModelError::Order {
+                call: "backward",
+                missing: "forward_train",
+            });
+        };
+        let array = gradient;
+        let gradient = batch_from_array("output gradient", array, &self.output)?;
+        if gradient.dims()[0] != batch {
+            let expected = format!("{batch} samples, as in forward_train");
+            return Err(ModelError::Shape {
+                what: "output gradient",
+                expected,
+                actual: array.shape().to_vec(),
+            });
+        }
+        Ok(gradient)
     }
 
     /// One array for each parameter, by name, in its shape and finite.

@@ -1,9 +1,11 @@
 //! What a model is: its layers as written in a job file.
 
+mod linear;
 mod shapes;
 #[cfg(test)]
 mod tests;
 
+pub use self::linear::{LinearLayer, LinearShape};
 pub(crate) use self::shapes::shapes_along;
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 
 use super::batch::{Batch, read, tensor};
-use super::layer::{InputGradient, Layer};
+use super::layer::{InputGradient, Layer, Linear};
 use super::parameter::Parameter;
 
 /// About so many values of windows are laid out at a time, so that they stay in the cache; a sample is not divided.
@@ -104,10 +104,16 @@ impl Layer for Conv2d {
         if let Some(gradient) = weight_gradient {
             self.weight.set_gradient(gradient);
         }
-        if let Some(bias) = &mut self.bias {
-            bias.set_gradient(gradient.sum_dim(2).sum_dim(0).squeeze_dim(0));
-        }
+        self.set_bias_gradient(&gradient);
         (wanted == InputGradient::Wanted).then(|| tensor(dx, shape))
+    }
+
+    fn linear(&self) -> Option<&dyn Linear> {
+        Some(self)
+    }
+
+    fn linear_mut(&mut self) -> Option<&mut dyn Linear> {
+        Some(self)
     }
 
     fn parameters(&self) -> Vec<&Parameter> {
@@ -116,6 +122,21 @@ impl Layer for Conv2d {
 
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
         std::iter::once(&mut self.weight).chain(&mut self.bias).collect()
+    }
+}
+
+impl Linear for Conv2d {
+    fn add_bias(&self, product: Batch) -> Batch {
+        match &self.bias {
+            Some(bias) => product + bias.tensor().unsqueeze_dim(0),
+            None => product,
+        }
+    }
+
+    fn set_bias_gradient(&mut self, dy: &Batch) {
+        if let Some(bias) = &mut self.bias {
+            bias.set_gradient(dy.clone().sum_dim(2).sum_dim(0).squeeze_dim(0));
+        }
     }
 }
 

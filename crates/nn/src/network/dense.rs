@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, module};
 
 use super::batch::Batch;
-use super::layer::{InputGradient, Layer};
+use super::layer::{InputGradient, Layer, Linear};
 use super::parameter::Parameter;
 
 pub struct Dense {
@@ -38,14 +38,20 @@ impl Layer for Dense {
         self.product(x)
     }
 
-    fn backward(&mut self, gradient: Batch, wanted: InputGradient) -> Option<Batch> {
+    fn backward(&mut self, dy: Batch, wanted: InputGradient) -> Option<Batch> {
         let x = self.input.take().expect("forward_train came before");
-        let gradient: Tensor<2> = gradient.squeeze_dim(1);
+        let gradient: Tensor<2> = dy.clone().squeeze_dim(1);
         self.weight.set_gradient(x.transpose().matmul(gradient.clone()));
-        if let Some(bias) = &mut self.bias {
-            bias.set_gradient(gradient.clone().sum_dim(0));
-        }
+        self.set_bias_gradient(&dy);
         (wanted == InputGradient::Wanted).then(|| gradient.matmul(self.weight.tensor().transpose()).unsqueeze_dim(1))
+    }
+
+    fn linear(&self) -> Option<&dyn Linear> {
+        Some(self)
+    }
+
+    fn linear_mut(&mut self) -> Option<&mut dyn Linear> {
+        Some(self)
     }
 
     fn parameters(&self) -> Vec<&Parameter> {
@@ -54,5 +60,20 @@ impl Layer for Dense {
 
     fn parameters_mut(&mut self) -> Vec<&mut Parameter> {
         std::iter::once(&mut self.weight).chain(&mut self.bias).collect()
+    }
+}
+
+impl Linear for Dense {
+    fn add_bias(&self, product: Batch) -> Batch {
+        match &self.bias {
+            Some(bias) => product + bias.tensor().unsqueeze_dim(1),
+            None => product,
+        }
+    }
+
+    fn set_bias_gradient(&mut self, dy: &Batch) {
+        if let Some(bias) = &mut self.bias {
+            bias.set_gradient(dy.clone().squeeze_dim::<2>(1).sum_dim(0));
+        }
     }
 }

@@ -14,8 +14,7 @@ use super::layer_norm::LayerNorm;
 use super::parameter::{Layout, Parameter};
 use super::pool::{AvgPool1d, MaxPool1d, Pool};
 use super::pool2d::{AvgPool2d, GlobalAvgPool, MaxPool2d, Pool2d};
-use super::residual::Residual;
-use super::sequence::Sequence;
+use super::program::Step;
 use crate::LayerSpec;
 use crate::spec::shapes_along;
 use crate::streams::Stream;
@@ -31,6 +30,16 @@ pub trait Layer: Send + Sync {
     /// Sets the gradients of the parameters for dLoss/dOutput, and gives dLoss/dInput if wanted.
     /// The network calls it once after each `forward_train`.
     fn backward(&mut self, gradient: Batch, wanted: InputGradient) -> Option<Batch>;
+
+    /// The layer as a product that another party may compute, if it is one; its first parameter is then the weight.
+    fn linear(&self) -> Option<&dyn Linear> {
+        None
+    }
+
+    /// As [`Layer::linear`], to change it.
+    fn linear_mut(&mut self) -> Option<&mut dyn Linear> {
+        None
+    }
 
     /// Weight, then bias, as far as there are any.
     fn parameters(&self) -> Vec<&Parameter> {
@@ -56,6 +65,14 @@ pub trait Layer: Send + Sync {
     fn needs_rows(&self) -> Option<&str> {
         None
     }
+}
+
+/// What remains of a linear layer whose product with its weight is computed elsewhere.
+pub trait Linear {
+    /// The output, from the product.
+    fn add_bias(&self, product: Batch) -> Batch;
+    /// The bias's gradient, if there is a bias, from dLoss/dOutput.
+    fn set_bias_gradient(&mut self, dy: &Batch);
 }
 
 /// Where a layer stands in the model.
@@ -126,9 +143,9 @@ pub enum InputGradient {
     NotWanted,
 }
 
-/// The layer at `place` of a model, for samples of shape `input`; the shape is known to fit.
-pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64) -> Box<dyn Layer> {
-    match *spec {
+/// Appends the steps of the layer at `place` of a model, for samples of shape `input`; the shape is known to fit.
+pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64, steps: &mut Vec<Step>) {
+    let layer: Box<dyn Layer> = match *spec {
         LayerSpec::Dense { outputs, bias } => {
             let shape = vec![outputs, input[0]];
             let (weight, bias) = parameters(&place, seed, input[0], bias, (shape, Layout::Transposed), Layout::Row);
@@ -177,21 +194,24 @@ pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64) -> Box<
         LayerSpec::Flatten {} => Box::new(Flatten::default()),
         LayerSpec::Dropout { rate } => Box::new(Dropout::new(place.number(), rate, seed)),
         LayerSpec::Residual { ref body, ref shortcut } => {
-            let branch = |layers, branch| sequence(layers, input, seed, |index| place.inner(branch, index));
-            Box::new(Residual::new(branch(body, Branch::Body), branch(shortcut, Branch::Shortcut)))
+            let branch = |layers, branch, before, steps: &mut Vec<Step>| {
+                steps.push(before);
+                build_branch(layers, input, seed, |index| place.inner(branch, index), steps);
+            };
+            branch(body, Branch::Body, Step::Fork, steps);
+            branch(shortcut, Branch::Shortcut, Step::Turn, steps);
+            return steps.push(Step::Join);
         }
-    }
+    };
+    steps.push(Step::Layer(layer));
 }
 
-/// The layers of a branch, each at the place that `place` gives it.
-fn sequence(layers: &[LayerSpec], input: &[usize], seed: u64, place: impl Fn(usize) -> Place) -> Sequence {
+/// Appends the layers of a branch, each at the place that `place` gives it.
+fn build_branch(layers: &[LayerSpec], input: &[usize], seed: u64, place: impl Fn(usize) -> Place, steps: &mut Vec<Step>) {
     let shapes = shapes_along(layers, "", input).expect("the caller checked the whole model");
-    let built = layers.iter().enumerate();
-    Sequence::new(
-        built
-            .map(|(index, spec)| build(spec, place(index), &shapes[index], seed))
-            .collect(),
-    )
+    for (index, spec) in layers.iter().enumerate() {
+        build(spec, place(index), &shapes[index], seed, steps);
+    }
 }
 
 fn window2d(input: &[usize], kernel: usize, stride: usize, padding: usize) -> Window2d {

@@ -9,6 +9,7 @@ use crate::{LayerSpec, LearningRateSchedule, preset};
 mod files;
 mod layers;
 mod normalisation;
+mod outside;
 mod split;
 
 /// Numbers in -1..1 with no two nearer than 1/`count` and none near 0, so that small steps cross no kink.

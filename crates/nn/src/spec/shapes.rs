@@ -269,7 +269,7 @@ impl LayerSpec {
     }
 
     /// `None` when the product overflows.
-    fn parameter_count(&self, input: &[usize]) -> Option<usize> {
+    pub(super) fn parameter_count(&self, input: &[usize]) -> Option<usize> {
         match *self {
             Self::Dense { outputs, bias } => input[0].checked_add(usize::from(bias))?.checked_mul(outputs),
             Self::Conv1d {
@@ -296,7 +296,7 @@ impl LayerSpec {
         }
     }
 
-    fn error(&self, place: &str, expected: impl Into<String>, actual: impl std::fmt::Debug) -> ModelError {
+    pub(super) fn error(&self, place: &str, expected: impl Into<String>, actual: impl std::fmt::Debug) -> ModelError {
         ModelError::Layer {
             layer: place.to_owned(),
             kind: self.kind(),
