@@ -117,10 +117,10 @@ impl Job {
 
     fn print_bytes(&self, name: &str) {
         let ([x, w, delta], [y, dw, dx]) = (self.sent.each_ref().map(Vec::len), self.answers.each_ref().map(Vec::len));
-        let layout = self.product.layout();
         println!(
-            "{name}: S = {}, kw = {}, nw = {}; bytes: x {x}, W {w}, delta {delta}; x W {y}, x^T delta {dw}, delta W^T {dx}",
-            layout.samples, layout.block_inputs, layout.block_outputs
+            "{name}: {} groups, blocks {:?}; bytes: x {x}, W {w}, delta {delta}; x W {y}, x^T delta {dw}, delta W^T {dx}",
+            self.product.groups(ROWS),
+            self.product.blocks()
         );
     }
 }

@@ -4,7 +4,7 @@
 //! optimiser: it decrypts x^T delta, changes W in the clear and encrypts it afresh. So noise never grows, and small scales do: N = 2048 with one
 //! 50-bit prime. Rows are uploaded once and stored, or sent with every batch (the layers after the first).
 //!
-//! **Layout** ([`Layout`]): delta stands with its coefficients reversed. All three products are then plain tensor products under s of the same
+//! **Layout** ([`Layout`] of a dense layer; that of a convolution is in `convolution`): delta stands with its coefficients reversed. All three products are then plain tensor products under s of the same
 //! ciphertexts. With delta in natural order two of them would take the other operand's image under X -> X^-1: four components, in 1, s, s(X^-1) and
 //! s s(X^-1).
 //!
@@ -30,15 +30,19 @@
 //! (784-128-32-10, batches of 60) the outputs of the first layer are then off by 4e-5, its gradient by 6e-7 (root mean square), the largest of them
 //! are 5 and 0.1.
 
-use super::{compression::Compression, layout::Layout};
+use super::{LinearShape, compression::Compression, layout::Layout};
 use crate::{LatticeError, Parameters, encryption::SeededPair, switching};
+use packing::Packing;
 
 mod choose;
 mod keyholder;
 mod noise;
+mod packing;
 mod server;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_convolution;
 
 pub use choose::RowSource;
 pub use noise::OperandNorms;
@@ -64,7 +68,7 @@ pub struct TrainingScales {
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncryptedProduct {
     parameters: Parameters,
-    layout: Layout,
+    packing: Packing,
     scales: TrainingScales,
     compression: Compression,
 }
@@ -80,64 +84,63 @@ enum Kind {
     InputGradient { rows: usize },
 }
 
-/// One dimension of a result, cut into blocks.
-#[derive(Clone, Copy)]
-struct Axis {
-    whole: usize,
-    block: usize,
-}
-
-impl Axis {
-    fn blocks(self) -> usize {
-        self.whole.div_ceil(self.block)
-    }
-
-    fn size(self, index: usize) -> usize {
-        self.block.min(self.whole - index * self.block)
-    }
-
-    /// (how many, of what size): the full blocks, and the last if it is smaller.
-    fn sizes(self) -> [(usize, usize); 2] {
-        let rest = self.whole % self.block;
-        [(self.whole / self.block, self.block), (usize::from(rest > 0), rest)]
-    }
-}
-
 impl EncryptedProduct {
-    /// Products in a layout, such as one of [`Layout::for_training`].
+    /// Products of a dense layer in a layout, such as one of [`Layout::for_training`].
     pub fn new(parameters: &Parameters, layout: Layout, scales: TrainingScales) -> Result<Self, LatticeError> {
         layout.check(parameters.degree())?;
+        Self::packed(parameters, Packing::Dense(layout), scales)
+    }
+
+    fn packed(parameters: &Parameters, packing: Packing, scales: TrainingScales) -> Result<Self, LatticeError> {
         Ok(Self {
             parameters: parameters.clone(),
-            layout,
+            packing,
             scales,
             compression: Compression::new(parameters, scales.response, 1)?,
         })
     }
 
-    /// How it is laid out.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    /// The layer.
+    pub fn shape(&self) -> LinearShape {
+        self.packing.shape()
+    }
+
+    /// How a dense layer is laid out; `None` for a convolution.
+    pub fn layout(&self) -> Option<&Layout> {
+        match &self.packing {
+            Packing::Dense(layout) => Some(layout),
+            Packing::Convolution(..) => None,
+        }
+    }
+
+    /// Inputs and outputs that share a block; of a convolution, channels (input channels once for every phase of the stride).
+    pub fn blocks(&self) -> [usize; 2] {
+        self.packing.blocks()
+    }
+
+    /// Ciphertexts that hold one block of inputs of a batch of `rows` rows.
+    pub fn groups(&self, rows: usize) -> usize {
+        self.packing.groups(rows)
     }
 
     /// Bytes of one encrypted group of rows: what is stored and drawn.
     pub fn group_len(&self) -> usize {
-        self.layout.input_blocks() * self.block_len()
+        self.packing.input_blocks() * self.block_len()
     }
 
     /// Bytes of `rows` encrypted rows.
     pub fn rows_len(&self, rows: usize) -> usize {
-        self.layout.groups(rows) * self.group_len()
+        self.packing.groups(rows) * self.group_len()
     }
 
     /// Bytes of the encrypted matrix.
     pub fn weights_len(&self) -> usize {
-        self.layout.input_blocks() * self.layout.output_blocks() * self.block_len()
+        self.packing.input_blocks() * self.packing.output_blocks() * self.block_len()
     }
 
     /// Bytes of the encrypted delta of `rows` rows.
     pub fn delta_len(&self, rows: usize) -> usize {
-        self.layout.groups(rows) * self.layout.output_blocks() * self.block_len()
+        self.packing.groups(rows) * self.packing.output_blocks() * self.block_len()
     }
 
     /// Bytes of the relinearisation key.
@@ -161,37 +164,13 @@ impl EncryptedProduct {
     }
 
     fn answer_len(&self, kind: Kind) -> usize {
-        let [first, second] = self.axes(kind).map(|axis| axis.sizes());
-        let len =
-            |(many, size): (usize, usize), (others, width): (usize, usize)| many * others * self.compression.len(size * width);
-        first.iter().flat_map(|&a| second.map(|b| len(a, b))).sum()
+        let wanted = self.packing.wanted(kind);
+        wanted.iter().flatten().map(|&wanted| self.compression.len(wanted)).sum()
     }
 
     /// Bytes of one block of an operand.
     fn block_len(&self) -> usize {
         SeededPair::encoded_len(&self.parameters)
-    }
-
-    /// Along what the responses are counted: the first index slowest.
-    fn axes(&self, kind: Kind) -> [Axis; 2] {
-        let layout = &self.layout;
-        let axis = |whole, block| Axis { whole, block };
-        let inputs = axis(layout.inputs, layout.block_inputs);
-        let outputs = axis(layout.outputs, layout.block_outputs);
-        match kind {
-            Kind::Outputs { rows } => [axis(rows, layout.samples), outputs],
-            Kind::Gradient => [inputs, outputs],
-            Kind::InputGradient { rows } => [axis(rows, layout.samples), inputs],
-        }
-    }
-
-    /// (coefficient, position in the result) of all that is wanted of a response, in order.
-    fn targets(&self, kind: Kind, i: usize, j: usize) -> Vec<(usize, usize)> {
-        match kind {
-            Kind::Outputs { rows } => self.layout.outputs_of(i, j, rows),
-            Kind::Gradient => self.layout.gradient_of(i, j),
-            Kind::InputGradient { rows } => self.layout.input_gradient_of(i, j, rows),
-        }
     }
 
     /// Bits of the products' scale.

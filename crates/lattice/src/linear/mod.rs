@@ -6,13 +6,15 @@
 //!
 //! [`WeightProduct`] is plaintext rows times an encrypted matrix that is updated in place, in a layout for speed or one for few bytes.
 //!
-//! [`EncryptedProduct`] is the three products of training with all operands encrypted under the same key.
+//! [`EncryptedProduct`] is the three products of training with all operands encrypted under the same key, of dense layers and convolutions
+//! ([`LinearShape`]).
 //!
 //! A response is switched from q to 2^B and holds all of c1 but only the wanted coefficients of c0. Unless it is hidden
 //! ([`Product::respond_hidden`], [`WeightProduct::forward_hidden`]), the key holder can compute the plaintext operand (W, or the rows) from
 //! c1 and the seeds it sent: protocols use a bare response only where the key holder may learn it.
 
 mod compression;
+mod convolution;
 mod encrypted_product;
 mod encrypted_weights;
 mod fixed;
@@ -22,6 +24,7 @@ mod noise;
 mod outputs;
 mod product;
 mod respond;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -32,3 +35,4 @@ pub use layout::Layout;
 pub use noise::Norms;
 pub use product::{Product, Scales};
 pub use respond::Weights;
+pub use shape::LinearShape;

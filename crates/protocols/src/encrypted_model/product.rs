@@ -47,12 +47,12 @@ impl ProductEncryption {
 
     /// Numbers in a row.
     pub fn inputs(&self) -> usize {
-        self.product.layout().inputs
+        self.product.shape().inputs()
     }
 
     /// Numbers in an output.
     pub fn outputs(&self) -> usize {
-        self.product.layout().outputs
+        self.product.shape().outputs()
     }
 
     /// The largest output, without the bias, that is surely read right; beyond it training stops.
@@ -63,7 +63,7 @@ impl ProductEncryption {
     /// Standard deviation of the error of an output, for a row of norm `row` and a matrix of norm `weights` altogether, in which columns are alike.
     pub fn output_deviation(&self, row: f64, weights: f64) -> f64 {
         let column = weights / (self.outputs() as f64).sqrt();
-        let block = column * (self.product.layout().block_outputs as f64).sqrt();
+        let block = column * (self.product.blocks()[1] as f64).sqrt();
         let norms = |blocks, line| OperandNorms { blocks, line };
         self.product.output_deviation(norms(row, row), norms(block, column))
     }

@@ -29,7 +29,7 @@ impl EncryptedProduct {
         Ok(out)
     }
 
-    /// Encrypts `x`, row-major, as many rows as it holds: groups of [`crate::linear::Layout::samples`] rows, one after the other. `context` must not
+    /// Encrypts `x`, row-major, as many rows as it holds, group after group. `context` must not
     /// repeat (see [`RandomnessKey`]).
     pub fn encrypt_rows(
         &self,
@@ -38,7 +38,7 @@ impl EncryptedProduct {
         key: &RandomnessKey,
         context: &[u8],
     ) -> Result<Vec<u8>, LatticeError> {
-        let rows = rows_of("rows", x, self.layout.inputs)?;
+        let rows = rows_of("rows", x, self.shape().inputs())?;
         let integers = Integers::new("input", x, self.scales.input, &self.parameters)?;
         let purpose = Purpose {
             secret,
@@ -46,13 +46,13 @@ impl EncryptedProduct {
             context,
             operand: b"rows",
         };
-        let shape = [self.layout.groups(rows), self.layout.input_blocks()];
+        let shape = [self.packing.groups(rows), self.packing.input_blocks()];
         self.encrypt_blocks(shape, integers.lift, &purpose, |g, q| {
-            self.layout.row_block(&integers.values, rows, g, q)
+            self.packing.row_block(&integers.values, rows, g, q)
         })
     }
 
-    /// Encrypts an inputs x outputs matrix, row-major. `context` must not repeat.
+    /// Encrypts the weights, in the order of [`LinearShape`](crate::linear::LinearShape). `context` must not repeat.
     pub fn encrypt_weights(
         &self,
         matrix: &[f32],
@@ -60,7 +60,7 @@ impl EncryptedProduct {
         key: &RandomnessKey,
         context: &[u8],
     ) -> Result<Vec<u8>, LatticeError> {
-        check_size("matrix", self.layout.inputs * self.layout.outputs, matrix.len())?;
+        check_size("matrix", self.shape().weights(), matrix.len())?;
         let integers = Integers::new("weight", matrix, self.scales.weight, &self.parameters)?;
         let purpose = Purpose {
             secret,
@@ -68,9 +68,9 @@ impl EncryptedProduct {
             context,
             operand: b"weights",
         };
-        let shape = [self.layout.input_blocks(), self.layout.output_blocks()];
+        let shape = [self.packing.input_blocks(), self.packing.output_blocks()];
         self.encrypt_blocks(shape, integers.lift, &purpose, |q, r| {
-            self.layout.weight_block(&integers.values, q, r)
+            self.packing.weight_block(&integers.values, q, r)
         })
     }
 
@@ -82,7 +82,7 @@ impl EncryptedProduct {
         key: &RandomnessKey,
         context: &[u8],
     ) -> Result<Vec<u8>, LatticeError> {
-        let rows = rows_of("delta", delta, self.layout.outputs)?;
+        let rows = rows_of("delta", delta, self.shape().outputs())?;
         let integers = Integers::new("delta", delta, self.scales.delta, &self.parameters)?;
         let purpose = Purpose {
             secret,
@@ -90,26 +90,32 @@ impl EncryptedProduct {
             context,
             operand: b"delta",
         };
-        let shape = [self.layout.groups(rows), self.layout.output_blocks()];
+        let shape = [self.packing.groups(rows), self.packing.output_blocks()];
         self.encrypt_blocks(shape, integers.lift, &purpose, |g, r| {
-            self.layout.delta_block(&integers.values, rows, g, r)
+            self.packing.delta_block(&integers.values, rows, g, r)
         })
     }
 
     /// Reads x W of `rows` rows: rows x outputs, row-major. A result beyond [`EncryptedProduct::output_bound`] is an error.
     pub fn decrypt_outputs(&self, answer: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
-        self.read("output", Kind::Outputs { rows }, rows * self.layout.outputs, answer, secret)
+        self.read(
+            "output",
+            Kind::Outputs { rows },
+            rows * self.shape().outputs(),
+            answer,
+            secret,
+        )
     }
 
-    /// Reads x^T delta: inputs x outputs, row-major. A result beyond [`EncryptedProduct::gradient_bound`] is an error.
+    /// Reads x^T delta, in the weights' order. A result beyond [`EncryptedProduct::gradient_bound`] is an error.
     pub fn decrypt_gradient(&self, answer: &[u8], secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
-        let count = self.layout.inputs * self.layout.outputs;
+        let count = self.shape().weights();
         self.read("gradient", Kind::Gradient, count, answer, secret)
     }
 
     /// Reads delta W^T of `rows` rows: rows x inputs, row-major. A result beyond [`EncryptedProduct::input_gradient_bound`] is an error.
     pub fn decrypt_input_gradient(&self, answer: &[u8], rows: usize, secret: &SecretKey) -> Result<Vec<f32>, LatticeError> {
-        let count = rows * self.layout.inputs;
+        let count = rows * self.shape().inputs();
         self.read("gradient of the input", Kind::InputGradient { rows }, count, answer, secret)
     }
 
@@ -142,13 +148,14 @@ impl EncryptedProduct {
         secret: &SecretKey,
     ) -> Result<Vec<f32>, LatticeError> {
         check_len(self.answer_len(kind), answer)?;
-        let [first, second] = self.axes(kind);
-        let mut responses = Vec::with_capacity(first.blocks() * second.blocks());
+        let mut responses = Vec::new();
         let mut rest = answer;
-        for (i, j) in (0..first.blocks()).flat_map(|i| (0..second.blocks()).map(move |j| (i, j))) {
-            let (packed, tail) = rest.split_at(self.compression.len(first.size(i) * second.size(j)));
-            rest = tail;
-            responses.push((self.targets(kind, i, j), packed));
+        for (i, wanted) in self.packing.wanted(kind).iter().enumerate() {
+            for (j, &wanted) in wanted.iter().enumerate() {
+                let (packed, tail) = rest.split_at(self.compression.len(wanted));
+                rest = tail;
+                responses.push((self.packing.targets(kind, i, j), packed));
+            }
         }
         let read = parallel::map(responses.len(), DECRYPTION, |index| {
             let (targets, packed) = &responses[index];
@@ -167,7 +174,8 @@ impl EncryptedProduct {
                         bound,
                     });
                 }
-                results[position] = value as f32;
+                // In overlapping groups results come in parts.
+                results[position] += value as f32;
             }
         }
         Ok(results)

@@ -42,7 +42,7 @@ impl EncryptedProduct {
     pub fn receive_rows<'a>(&self, bytes: &'a [u8], rows: usize) -> Result<Vec<&'a [u8]>, LatticeError> {
         check_len(self.rows_len(rows), bytes)?;
         let groups: Vec<&[u8]> = bytes.chunks(self.group_len()).collect();
-        let cost = self.layout.input_blocks() * READING;
+        let cost = self.packing.input_blocks() * READING;
         parallel::map(groups.len(), cost, |g| self.check_group(groups[g]))?;
         Ok(groups)
     }
@@ -78,10 +78,10 @@ impl EncryptedProduct {
     ) -> Result<Vec<u8>, LatticeError> {
         self.check_batch(batch, rows)?;
         self.check_weights(weights)?;
-        let columns = self.layout.output_blocks();
+        let columns = self.packing.output_blocks();
         self.answer(
             Kind::Outputs { rows },
-            self.layout.input_blocks(),
+            self.packing.input_blocks(),
             |g, q| self.block(batch[g], q).map(Cow::Owned),
             |q, r| &weights.blocks[q * columns + r],
             key,
@@ -92,7 +92,7 @@ impl EncryptedProduct {
     pub fn gradient(&self, batch: &[&[u8]], delta: &EncryptedDelta, key: &RelinearisationKey) -> Result<Vec<u8>, LatticeError> {
         self.check_batch(batch, delta.rows)?;
         self.check_delta(delta)?;
-        let columns = self.layout.output_blocks();
+        let columns = self.packing.output_blocks();
         self.answer(
             Kind::Gradient,
             batch.len(),
@@ -111,7 +111,7 @@ impl EncryptedProduct {
     ) -> Result<Vec<u8>, LatticeError> {
         self.check_delta(delta)?;
         self.check_weights(weights)?;
-        let columns = self.layout.output_blocks();
+        let columns = self.packing.output_blocks();
         self.answer(
             Kind::InputGradient { rows: delta.rows },
             columns,
@@ -130,7 +130,7 @@ impl EncryptedProduct {
         right: impl Fn(usize, usize) -> &'a Ciphertext + Sync,
         key: &RelinearisationKey,
     ) -> Result<Vec<u8>, LatticeError> {
-        let [first, second] = self.axes(kind).map(|axis| axis.blocks());
+        let [first, second] = self.packing.responses(kind);
         let cost = terms * (READING + second * PRODUCT) + second * RESPONSE;
         let mut out = Vec::with_capacity(self.answer_len(kind));
         parallel::append(first, cost, &mut out, |i, out| {
@@ -145,7 +145,9 @@ impl EncryptedProduct {
                 }
             }
             let mut sums = sums.into_iter().enumerate();
-            sums.try_for_each(|(j, sum)| self.respond(sum, self.targets(kind, i, j).into_iter().map(|(at, _)| at), key, out))
+            sums.try_for_each(|(j, sum)| {
+                self.respond(sum, self.packing.targets(kind, i, j).into_iter().map(|(at, _)| at), key, out)
+            })
         })?;
         Ok(out)
     }
@@ -177,17 +179,17 @@ impl EncryptedProduct {
     }
 
     fn check_batch(&self, batch: &[&[u8]], rows: usize) -> Result<(), LatticeError> {
-        check_size("groups of a batch", self.layout.groups(rows), batch.len())?;
+        check_size("groups of a batch", self.packing.groups(rows), batch.len())?;
         batch.iter().try_for_each(|group| check_len(self.group_len(), group))
     }
 
     fn check_weights(&self, weights: &EncryptedMatrix) -> Result<(), LatticeError> {
-        let expected = self.layout.input_blocks() * self.layout.output_blocks();
+        let expected = self.packing.input_blocks() * self.packing.output_blocks();
         check_size("blocks of the encrypted matrix", expected, weights.blocks.len())
     }
 
     fn check_delta(&self, delta: &EncryptedDelta) -> Result<(), LatticeError> {
-        let expected = self.layout.groups(delta.rows) * self.layout.output_blocks();
+        let expected = self.packing.groups(delta.rows) * self.packing.output_blocks();
         check_size("blocks of the encrypted delta", expected, delta.blocks.len())
     }
 }

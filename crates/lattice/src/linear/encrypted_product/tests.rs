@@ -105,7 +105,7 @@ impl Operands {
 
     /// The products of the rounded operands, in exact integers.
     fn exact(&self, product: &EncryptedProduct) -> [Vec<f64>; 3] {
-        let (Layout { inputs, outputs, .. }, scales, rows) = (product.layout, product.scales, self.rows);
+        let (Layout { inputs, outputs, .. }, scales, rows) = (*product.layout().unwrap(), product.scales, self.rows);
         let wide = |numbers: &[f32], scale| -> Vec<i128> {
             let integers = Integers::new("", numbers, scale, &product.parameters).unwrap();
             integers.values.iter().map(|&v| i128::from(v) << integers.lift).collect()
@@ -136,7 +136,7 @@ impl Operands {
     /// Against the formulas' deviations: the errors' of the three products.
     fn deviations(&self, product: &EncryptedProduct) -> [(f64, f64); 3] {
         let (got, exact) = (self.products(product), self.exact(product));
-        let layout = product.layout;
+        let layout = product.layout().unwrap();
         let square = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
         let (x, w, delta) = (square(&self.x), square(&self.w), square(&self.delta));
         // In the mean over the blocks; the exact products are of rounded operands.

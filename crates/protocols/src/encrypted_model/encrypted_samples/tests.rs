@@ -254,7 +254,7 @@ fn rows_of_ones() -> ArrayD<f32> {
 fn a_repeated_step_with_one_number_changed_uses_no_mask_twice() {
     use super::super::product::Purpose;
     let seeds = |bytes: &[u8]| -> Vec<Vec<u8>> {
-        let block = encryption().row_len() / encryption().product().layout().input_blocks();
+        let block = encryption().row_len() / encryption().product().layout().unwrap().input_blocks();
         bytes.chunks(block).map(|block| block[..32].to_vec()).collect()
     };
     let (key, x) = (key(1), ArrayD::zeros(ndarray::IxDyn(&[4, 12])));
