@@ -1,10 +1,10 @@
-//! What a training by `encrypted-model` leaves on disk: the server's layer as ciphertexts, and the client's key to them.
+//! What a training by `encrypted-model` leaves on disk: the server's layers as ciphertexts, and the client's key to them.
 //!
 //! The ciphertexts may be copied over any channel; the key never leaves the client. Whoever loses the key loses the layer.
 
 use std::path::Path;
 
-use cloven_protocols::encrypted_model::{Fingerprint, HeldLayer, LayerKey, ProductKey};
+use cloven_protocols::encrypted_model::{Fingerprint, HeldLayers, LayerKey, ProductKey};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -13,16 +13,18 @@ use crate::{Error, Job, files, job::Samples};
 const MAGIC: &[u8; 16] = b"cloven layer v1\n";
 const DIGEST: usize = 32;
 
-/// Writes the server's layer: magic, job digest, key fingerprint, ciphertexts, BLAKE3 of all that.
-pub(crate) fn write(path: &Path, job: &Job, layer: &HeldLayer) -> Result<(), Error> {
-    let mut bytes = [&MAGIC[..], &job.digest(), &layer.key.0, &layer.weights].concat();
+/// Writes the server's layers: magic, job digest, key fingerprint, ciphertexts of one layer after the other, BLAKE3 of all that.
+pub(crate) fn write(path: &Path, job: &Job, layers: &HeldLayers) -> Result<(), Error> {
+    let mut bytes = [&MAGIC[..], &job.digest(), &layers.key.0, &layers.weights.concat()].concat();
     let digest = blake3::hash(&bytes);
     bytes.extend_from_slice(digest.as_bytes());
     files::write(path, &bytes, false)
 }
 
-/// Reads what [`write()`] wrote; it must be of this job, and its ciphertexts `held_len` bytes.
-pub(crate) fn read(path: &Path, job: &Job, held_len: usize) -> Result<HeldLayer, Error> {
+/// Reads what [`write()`] wrote; it must be of this job.
+pub(crate) fn read(path: &Path, job: &Job) -> Result<HeldLayers, Error> {
+    let lens = job.held_lens()?;
+    let held_len: usize = lens.iter().sum();
     let wrong = |problem: String| Error::configuration(path.display(), problem);
     let expected = MAGIC.len() + DIGEST + Fingerprint::LEN + held_len + DIGEST;
     let length = std::fs::metadata(path).map_err(Error::file(path))?.len();
@@ -47,9 +49,15 @@ pub(crate) fn read(path: &Path, job: &Job, held_len: usize) -> Result<HeldLayer,
             got: blake3::Hash::from_bytes(*of).to_hex().to_string(),
         });
     }
-    Ok(HeldLayer {
+    let mut rest = weights;
+    let split = lens.iter().map(|len| {
+        let (layer, after) = rest.split_at_checked(*len)?;
+        rest = after;
+        Some(layer.to_vec())
+    });
+    Ok(HeldLayers {
         key: Fingerprint(*key),
-        weights: weights.to_vec(),
+        weights: split.collect::<Option<_>>().ok_or_else(damaged)?,
     })
 }
 
@@ -112,15 +120,10 @@ impl KeptKey {
         Ok(LayerKey::new(job.layer_encryption()?, &self.secret))
     }
 
-    /// The key, where samples are encrypted.
-    pub(crate) fn product_key(&self, job: &Job) -> Result<ProductKey, Error> {
-        Ok(ProductKey::new(job.product_encryption()?, &self.secret))
-    }
-
     fn fingerprint(&self, job: &Job) -> Result<Fingerprint, Error> {
         Ok(match job.samples() {
             Samples::Clear => self.key(job)?.fingerprint(),
-            Samples::Encrypted => self.product_key(job)?.fingerprint(),
+            Samples::Encrypted => ProductKey::new(job.first_product()?, &self.secret).fingerprint(),
         })
     }
 }

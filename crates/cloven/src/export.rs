@@ -57,7 +57,8 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
         // Ciphertexts: added below, where the key is.
         Role::Server if encrypted => Vec::new(),
         Role::Server => vec![cut.server.clone()],
-        Role::Client if encrypted && job.samples() == Samples::Encrypted => vec![cut.server.clone(), cut.server.end..end],
+        Role::Client if encrypted && job.samples() == Samples::Encrypted => vec![0..end],
+        Role::Client if encrypted => vec![job.first_encrypted(&cut).map_or(0, |first| first.end)..end],
         Role::Client => vec![0..cut.server.start, cut.server.end..end],
     };
     let parties: Vec<&Party> = match chosen {
@@ -159,10 +160,7 @@ fn decrypted(job: &Job, cut: &Cut, run_folder: &Path, parties: &[&Party]) -> Res
     };
     let kept = KeptKey::read(&RunFolder::encryption_key(run_folder, client), job)?;
     let path = RunFolder::encrypted_layer(run_folder, server);
-    let (held, key) = (
-        encrypted_layer::read(&path, job, job.layer_encryption()?.held_len())?,
-        kept.key(job)?,
-    );
+    let (held, key) = (encrypted_layer::read(&path, job)?, kept.key(job)?);
     if held.key != key.fingerprint() {
         let problem = format!(
             "it is encrypted under key {}, that of {client} is {}",
@@ -171,8 +169,8 @@ fn decrypted(job: &Job, cut: &Cut, run_folder: &Path, parties: &[&Party]) -> Res
         );
         return Err(Error::configuration(path.display(), problem));
     }
-    let mut layer = Network::new(&cut.model, cut.server.clone(), job.seed)?;
-    let decrypted = key.decrypt_layer(&held.weights, kept.factor, &mut layer);
+    let mut layer = Network::new(&cut.model, job.first_encrypted(cut)?, job.seed)?;
+    let decrypted = key.decrypt_layer(&held.weights[0], kept.factor, &mut layer);
     decrypted.map_err(|cause| Error::configuration(path.display(), cause))?;
     Ok(layer)
 }

@@ -10,7 +10,7 @@ use cloven_nn::{LayerSpec, Loss, ModelSpec, OptimiserSpec, preset};
 use cloven_protocols::{
     EncryptionSet as Parameters, Leak, Schedule, Shuffle,
     encrypted_activation::{self, Sealing},
-    encrypted_model::{self, LayerEncryption, ProductEncryption, RowSource, encrypted_samples},
+    encrypted_model::{self, encrypted_samples},
     plain,
 };
 use cloven_wire::Party;
@@ -352,7 +352,7 @@ impl Job {
             Protocol::EncryptedActivation => self.sealing()?.parameters().clone(),
             Protocol::EncryptedModel => match self.samples() {
                 Samples::Clear => self.layer_encryption()?.parameters().clone(),
-                Samples::Encrypted => self.product_encryption()?.parameters().clone(),
+                Samples::Encrypted => self.first_product()?.parameters().clone(),
             },
         };
         Ok(Some(EncryptionParameters {
@@ -382,43 +382,6 @@ impl Job {
         }
         let inputs = cut.model.shapes()?[cut.server.start].iter().product();
         Sealing::new(self.training.batch, inputs, outputs).map_err(|e| Error::configuration("encryption", e))
-    }
-
-    /// How the server's first layer is encrypted, for samples in the clear.
-    pub(crate) fn layer_encryption(&self) -> Result<LayerEncryption, Error> {
-        const USUAL_BITS: u32 = 5;
-        let (shape, bias) = self.encrypted_layer()?;
-        let encryption = self.encryption.unwrap_or_default();
-        let bits = encryption.input_bits.unwrap_or(USUAL_BITS);
-        let layer = match encryption.packing {
-            None => LayerEncryption::new(shape, bias, bits),
-            Some(packing) => LayerEncryption::packed(shape, bias, bits, packing),
-        };
-        layer.map_err(|e| Error::configuration("encryption", e))
-    }
-
-    /// How the server's first layer is encrypted, for encrypted samples.
-    pub(crate) fn product_encryption(&self) -> Result<ProductEncryption, Error> {
-        let (shape, _) = self.encrypted_layer()?;
-        ProductEncryption::new(shape, self.training.batch, RowSource::Stored).map_err(|e| Error::configuration("encryption", e))
-    }
-
-    /// Inputs and outputs of the server's dense layer, and whether it has a bias.
-    fn encrypted_layer(&self) -> Result<([usize; 2], bool), Error> {
-        let cut = self.cut()?;
-        let place = "model.server_layers";
-        let kinds: Vec<_> = cut.model.layers[cut.server.clone()].iter().collect();
-        let (outputs, bias) = match (cut.server.start, &kinds[..]) {
-            (0, [LayerSpec::Dense { outputs, bias }] | [LayerSpec::Flatten {}, LayerSpec::Dense { outputs, bias }]) => {
-                (*outputs, *bias)
-            }
-            _ => {
-                let problem =
-                    "encrypted-model needs one dense layer at the server, the model's first; a flatten may stand before it";
-                return Err(Error::configuration(place, problem));
-            }
-        };
-        Ok(([self.data.shape.iter().product(), outputs], bias))
     }
 
     /// The model's name in summaries: the preset's, or `custom`.
@@ -520,6 +483,7 @@ fn consecutive(numbers: &[usize], layers: usize) -> Result<Range<usize>, Error> 
     Ok(range)
 }
 
+mod encrypted;
 mod settings;
 #[cfg(test)]
 mod tests;

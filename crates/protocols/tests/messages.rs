@@ -151,6 +151,7 @@ fn hidden_own() -> Vec<Case> {
         case(hidden::Relinearisation(vec![4]), 1),
         case(hidden::EncryptedDelta(vec![5, 6]), 2),
         case(hidden::EncryptedGradient(vec![7]), 1),
+        case(hidden::EncryptedInputGradient(vec![8]), 1),
     ]
 }
 
@@ -173,7 +174,25 @@ fn hidden_cases() -> Vec<Case> {
         "encrypted weights",
         "encrypted output",
         "encrypted delta",
+        "encrypted input gradient",
         "encrypted gradient",
+    ])
+}
+
+fn model_cases() -> Vec<Case> {
+    chosen(&[
+        "key",
+        "merge keys",
+        "samples",
+        "relinearisation key",
+        "encrypted weights",
+        "encrypted output",
+        "encrypted rows",
+        "encrypted delta",
+        "encrypted input gradient",
+        "encrypted gradient",
+        "encrypted step",
+        "held weights",
     ])
 }
 
@@ -183,8 +202,14 @@ fn hidden_prediction_cases() -> Vec<Case> {
 }
 
 fn model_prediction_cases() -> Vec<Case> {
-    let chosen = ["key", "merge keys", "samples", "encrypted output"];
-    let own = model_own().into_iter().filter(|case| chosen.contains(&case.name));
+    let own = chosen(&[
+        "key",
+        "merge keys",
+        "relinearisation key",
+        "samples",
+        "encrypted output",
+        "encrypted rows",
+    ]);
     [ask()].into_iter().chain(own).collect()
 }
 
@@ -221,7 +246,7 @@ fn protocols() -> [Protocol; 9] {
         protocol("plain", &plain::MESSAGES, training(plain_own())),
         protocol("encrypted_activation", &sealed::MESSAGES, training(sealed_own())),
         protocol("encrypted_activation/paper", &paper::MESSAGES, training(paper_cases())),
-        protocol("encrypted_model", &model::MESSAGES, training(model_own())),
+        protocol("encrypted_model", &model::MESSAGES, training(model_cases())),
         protocol("encrypted_model/predict", &model::predict::MESSAGES, model_prediction_cases()),
         protocol("plain/predict", &plain::predict::MESSAGES, plain_prediction_cases()),
         protocol(

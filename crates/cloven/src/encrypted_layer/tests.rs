@@ -12,28 +12,25 @@ fn a_layer_is_read_back_and_damage_and_other_jobs_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let (path, job, other) = (folder.path().join("layer"), job(1), job(2));
     let encryption = job.layer_encryption().unwrap();
-    let layer = HeldLayer {
+    let layer = HeldLayers {
         key: Fingerprint([7; Fingerprint::LEN]),
-        weights: (0..encryption.held_len()).map(|i| i as u8).collect(),
+        weights: vec![(0..encryption.held_len()).map(|i| i as u8).collect()],
     };
     write(&path, &job, &layer).unwrap();
-    let back = read(&path, &job, encryption.held_len()).unwrap();
+    let back = read(&path, &job).unwrap();
     assert_eq!((back.key, back.weights), (layer.key, layer.weights));
-    assert!(matches!(
-        read(&path, &other, encryption.held_len()),
-        Err(Error::OtherJob { .. })
-    ));
+    assert!(matches!(read(&path, &other), Err(Error::OtherJob { .. })));
 
     let bytes = std::fs::read(&path).unwrap();
     for at in [0, 20, 50, 1000, bytes.len() - 1] {
         let mut bad = bytes.clone();
         bad[at] ^= 1;
         std::fs::write(&path, bad).unwrap();
-        let error = read(&path, &job, encryption.held_len()).err().unwrap().to_string();
+        let error = read(&path, &job).err().unwrap().to_string();
         assert!(error.contains("damaged"), "{at}: {error}");
     }
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-    let error = read(&path, &job, encryption.held_len()).err().unwrap().to_string();
+    let error = read(&path, &job).err().unwrap().to_string();
     assert!(error.contains("expected") && error.contains("got"), "{error}");
 }
 

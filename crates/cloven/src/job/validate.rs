@@ -37,8 +37,8 @@ impl Job {
             .or_else(|(key, problem)| wrong(&format!("encryption{key}"), problem))?;
         if self.protocol == Protocol::EncryptedModel {
             match self.samples() {
-                Samples::Clear => drop(self.layer_encryption()?),
-                Samples::Encrypted => drop(self.product_encryption()?),
+                Samples::Clear => drop((self.layer_encryption()?, self.product_layers()?)),
+                Samples::Encrypted => drop(self.first_product()?),
             }
             if count(Role::Client) != 1 {
                 return wrong(

@@ -325,8 +325,8 @@ impl Prepared {
         }
         match &trained.encrypted {
             Some(Encrypted::Key(key)) => key.write(&RunFolder::encryption_key(run_folder, &self.party), &self.job)?,
-            Some(Encrypted::Layer(layer)) => {
-                encrypted_layer::write(&RunFolder::encrypted_layer(run_folder, &self.party), &self.job, layer)?;
+            Some(Encrypted::Layers(layers)) => {
+                encrypted_layer::write(&RunFolder::encrypted_layer(run_folder, &self.party), &self.job, layers)?;
             }
             None => (),
         }

@@ -6,7 +6,7 @@ use cloven_nn::Network;
 use cloven_protocols::{
     Event, Keep, Observe, ProtocolError, Service, Task,
     encrypted_activation::{self, Fellows, LatticeCipher, ServerLattice, paper},
-    encrypted_model::{self, HeldLayer, LayerKey, ProductKey, encrypted_samples},
+    encrypted_model::{self, HeldLayers, LayerKey, ProductKey, encrypted_samples},
     plain,
 };
 use cloven_wire::{Channel, Link};
@@ -199,14 +199,17 @@ impl Prepared {
     ) -> Outcome {
         let cut = self.job.cut()?;
         let key = LayerKey::new(self.job.layer_encryption()?, &kept.secret);
-        let mut layer = self.network(&cut, cut.server.clone())?;
+        let inner = self.job.product_keys(&kept.secret)?;
+        let mut layer = self.network(&cut, self.job.first_encrypted(&cut)?)?;
+        let tail = self.encrypted_network(&cut, &inner)?;
         if self.job.initial_weights() == InitialWeights::Secret {
             key.draw_weights(&mut layer).map_err(|cause| self.protocol_error(cause))?;
         }
         let me = encrypted_model::Client {
             layer,
-            tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
+            tail,
             key,
+            inner,
             optimiser: self.job.training.optimiser.clone(),
             precision: self.job.precision(),
         };
@@ -225,13 +228,14 @@ impl Prepared {
         let keeps = kept.keeps();
         let me = encrypted_model::Server {
             encryption: self.job.layer_encryption()?,
+            inner: self.job.product_layers()?,
             shuffle: self.job.shuffle(),
         };
         let me = encrypted_model::server(me, self.service(kept, &keeps), link, observe).await;
-        Ok(me.map(|layer| Trained {
+        Ok(me.map(|layers| Trained {
             parts: Vec::new(),
             unrevealed: None,
-            encrypted: Some(Encrypted::Layer(layer)),
+            encrypted: Some(Encrypted::Layers(layers)),
         }))
     }
 
@@ -243,19 +247,12 @@ impl Prepared {
         observe: &mut Observe<'_>,
     ) -> Outcome {
         let cut = self.job.cut()?;
-        let key = ProductKey::new(self.job.product_encryption()?, &kept.secret);
-        let mut layer = self.network(&cut, cut.server.clone())?;
-        if self.job.initial_weights() == InitialWeights::Secret {
-            key.draw_weights(&mut layer).map_err(|cause| self.protocol_error(cause))?;
-        }
-        let me = encrypted_samples::Client {
-            layer,
-            tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
-            key,
-        };
+        let keys = self.job.product_keys(&kept.secret)?;
+        let network = self.encrypted_network(&cut, &keys)?;
+        let me = encrypted_samples::Client { network, keys };
         let me = encrypted_samples::client(me, self.task(data, kept), link, observe).await;
-        Ok(me.map(|me| Trained {
-            parts: vec![me.layer, me.tail],
+        Ok(me.map(|network| Trained {
+            parts: vec![network],
             unrevealed: None,
             encrypted: Some(Encrypted::Key(KeptKey {
                 secret: kept.secret.clone(),
@@ -266,18 +263,17 @@ impl Prepared {
 
     async fn samples_server<C: Channel>(&self, kept: &Kept<'_, '_>, link: &mut Link<C>, observe: &mut Observe<'_>) -> Outcome {
         let keeps = kept.keeps();
-        let encryption = self.job.product_encryption()?;
-        let rows = EncryptedRows::open(&kept.rows, self.job.digest(), encryption.row_len());
+        let rows = EncryptedRows::open(&kept.rows, self.job.digest(), self.job.first_product()?.row_len());
         let me = encrypted_samples::Server {
-            encryption,
+            layers: self.job.product_layers()?,
             shuffle: self.job.shuffle(),
             rows: &rows,
         };
         let me = encrypted_samples::server(me, self.service(kept, &keeps), link, observe).await;
-        Ok(me.map(|layer| Trained {
+        Ok(me.map(|layers| Trained {
             parts: Vec::new(),
             unrevealed: None,
-            encrypted: Some(Encrypted::Layer(layer)),
+            encrypted: Some(Encrypted::Layers(layers)),
         }))
     }
 
@@ -331,6 +327,22 @@ impl Prepared {
         Ok(Some((fellows, fresh_randomness()?)))
     }
 
+    /// The client's part of the network under `encrypted-model`, with secret weights where the server computes products.
+    fn encrypted_network(&self, cut: &Cut, keys: &[ProductKey]) -> Result<Network, Error> {
+        let mut network = self
+            .job
+            .client_network(cut)?
+            .with_optimiser(self.job.training.optimiser.clone())?;
+        if self.job.initial_weights() == InitialWeights::Secret {
+            let names: Vec<String> = network.outside().iter().map(|layer| layer.weight.clone()).collect();
+            for (key, weight) in keys.iter().zip(&names) {
+                let drawn = key.draw_weights(&mut network, weight);
+                drawn.map_err(|cause| self.protocol_error(cause))?;
+            }
+        }
+        Ok(network)
+    }
+
     fn network(&self, cut: &Cut, layers: std::ops::Range<usize>) -> Result<Network, Error> {
         Ok(Network::new(&cut.model, layers, self.job.seed)?.with_optimiser(self.job.training.optimiser.clone())?)
     }
@@ -373,7 +385,7 @@ pub(super) struct Trained {
 /// What a training by `encrypted_model` leaves: the key at the client, ciphertexts at the server.
 pub(super) enum Encrypted {
     Key(KeptKey),
-    Layer(HeldLayer),
+    Layers(HeldLayers),
 }
 
 /// The outer error is of this party's own set-up, the inner one of the script.

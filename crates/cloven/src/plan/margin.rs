@@ -48,14 +48,14 @@ pub(super) fn noise(job: &Job) -> Result<Option<Noise>, Error> {
     }
 }
 
-/// At the layer's outputs. The weights are encrypted anew before noise passes the job's precision, or after the last batch.
+/// At the first layer's outputs. The weights are encrypted anew before noise passes the job's precision, or after the last batch.
 fn encrypted_model(job: &Job) -> Result<Noise, Error> {
     if job.samples() == Samples::Encrypted {
         return encrypted_samples(job);
     }
     let (cut, encryption) = (job.cut()?, job.layer_encryption()?);
     let [rows, _] = made_up_rows(job, [64, 0]);
-    let output = Network::new(&cut.model, cut.server.clone(), job.seed)?.forward(&rows.x)?;
+    let output = Network::new(&cut.model, job.first_encrypted(&cut)?, job.seed)?.forward(&rows.x)?;
     // Samples of mean square 1.
     let square = encryption.inputs() as f64;
     let samples = job.training.epochs as usize * job.data.train_rows.unwrap_or(job.training.batch);
@@ -66,11 +66,11 @@ fn encrypted_model(job: &Job) -> Result<Noise, Error> {
     Ok(Noise::new(bound, &output, error))
 }
 
-/// At the layer's outputs, without the bias; the weights are encrypted anew in every batch.
+/// At the first layer's outputs, without the bias; the weights are encrypted anew in every batch.
 fn encrypted_samples(job: &Job) -> Result<Noise, Error> {
-    let (cut, encryption) = (job.cut()?, job.product_encryption()?);
+    let (cut, encryption) = (job.cut()?, job.first_product()?);
     let [rows, _] = made_up_rows(job, [64, 0]);
-    let layer = Network::new(&cut.model, cut.server.clone(), job.seed)?;
+    let layer = Network::new(&cut.model, job.first_encrypted(&cut)?, job.seed)?;
     let output = layer.forward(&rows.x)?;
     let squares = layer.parameters().into_iter().filter(|(name, _)| name.ends_with("weight"));
     let squares: f64 = squares.flat_map(|(_, weight)| weight).map(|w| f64::from(w).powi(2)).sum();

@@ -95,13 +95,16 @@ fn patches(layer: &LayerSpec, input: &[usize], output: &[usize]) -> usize {
 /// The layer as the server's cipher needs it, for each client.
 fn prepared_layer(job: &Job) -> Result<u64, Error> {
     if job.protocol == Protocol::EncryptedModel {
-        if job.samples() == Samples::Encrypted {
-            let encryption = job.product_encryption()?;
-            // The matrix as it came, as words, and on its way to the disk; a batch's rows.
-            return Ok((5 * encryption.weights_len() + job.training.batch * encryption.row_len()) as u64);
-        }
-        // Beside the matrix itself, a copy on its way to the disk.
-        return Ok(3 * job.layer_encryption()?.held_len() as u64);
+        // Matrices as they came, as words, and on their way to the disk; a batch's rows.
+        let products = job.product_layers()?;
+        let products = products.iter().map(|layer| &layer.encryption);
+        let products: usize = products.map(|e| 5 * e.weights_len() + e.rows_len(job.training.batch)).sum();
+        let first = match job.samples() {
+            Samples::Encrypted => 0,
+            // Beside the matrix itself, a copy on its way to the disk.
+            Samples::Clear => 3 * job.layer_encryption()?.held_len(),
+        };
+        return Ok((products + first) as u64);
     }
     if job.protocol != Protocol::EncryptedActivation {
         return Ok(0);

@@ -231,9 +231,12 @@ impl Forecast<'_> {
     fn uploaded(&self) -> Option<u64> {
         let cost = match (self.job.protocol, self.job.samples()) {
             (Protocol::Plain | Protocol::EncryptedActivation, _) => return None,
-            (_, Samples::Clear) => encrypted_model::cost::set_up(&self.job.layer_encryption().ok()?, self.rows),
+            (_, Samples::Clear) => {
+                let (first, inner) = (self.job.layer_encryption().ok()?, self.job.product_layers().ok()?);
+                encrypted_model::cost::set_up(&first, &inner, self.rows)
+            }
             (_, Samples::Encrypted) => {
-                encrypted_model::encrypted_samples::cost::set_up(&self.job.product_encryption().ok()?, self.rows)
+                encrypted_model::encrypted_samples::cost::set_up(&self.job.product_layers().ok()?, self.rows)
             }
         };
         let messages = cost.client_messages.max(1);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cloven_nn::{Network, Weights};
-use cloven_protocols::encrypted_model::{HeldLayer, LayerEncryption, LayerKey, ProductEncryption, ProductKey};
+use cloven_protocols::encrypted_model::{HeldLayers, LayerEncryption, LayerKey, ProductKey, ProductLayer};
 use cloven_wire::Party;
 
 use crate::{
@@ -25,23 +25,24 @@ pub(super) enum Layers {
     KeyHolder {
         tail: Box<Network>,
         key: Box<LayerKey>,
+        inner: Vec<ProductKey>,
         factor: f64,
     },
     /// `encrypted-model`.
     Encrypted {
         encryption: Box<LayerEncryption>,
-        layer: HeldLayer,
+        inner: Vec<ProductLayer>,
+        held: HeldLayers,
     },
     /// `encrypted-model` with encrypted samples.
     ProductKeyHolder {
-        layer: Box<Network>,
-        tail: Box<Network>,
-        key: Box<ProductKey>,
+        network: Box<Network>,
+        keys: Vec<ProductKey>,
     },
     /// `encrypted-model` with encrypted samples.
     EncryptedProduct {
-        encryption: Box<ProductEncryption>,
-        layer: HeldLayer,
+        layers: Vec<ProductLayer>,
+        held: HeldLayers,
     },
 }
 
@@ -52,11 +53,10 @@ impl Layers {
         let network = |layers| Network::new(&cut.model, layers, job.seed);
         let path = RunFolder::checkpoint(run_folder, party);
         if job.protocol == Protocol::EncryptedModel && job.samples() == Samples::Encrypted {
-            let parts = [network(cut.server.clone())?, network(cut.server.end..cut.model.layers.len())?];
-            return Self::load_product(job, party, run_folder, parts);
+            return Self::load_product(job, party, run_folder, job.client_network(&cut)?);
         }
         if job.protocol == Protocol::EncryptedModel {
-            return Self::load_encrypted(job, party, run_folder, network(cut.server.end..cut.model.layers.len())?);
+            return Self::load_encrypted(job, party, run_folder, job.client_network(&cut)?);
         }
         if job.role(party)? == Role::Server {
             let mut layers = network(cut.server.clone())?;
@@ -84,22 +84,20 @@ impl Layers {
 }
 
 impl Layers {
-    fn load_product(job: &Job, party: &Party, run_folder: &Path, [mut layer, mut tail]: [Network; 2]) -> Result<Self, Error> {
+    fn load_product(job: &Job, party: &Party, run_folder: &Path, mut network: Network) -> Result<Self, Error> {
         if job.role(party)? == Role::Server {
-            let encryption = Box::new(job.product_encryption()?);
             let path = RunFolder::encrypted_layer(run_folder, party);
             must_exist(&path, party)?;
-            let layer = encrypted_layer::read(&path, job, encryption.weights_len())?;
-            return Ok(Self::EncryptedProduct { encryption, layer });
+            let (layers, held) = (job.product_layers()?, encrypted_layer::read(&path, job)?);
+            return Ok(Self::EncryptedProduct { layers, held });
         }
         let path = RunFolder::checkpoint(run_folder, party);
-        give(job, party, &path, &mut [&mut layer, &mut tail])?;
+        give(job, party, &path, &mut [&mut network])?;
         let path = RunFolder::encryption_key(run_folder, party);
         must_exist(&path, party)?;
         Ok(Self::ProductKeyHolder {
-            layer: Box::new(layer),
-            tail: Box::new(tail),
-            key: Box::new(KeptKey::read(&path, job)?.product_key(job)?),
+            network: Box::new(network),
+            keys: job.product_keys(&KeptKey::read(&path, job)?.secret)?,
         })
     }
 
@@ -108,8 +106,8 @@ impl Layers {
             let encryption = Box::new(job.layer_encryption()?);
             let path = RunFolder::encrypted_layer(run_folder, party);
             must_exist(&path, party)?;
-            let layer = encrypted_layer::read(&path, job, encryption.held_len())?;
-            return Ok(Self::Encrypted { encryption, layer });
+            let (inner, held) = (job.product_layers()?, encrypted_layer::read(&path, job)?);
+            return Ok(Self::Encrypted { encryption, inner, held });
         }
         give(job, party, &RunFolder::checkpoint(run_folder, party), &mut [&mut tail])?;
         let path = RunFolder::encryption_key(run_folder, party);
@@ -118,6 +116,7 @@ impl Layers {
         Ok(Self::KeyHolder {
             tail: Box::new(tail),
             key: Box::new(kept.key(job)?),
+            inner: job.product_keys(&kept.secret)?,
             factor: kept.factor,
         })
     }

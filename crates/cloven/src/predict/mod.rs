@@ -160,13 +160,13 @@ impl Predictor {
                 let queries = Queries { x: &rows.x, batch };
                 self.ask(queries, link, &mut observe).await?.map(Some)
             }
-            (Layers::Encrypted { encryption, layer }, _) => {
-                encrypted_model::predict::server(encryption, layer, batch, link, &mut observe)
+            (Layers::Encrypted { encryption, inner, held }, _) => {
+                encrypted_model::predict::server(encryption, inner, held, batch, link, &mut observe)
                     .await
                     .map(|()| None)
             }
-            (Layers::EncryptedProduct { encryption, layer }, _) => {
-                encrypted_samples::predict::server(encryption, layer, batch, link, &mut observe)
+            (Layers::EncryptedProduct { layers, held }, _) => {
+                encrypted_samples::predict::server(layers, held, batch, link, &mut observe)
                     .await
                     .map(|()| None)
             }
@@ -197,20 +197,24 @@ impl Predictor {
     ) -> Result<Result<ArrayD<f32>, ProtocolError>, Error> {
         let (front, unrevealed, tail) = match &self.layers {
             Layers::Client { front, unrevealed, tail } => (front, unrevealed, tail),
-            Layers::KeyHolder { tail, key, factor } => {
-                let (tail, key, factor) = (&**tail, &**key, *factor);
-                let me = encrypted_model::predict::Forward { tail, key, factor };
-                return Ok(encrypted_model::predict::client(me, queries, link, observe).await);
-            }
-            Layers::ProductKeyHolder { layer, tail, key } => {
-                let mut session = [0; 16];
-                fresh_randomness()?.fill_bytes(&mut session);
-                let me = encrypted_samples::predict::Forward {
-                    layer,
+            Layers::KeyHolder {
+                tail,
+                key,
+                inner,
+                factor,
+            } => {
+                let me = encrypted_model::predict::Forward {
                     tail,
                     key,
-                    session,
+                    inner,
+                    session: fresh_session()?,
+                    factor: *factor,
                 };
+                return Ok(encrypted_model::predict::client(me, queries, link, observe).await);
+            }
+            Layers::ProductKeyHolder { network, keys } => {
+                let session = fresh_session()?;
+                let me = encrypted_samples::predict::Forward { network, keys, session };
                 return Ok(encrypted_samples::predict::client(me, queries, link, observe).await);
             }
             Layers::Server(_) | Layers::Encrypted { .. } | Layers::EncryptedProduct { .. } => {
@@ -230,6 +234,13 @@ impl Predictor {
             }
         })
     }
+}
+
+/// What keeps the ciphertexts of one prediction apart from those of all others.
+fn fresh_session() -> Result<[u8; 16], Error> {
+    let mut session = [0; 16];
+    fresh_randomness()?.fill_bytes(&mut session);
+    Ok(session)
 }
 
 /// Predictions from outputs, and how good they are where the input carried labels.

@@ -9,6 +9,8 @@ use super::{
     layer::LayerKey,
     msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MergeKeys, Samples},
     precision::Precision,
+    product::ProductKey,
+    products::{self, Batch, Products},
 };
 use crate::{
     Observe, Parts, Position, ProtocolError, Task,
@@ -21,11 +23,13 @@ use crate::{
 pub struct Client {
     /// The server's layer with its initial weights, which are encrypted and sent at the beginning of a training.
     pub layer: Network,
-    /// The layers after it; may be empty.
+    /// The layers after it; may be empty. Those of the server's have their products [outside](Network::with_products_outside).
     pub tail: Network,
-    /// The key of the server's layer.
+    /// The key of the server's first layer.
     pub key: LayerKey,
-    /// How the server's layer learns: SGD without momentum.
+    /// The key of each layer outside.
+    pub inner: Vec<ProductKey>,
+    /// How the server's first layer learns: SGD without momentum.
     pub optimiser: OptimiserSpec,
     /// Largest error of the layer's outputs that is accepted, in units of the output.
     pub precision: f64,
@@ -47,7 +51,9 @@ pub async fn client<C: Channel>(
     observe: &mut Observe<'_>,
 ) -> Result<TrainedClient, ProtocolError> {
     let precision = Precision::plan(me.key.encryption(), me.precision, &task)?;
+    let mut me = me;
     let mut rounds = Rounds {
+        inner: Products::new(std::mem::take(&mut me.inner)),
         me,
         loss: task.loss,
         task,
@@ -65,6 +71,8 @@ pub async fn client<C: Channel>(
 
 struct Rounds<'a> {
     me: Client,
+    /// The server's layers after the first.
+    inner: Products,
     loss: Loss,
     task: Task<'a>,
     precision: Precision,
@@ -86,6 +94,7 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
         for x in [&self.task.train.x, &self.task.test.x] {
             self.send_samples(link, x).await?;
         }
+        self.inner.send_relinearisation(link, 0).await?;
         if cohort.from == [Position::START] {
             let encryption = self.me.key.encryption();
             let matrix = encryption.matrix(&self.me.layer);
@@ -94,6 +103,7 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
                 link.send(0, &EncryptedWeights(part)).await?;
             }
             self.encryptions = 1;
+            self.inner.send_weights(&self.me.tail, link, 0).await?;
         }
         Ok(())
     }
@@ -102,10 +112,13 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
         // 1.
         let y = self.receive_output(link, round, t.len()).await?;
         // 2.
-        let me = &mut self.me;
-        let z = me.tail.forward_train(round, &y)?;
+        let (me, inner) = (&mut self.me, &mut self.inner);
+        let z = inner.forward_train(&mut me.tail, &y, link, round).await?;
         let (loss, dz) = self.loss.value_and_gradient(&z, t)?;
-        let dy = me.tail.backward(&dz, Wish::Wanted)?.unwrap_or(dz);
+        let dy = inner
+            .backward(&mut me.tail, &dz, Wish::Wanted, link, round)
+            .await?
+            .unwrap_or(dz);
         self.updates += 1;
         let rate = me.optimiser.rate(self.updates);
         self.factor *= 1.0 - rate * me.optimiser.weight_decay();
@@ -117,12 +130,13 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
         if refresh {
             self.refresh(link, round).await?;
         }
+        self.inner.send_weights(&self.me.tail, link, round).await?;
         Ok(loss)
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
         let y = self.receive_output(link, round, x.len_of(Axis(0))).await?;
-        Ok(self.me.tail.forward(&y)?)
+        products::forward(self.inner.keys(), &self.me.tail, &y, Batch::Training { round }, link).await
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {

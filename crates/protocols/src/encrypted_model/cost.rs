@@ -2,43 +2,44 @@
 
 use cloven_wire::Header;
 
-use super::{key::Fingerprint, layer::LayerEncryption};
+use super::{ProductLayer, encrypted_samples::cost as products, key::Fingerprint, layer::LayerEncryption};
 use crate::Cost;
 
 /// What goes before the first batch, checkpoints apart: key, samples, weights.
-pub fn set_up(encryption: &LayerEncryption, [train_rows, test_rows]: [usize; 2]) -> Cost {
+pub fn set_up(encryption: &LayerEncryption, inner: &[ProductLayer], [train_rows, test_rows]: [usize; 2]) -> Cost {
     let parts = |rows: usize| encryption.sample_parts(rows).map(|rows| 2 * rows * encryption.inputs());
     let samples = parts(train_rows).chain(parts(test_rows));
     let weights = encryption.weight_parts().map(|blocks| encryption.fresh_len(blocks.len()));
-    from_client(samples.chain(weights)) + prediction_key(encryption)
+    from_client(samples.chain(weights)) + prediction_keys(encryption, inner) + products::weights(inner)
 }
 
 /// One training batch of `rows` rows.
-pub fn training_batch(encryption: &LayerEncryption, rows: usize) -> Cost {
-    evaluation_batch(encryption, rows) + from_client([1 + encryption.delta_len(rows)])
+pub fn training_batch(encryption: &LayerEncryption, inner: &[ProductLayer], rows: usize) -> Cost {
+    let first = from_server([encryption.output_len(rows)]) + from_client([1 + encryption.delta_len(rows)]);
+    first + products::training_batch(inner, rows, false)
 }
 
 /// One evaluation batch.
-pub fn evaluation_batch(encryption: &LayerEncryption, rows: usize) -> Cost {
-    from_server([encryption.output_len(rows)])
+pub fn evaluation_batch(encryption: &LayerEncryption, inner: &[ProductLayer], rows: usize) -> Cost {
+    from_server([encryption.output_len(rows)]) + products::evaluation_batch(inner, rows, false)
 }
 
-/// One refresh of the server's weights.
+/// One refresh of the server's first layer.
 pub fn refresh(encryption: &LayerEncryption) -> Cost {
     let parts = || encryption.weight_parts().map(|blocks| blocks.len());
     from_server(parts().map(|blocks| encryption.held_part_len(blocks)))
         + from_client(parts().map(|blocks| encryption.fresh_len(blocks)))
 }
 
-/// The key's fingerprint, and in stride layout the keys for merging; of a prediction, with its first batch.
-pub fn prediction_key(encryption: &LayerEncryption) -> Cost {
+/// The key's fingerprint, in stride layout the keys for merging, and the relinearisation key of inner layers; of a prediction, with its first batch.
+pub fn prediction_keys(encryption: &LayerEncryption, inner: &[ProductLayer]) -> Cost {
     let merging = Some(encryption.merge_keys_len()).filter(|len| *len > 0);
-    from_client([Fingerprint::LEN].into_iter().chain(merging))
+    from_client([Fingerprint::LEN].into_iter().chain(merging)) + products::relinearisation(inner)
 }
 
 /// One batch of a prediction.
-pub fn prediction_batch(encryption: &LayerEncryption, rows: usize) -> Cost {
-    evaluation_batch(encryption, rows) + from_client([2 * rows * encryption.inputs()])
+pub fn prediction_batch(encryption: &LayerEncryption, inner: &[ProductLayer], rows: usize) -> Cost {
+    evaluation_batch(encryption, inner, rows) + from_client([2 * rows * encryption.inputs()])
 }
 
 pub(super) fn from_client(payloads: impl IntoIterator<Item = usize>) -> Cost {

@@ -62,16 +62,20 @@ impl Secrets {
         }
     }
 
-    /// Gives a network of one dense layer initial weights that only the key holder knows: uniform in +-1/sqrt(inputs), as PyTorch's.
-    pub(super) fn draw_weights(&self, layer: &mut Network, inputs: usize) -> Result<(), ProtocolError> {
-        let mut rng = ChaCha20Rng::from_seed(*self.weights);
-        let bound = 1.0 / (inputs as f32).sqrt();
-        let mut parameters = layer.parameters();
-        for value in parameters.iter_mut().flat_map(|(_, value)| value.iter_mut()) {
-            let unit = (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32;
-            *value = (unit * 2.0 - 1.0) * bound;
+    /// Gives the layer at `place` of a network ("0", "3.body.0") initial weights that only the key holder knows: uniform in +-1/sqrt(`fan_in`), as PyTorch's.
+    pub(super) fn draw_weights(&self, network: &mut Network, place: &str, fan_in: usize) -> Result<(), ProtocolError> {
+        let seed = Zeroizing::new(*blake3::keyed_hash(&self.weights, place.as_bytes()).as_bytes());
+        let mut rng = ChaCha20Rng::from_seed(*seed);
+        let bound = 1.0 / (fan_in as f32).sqrt();
+        let mut parameters = network.parameters();
+        let of_layer = |name: &str| name.rsplit_once('.').is_some_and(|(layer, _)| layer == place);
+        for (_, value) in parameters.iter_mut().filter(|(name, _)| of_layer(name)) {
+            for value in value.iter_mut() {
+                let unit = (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32;
+                *value = (unit * 2.0 - 1.0) * bound;
+            }
         }
-        Ok(layer.set_parameters(&parameters)?)
+        Ok(network.set_parameters(&parameters)?)
     }
 
     /// Tells these rows from others to whoever is shown it twice, and nothing else about them: a pseudorandom function.

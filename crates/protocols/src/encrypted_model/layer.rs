@@ -283,7 +283,12 @@ impl LayerKey {
 
     /// Gives the layer initial weights that only the key holder knows: uniform in +-1/sqrt(inputs), as PyTorch's.
     pub fn draw_weights(&self, layer: &mut Network) -> Result<(), ProtocolError> {
-        self.secrets.draw_weights(layer, self.encryption.inputs)
+        let parameters = layer.parameters();
+        let place = parameters
+            .first()
+            .and_then(|(name, _)| name.rsplit_once('.'))
+            .map_or("", |(place, _)| place);
+        self.secrets.draw_weights(layer, place, self.encryption.inputs)
     }
 
     /// The keys that the server merges responses with; nothing in block layout.

@@ -43,6 +43,7 @@ mod msg;
 mod precision;
 pub mod predict;
 mod product;
+mod products;
 mod samples;
 mod server;
 #[cfg(test)]
@@ -53,10 +54,11 @@ pub use key::Fingerprint;
 pub use layer::{LayerEncryption, LayerKey};
 pub use msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MESSAGES, MergeKeys, Samples};
 pub use product::{ProductEncryption, ProductKey};
+pub use products::ProductLayer;
 
 /// Where the rows of a [`ProductEncryption`] come from.
 pub use cloven_lattice::linear::RowSource;
-pub use server::{HeldLayer, Server, server};
+pub use server::{HeldLayers, Server, server};
 
 use crate::Leak;
 

@@ -2,11 +2,14 @@
 
 use cloven_wire::{DecodeError, Message, Reader};
 
-use super::key::Fingerprint;
+use super::{
+    encrypted_samples::{EncryptedDelta, EncryptedGradient, EncryptedInputGradient, EncryptedRows, Relinearisation},
+    key::Fingerprint,
+};
 use crate::{AllSettled, Begin, Settled, Start, message::ciphertext_message};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 11] = [
+pub const MESSAGES: [(&str, u8); 16] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
     (Settled::NAME, Settled::KIND),
@@ -14,8 +17,13 @@ pub const MESSAGES: [(&str, u8); 11] = [
     (Key::NAME, Key::KIND),
     (MergeKeys::NAME, MergeKeys::KIND),
     (Samples::NAME, Samples::KIND),
+    (Relinearisation::NAME, Relinearisation::KIND),
     (EncryptedWeights::NAME, EncryptedWeights::KIND),
     (EncryptedOutput::NAME, EncryptedOutput::KIND),
+    (EncryptedRows::NAME, EncryptedRows::KIND),
+    (EncryptedDelta::NAME, EncryptedDelta::KIND),
+    (EncryptedInputGradient::NAME, EncryptedInputGradient::KIND),
+    (EncryptedGradient::NAME, EncryptedGradient::KIND),
     (EncryptedStep::NAME, EncryptedStep::KIND),
     (HeldWeights::NAME, HeldWeights::KIND),
 ];

@@ -1,13 +1,13 @@
-//! A dense layer of which rows, weights and steps are all encrypted: what both parties know of it, and the key holder's side.
+//! A linear layer of which rows, weights and steps are all encrypted: what both parties know of it, and the key holder's side.
 //!
 //! The server multiplies ciphertexts and keeps nothing but Enc(W). The key holder has the layer in the clear: it adds the bias, runs the optimiser
 //! on the gradient that it decrypts, and encrypts W afresh. So noise never grows, and any optimiser will do.
 
 use cloven_lattice::{
     LatticeError, Parameters, RelinearisationKey,
-    linear::{EncryptedMatrix, EncryptedProduct, Layout, OperandNorms, RowSource, TrainingScales},
+    linear::{self, EncryptedMatrix, EncryptedProduct, OperandNorms, RowSource, TrainingScales},
 };
-use cloven_nn::Network;
+use cloven_nn::{LinearShape, Network};
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::{
@@ -16,28 +16,41 @@ use super::{
 };
 use crate::ProtocolError;
 
-/// Outputs may reach 2^(48 - 40) = 256, gradients 2^(48 - 46) = 4 (delta is multiplied to fit).
-const SCALES: TrainingScales = TrainingScales {
-    input: 20,
-    weight: 20,
-    delta: 26,
-    response: 30,
-};
-
 /// What both parties know of the layer's encryption.
 #[derive(Debug, Clone)]
 pub struct ProductEncryption {
     product: EncryptedProduct,
     parameters: Parameters,
+    shape: LinearShape,
+    from: RowSource,
 }
 
 impl ProductEncryption {
-    /// For a layer of `inputs` x `outputs`, in batches of at most `batch` rows.
+    /// For a dense layer of `inputs` x `outputs`, in batches of at most `batch` rows.
     pub fn new([inputs, outputs]: [usize; 2], batch: usize, from: RowSource) -> Result<Self, LatticeError> {
+        Self::of(LinearShape::Dense { inputs, outputs }, batch, from)
+    }
+
+    /// For any linear layer, in batches of at most `batch` rows.
+    pub fn of(shape: LinearShape, batch: usize, from: RowSource) -> Result<Self, LatticeError> {
         let parameters = Parameters::new(LOG2_DEGREE, &[PRIME_BITS])?;
-        let layout = Layout::for_training(&parameters, [batch, inputs, outputs], from, SCALES)?;
-        let product = EncryptedProduct::new(&parameters, layout, SCALES)?;
-        Ok(Self { product, parameters })
+        let product = EncryptedProduct::for_training(&parameters, batch, encrypted_shape(shape), from, scales(shape))?;
+        Ok(Self {
+            product,
+            parameters,
+            shape,
+            from,
+        })
+    }
+
+    /// Which product.
+    pub fn shape(&self) -> LinearShape {
+        self.shape
+    }
+
+    /// Whether rows are uploaded once and stored, one a group.
+    pub(super) fn is_stored(&self) -> bool {
+        self.from == RowSource::Stored
     }
 
     /// The encryption's parameters.
@@ -68,7 +81,7 @@ impl ProductEncryption {
         self.product.output_deviation(norms(row, row), norms(block, column))
     }
 
-    /// Bytes of one stored row.
+    /// Bytes of a group of rows: of one row, where rows are stored.
     pub fn row_len(&self) -> usize {
         self.product.group_len()
     }
@@ -78,9 +91,18 @@ impl ProductEncryption {
         self.product.weights_len()
     }
 
-    /// Rows in each message of rows, for `rows` rows.
+    /// Bytes of so many rows.
+    pub fn rows_len(&self, rows: usize) -> usize {
+        self.product.rows_len(rows)
+    }
+
+    /// Rows in each message of rows, for `rows` rows: all, where a group may hold several.
     pub(super) fn row_parts(&self, rows: usize) -> impl Iterator<Item = usize> + use<> {
-        crate::schedule::sizes(rows, (PART / self.row_len()).max(1))
+        let most = match self.from {
+            RowSource::Stored => (PART / self.row_len()).max(1),
+            RowSource::Sent => rows.max(1),
+        };
+        crate::schedule::sizes(rows, most)
     }
 
     /// The products, as the server and the cost's declaration see them.
@@ -88,15 +110,50 @@ impl ProductEncryption {
         &self.product
     }
 
-    /// x W of rows that are looked at as groups, a few at a time.
+    /// x W of `rows` rows that came as these bytes.
     pub(super) fn outputs_of(
         &self,
-        rows: &[u8],
+        bytes: &[u8],
+        rows: usize,
         weights: &EncryptedMatrix,
         key: &RelinearisationKey,
     ) -> Result<Vec<u8>, LatticeError> {
-        let groups: Vec<&[u8]> = rows.chunks(self.row_len()).collect();
-        self.product.outputs(&groups, groups.len(), weights, key)
+        let groups: Vec<&[u8]> = bytes.chunks(self.row_len()).collect();
+        self.product.outputs(&groups, rows, weights, key)
+    }
+}
+
+/// Fixed-point scales. Dense: outputs may reach 2^(48 - 40) = 256, gradients 2^(48 - 46) = 4 (delta is multiplied to fit). The noise of a
+/// convolution's output grows with the norm of whole pictures; it gets two more bits of weight, and outputs up to 64.
+fn scales(shape: LinearShape) -> TrainingScales {
+    let weight = match shape {
+        LinearShape::Dense { .. } => 20,
+        LinearShape::Convolution { .. } => 22,
+    };
+    TrainingScales {
+        input: 20,
+        weight,
+        delta: 26,
+        response: 30,
+    }
+}
+
+fn encrypted_shape(shape: LinearShape) -> linear::LinearShape {
+    match shape {
+        LinearShape::Dense { inputs, outputs } => linear::LinearShape::Dense { inputs, outputs },
+        LinearShape::Convolution {
+            channels,
+            image,
+            kernel,
+            stride,
+            padding,
+        } => linear::LinearShape::Convolution {
+            channels,
+            image,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+        },
     }
 }
 
@@ -104,14 +161,18 @@ impl ProductEncryption {
 pub struct ProductKey {
     pub(super) encryption: ProductEncryption,
     pub(super) secrets: Secrets,
+    /// Keeps the ciphertexts of one key's layers apart.
+    layer: u64,
 }
 
-/// What a ciphertext is for: the domain of its randomness.
+/// What a ciphertext is for: the domain of its randomness, together with the layer.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     /// A row, by its place among those that are uploaded.
     Row(u64),
-    /// A row of a prediction.
+    /// A batch of rows of a layer after the first, by the round.
+    Activation { round: u64 },
+    /// A row of a prediction, or the batch that begins with it.
     Query { session: [u8; 16], row: u64 },
     /// W after so many updates.
     Weights(u64),
@@ -122,23 +183,34 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    fn context(self) -> Vec<u8> {
+    fn context(self, layer: u64) -> Vec<u8> {
         let (name, number, session) = match self {
             Self::Row(row) => (b"x", row, [0; 16]),
+            Self::Activation { round } => (b"h", round, [0; 16]),
             Self::Query { session, row } => (b"q", row, session),
             Self::Weights(updates) => (b"W", updates, [0; 16]),
             Self::Delta(round) => (b"d", round, [0; 16]),
             Self::Relinearisation => (b"r", 0, [0; 16]),
         };
-        [b"encrypted product ", &name[..], &number.to_le_bytes(), &session].concat()
+        let numbers = [layer.to_le_bytes(), number.to_le_bytes()].concat();
+        [b"encrypted product ", &name[..], &numbers, &session].concat()
     }
 }
 
 impl ProductKey {
-    /// Derived from 32 secret bytes; the same bytes give the same key.
+    /// The key of a training's first such layer, derived from 32 secret bytes; the same bytes give the same key.
     pub fn new(encryption: ProductEncryption, secret: &[u8; 32]) -> Self {
+        Self::of_layer(encryption, secret, 0)
+    }
+
+    /// The key of layer number `layer`: the same secret key, with randomness of its own.
+    pub fn of_layer(encryption: ProductEncryption, secret: &[u8; 32], layer: usize) -> Self {
         let secrets = Secrets::new(&encryption.parameters, secret);
-        Self { encryption, secrets }
+        Self {
+            encryption,
+            secrets,
+            layer: layer as u64,
+        }
     }
 
     /// What the layer's encryption is.
@@ -151,144 +223,153 @@ impl ProductKey {
         self.secrets.fingerprint
     }
 
-    /// Gives the layer initial weights that only the key holder knows: uniform in +-1/sqrt(inputs), as PyTorch's.
-    pub fn draw_weights(&self, layer: &mut Network) -> Result<(), ProtocolError> {
-        self.secrets.draw_weights(layer, self.encryption.inputs())
+    /// Gives the layer with this weight ("3.weight") initial weights that only the key holder knows: uniform in +-1/sqrt(fan-in), as PyTorch's.
+    pub fn draw_weights(&self, network: &mut Network, weight: &str) -> Result<(), ProtocolError> {
+        let place = weight.strip_suffix(".weight").unwrap_or(weight);
+        let fan_in = self.encryption.shape.weight()[1..].iter().product();
+        self.secrets.draw_weights(network, place, fan_in)
     }
 
     pub(super) fn relinearisation_key(&self) -> Result<Vec<u8>, LatticeError> {
-        let (Secrets { secret, randomness, .. }, context) = (&self.secrets, Purpose::Relinearisation.context());
+        // One for all layers of a key.
+        let (Secrets { secret, randomness, .. }, context) = (&self.secrets, Purpose::Relinearisation.context(0));
         self.encryption.product.relinearisation_key(secret, randomness, &context)
     }
 
-    /// Rows, each in a ciphertext of its own.
+    /// Rows: where they are stored, each for itself and with a purpose of its own; else together, with that of the first.
     pub(super) fn encrypt_rows(&self, x: &ArrayD<f32>, purpose: impl Fn(usize) -> Purpose) -> Result<Vec<u8>, LatticeError> {
-        let Secrets { secret, randomness, .. } = &self.secrets;
-        let mut bytes = Vec::with_capacity(x.len_of(Axis(0)) * self.encryption.row_len());
-        for (index, row) in x.outer_iter().enumerate() {
-            let (row, context): (Vec<f32>, _) = (row.iter().copied().collect(), purpose(index).context());
-            bytes.extend(self.encryption.product.encrypt_rows(&row, secret, randomness, &context)?);
+        let (Secrets { secret, randomness, .. }, product) = (&self.secrets, &self.encryption.product);
+        let numbers = in_order(x);
+        let rows = x.len_of(Axis(0));
+        let each = if self.encryption.is_stored() { 1 } else { rows.max(1) };
+        let mut bytes = Vec::with_capacity(self.encryption.rows_len(rows));
+        for (index, rows) in numbers.chunks(each * self.encryption.inputs()).enumerate() {
+            let context = purpose(index * each).context(self.layer);
+            bytes.extend(product.encrypt_rows(rows, secret, randomness, &context)?);
         }
         Ok(bytes)
     }
 
-    /// Enc(W) of the layer as it stands.
-    pub(super) fn encrypt_weights(&self, layer: &Network) -> Result<Vec<u8>, LatticeError> {
+    /// Enc(W) of a weight in PyTorch's layout after `updates` updates.
+    pub(super) fn encrypt_weights(&self, weight: &ArrayD<f32>, updates: u64) -> Result<Vec<u8>, LatticeError> {
         let Secrets { secret, randomness, .. } = &self.secrets;
-        let context = Purpose::Weights(layer.updates()).context();
-        let (product, [weight, _]) = (&self.encryption.product, weight_and_bias(layer));
-        // In PyTorch's layout a weight is outputs x inputs.
-        let matrix: Vec<f32> = weight
-            .iter()
-            .flat_map(|w| w.t().iter().copied().collect::<Vec<_>>())
-            .collect();
-        product.encrypt_weights(&matrix, secret, randomness, &context)
+        let context = Purpose::Weights(updates).context(self.layer);
+        let matrix = match self.encryption.shape {
+            // In PyTorch's layout a dense weight is outputs x inputs.
+            LinearShape::Dense { .. } => in_order(&weight.t().to_owned()),
+            LinearShape::Convolution { .. } => in_order(weight),
+        };
+        self.encryption.product.encrypt_weights(&matrix, secret, randomness, &context)
     }
 
-    /// y = x W + bias of `rows` rows: `[rows, outputs]`.
-    pub(super) fn decrypt_outputs(&self, answer: &[u8], rows: usize, layer: &Network) -> Result<ArrayD<f32>, LatticeError> {
+    /// x W of `rows` rows: `[rows, sample...]`.
+    pub(super) fn decrypt_outputs(&self, answer: &[u8], rows: usize) -> Result<ArrayD<f32>, LatticeError> {
         let y = self.encryption.product.decrypt_outputs(answer, rows, &self.secrets.secret)?;
-        let mut y = shaped([rows, self.encryption.outputs()], y)?;
-        if let [_, Some(bias)] = &weight_and_bias(layer) {
-            y += bias;
-        }
-        Ok(y)
+        shaped(&[&[rows], &self.encryption.shape.output()[..]].concat(), y)
     }
 
-    /// Enc(2^lift dL/dy), and lift: chosen so that no gradient for rows `x` passes the range, nor gets lost below the fixed point.
-    pub(super) fn encrypt_delta(&self, x: &ArrayD<f32>, dy: &ArrayD<f32>, round: u64) -> Result<(Vec<u8>, i32), LatticeError> {
+    /// Enc(2^lift dL/dy), and lift: chosen so that no gradient for rows `x`, nor (given the weight) for the input, passes the range, nor gets lost below the
+    /// fixed point.
+    pub(super) fn encrypt_delta(
+        &self,
+        [x, dy]: [&ArrayD<f32>; 2],
+        weight: Option<&ArrayD<f32>>,
+        round: u64,
+    ) -> Result<(Vec<u8>, i32), LatticeError> {
         let Secrets { secret, randomness, .. } = &self.secrets;
-        let product = &self.encryption.product;
-        // No entry of x^T dy is larger than the largest sum of a column of |x|, times the largest |dy|.
-        let most = greatest(&column_maxima(dy));
-        let lift = lift(product.gradient_bound() / 2.0, greatest(&column_sums(x)) * most, most);
+        let (product, shape) = (&self.encryption.product, self.encryption.shape);
+        let of_output = channel_norms(dy, shape.channels_out());
+        // Cauchy and Schwarz: an entry is the product of a line of one operand with one of the other.
+        let gradient = greatest(&channel_norms(x, shape.channels_in())) * greatest(&of_output);
+        let mut room = product.gradient_bound() / 2.0 / gradient;
+        if let Some(weight) = weight {
+            let by_row = dy.outer_iter().map(|row| norm(row.iter())).fold(0.0, f64::max);
+            let by_input = greatest(&channel_norms(weight, shape.channels_in()));
+            room = room.min(product.input_gradient_bound() / 2.0 / (by_row * by_input));
+        }
+        let most = dy.iter().fold(0.0, |most, d| f64::from(d.abs()).max(most));
+        let lift = lift(room, most);
         let factor = 2f32.powi(lift);
         let delta: Vec<f32> = dy.iter().map(|d| d * factor).collect();
-        let delta = product.encrypt_delta(&delta, secret, randomness, &Purpose::Delta(round).context())?;
-        Ok((delta, lift))
+        let context = Purpose::Delta(round).context(self.layer);
+        Ok((product.encrypt_delta(&delta, secret, randomness, &context)?, lift))
     }
 
-    /// One step of the layer's optimiser, from x^T delta as decrypted, of a delta that was multiplied by 2^`lift`.
+    /// dL/dW in PyTorch's layout, from the answer to a delta that was multiplied by 2^`lift`.
     ///
     /// An entry is cut to what rows and delta allow. In particular noise does not move a weight whose gradient is zero (a dark pixel, a unit that is off):
     /// optimisers that divide by a gradient's size would.
-    pub(super) fn learn(
+    pub(super) fn decrypt_gradient(
         &self,
-        layer: &mut Network,
-        dw: &[f32],
+        answer: &[u8],
         [x, dy]: [&ArrayD<f32>; 2],
         lift: i32,
-    ) -> Result<(), ProtocolError> {
-        let [inputs, outputs] = [self.encryption.inputs(), self.encryption.outputs()];
-        let (factor, sums, most) = (2f32.powi(-lift), column_sums(x), column_maxima(dy));
-        let bounds = sums.iter().flat_map(|sum| most.iter().map(move |most| (sum * most) as f32));
-        let dw = dw.iter().zip(bounds).map(|(g, bound)| (g * factor).clamp(-bound, bound));
-        let dw = shaped([inputs, outputs], dw.collect())?;
-        let gradients = layer.parameters().into_iter().map(|(name, _)| {
-            let gradient = match name.ends_with(BIAS) {
-                true => dy.sum_axis(Axis(0)),
-                false => dw.t().as_standard_layout().into_owned(),
-            };
-            (name, gradient)
-        });
-        layer.set_gradients(&gradients.collect::<Vec<_>>())?;
-        Ok(layer.update()?)
+    ) -> Result<ArrayD<f32>, LatticeError> {
+        let dw = self.encryption.product.decrypt_gradient(answer, &self.secrets.secret)?;
+        self.gradient(dw, [x, dy], lift)
     }
 
-    /// x^T delta, row-major.
-    pub(super) fn decrypt_gradient(&self, answer: &[u8]) -> Result<Vec<f32>, LatticeError> {
-        self.encryption.product.decrypt_gradient(answer, &self.secrets.secret)
+    pub(super) fn gradient(&self, dw: Vec<f32>, [x, dy]: [&ArrayD<f32>; 2], lift: i32) -> Result<ArrayD<f32>, LatticeError> {
+        let shape = self.encryption.shape;
+        let mut dw = match shape {
+            LinearShape::Dense { inputs, outputs } => shaped(&[inputs, outputs], dw)?.reversed_axes(),
+            LinearShape::Convolution { .. } => shaped(&shape.weight(), dw)?,
+        };
+        let [from, to] = [channel_norms(x, shape.channels_in()), channel_norms(dy, shape.channels_out())];
+        let factor = 2f32.powi(-lift);
+        for (at, entry) in dw.indexed_iter_mut() {
+            // A whisker above, for the rounding of the bound itself.
+            let bound = (to[at[0]] * from[at[1]] * 1.000_001) as f32;
+            *entry = (*entry * factor).clamp(-bound, bound);
+        }
+        Ok(dw)
+    }
+
+    /// dL/dx in the shape of x, from the answer to a delta that was multiplied by 2^`lift`.
+    pub(super) fn decrypt_input_gradient(&self, answer: &[u8], lift: i32, shape: &[usize]) -> Result<ArrayD<f32>, LatticeError> {
+        let product = &self.encryption.product;
+        let dx = product.decrypt_input_gradient(answer, shape[0], &self.secrets.secret)?;
+        let factor = 2f32.powi(-lift);
+        shaped(shape, dx.into_iter().map(|d| d * factor).collect())
     }
 }
 
-/// How the name of a bias ends.
-const BIAS: &str = ".bias";
-
-/// The weight, outputs x inputs, and the bias of a network of one dense layer.
-fn weight_and_bias(layer: &Network) -> [Option<ArrayD<f32>>; 2] {
-    let [mut weight, mut bias] = [None, None];
-    for (name, value) in layer.parameters() {
-        *(if name.ends_with(BIAS) { &mut bias } else { &mut weight }) = Some(value);
-    }
-    [weight, bias]
-}
-
-/// The greatest power of two that keeps a product of at most `bound` within `limit`, and delta of at most `most` within 2^16.
-fn lift(limit: f64, bound: f64, most: f64) -> i32 {
-    let (product, delta) = ((limit / bound).log2().floor(), (65536.0 / most).log2().floor());
-    match product.min(delta) {
+/// The greatest power of two within `room`, that also keeps a delta of at most `most` within 2^16.
+fn lift(room: f64, most: f64) -> i32 {
+    match room.log2().floor().min((65536.0 / most).log2().floor()) {
         bits if bits.is_finite() => bits.clamp(-100.0, 100.0) as i32,
         // Nothing to scale, or nothing that can be encrypted.
         _ => 0,
     }
 }
 
-/// The sum of |x| over the rows, for each input.
-fn column_sums(x: &ArrayD<f32>) -> Vec<f64> {
-    by_column(x, |sum, x| sum + x)
-}
-
-/// The greatest |dy| of the rows, for each output.
-fn column_maxima(dy: &ArrayD<f32>) -> Vec<f64> {
-    by_column(dy, f64::max)
-}
-
-fn by_column(rows: &ArrayD<f32>, combine: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-    let mut all = vec![0.0; rows.len() / rows.len_of(Axis(0)).max(1)];
+/// The norm of each channel over all rows (of a weight: over all outputs) and places.
+fn channel_norms(rows: &ArrayD<f32>, channels: usize) -> Vec<f64> {
+    let mut squares = vec![0.0; channels];
+    let places = rows.len() / (rows.len_of(Axis(0)) * channels).max(1);
     for row in rows.outer_iter() {
-        let each = all.iter_mut().zip(&row);
-        each.for_each(|(all, number)| *all = combine(*all, f64::from(number.abs())));
+        for (index, number) in row.iter().enumerate() {
+            squares[index / places] += f64::from(*number).powi(2);
+        }
     }
-    all
+    squares.into_iter().map(f64::sqrt).collect()
+}
+
+fn norm<'a>(numbers: impl Iterator<Item = &'a f32>) -> f64 {
+    numbers.map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt()
 }
 
 fn greatest(numbers: &[f64]) -> f64 {
     numbers.iter().fold(0.0, |most, number| most.max(*number))
 }
 
-fn shaped(shape: [usize; 2], numbers: Vec<f32>) -> Result<ArrayD<f32>, LatticeError> {
-    let (expected, actual) = (shape[0] * shape[1], numbers.len());
-    ArrayD::from_shape_vec(IxDyn(&shape), numbers).map_err(|_| LatticeError::Size {
+fn in_order(array: &ArrayD<f32>) -> Vec<f32> {
+    array.iter().copied().collect()
+}
+
+fn shaped(shape: &[usize], numbers: Vec<f32>) -> Result<ArrayD<f32>, LatticeError> {
+    let (expected, actual) = (shape.iter().product(), numbers.len());
+    ArrayD::from_shape_vec(IxDyn(shape), numbers).map_err(|_| LatticeError::Size {
         what: "result",
         expected,
         actual,

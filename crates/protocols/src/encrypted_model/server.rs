@@ -9,6 +9,7 @@ use super::{
     key::Fingerprint,
     layer::LayerEncryption,
     msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MergeKeys, Samples},
+    products::{HeldProducts, ProductLayer},
     samples::Rows,
 };
 use crate::{
@@ -20,31 +21,34 @@ use crate::{
 
 /// What the server brings.
 pub struct Server {
-    /// Of its layer.
+    /// Of its first layer.
     pub encryption: LayerEncryption,
+    /// Its layers after the first.
+    pub inner: Vec<ProductLayer>,
     /// The order of the training rows, the same as the client's.
     pub shuffle: Shuffle,
 }
 
-/// A server's layer: ciphertexts under the client's key.
-pub struct HeldLayer {
+/// A server's layers: ciphertexts under the client's key.
+pub struct HeldLayers {
     /// Which key.
     pub key: Fingerprint,
-    /// Enc(W), as [`super::LayerKey::decrypt_layer`] and [`super::predict::server`] read it.
-    pub weights: Vec<u8>,
+    /// Enc(W) of each: of the first as [`super::LayerKey::decrypt_layer`] reads it where samples are in the clear, of the others as they came.
+    pub weights: Vec<Vec<u8>>,
 }
 
-/// Trains with the client at the other end of `link`; returns its layer.
+/// Trains with the client at the other end of `link`; returns its layers.
 pub async fn server<C: Channel>(
     me: Server,
     service: impl Into<Service<'_>>,
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
-) -> Result<HeldLayer, ProtocolError> {
+) -> Result<HeldLayers, ProtocolError> {
     let mut job = Job(Session {
         train: Rows::new(&me.encryption),
         test: Rows::new(&me.encryption),
         encryption: me.encryption,
+        inner: HeldProducts::new(me.inner),
         shuffle: me.shuffle,
         order: (0, Vec::new()),
         key: None,
@@ -52,8 +56,9 @@ pub async fn server<C: Channel>(
         weights: None,
     });
     training::server(&mut job, service.into(), from_mut(link), observe).await?;
-    let (weights, key) = (job.0.hold()?, job.0.key()?);
-    Ok(HeldLayer { key, weights })
+    let (first, key) = (job.0.hold()?, job.0.key()?);
+    let weights = [vec![first], job.0.inner.into_weights()].concat();
+    Ok(HeldLayers { key, weights })
 }
 
 /// The one client's session.
@@ -61,6 +66,7 @@ struct Job(Session);
 
 struct Session {
     encryption: LayerEncryption,
+    inner: HeldProducts,
     shuffle: Shuffle,
     train: Rows,
     test: Rows,
@@ -86,8 +92,10 @@ impl<C: Channel> Sessions<C> for Job {
         let (encryption, train, test) = (&me.encryption, &mut me.train, &mut me.test);
         receive_samples(encryption, train, cohort.rows as usize, link).await?;
         receive_samples(encryption, test, cohort.test_rows[0] as usize, link).await?;
+        me.inner.receive_relinearisation(link, 0).await?;
         if cohort.from == [Position::START] {
             me.receive_weights(link, 0).await?;
+            me.inner.receive_weights(link, 0).await?;
         }
         Ok(())
     }
@@ -102,7 +110,9 @@ impl<C: Channel> ServerRounds<C> for Session {
         let x = self.training_rows(epoch, rows.clone())?;
         // 1.
         self.send_output(link, round, &x).await?;
+        self.inner.forward(0, rows.len(), true, link, round).await?;
         // 2.
+        self.inner.backward(None, rows.len(), link, round).await?;
         let EncryptedStep { refresh, delta } = link.receive(round, &self.encryption.delta_len(rows.len())).await?;
         let weights = self.weights.as_mut().ok_or_else(nothing_held)?;
         let updated = self.encryption.update(weights, &x, &delta);
@@ -111,16 +121,18 @@ impl<C: Channel> ServerRounds<C> for Session {
         if refresh {
             self.refresh(link, round).await?;
         }
-        Ok(())
+        self.inner.receive_weights(link, round).await
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
-        let x = self.encryption.encode(rows.map(|row| self.test.row(row)))?;
-        self.send_output(link, round, &x).await
+        let x = self.encryption.encode(rows.clone().map(|row| self.test.row(row)))?;
+        self.send_output(link, round, &x).await?;
+        self.inner.forward(0, rows.len(), false, link, round).await
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {
-        Ok([("W".to_owned(), self.hold()?), ("key".to_owned(), self.key()?.0.to_vec())].into())
+        let own = [("W".to_owned(), self.hold()?), ("key".to_owned(), self.key()?.0.to_vec())];
+        Ok(self.inner.snapshot().chain(own).collect())
     }
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
@@ -136,7 +148,7 @@ impl<C: Channel> ServerRounds<C> for Session {
             self.encryption.give_merge_keys(&mut weights, keys)?;
         }
         self.weights = Some(weights);
-        Ok(())
+        self.inner.restore(parts)
     }
 }
 
@@ -237,7 +249,7 @@ async fn receive_samples<C: Channel>(
 }
 
 /// The training loop asks for nothing before weights have been received or restored.
-fn nothing_held() -> ProtocolError {
+pub(super) fn nothing_held() -> ProtocolError {
     let why = "no encrypted weights are held".into();
     CheckpointError { why }.into()
 }

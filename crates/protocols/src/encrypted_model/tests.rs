@@ -2,24 +2,37 @@
 
 use std::slice::from_mut;
 
-use cloven_nn::{Evaluation, LayerSpec, LearningRateSchedule, Loss, ModelSpec, Network, OptimiserSpec};
+use cloven_nn::{Evaluation, InputGradient, LayerSpec, LearningRateSchedule, Loss, ModelSpec, Network, OptimiserSpec};
 use cloven_wire::Message;
 use ndarray::ArrayD;
 
-use super::*;
+use super::{
+    encrypted_samples::{EncryptedDelta, EncryptedGradient, EncryptedInputGradient, EncryptedRows, Relinearisation},
+    *,
+};
 use crate::{AllSettled, Ask, Begin, Examples, ProtocolError, Settled, Start, plain, testing::*};
 
 const INPUT_BITS: u32 = 5;
 /// Far above the noise of these few batches.
 pub(crate) const PRECISION: f64 = 1e-3;
-/// The server's layers: flatten, dense.
+/// The server's first layer: flatten, dense.
 const SERVER: std::ops::Range<usize> = 0..2;
+/// The layers of which the server has a second dense one.
+const INNER: std::ops::Range<usize> = 2..4;
+const LAYERS: usize = 6;
 
 fn model() -> ModelSpec {
     let dense = |outputs| LayerSpec::Dense { outputs, bias: true };
     ModelSpec {
         input: vec![1, 128],
-        layers: vec![LayerSpec::Flatten {}, dense(12), LayerSpec::Relu {}, dense(5)],
+        layers: vec![
+            LayerSpec::Flatten {},
+            dense(12),
+            LayerSpec::Relu {},
+            dense(8),
+            LayerSpec::Gelu {},
+            dense(5),
+        ],
     }
 }
 
@@ -52,6 +65,19 @@ fn packed() -> LayerEncryption {
     LayerEncryption::packed([128, 12], true, INPUT_BITS, 2).unwrap()
 }
 
+/// The server's layer after the first.
+fn inner() -> Vec<ProductLayer> {
+    let layers = model().linear_layers(INNER, InputGradient::Wanted).unwrap();
+    ProductLayer::of(&layers, schedule().batch, false).unwrap()
+}
+
+pub(crate) fn inner_keys(number: u8) -> Vec<ProductKey> {
+    let layers = inner().into_iter().enumerate();
+    layers
+        .map(|(layer, each)| ProductKey::of_layer(each.encryption, &[number; 32], layer))
+        .collect()
+}
+
 pub(crate) fn key(number: u8) -> LayerKey {
     LayerKey::new(encryption(), &[number; 32])
 }
@@ -59,13 +85,17 @@ pub(crate) fn key(number: u8) -> LayerKey {
 pub(crate) fn roles(precision: f64) -> (Client, Server) {
     let client = Client {
         layer: network(SERVER),
-        tail: network(SERVER.end..4),
+        tail: network(SERVER.end..LAYERS)
+            .with_products_outside(&model(), INNER, InputGradient::Wanted)
+            .unwrap(),
         key: key(1),
+        inner: inner_keys(1),
         optimiser: optimiser(),
         precision,
     };
     let server = Server {
         encryption: encryption(),
+        inner: inner(),
         shuffle: task(&examples(1), &examples(1)).shuffle,
     };
     (client, server)
@@ -81,7 +111,7 @@ pub(crate) fn rounded(rows: usize) -> Examples {
 
 struct Trained {
     client: TrainedClient,
-    server: HeldLayer,
+    server: HeldLayers,
     evaluation: Option<Evaluation>,
     links: [MemoryLink; 2],
 }
@@ -91,7 +121,7 @@ impl Trained {
     fn layer(&self) -> Vec<ArrayD<f32>> {
         let mut layer = network(SERVER);
         key(1)
-            .decrypt_layer(&self.server.weights, self.client.factor, &mut layer)
+            .decrypt_layer(&self.server.weights[0], self.client.factor, &mut layer)
             .unwrap();
         values(&layer)
     }
@@ -124,7 +154,7 @@ async fn train((me, other): (Client, Server), data: &Examples, test: &Examples) 
 async fn train_plain(data: &Examples, test: &Examples) -> [Vec<ArrayD<f32>>; 2] {
     let [mut a, mut b] = links();
     let (mut quiet, mut still) = (ignore, ignore);
-    let (front, tail) = (network(0..0), network(SERVER.end..4));
+    let (front, tail) = (network(0..0), network(SERVER.end..LAYERS));
     let middle = vec![network(SERVER)];
     let (me, other) = tokio::join!(
         plain::client(plain::Client { front, tail }, task(data, test), &mut a, &mut quiet),
@@ -158,11 +188,11 @@ async fn the_stride_layout_trains_the_same_network_with_fewer_bytes() {
     let trained = train((me, other), &data, &test).await;
     let mut read = network(SERVER);
     let key = LayerKey::new(packed(), &[1; 32]);
-    key.decrypt_layer(&trained.server.weights, trained.client.factor, &mut read)
+    key.decrypt_layer(&trained.server.weights[0], trained.client.factor, &mut read)
         .unwrap();
     let (apart, moved) = (distance(&values(&read), &layer), moved(&layer));
     assert!(apart < moved / 200.0, "{apart:e} apart, moved by {moved:e}");
-    let batch = |encryption| cost::training_batch(encryption, 4);
+    let batch = |encryption| cost::training_batch(encryption, &[], 4);
     let (packed, block) = (batch(&packed()), batch(&encryption()));
     assert!(packed.client_bytes < block.client_bytes * 6 / 10 && packed.server_bytes < block.server_bytes * 6 / 10);
 }
@@ -220,13 +250,13 @@ fn sent(link: &MemoryLink, message: &str) -> u64 {
 }
 
 fn cost_of(train: usize, test: usize, refreshes: u64) -> crate::Cost {
-    let encryption = encryption();
+    let (encryption, inner) = (encryption(), inner());
     let batches = declared(
         [train, test],
-        |rows| cost::training_batch(&encryption, rows),
-        |rows| cost::evaluation_batch(&encryption, rows),
+        |rows| cost::training_batch(&encryption, &inner, rows),
+        |rows| cost::evaluation_batch(&encryption, &inner, rows),
     );
-    (0..refreshes).fold(batches + cost::set_up(&encryption, [train, test]), |sum, _| {
+    (0..refreshes).fold(batches + cost::set_up(&encryption, &inner, [train, test]), |sum, _| {
         sum + cost::refresh(&encryption)
     })
 }
@@ -300,6 +330,8 @@ async fn predict(
     let me = predict::Forward {
         tail: &trained.client.tail,
         key,
+        inner: &inner_keys(1),
+        session: [3; 16],
         factor: trained.client.factor,
     };
     let (encryption, batch) = (key.encryption().clone(), schedule().evaluation_batch);
@@ -312,7 +344,7 @@ async fn predict(
         outputs
     };
     let answering = async {
-        let answered = predict::server(&encryption, &trained.server, batch, b, &mut still).await;
+        let answered = predict::server(&encryption, &inner(), &trained.server, batch, b, &mut still).await;
         if let Err(error) = &answered {
             b.abort(error.abort_reason()).await;
         }
@@ -329,10 +361,12 @@ async fn predictions_on_the_test_rows_are_what_evaluation_computed() {
     let mut links = links();
     let outputs = predict(&trained, &key(1), &test.x, &mut links).await.unwrap();
     let again = Evaluation::new(Loss::CrossEntropy, &outputs, &test.targets).unwrap();
-    assert_eq!(Some(again), trained.evaluation);
-    let encryption = encryption();
-    let cost = declared_prediction(19, |rows| cost::prediction_batch(&encryption, rows));
-    assert_eq!(counted(&links), cost + cost::prediction_key(&encryption));
+    // The inner layer's randomness is another than in training.
+    let evaluation = trained.evaluation.as_ref().unwrap();
+    assert!((evaluation.loss - again.loss).abs() < 1e-4);
+    let (encryption, inner) = (encryption(), inner());
+    let cost = declared_prediction(19, |rows| cost::prediction_batch(&encryption, &inner, rows));
+    assert_eq!(counted(&links), cost + cost::prediction_keys(&encryption, &inner));
 }
 
 #[tokio::test]
@@ -387,7 +421,10 @@ fn tampered_payload(frame: &[u8]) -> Vec<Tampered> {
         HeldWeights::KIND => [another_degree(frame), vec![unreduced(8), all_ones(frame)]].concat(),
         // Any integers are samples, any bytes a fingerprint, any bits an answer to something: their length is checked.
         Key::KIND | Samples::KIND | EncryptedOutput::KIND => another_degree(frame),
-        MergeKeys::KIND => [another_degree(frame), vec![unreduced(32)]].concat(),
+        MergeKeys::KIND | Relinearisation::KIND | EncryptedRows::KIND | EncryptedDelta::KIND => {
+            [another_degree(frame), vec![unreduced(32)]].concat()
+        }
+        EncryptedInputGradient::KIND | EncryptedGradient::KIND => another_degree(frame),
         _ => Vec::new(),
     }
 }
@@ -430,12 +467,15 @@ async fn every_message_of_a_prediction_tampered_with_is_refused_by_name() {
         let me = predict::Forward {
             tail: &trained.client.tail,
             key: &key,
+            inner: &inner_keys(1),
+            session: [3; 16],
             factor: trained.client.factor,
         };
         match sender {
             0 => {
                 predict::server(
                     &packed(),
+                    &inner(),
                     &trained.server,
                     schedule().evaluation_batch,
                     &mut link,
@@ -453,7 +493,7 @@ async fn every_message_of_a_prediction_tampered_with_is_refused_by_name() {
 #[test]
 fn bytes_of_a_batch_of_the_published_network() {
     let encryption = LayerEncryption::new([784, 128], true, INPUT_BITS).unwrap();
-    let batch = cost::training_batch(&encryption, 60);
+    let batch = cost::training_batch(&encryption, &[], 60);
     // 10,000 rows.
     let epoch = (batch.client_bytes + batch.server_bytes) as f64 * 10_000.0 / 60.0;
     assert!(epoch < 250e6, "{epoch:e}");

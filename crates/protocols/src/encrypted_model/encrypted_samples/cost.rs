@@ -3,43 +3,59 @@
 use crate::{
     Cost,
     encrypted_model::{
-        Fingerprint, ProductEncryption,
+        Fingerprint, ProductLayer,
         cost::{from_client, from_server},
     },
 };
 
 /// What goes before the first batch, checkpoints apart: the upload of all rows, the relinearisation key, the weights.
-pub fn set_up(encryption: &ProductEncryption, [train_rows, test_rows]: [usize; 2]) -> Cost {
-    let rows = encryption.row_parts(train_rows + test_rows);
-    let rows = rows.map(|rows| rows * encryption.row_len());
-    let once = [
-        2 * Fingerprint::LEN,
-        encryption.product().relinearisation_key_len(),
-        encryption.weights_len(),
-    ];
-    from_client(rows.chain(once)) + from_server([8])
+pub fn set_up(layers: &[ProductLayer], [train_rows, test_rows]: [usize; 2]) -> Cost {
+    let upload = layers.first().map(|first| &first.encryption).map(|first| {
+        let rows = first.row_parts(train_rows + test_rows).map(|rows| first.rows_len(rows));
+        from_client(rows.chain([2 * Fingerprint::LEN])) + from_server([8])
+    });
+    upload.unwrap_or_default() + relinearisation(layers) + weights(layers)
 }
 
-/// One training batch of `rows` rows.
-pub fn training_batch(encryption: &ProductEncryption, rows: usize) -> Cost {
-    let product = encryption.product();
-    let (up, down) = ([product.delta_len(rows), product.weights_len()], product.gradient_len());
-    evaluation_batch(encryption, rows) + from_client(up) + from_server([down])
+/// One training batch of `rows` rows; `stored`: the server has the rows of the first layer.
+pub fn training_batch(layers: &[ProductLayer], rows: usize, stored: bool) -> Cost {
+    let back = layers.iter().map(|layer| {
+        let product = layer.encryption.product();
+        let input_gradient = layer.input_gradient.then(|| product.input_gradient_len(rows));
+        from_client([product.delta_len(rows)]) + from_server(input_gradient.into_iter().chain([product.gradient_len()]))
+    });
+    back.fold(evaluation_batch(layers, rows, stored) + weights(layers), |sum, cost| {
+        sum + cost
+    })
 }
 
-/// One evaluation batch.
-pub fn evaluation_batch(encryption: &ProductEncryption, rows: usize) -> Cost {
-    from_server([encryption.product().outputs_len(rows)])
+/// One evaluation batch; `stored` as in [`training_batch`].
+pub fn evaluation_batch(layers: &[ProductLayer], rows: usize, stored: bool) -> Cost {
+    let forward = layers.iter().enumerate().map(|(number, layer)| {
+        let (encryption, product) = (&layer.encryption, layer.encryption.product());
+        if stored && number == 0 {
+            return from_server([product.outputs_len(rows)]);
+        }
+        let parts = || encryption.row_parts(rows);
+        from_client(parts().map(|rows| encryption.rows_len(rows))) + from_server(parts().map(|rows| product.outputs_len(rows)))
+    });
+    forward.fold(Cost::default(), |sum, cost| sum + cost)
 }
 
 /// The keys of a prediction, which go with its first batch.
-pub fn prediction_keys(encryption: &ProductEncryption) -> Cost {
-    from_client([Fingerprint::LEN, encryption.product().relinearisation_key_len()])
+pub fn prediction_keys(layers: &[ProductLayer]) -> Cost {
+    from_client([Fingerprint::LEN]) + relinearisation(layers)
 }
 
-/// One batch of a prediction.
-pub fn prediction_batch(encryption: &ProductEncryption, rows: usize) -> Cost {
-    let parts = || encryption.row_parts(rows);
-    let up = from_client(parts().map(|rows| rows * encryption.row_len()));
-    up + from_server(parts().map(|rows| encryption.product().outputs_len(rows)))
+/// The relinearisation key, if there are layers.
+pub fn relinearisation(layers: &[ProductLayer]) -> Cost {
+    let key = layers
+        .first()
+        .map(|first| first.encryption.product().relinearisation_key_len());
+    from_client(key)
+}
+
+/// Enc(W) of every layer.
+pub fn weights(layers: &[ProductLayer]) -> Cost {
+    from_client(layers.iter().map(|layer| layer.encryption.weights_len()))
 }

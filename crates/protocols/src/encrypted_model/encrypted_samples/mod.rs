@@ -7,11 +7,12 @@
 //! Then per batch of rows x with targets t:
 //!
 //! 1. server: Enc(x W)                                                           → `encrypted output`
-//! 2. client: y = Dec + bias, loss L(tail(y), t), dy; tail is updated              → `encrypted delta` Enc(2^e dy)
+//! 2. client: y = Dec + bias, loss L(tail(y), t), dy                               → `encrypted delta` Enc(2^e dy)
 //! 3. server: Enc(2^e x^T dy)                                                     → `encrypted gradient`
 //! 4. client: dW = 2^-e Dec, one step of the optimiser                            → `encrypted weights` Enc(W)
 //!
-//! Evaluation is step 1. A prediction encrypts its rows as well.
+//! Evaluation is step 1. A prediction encrypts its rows as well. Where the server has several layers (dense or convolutions, inside residual
+//! blocks too), what goes for each is in `products`.
 //!
 //! **Encryption.** [`cloven_lattice::linear::EncryptedProduct`] with one row a ciphertext; N = 2048, one 50-bit prime, 128-bit classical security.
 //! Products are linear in dy: the client multiplies it by the power of two that uses the range, from the batch's rows and dy, so that small
@@ -32,8 +33,10 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use client::{Client, TrainedClient, client};
-pub use msg::{EncryptedDelta, EncryptedGradient, EncryptedRows, MESSAGES, Relinearisation, RowsHeld, Upload};
+pub use client::{Client, client};
+pub use msg::{
+    EncryptedDelta, EncryptedGradient, EncryptedInputGradient, EncryptedRows, MESSAGES, Relinearisation, RowsHeld, Upload,
+};
 pub use server::{Server, server};
 pub use store::RowStore;
 

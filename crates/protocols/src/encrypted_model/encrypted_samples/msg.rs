@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 12] = [
+pub const MESSAGES: [(&str, u8); 13] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
     (Settled::NAME, Settled::KIND),
@@ -21,6 +21,7 @@ pub const MESSAGES: [(&str, u8); 12] = [
     (EncryptedWeights::NAME, EncryptedWeights::KIND),
     (EncryptedOutput::NAME, EncryptedOutput::KIND),
     (EncryptedDelta::NAME, EncryptedDelta::KIND),
+    (EncryptedInputGradient::NAME, EncryptedInputGradient::KIND),
     (EncryptedGradient::NAME, EncryptedGradient::KIND),
 ];
 
@@ -111,4 +112,8 @@ ciphertext_message!(
 ciphertext_message!(
     /// Server to client: Enc(2^e dL/dW).
     EncryptedGradient, 13, "encrypted gradient"
+);
+ciphertext_message!(
+    /// Server to client: Enc(2^e dL/dx) of a layer after the first.
+    EncryptedInputGradient, 14, "encrypted input gradient"
 );

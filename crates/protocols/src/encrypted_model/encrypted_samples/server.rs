@@ -2,17 +2,19 @@
 
 use std::{ops::Range, slice::from_mut};
 
-use cloven_lattice::{RelinearisationKey, linear::EncryptedMatrix};
 use cloven_wire::{Channel, Link, Message};
 
 use super::{
-    msg::{EncryptedDelta, EncryptedGradient, EncryptedRows, Relinearisation, RowsHeld, Upload},
+    msg::{EncryptedRows, RowsHeld, Upload},
     store::RowStore,
 };
 use crate::{
     CheckpointError, Observe, Parts, Position, ProtocolError, Service, Shuffle,
     checkpoint::part,
-    encrypted_model::{EncryptedOutput, EncryptedWeights, Fingerprint, HeldLayer, ProductEncryption},
+    encrypted_model::{
+        EncryptedOutput, Fingerprint, HeldLayers,
+        products::{HeldProducts, ProductLayer},
+    },
     error::malformed,
     training::{self, Cohort, ServerRounds, Sessions},
 };
@@ -22,33 +24,32 @@ const ROWS: usize = 32;
 
 /// What the server brings.
 pub struct Server<'a> {
-    /// Of its layer.
-    pub encryption: ProductEncryption,
+    /// Its layers; the rows of the first are stored.
+    pub layers: Vec<ProductLayer>,
     /// The order of the training rows, the same as the client's.
     pub shuffle: Shuffle,
     /// Where it keeps encrypted rows.
     pub rows: &'a dyn RowStore,
 }
 
-/// Trains with the client at the other end of `link`; returns its layer.
+/// Trains with the client at the other end of `link`; returns its layers.
 pub async fn server<C: Channel>(
     me: Server<'_>,
     service: impl Into<Service<'_>>,
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
-) -> Result<HeldLayer, ProtocolError> {
+) -> Result<HeldLayers, ProtocolError> {
     let mut job = Job(Session {
+        products: HeldProducts::new(me.layers.clone()),
         me,
         train_rows: 0,
         order: (0, Vec::new()),
         key: None,
-        relinearisation: None,
-        weights: None,
     });
     training::server(&mut job, service.into(), from_mut(link), observe).await?;
     let key = job.0.key.ok_or_else(nothing_held)?;
-    let (weights, _) = job.0.weights.ok_or_else(nothing_held)?;
-    Ok(HeldLayer { key, weights })
+    let weights = job.0.products.into_weights();
+    Ok(HeldLayers { key, weights })
 }
 
 /// The one client's session.
@@ -61,9 +62,7 @@ struct Session<'a> {
     /// An epoch, and the order of its rows.
     order: (u32, Vec<usize>),
     key: Option<Fingerprint>,
-    relinearisation: Option<RelinearisationKey>,
-    /// Enc(W), as it came and ready to be multiplied.
-    weights: Option<(Vec<u8>, EncryptedMatrix)>,
+    products: HeldProducts,
 }
 
 impl<'a, C: Channel> Sessions<C> for Job<'a> {
@@ -77,9 +76,9 @@ impl<'a, C: Channel> Sessions<C> for Job<'a> {
         let (me, link) = (&mut self.0, &mut links[0]);
         me.train_rows = cohort.rows as usize;
         me.receive_rows(link, me.train_rows + cohort.test_rows[0] as usize).await?;
-        me.relinearisation = Some(receive_relinearisation(&me.me.encryption, link, 0).await?);
+        me.products.receive_relinearisation(link, 0).await?;
         if cohort.from == [Position::START] {
-            me.receive_weights(link, 0).await?;
+            me.products.receive_weights(link, 0).await?;
         }
         Ok(())
     }
@@ -91,41 +90,33 @@ impl<'a, C: Channel> Sessions<C> for Job<'a> {
 
 impl<C: Channel> ServerRounds<C> for Session<'_> {
     async fn train(&mut self, link: &mut Link<C>, round: u64, epoch: u32, rows: Range<usize>) -> Result<(), ProtocolError> {
-        let batch = self.training_rows(epoch, rows)?;
-        let (_, matrix) = self.weights.as_ref().ok_or_else(nothing_held)?;
-        let relinearisation = self.relinearisation.as_ref().ok_or_else(nothing_held)?;
-        let (encryption, product) = (&self.me.encryption, self.me.encryption.product());
+        let batch = self.training_rows(epoch, rows.clone())?;
+        let products = &mut self.products;
         // 1.
-        let output = EncryptedOutput(encryption.outputs_of(&batch, matrix, relinearisation)?);
+        let output = EncryptedOutput(products.outputs(0, rows.len(), &batch)?);
         link.send(round, &output).await?;
-        // 2.
-        let groups: Vec<&[u8]> = batch.chunks(encryption.row_len()).collect();
-        let EncryptedDelta(delta) = link.receive(round, &product.delta_len(groups.len())).await?;
-        let delta = product.receive_delta(&delta, groups.len());
-        let delta = delta.map_err(|cause| malformed(link.peer(), round, EncryptedDelta::NAME, cause))?;
-        // 3.
-        let gradient = product.gradient(&groups, &delta, relinearisation)?;
-        link.send(round, &EncryptedGradient(gradient)).await?;
+        products.forward(1, rows.len(), true, link, round).await?;
+        // 2. and 3.
+        products.backward(Some(&batch), rows.len(), link, round).await?;
         // 4.
-        self.receive_weights(link, round).await
+        products.receive_weights(link, round).await
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
-        let (_, matrix) = self.weights.as_ref().ok_or_else(nothing_held)?;
-        let relinearisation = self.relinearisation.as_ref().ok_or_else(nothing_held)?;
+        let (count, mut output) = (rows.len(), Vec::new());
         let rows: Vec<usize> = rows.map(|row| self.train_rows + row).collect();
-        let mut output = Vec::with_capacity(self.me.encryption.product().outputs_len(rows.len()));
         for some in rows.chunks(ROWS) {
-            let some = self.read(some)?;
-            output.extend(self.me.encryption.outputs_of(&some, matrix, relinearisation)?);
+            let bytes = self.read(some)?;
+            output.extend(self.products.outputs(0, some.len(), &bytes)?);
         }
-        Ok(link.send(round, &EncryptedOutput(output)).await?)
+        link.send(round, &EncryptedOutput(output)).await?;
+        self.products.forward(1, count, false, link, round).await
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {
-        let (weights, _) = self.weights.as_ref().ok_or_else(nothing_held)?;
         let key = self.key.ok_or_else(nothing_held)?;
-        Ok([("W".to_owned(), weights.clone()), ("key".to_owned(), key.0.to_vec())].into())
+        let key = [("key".to_owned(), key.0.to_vec())];
+        Ok(self.products.snapshot().chain(key).collect())
     }
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
@@ -136,17 +127,14 @@ impl<C: Channel> ServerRounds<C> for Session<'_> {
             let why = format!("the weights kept here are under another encryption key than the client's, {client}");
             return Err(CheckpointError { why }.into());
         }
-        let weights = part(parts, "W")?.to_vec();
-        let matrix = self.me.encryption.product().receive_weights(&weights)?;
-        self.weights = Some((weights, matrix));
-        Ok(())
+        self.products.restore(parts)
     }
 }
 
 impl Session<'_> {
     /// Says which rows are held, and receives the others.
     async fn receive_rows<C: Channel>(&mut self, link: &mut Link<C>, all: usize) -> Result<(), ProtocolError> {
-        let (store, encryption) = (self.me.rows, &self.me.encryption);
+        let (store, encryption) = (self.me.rows, &self.me.layers[0].encryption);
         let held = store.held();
         let upload: Upload = link.receive(0, &held.map(|(upload, _)| upload)).await?;
         self.key = Some(upload.key);
@@ -176,29 +164,10 @@ impl Session<'_> {
     }
 
     fn read(&self, rows: &[usize]) -> Result<Vec<u8>, ProtocolError> {
-        let mut bytes = Vec::with_capacity(rows.len() * self.me.encryption.row_len());
+        let mut bytes = Vec::with_capacity(rows.len() * self.me.layers[0].encryption.row_len());
         rows.iter().try_for_each(|&row| self.me.rows.read(row, &mut bytes))?;
         Ok(bytes)
     }
-
-    async fn receive_weights<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
-        let EncryptedWeights(weights) = link.receive(round, &self.me.encryption.weights_len()).await?;
-        let matrix = self.me.encryption.product().receive_weights(&weights);
-        let matrix = matrix.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))?;
-        self.weights = Some((weights, matrix));
-        Ok(())
-    }
-}
-
-pub(super) async fn receive_relinearisation<C: Channel>(
-    encryption: &ProductEncryption,
-    link: &mut Link<C>,
-    round: u64,
-) -> Result<RelinearisationKey, ProtocolError> {
-    let product = encryption.product();
-    let Relinearisation(key) = link.receive(round, &product.relinearisation_key_len()).await?;
-    let key = product.receive_relinearisation_key(&key);
-    key.map_err(|cause| malformed(link.peer(), round, Relinearisation::NAME, cause))
 }
 
 /// The training loop asks for nothing before it has been received or restored.

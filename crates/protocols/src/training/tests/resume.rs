@@ -154,7 +154,7 @@ async fn encrypted_model_run(
     mut at_clients: Vec<MemoryLink>,
     mut at_server: Vec<MemoryLink>,
     disks: &Disks,
-) -> Result<(Vec<u8>, Vec<(String, ArrayD<f32>)>, u64), ProtocolError> {
+) -> Result<(Vec<Vec<u8>>, Vec<(String, ArrayD<f32>)>, u64), ProtocolError> {
     let (data, test) = (em::tests::rounded(22), em::tests::rounded(3));
     let (me, other) = em::tests::roles(2e-5);
     let task = resumable(&data, &test, &disks.clients[0], 1);
@@ -186,7 +186,7 @@ async fn encrypted_samples_run(
     mut at_server: Vec<MemoryLink>,
     disks: &Disks,
     rows: &dyn em::encrypted_samples::RowStore,
-) -> Result<(Vec<u8>, Vec<(String, ArrayD<f32>)>), ProtocolError> {
+) -> Result<(Vec<Vec<u8>>, Vec<(String, ArrayD<f32>)>), ProtocolError> {
     use em::encrypted_samples::{client, server, tests::roles};
     let (data, test) = (examples(22), examples(3));
     let (me, other) = roles(&adam(0.01), rows);
@@ -202,8 +202,7 @@ async fn encrypted_samples_run(
     );
     let (client, server) = tokio::join!(client, server);
     let (client, server) = (client?, server?);
-    let weights = [client.layer.parameters(), client.tail.parameters()].concat();
-    Ok((server.weights, weights))
+    Ok((server.weights, client.parameters()))
 }
 
 #[tokio::test]
