@@ -10,7 +10,7 @@
 //! | [`RoundingNoise`] | releasing decrypted numbers rounded and with noise |
 //! | [`linear`] | matrix products on encrypted data |
 //! | [`Tensor`], [`centred_coefficients`] | products of ciphertexts; reading integers wider than a prime |
-//! | [`RelinearisationKey`] | bringing a product back to two components |
+//! | [`RelinearisationKey`], [`Gadget`] | bringing a product back to two components |
 //!
 //! Numbers are fixed-point integers in polynomial *coefficients*, so that one product in R_q is a block of a matrix product; see
 //! [`linear`].
@@ -42,5 +42,5 @@ pub use parameters::Parameters;
 pub use public::PublicKey;
 pub use randomness::RandomnessKey;
 pub use rounding::RoundingNoise;
-pub use switching::RelinearisationKey;
+pub use switching::{Gadget, RelinearisationKey};
 pub use tensor::Tensor;

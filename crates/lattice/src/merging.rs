@@ -26,12 +26,12 @@ use cloven_ring::{Automorphism, Evaluations, Poly};
 
 use crate::{
     Ciphertext, LatticeError, Parameters, RandomnessKey, SecretKey, parallel,
-    switching::{self, SwitchingKey},
+    switching::{self, Gadget, SwitchingKey},
     wire::check_len,
 };
 
 /// Bits of a digit: with one prime of 50 bits and 16 ciphertexts the noise has deviation 2^20.
-const DIGIT: u32 = 10;
+const GADGET: Gadget = Gadget { digit: 10, dropped: 0 };
 /// Purpose of the randomness.
 const PURPOSE: &str = "cloven v1 lattice purpose: merging";
 /// Nanoseconds to a residue of a pair.
@@ -59,7 +59,7 @@ impl MergeKeys {
             // Exponents differ between layouts, too.
             let exponent = (exponent(parameters, stride, k) as u64).to_le_bytes();
             let context = |digit: u8| [context, &exponent, &[digit]].concat();
-            let switching = SwitchingKey::generate(secret, secret.image(&automorphism)?, DIGIT, &key, context)?;
+            let switching = SwitchingKey::generate(secret, secret.image(&automorphism)?, GADGET, &key, context)?;
             Level::new(parameters, stride, k, switching)
         };
         let levels = (1..=stride.ilog2()).map(level).collect::<Result<_, _>>()?;
@@ -72,7 +72,7 @@ impl MergeKeys {
     }
 
     pub(crate) fn encoded_len(parameters: &Parameters, stride: usize) -> usize {
-        stride.ilog2() as usize * SwitchingKey::encoded_len(parameters, DIGIT)
+        stride.ilog2() as usize * SwitchingKey::encoded_len(parameters, GADGET)
     }
 
     /// Appends the wire form: level after level, for every digit seed and evaluations.
@@ -83,8 +83,8 @@ impl MergeKeys {
     /// Reads what [`MergeKeys::encode`] wrote. Every residue is checked; what it encrypts cannot be.
     pub(crate) fn decode(parameters: &Parameters, stride: usize, bytes: &[u8]) -> Result<Self, LatticeError> {
         check_len(Self::encoded_len(parameters, stride), bytes)?;
-        let keys = bytes.chunks(SwitchingKey::encoded_len(parameters, DIGIT));
-        let level = |(k, bytes)| Level::new(parameters, stride, k, SwitchingKey::decode(parameters, DIGIT, bytes)?);
+        let keys = bytes.chunks(SwitchingKey::encoded_len(parameters, GADGET));
+        let level = |(k, bytes)| Level::new(parameters, stride, k, SwitchingKey::decode(parameters, GADGET, bytes)?);
         let levels = (1..).zip(keys).map(level).collect::<Result<_, _>>()?;
         Ok(Self { stride, levels })
     }
@@ -131,7 +131,7 @@ pub(crate) fn offset(index: usize, stride: usize) -> usize {
 /// Variance of the noise that merging `count` ciphertexts adds to their wanted coefficients.
 pub(crate) fn noise_variance(parameters: &Parameters, count: usize) -> f64 {
     let quadrupled = 4f64.powi(levels(count) as i32);
-    switching::noise_variance(parameters, DIGIT) * (quadrupled - 1.0) / 3.0
+    switching::noise_variance(parameters, GADGET) * (quadrupled - 1.0) / 3.0
 }
 
 impl Level {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use cloven_lattice::{
-    Ciphertext, LatticeError, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
+    Ciphertext, Gadget, LatticeError, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
     linear::{EncryptedProduct, EncryptedWeights, Layout, Product, Scales, TrainingScales, WeightProduct},
 };
 use cloven_ring::Poly;
@@ -236,7 +236,7 @@ fn ciphertexts(parameters: &Parameters, dropped: u32) -> Vec<Target> {
 fn switching_keys() -> Vec<Target> {
     let parameters = Parameters::new(11, &[26, 26]).unwrap();
     let mut relinearisation = Vec::new();
-    RelinearisationKey::generate(&secret(&parameters), 25, &key(), b"r")
+    RelinearisationKey::generate(&secret(&parameters), Gadget::exact(25), &key(), b"r")
         .unwrap()
         .encode(&mut relinearisation);
     let of = parameters.clone();
@@ -245,7 +245,7 @@ fn switching_keys() -> Vec<Target> {
         valid: relinearisation,
         // Two digits of 25 bits for each prime.
         pieces: seeded(&parameters, 0, 4),
-        decode: Box::new(move |bytes| RelinearisationKey::decode(&of, 25, bytes).map(|_| ())),
+        decode: Box::new(move |bytes| RelinearisationKey::decode(&of, Gadget::exact(25), bytes).map(|_| ())),
     }]
 }
 

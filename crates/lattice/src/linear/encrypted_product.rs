@@ -10,9 +10,9 @@
 //!
 //! **Bytes.** With Q input blocks, R output blocks and G groups of S rows, an operand block takes N log2(q) / 8 bytes and a seed (12,832). A response is a
 //! tensor product: c0 where it is wanted, c1 and c2 whole, at N = 2048 and 34 bits 17.4 kB and more (B is 6 bits longer than without c2, whose rounding is
-//! multiplied by s^2). It is relinearised instead: at the products' scale, 2^40, the noise of three 17-bit digits is 2^-17, and c1 alone at
-//! B = 30 takes 7.7 kB. That costs the server three transforms a response and spares the key holder one. The key for it, once 38.5 kB, rests on the
-//! encryption of s^2 under s being as safe as any other.
+//! multiplied by s^2). It is relinearised instead: at the products' scale, 2^40, the noise of two 18-bit digits, the 14 lowest bits dropped, is 2^-16, and
+//! c1 alone at B = 30 takes 7.7 kB. That costs the server two transforms a response and spares the key holder one. The key for it, once 25.7 kB, rests on
+//! the encryption of s^2 under s being as safe as any other.
 //!
 //! | per batch | ciphertexts | products of ciphertexts |
 //! |---|---|---|
@@ -31,7 +31,7 @@
 //! are 5 and 0.1.
 
 use super::{LinearShape, compression::Compression, layout::Layout};
-use crate::{LatticeError, Parameters, encryption::SeededPair, switching};
+use crate::{Gadget, LatticeError, Parameters, encryption::SeededPair, switching};
 use packing::Packing;
 
 mod choose;
@@ -48,8 +48,10 @@ pub use choose::RowSource;
 pub use noise::OperandNorms;
 pub use server::{EncryptedDelta, EncryptedMatrix};
 
-/// Bits of the digits of relinearisation.
-const DIGIT: u32 = 17;
+/// Relinearisation modulo one prime: two digits over its top bits, where the noise of the digits and of what is dropped are about the same.
+const DIGIT: u32 = 18;
+/// Digits of relinearisation modulo several primes, of which nothing can be dropped.
+const EXACT_DIGIT: u32 = 17;
 
 /// Fixed-point scales of the three operands and response precision, in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +147,7 @@ impl EncryptedProduct {
 
     /// Bytes of the relinearisation key.
     pub fn relinearisation_key_len(&self) -> usize {
-        crate::RelinearisationKey::encoded_len(&self.parameters, DIGIT)
+        crate::RelinearisationKey::encoded_len(&self.parameters, self.gadget())
     }
 
     /// Bytes of the answer x W for `rows` rows.
@@ -168,6 +170,17 @@ impl EncryptedProduct {
         wanted.iter().flatten().map(|&wanted| self.compression.len(wanted)).sum()
     }
 
+    /// How relinearisation cuts what it multiplies.
+    fn gadget(&self) -> Gadget {
+        match self.parameters.basis().moduli() {
+            [modulus] => Gadget {
+                digit: DIGIT,
+                dropped: modulus.bits().saturating_sub(2 * DIGIT),
+            },
+            _ => Gadget::exact(EXACT_DIGIT),
+        }
+    }
+
     /// Bytes of one block of an operand.
     fn block_len(&self) -> usize {
         SeededPair::encoded_len(&self.parameters)
@@ -184,6 +197,6 @@ impl EncryptedProduct {
 
     /// Variance of what relinearisation and switching add to a coefficient, in integers of the product.
     fn answer_variance(&self) -> f64 {
-        switching::noise_variance(&self.parameters, DIGIT) + self.compression.variance()
+        switching::noise_variance(&self.parameters, self.gadget()) + self.compression.variance()
     }
 }

@@ -1,6 +1,6 @@
 //! The key holder's side: encrypting the operands and reading the answers.
 
-use super::{DIGIT, EncryptedProduct, Kind};
+use super::{EncryptedProduct, Kind};
 use crate::{
     LatticeError, RandomnessKey, RelinearisationKey, SecretKey,
     linear::fixed::{Integers, check_size, lifted, rows_of},
@@ -25,7 +25,7 @@ impl EncryptedProduct {
     /// The wire form of the relinearisation key that the other party needs, once. `context` names it.
     pub fn relinearisation_key(&self, secret: &SecretKey, key: &RandomnessKey, context: &[u8]) -> Result<Vec<u8>, LatticeError> {
         let mut out = Vec::with_capacity(self.relinearisation_key_len());
-        RelinearisationKey::generate(secret, DIGIT, key, context)?.encode(&mut out);
+        RelinearisationKey::generate(secret, self.gadget(), key, context)?.encode(&mut out);
         Ok(out)
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use cloven_ring::{Pair, TensorSum};
 
-use super::{DIGIT, EncryptedProduct, Kind};
+use super::{EncryptedProduct, Kind};
 use crate::{
     Ciphertext, LatticeError, RelinearisationKey, Tensor, encryption::SeededPair, linear::fixed::check_size, parallel,
     wire::check_len,
@@ -34,7 +34,7 @@ pub struct EncryptedDelta {
 impl EncryptedProduct {
     /// Reads what [`EncryptedProduct::relinearisation_key`] wrote. Every residue is checked.
     pub fn receive_relinearisation_key(&self, bytes: &[u8]) -> Result<RelinearisationKey, LatticeError> {
-        RelinearisationKey::decode(&self.parameters, DIGIT, bytes)
+        RelinearisationKey::decode(&self.parameters, self.gadget(), bytes)
     }
 
     /// Checks what [`EncryptedProduct::encrypt_rows`] wrote for `rows` rows, every residue of it, and gives the groups: what is to be stored, drawn
