@@ -18,7 +18,15 @@ const PIECES: usize = 4;
 pub(crate) fn share(count: usize, cost: usize) -> usize {
     let pieces = count.saturating_mul(cost) / WORTH;
     match rayon::current_num_threads() {
-        threads if threads > 1 && pieces > 1 => count.div_ceil(pieces.min(PIECES * threads)),
+        threads if threads > 1 && pieces > 1 => {
+            let pieces = pieces.min(PIECES * threads);
+            // As many for every thread, unless that makes pieces of one or two tasks coarser.
+            let even = match pieces > threads && count > 2 * pieces {
+                true => pieces - pieces % threads,
+                false => pieces,
+            };
+            count.div_ceil(even)
+        }
         _ => count.max(1),
     }
 }
@@ -144,6 +152,11 @@ mod tests {
             assert_eq!(share(0, WORTH), 1);
             assert_eq!(share(10, WORTH), 1);
             assert_eq!(share(1000, WORTH), 32);
+        });
+        in_pool(2, || {
+            // Three pieces would leave a thread idle for a third of the time.
+            assert_eq!(share(64, WORTH / 20), 32);
+            assert_eq!(share(70, WORTH / 10), 12);
         });
         assert_eq!(in_pool(1, || share(1000, WORTH)), 1000);
     }

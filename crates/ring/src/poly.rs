@@ -179,7 +179,9 @@ impl Poly<Coefficients> {
         for (prime, modulus) in basis.moduli().iter().enumerate() {
             let (q, residues) = (modulus.value() as i64, poly.residues_mut(prime));
             // Without an early exit: the coefficients may be secret, that all are small is not.
-            if coefficients.iter().fold(true, |all, &c| all & (-q < c) & (c < q)) {
+            // The sign of either difference is set where one is not; wrapped around, where it is of any size.
+            let signs = |&c: &i64| c.wrapping_add(q - 1) | (q - 1).wrapping_sub(c);
+            if coefficients.iter().fold(0, |all, c| all | signs(c)) >= 0 {
                 pointwise::residues_of(basis.runnable(), modulus, coefficients, residues);
             } else {
                 residues

@@ -33,9 +33,9 @@ pub struct TensorSum {
 enum Form {
     /// The three components.
     Reduced(Box<[Poly<Evaluations>; 3]>),
-    /// For every prime and every eight slots, [`HALVES`] vectors; and the number of terms in them.
+    /// For every prime and every eight slots, [`HALVES`] vectors, none before the first terms; and the number of terms in them.
     #[cfg(target_arch = "x86_64")]
-    Unreduced(Words, usize, crate::backend::Ifma),
+    Unreduced(Option<Words>, usize, crate::backend::Ifma),
 }
 
 /// One prime's residues of the four polynomials of a term.
@@ -46,9 +46,7 @@ impl TensorSum {
     pub fn zero(basis: &RnsBasis) -> Self {
         let form = match basis.runnable() {
             #[cfg(target_arch = "x86_64")]
-            Runnable::Ifma(licence) if basis.degree().is_multiple_of(TILE) => {
-                Form::Unreduced(Words::zeros(HALVES * basis.words()), 0, licence)
-            }
+            Runnable::Ifma(licence) if basis.degree().is_multiple_of(TILE) => Form::Unreduced(None, 0, licence),
             _ => Form::Reduced(Box::new([(); 3].map(|()| Poly::zero(basis)))),
         };
         Self {
@@ -59,16 +57,7 @@ impl TensorSum {
 
     /// Adds the products of all pairs of `left` with their partners in `right`: several in one call cost less than one by one.
     pub fn add_products(&mut self, left: &[Pair<'_>], right: &[Pair<'_>]) -> Result<(), RingError> {
-        if left.len() != right.len() {
-            return Err(RingError::Length {
-                what: "right factors of a sum of products",
-                expected: left.len(),
-                actual: right.len(),
-            });
-        }
-        for poly in left.iter().chain(right).flatten() {
-            self.basis.check_same(poly.basis())?;
-        }
+        self.check(left, right)?;
         for (left, right) in left.chunks(TOGETHER).zip(right.chunks(TOGETHER)) {
             self.add_few(left, right)?;
         }
@@ -77,19 +66,55 @@ impl TensorSum {
 
     /// The components: the factors of 1, s and s^2.
     pub fn into_components(self) -> [Poly<Evaluations>; 3] {
+        self.reduced(&[], &[])
+    }
+
+    /// [`TensorSum::add_products`] and then [`TensorSum::into_components`], for less: the unreduced sums of the last few terms are never stored.
+    pub fn into_components_with(mut self, left: &[Pair<'_>], right: &[Pair<'_>]) -> Result<[Poly<Evaluations>; 3], RingError> {
+        self.check(left, right)?;
+        let before = (left.len().div_ceil(TOGETHER).saturating_sub(1)) * TOGETHER;
+        for (left, right) in left[..before].chunks(TOGETHER).zip(right[..before].chunks(TOGETHER)) {
+            self.add_few(left, right)?;
+        }
+        let (left, right) = (&left[before..], &right[before..]);
+        match &self.form {
+            #[cfg(target_arch = "x86_64")]
+            Form::Unreduced(_, terms, _) if terms + left.len() <= MAX_TERMS => Ok(self.reduced(left, right)),
+            _ => {
+                self.add_few(left, right)?;
+                Ok(self.reduced(&[], &[]))
+            }
+        }
+    }
+
+    /// The components of what was added and, where sums are kept unreduced, of these few terms.
+    fn reduced(self, left: &[Pair<'_>], right: &[Pair<'_>]) -> [Poly<Evaluations>; 3] {
         match self.form {
             Form::Reduced(components) => *components,
             #[cfg(target_arch = "x86_64")]
             Form::Unreduced(sums, _, licence) => {
                 let mut components = [(); 3].map(|()| Poly::zero(&self.basis));
-                let of_primes = sums.as_slice().chunks_exact(HALVES * self.basis.degree());
-                for ((prime, modulus), sums) in self.basis.moduli().iter().enumerate().zip(of_primes) {
+                let words = HALVES * self.basis.degree();
+                for (prime, modulus) in self.basis.moduli().iter().enumerate() {
+                    let sums = sums.as_ref().map(|sums| &sums.as_slice()[prime * words..][..words]);
                     let residues = components.each_mut().map(|poly| poly.residues_mut(prime));
-                    ifma::reduce(licence, modulus, sums, residues);
+                    ifma::reduce(licence, modulus, sums, &terms_of(left, right, prime), residues);
                 }
                 components
             }
         }
+    }
+
+    fn check(&self, left: &[Pair<'_>], right: &[Pair<'_>]) -> Result<(), RingError> {
+        if left.len() != right.len() {
+            return Err(RingError::Length {
+                what: "right factors of a sum of products",
+                expected: left.len(),
+                actual: right.len(),
+            });
+        }
+        let mut polys = left.iter().chain(right).flatten();
+        polys.try_for_each(|poly| self.basis.check_same(poly.basis()))
     }
 
     fn add_few(&mut self, left: &[Pair<'_>], right: &[Pair<'_>]) -> Result<(), RingError> {
@@ -106,6 +131,7 @@ impl TensorSum {
             #[cfg(target_arch = "x86_64")]
             Form::Unreduced(sums, terms, licence) => {
                 let words = HALVES * self.basis.degree();
+                let sums = sums.get_or_insert_with(|| Words::zeros(HALVES * self.basis.words()));
                 let full = *terms + left.len() > MAX_TERMS;
                 *terms = left.len() + if full { 1 } else { *terms };
                 let moduli = self.basis.moduli().iter().enumerate();
@@ -113,14 +139,16 @@ impl TensorSum {
                     if full {
                         ifma::shrink(*licence, modulus, sums);
                     }
-                    let terms = left.iter().zip(right);
-                    let residues: Vec<Residues<'_>> = terms
-                        .map(|(a, b)| [a[0], a[1], b[0], b[1]].map(|poly| poly.residues(prime)))
-                        .collect();
-                    ifma::add(*licence, sums, &residues);
+                    ifma::add(*licence, sums, &terms_of(left, right, prime));
                 }
             }
         }
         Ok(())
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn terms_of<'a>(left: &[Pair<'a>], right: &[Pair<'a>], prime: usize) -> Vec<Residues<'a>> {
+    let residues = |(a, b): (&Pair<'a>, &Pair<'a>)| [a[0], a[1], b[0], b[1]].map(|poly| poly.residues(prime));
+    left.iter().zip(right).map(residues).collect()
 }

@@ -17,10 +17,8 @@ pub(crate) struct Words {
 impl Words {
     pub(crate) fn zeros(length: usize) -> Self {
         let buffer = vec![0; length + LINE - 1];
-        // `align_offset` may decline with a huge number; then the words start where the buffer does.
-        let start = buffer.as_ptr().align_offset(LINE * size_of::<u64>());
         Self {
-            start: if start < LINE { start } else { 0 },
+            start: start_of(buffer.as_ptr()),
             buffer,
             length,
         }
@@ -35,11 +33,26 @@ impl Words {
     }
 }
 
+/// Where the first cache line begins. `align_offset` may decline with a huge number; then the words start where the buffer does.
+fn start_of(buffer: *const u64) -> usize {
+    let start = buffer.align_offset(LINE * size_of::<u64>());
+    if start < LINE { start } else { 0 }
+}
+
 impl From<&[u64]> for Words {
     fn from(words: &[u64]) -> Self {
-        let mut copy = Self::zeros(words.len());
-        copy.as_mut_slice().copy_from_slice(words);
-        copy
+        let room = words.len() + LINE - 1;
+        let mut buffer: Vec<u64> = Vec::with_capacity(room);
+        let start = start_of(buffer.as_ptr());
+        // Written once, not zeroed first; within its capacity the buffer does not move.
+        buffer.resize(start, 0);
+        buffer.extend_from_slice(words);
+        buffer.resize(room, 0);
+        Self {
+            start,
+            buffer,
+            length: words.len(),
+        }
     }
 }
 

@@ -40,21 +40,29 @@ fn one_by_one(basis: &RnsBasis, pairs: &[[Poly<Evaluations>; 4]]) -> [Poly<Evalu
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn every_shape(log2_degree in 3u32..9, bits in 20u32..=50, primes in 1usize..3, calls in proptest::collection::vec(0usize..20, 1..4), extreme: bool, seed: u64) {
+    fn every_shape(log2_degree in 3u32..9, bits in 20u32..=50, primes in 1usize..3, calls in proptest::collection::vec(0usize..20, 1..4), extreme: bool, with_the_last: bool, seed: u64) {
         for backend in Backend::available() {
             let basis = basis(1 << log2_degree, bits, primes, backend);
             let mut rng = ChaCha20Rng::seed_from_u64(seed);
             let terms: Vec<[Poly<Evaluations>; 4]> = (0..calls.iter().sum()).map(|_| [(); 4].map(|()| poly(&basis, extreme, &mut rng))).collect();
             let mut sum = TensorSum::zero(&basis);
             let mut rest = terms.as_slice();
-            for count in &calls {
+            let mut last = (Vec::new(), Vec::new());
+            for (call, count) in calls.iter().enumerate() {
                 let (now, later) = rest.split_at(*count);
                 rest = later;
                 let left: Vec<_> = now.iter().map(|[a0, a1, ..]| [a0, a1]).collect();
                 let right: Vec<_> = now.iter().map(|[.., b0, b1]| [b0, b1]).collect();
-                sum.add_products(&left, &right).unwrap();
+                match with_the_last && call + 1 == calls.len() {
+                    true => last = (left, right),
+                    false => sum.add_products(&left, &right).unwrap(),
+                }
             }
-            prop_assert!(sum.into_components() == one_by_one(&basis, &terms), "{backend:?}");
+            let components = match with_the_last {
+                true => sum.into_components_with(&last.0, &last.1).unwrap(),
+                false => sum.into_components(),
+            };
+            prop_assert!(components == one_by_one(&basis, &terms), "{backend:?}");
         }
     }
 }
@@ -79,6 +87,29 @@ fn more_terms_than_are_summed_without_a_reduction() {
 }
 
 #[test]
+fn the_last_terms_may_fill_the_sums() {
+    for backend in Backend::available() {
+        let basis = basis(64, 50, 1, backend);
+        let mut largest = Poly::zero(&basis);
+        largest.residues_mut(0).fill(basis.moduli()[0].value() - 1);
+        for (before, last) in [(504, 8), (505, 8), (511, 2), (0, 512), (0, 513), (1, 1100)] {
+            let mut sum = TensorSum::zero(&basis);
+            sum.add_products(&vec![[&largest; 2]; before], &vec![[&largest; 2]; before])
+                .unwrap();
+            let (left, right) = (vec![[&largest; 2]; last], vec![[&largest; 2]; last]);
+            let [c0, c1, c2] = sum.into_components_with(&left, &right).unwrap();
+            let all = (before + last) as u64;
+            for (component, expected) in [(c0, all), (c1, 2 * all), (c2, all)] {
+                assert!(
+                    component.residues(0).iter().all(|&r| r == expected),
+                    "{backend:?} {before} {last}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn other_bases_and_lonely_factors_are_refused() {
     let (here, there) = (basis(64, 50, 1, Backend::detect()), basis(64, 40, 1, Backend::detect()));
     let (a, b) = (Poly::zero(&here), Poly::zero(&there));
@@ -93,6 +124,10 @@ fn other_bases_and_lonely_factors_are_refused() {
     ));
     assert!(matches!(
         sum.add_products(&[[&a; 2]], &[[&a, &b]]),
+        Err(RingError::BasisMismatch { .. })
+    ));
+    assert!(matches!(
+        TensorSum::zero(&here).into_components_with(&[[&a; 2]], &[[&a, &b]]),
         Err(RingError::BasisMismatch { .. })
     ));
     assert!(sum.into_components().iter().all(|c| *c == Poly::zero(&here)));

@@ -15,18 +15,22 @@ type Sums = [[u64; 8]; HALVES];
 
 /// Adds the products of the terms; every slice has a whole number of tiles.
 pub(super) fn add(_licence: Ifma, sums: &mut [u64], terms: &[Residues<'_>]) {
-    let mut tiles: Vec<[&Slots; 4]> = Vec::with_capacity(terms.len());
+    let mut tiles = Vec::with_capacity(terms.len());
     let sums: &mut [Sums] = sums.as_chunks_mut().0.as_chunks_mut().0;
     for (tile, sums) in sums.chunks_exact_mut(VECTORS).enumerate() {
-        tiles.clear();
-        // There are as many tiles in the polynomials as in the sums.
-        tiles.extend(terms.iter().filter_map(|term| {
-            let [a0, a1, b0, b1] = term.map(|residues| slots(residues, tile));
-            Some([a0?, a1?, b0?, b1?])
-        }));
+        gather(terms, tile, &mut tiles);
         // SAFETY: the token shows that the machine has the features `add_tile` is compiled for.
         unsafe { add_tile(sums, &tiles) }
     }
+}
+
+/// Tile number `tile` of every term; there are as many in the polynomials as in the sums.
+fn gather<'a>(terms: &[Residues<'a>], tile: usize, tiles: &mut Vec<[&'a Slots; 4]>) {
+    tiles.clear();
+    tiles.extend(terms.iter().filter_map(|term| {
+        let [a0, a1, b0, b1] = term.map(|residues| slots(residues, tile));
+        Some([a0?, a1?, b0?, b1?])
+    }));
 }
 
 /// Tile number `tile` of a polynomial.
@@ -40,11 +44,32 @@ pub(super) fn shrink(_licence: Ifma, modulus: &Modulus, sums: &mut [u64]) {
     unsafe { shrink_all(modulus.value(), sums.as_chunks_mut().0.as_chunks_mut().0) }
 }
 
-/// The residues of the three components.
-pub(super) fn reduce(_licence: Ifma, modulus: &Modulus, sums: &[u64], components: [&mut [u64]; 3]) {
-    let components = components.map(|residues| residues.as_chunks_mut().0);
-    // SAFETY: the token shows that the machine has the features `reduce_all` is compiled for.
-    unsafe { reduce_all(modulus.value(), sums.as_chunks().0.as_chunks().0, components) }
+/// The residues of the three components of the sums, if there are any, and the products of the terms.
+pub(super) fn reduce(
+    _licence: Ifma,
+    modulus: &Modulus,
+    sums: Option<&[u64]>,
+    terms: &[Residues<'_>],
+    components: [&mut [u64]; 3],
+) {
+    let mut tiles = Vec::with_capacity(terms.len());
+    let [c0, c1, c2] = components.map(|residues| residues.chunks_exact_mut(TILE));
+    for (tile, ((c0, c1), c2)) in c0.zip(c1).zip(c2).enumerate() {
+        gather(terms, tile, &mut tiles);
+        let mut of_tile = [[[0; 8]; HALVES]; VECTORS];
+        if let Some(sums) = sums {
+            let sums: &[Sums] = sums.as_chunks().0.as_chunks().0;
+            of_tile.copy_from_slice(&sums[tile * VECTORS..][..VECTORS]);
+        }
+        let components = [c0, c1, c2].map(|residues| residues.as_chunks_mut().0);
+        // SAFETY: the token shows that the machine has the features these functions are compiled for.
+        unsafe {
+            if !tiles.is_empty() {
+                add_tile(&mut of_tile, &tiles);
+            }
+            reduce_all(modulus.value(), &of_tile, components)
+        }
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]

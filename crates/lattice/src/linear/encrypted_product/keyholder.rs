@@ -13,6 +13,9 @@ const ENCRYPTION: usize = 20_000;
 /// Nanoseconds of reading one response.
 const DECRYPTION: usize = 12_000;
 
+/// Responses to a thread that are read before their results are summed.
+const TOGETHER: usize = 32;
+
 /// Whose ciphertexts, and of which message: the domain of their randomness.
 struct Purpose<'a> {
     secret: &'a SecretKey,
@@ -148,34 +151,41 @@ impl EncryptedProduct {
         secret: &SecretKey,
     ) -> Result<Vec<f32>, LatticeError> {
         check_len(self.answer_len(kind), answer)?;
-        let mut responses = Vec::new();
+        let wanted = self.packing.wanted(kind);
+        let shapes = wanted.iter().enumerate();
+        let shapes = shapes.flat_map(|(i, wanted)| wanted.iter().enumerate().map(move |(j, &wanted)| (i, j, wanted)));
         let mut rest = answer;
-        for (i, wanted) in self.packing.wanted(kind).iter().enumerate() {
-            for (j, &wanted) in wanted.iter().enumerate() {
+        let responses: Vec<(usize, usize, &[u8])> = shapes
+            .map(|(i, j, wanted)| {
                 let (packed, tail) = rest.split_at(self.compression.len(wanted));
                 rest = tail;
-                responses.push((self.packing.targets(kind, i, j), packed));
-            }
-        }
-        let read = parallel::map(responses.len(), DECRYPTION, |index| {
-            let (targets, packed) = &responses[index];
-            self.compression.read(packed, targets.iter().map(|(at, _)| *at), secret)
-        })?;
+                (i, j, packed)
+            })
+            .collect();
         let (unit, bound) = (self.compression.unit() * self.step(kind), self.bound(kind));
         let mut results = vec![0.0; count];
-        for ((targets, _), steps) in responses.iter().zip(read) {
-            for (&(_, position), step) in targets.iter().zip(steps) {
-                let value = step as f64 * unit;
-                if value.abs() >= bound {
-                    return Err(LatticeError::Range {
-                        what,
-                        position,
-                        value,
-                        bound,
-                    });
+        // What is listed and read, of some responses at a time.
+        for responses in responses.chunks(TOGETHER * rayon::current_num_threads()) {
+            let read = parallel::map(responses.len(), DECRYPTION, |index| {
+                let (i, j, packed) = responses[index];
+                let targets = self.packing.targets(kind, i, j);
+                let steps = self.compression.read(packed, targets.iter().map(|(at, _)| *at), secret)?;
+                Ok((targets, steps))
+            })?;
+            for (targets, steps) in read {
+                for ((_, position), step) in targets.into_iter().zip(steps) {
+                    let value = step as f64 * unit;
+                    if value.abs() >= bound {
+                        return Err(LatticeError::Range {
+                            what,
+                            position,
+                            value,
+                            bound,
+                        });
+                    }
+                    // In overlapping groups results come in parts.
+                    results[position] += value as f32;
                 }
-                // In overlapping groups results come in parts.
-                results[position] += value as f32;
             }
         }
         Ok(results)

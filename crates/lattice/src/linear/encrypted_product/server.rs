@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use cloven_ring::{Pair, TensorSum};
+use cloven_ring::{Evaluations, Pair, Poly, TensorSum};
 
 use super::{EncryptedProduct, Kind};
 use crate::{
@@ -135,31 +135,40 @@ impl EncryptedProduct {
         let mut out = Vec::with_capacity(self.answer_len(kind));
         parallel::append(first, cost, &mut out, |i, out| {
             let mut sums: Vec<TensorSum> = (0..second).map(|_| TensorSum::zero(self.parameters.basis())).collect();
-            for start in (0..terms).step_by(TERMS) {
-                let chunk = start..terms.min(start + TERMS);
-                let lefts: Vec<Cow<'_, Ciphertext>> = chunk.clone().map(|t| left(i, t)).collect::<Result<_, _>>()?;
-                let lefts: Vec<Pair<'_>> = lefts.iter().map(|c| [&c.c0, &c.c1]).collect();
+            let last = terms.saturating_sub(1) / TERMS * TERMS;
+            for start in (0..last).step_by(TERMS) {
+                let lefts = (start..start + TERMS).map(|t| left(i, t)).collect::<Result<Vec<_>, _>>()?;
+                let lefts = pairs(lefts.iter().map(Cow::as_ref));
                 for (j, sum) in sums.iter_mut().enumerate() {
-                    let rights: Vec<Pair<'_>> = chunk.clone().map(|t| right(t, j)).map(|c| [&c.c0, &c.c1]).collect();
+                    let rights = pairs((start..start + TERMS).map(|t| right(t, j)));
                     sum.add_products(&lefts, &rights)?;
                 }
             }
-            let mut sums = sums.into_iter().enumerate();
-            sums.try_for_each(|(j, sum)| {
-                self.respond(sum, self.packing.targets(kind, i, j).into_iter().map(|(at, _)| at), key, out)
-            })
+            // With the last terms every sum is finished at once.
+            let lefts = (last..terms).map(|t| left(i, t)).collect::<Result<Vec<_>, _>>()?;
+            let lefts = pairs(lefts.iter().map(Cow::as_ref));
+            for (j, sum) in sums.into_iter().enumerate() {
+                let rights = pairs((last..terms).map(|t| right(t, j)));
+                let components = sum.into_components_with(&lefts, &rights)?;
+                self.respond(
+                    components,
+                    self.packing.targets(kind, i, j).into_iter().map(|(at, _)| at),
+                    key,
+                    out,
+                )?;
+            }
+            Ok(())
         })?;
         Ok(out)
     }
 
     fn respond(
         &self,
-        sum: TensorSum,
+        [c0, c1, c2]: [Poly<Evaluations>; 3],
         wanted: impl Iterator<Item = usize>,
         key: &RelinearisationKey,
         out: &mut Vec<u8>,
     ) -> Result<(), LatticeError> {
-        let [c0, c1, c2] = sum.into_components();
         let Ciphertext { c0, c1 } = key.relinearise(Tensor { c0, c1, c2 })?;
         self.compression
             .write(&c0.into_coefficients(), &[&c1.into_coefficients()], wanted, out);
@@ -192,4 +201,8 @@ impl EncryptedProduct {
         let expected = self.packing.groups(delta.rows) * self.packing.output_blocks();
         check_size("blocks of the encrypted delta", expected, delta.blocks.len())
     }
+}
+
+fn pairs<'a>(ciphertexts: impl Iterator<Item = &'a Ciphertext>) -> Vec<Pair<'a>> {
+    ciphertexts.map(|ciphertext| [&ciphertext.c0, &ciphertext.c1]).collect()
 }
