@@ -24,7 +24,7 @@ pub enum DataError {
 
     /// The file name ends in nothing that is known.
     #[error(
-        "{file}: the format cannot be told from the name; end it in .csv, .data, .hdf5, .h5, .idx, -ubyte, .npy, .npz, .parquet or .hea (CSV, IDX and npy also with .gz), or set format"
+        "{file}: the format cannot be told from the name; end it in .csv, .data, .hdf5, .h5, .idx, -ubyte, .npy, .npz, .parquet, .bin (CIFAR-10) or .hea (CSV, IDX, npy and .bin also with .gz), or set format"
     )]
     UnknownFormat { file: PathBuf },
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
+use crate::cifar10;
 use crate::csv;
 use crate::data_sets::Wanted;
 use crate::dataset::Dataset;
@@ -14,7 +15,9 @@ use crate::hdf5;
 use crate::idx;
 use crate::npy;
 use crate::parquet;
-use crate::source::{CsvOptions, Format, Hdf5Options, IdxOptions, NpyOptions, ParquetOptions, Source, WfdbOptions};
+use crate::source::{
+    Cifar10Options, CsvOptions, Format, Hdf5Options, IdxOptions, NpyOptions, ParquetOptions, Source, WfdbOptions,
+};
 use crate::wfdb;
 
 /// How to read rows to predict from, so that they become what the training rows became.
@@ -53,6 +56,9 @@ pub struct FeatureOptions {
     /// other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parquet: Option<ParquetOptions>,
+    /// How the training files were read, where they were CIFAR-10: images in that format are scaled alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cifar10: Option<Cifar10Options>,
 }
 
 /// Rows to predict from.
@@ -96,6 +102,7 @@ impl FeatureOptions {
             npy: source.npy.as_ref().map(without_label_files),
             wfdb: source.wfdb.as_ref().map(without_records),
             parquet: source.parquet.clone(),
+            cifar10: source.cifar10.clone(),
         }
     }
 }
@@ -162,6 +169,10 @@ pub fn read_features(file: &Path, options: &FeatureOptions, expected: &Expectati
             let trained = options.npy.as_ref().map(|npy| [&npy.x, &npy.test_x]);
             let scale = options.npy.as_ref().is_some_and(|npy| npy.scale);
             Features::numbered(npy::read(file, &wanted(options, trained))?.to_features(file, scale)?)
+        }
+        Format::Cifar10 => {
+            let options = options.cifar10.clone().unwrap_or_default();
+            Features::numbered(cifar10::read_features(file, &options)?)
         }
         Format::Wfdb => wfdb::read_features(file, &options.wfdb.clone().unwrap_or_default())?,
     };

@@ -1,4 +1,4 @@
-//! Files in, arrays out: readers for CSV, HDF5, IDX, npy, Parquet and WFDB, class names, splits and standardisation.
+//! Files in, arrays out: readers for CIFAR-10, CSV, HDF5, IDX, npy, Parquet and WFDB, class names, splits and standardisation.
 //!
 //! [`load`] turns a party's [`Source`] (the `[data]` table of its `local.toml`) into a [`Dataset`] of train and test
 //! [`Samples`]; [`read_features`] reads rows to predict from; [`inspect()`] describes any readable file without a job; [`embedded`] holds the data the tool carries along.
@@ -7,6 +7,7 @@
 //! [`DataError`] sentence that names the file, what was expected and what was found. A value that is not a finite number
 //! never reaches training.
 
+mod cifar10;
 mod columns;
 mod csv;
 mod data_sets;
@@ -44,8 +45,8 @@ pub use load::load;
 pub use npy::{NpyElement, npy_bytes, write_npy};
 pub use samples::{Samples, Targets};
 pub use source::{
-    BeatClasses, Column, CsvOptions, Format, Group, Groups, Hdf5Options, IdxOptions, Normalise, NpyOptions, OnMissing,
-    ParquetOptions, Source, WfdbOptions,
+    BeatClasses, Cifar10Options, Column, CsvOptions, Format, Group, Groups, Hdf5Options, IdxOptions, Normalise, NpyOptions,
+    OnMissing, ParquetOptions, Source, WfdbOptions,
 };
 pub use split::Split;
 pub use standardise::Standardiser;

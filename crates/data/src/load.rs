@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::cifar10;
 use crate::csv;
 use crate::data_sets::Part;
 use crate::dataset::Dataset;
@@ -84,6 +85,10 @@ fn classes(source: &Source) -> Option<Vec<String>> {
     let parquet = || source.parquet.as_ref().and_then(|options| options.classes.clone());
     csv.or_else(parquet)
         .or_else(|| source.wfdb.as_ref().map(|options| wfdb::class_names(options.classes)))
+        .or_else(|| {
+            let cifar10 = source.resolve_format().ok() == Some(Format::Cifar10);
+            cifar10.then(|| source.cifar10.clone().unwrap_or_default().classes)
+        })
 }
 
 fn read(source: &Source, base: &Path, split: &Split) -> Result<(Table, Option<Table>), DataError> {
@@ -128,6 +133,12 @@ fn read(source: &Source, base: &Path, split: &Split) -> Result<(Table, Option<Ta
             let options = source.parquet.clone().unwrap_or_default();
             let test = test_file.map(|file| parquet::read_table(&file, &options)).transpose()?;
             Ok((parquet::read_table(&train_file, &options)?, test))
+        }
+        Format::Cifar10 => {
+            let options = source.cifar10.clone().unwrap_or_default();
+            let test_file = test_file.or_else(|| cifar10::test_file(&train_file));
+            let test = test_file.map(|file| cifar10::read_table(&file, &options)).transpose()?;
+            Ok((cifar10::read_table(&train_file, &options)?, test))
         }
         Format::Wfdb => wfdb::read_tables(source, base, split).map(|(train, test)| (train, Some(test))),
     }
@@ -200,7 +211,7 @@ fn with_values(source: &Source) -> Result<Source, DataError> {
         Format::Idx => source.idx.get_or_insert_default().regression = true,
         Format::Hdf5 => source.hdf5.get_or_insert_default().regression = true,
         Format::Npy => source.npy.get_or_insert_default().regression = true,
-        Format::Csv | Format::Parquet | Format::Wfdb => {
+        Format::Csv | Format::Parquet | Format::Wfdb | Format::Cifar10 => {
             return Err(DataError::Option {
                 option: "multi_label",
                 expected: "used with labels in IDX, HDF5 or npy files, of shape [rows, labels]",

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::options::{
-    BeatClasses, Column, CsvOptions, Hdf5Options, IdxOptions, Normalise, NpyOptions, OnMissing, ParquetOptions, WfdbOptions,
+    BeatClasses, Cifar10Options, Column, CsvOptions, Hdf5Options, IdxOptions, Normalise, NpyOptions, OnMissing, ParquetOptions,
+    WfdbOptions,
 };
 use crate::error::DataError;
 
@@ -50,6 +51,9 @@ pub struct Source {
     /// How to read Parquet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parquet: Option<ParquetOptions>,
+    /// How to read CIFAR-10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cifar10: Option<Cifar10Options>,
     /// How the train file is cut where there is no `test`, instead of by rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Groups>,
@@ -77,6 +81,8 @@ pub enum Format {
     Wfdb,
     /// Apache Parquet: a table in columns.
     Parquet,
+    /// The "binary version" of CIFAR-10: a file of 3,073-byte records, also gzipped, or the folder of them.
+    Cifar10,
 }
 
 /// A cut between train and test part that leaves groups of rows whole, such as patients or the folds of a publication.
@@ -147,6 +153,8 @@ impl Format {
             Some(Format::Wfdb)
         } else if name.ends_with(".parquet") {
             Some(Format::Parquet)
+        } else if plain.ends_with(".bin") {
+            Some(Format::Cifar10)
         } else {
             None
         }
@@ -162,6 +170,7 @@ impl fmt::Display for Format {
             Format::Npy => "npy",
             Format::Wfdb => "WFDB",
             Format::Parquet => "Parquet",
+            Format::Cifar10 => "CIFAR-10",
         })
     }
 }
@@ -191,8 +200,9 @@ impl Source {
     /// The format of the train and test file, which must agree with each other and with the option tables given.
     pub(crate) fn resolve_format(&self) -> Result<Format, DataError> {
         let of = |file: &PathBuf| match Format::of(file) {
-            // The name of a folder of records says nothing.
+            // The name of a folder of records or images says nothing.
             None if self.wfdb.is_some() => Ok(Format::Wfdb),
+            None if self.cifar10.is_some() => Ok(Format::Cifar10),
             format => format.ok_or_else(|| DataError::UnknownFormat { file: file.clone() }),
         };
         let format = self.format.map_or_else(|| of(&self.train), Ok)?;
@@ -216,6 +226,7 @@ impl Source {
             (Format::Npy, self.npy.is_some()),
             (Format::Wfdb, self.wfdb.is_some()),
             (Format::Parquet, self.parquet.is_some()),
+            (Format::Cifar10, self.cifar10.is_some()),
         ];
         for (table, given) in tables {
             if given && table != format {

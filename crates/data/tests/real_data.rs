@@ -340,3 +340,50 @@ fn twelve_lead_recordings_by_folds() {
     let largest = dataset.train.x.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     assert!((1.0..=33.0).contains(&largest), "millivolt: {largest}");
 }
+
+/// Counts and sums from a script that shares no code with the reader.
+#[test]
+fn small_colour_images() {
+    let toml = r#"
+        train = "cifar10/lossless_train4000.bin.gz"
+        test = "cifar10/lossless_test1000.bin.gz"
+    "#;
+    let expected = Expectation {
+        shape: vec![3, 32, 32],
+        classes: Some(10),
+        multi_label: false,
+    };
+    let standardised = Split {
+        standardise: true,
+        max_test_rows: Some(10),
+        ..Split::default()
+    };
+    let Some((dataset, _)) = loaded(toml, &standardised, Some(&expected)) else {
+        return;
+    };
+    assert_eq!(
+        dataset.train.class_counts(),
+        [396, 366, 420, 384, 422, 393, 414, 385, 407, 413]
+    );
+    let cloven_data::Targets::Classes { index, names } = &dataset.test.targets else {
+        panic!("expected classes")
+    };
+    assert_eq!(index, &[3, 8, 8, 0, 6, 6, 1, 6, 3, 1]);
+    assert_eq!((names[3].as_str(), names[8].as_str()), ("cat", "ship"));
+    let standardiser = dataset.standardiser.unwrap();
+    let known = [
+        (0.491_596_684_474_571, 0.247_113_783_552_970),
+        (0.481_759_279_258_578, 0.243_972_229_878_757),
+        (0.444_656_700_942_096, 0.262_500_257_083_688),
+    ];
+    for (channel, (mean, std)) in known.into_iter().enumerate() {
+        let found = (standardiser.mean[channel], standardiser.std[channel]);
+        assert!((found.0 - mean).abs() < 1e-7 && (found.1 - std).abs() < 1e-7, "{found:?}");
+    }
+    // The first test image, before it was standardised.
+    let first: Vec<f64> = (0..4)
+        .map(|at| f64::from(dataset.test.x[[0, 0, 0, at]]) * standardiser.std[0] + standardiser.mean[0])
+        .map(|value| (value * 255.0).round())
+        .collect();
+    assert_eq!(first, [158.0, 159.0, 165.0, 166.0]);
+}

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::cifar10;
 use crate::csv::{Header, Records};
 use crate::error::DataError;
 use crate::hdf5;
 use crate::idx;
 use crate::input;
 use crate::npy;
+use crate::numbers::{Elements, Numbers};
 use crate::parquet::{self, Cell};
 use crate::source::{CsvOptions, Format};
 use crate::wfdb;
@@ -51,7 +53,8 @@ pub struct FileSummary {
     pub file: PathBuf,
     /// Its format.
     pub format: Format,
-    /// The columns of a CSV or Parquet file, the signals and beats of a WFDB record, the data sets of an HDF5 file, the arrays of an npz file, the one array of an IDX or npy file.
+    /// The columns of a CSV or Parquet file, the signals and beats of a WFDB record, the data sets of an HDF5 file, the arrays of an npz file, the one array of an IDX or npy file,
+    /// images and labels of a CIFAR-10 file.
     pub arrays: Vec<ArraySummary>,
     /// Why nothing, or nothing more, could be read; only within a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +141,11 @@ pub fn inspect(path: &Path, options: &InspectOptions) -> Result<Inspection, Data
             Some(format) => {
                 let (arrays, problem) = match arrays(&file, format, options) {
                     Ok(arrays) => (arrays, None),
+                    // Anything may be called .bin.
+                    Err(DataError::Malformed { .. }) if format == Format::Cifar10 => {
+                        inspection.skipped.push(file);
+                        continue;
+                    }
                     Err(error) => (Vec::new(), Some(error.to_string())),
                 };
                 inspection.files.push(FileSummary {
@@ -178,9 +186,21 @@ fn arrays(file: &Path, format: Format, options: &InspectOptions) -> Result<Vec<A
             })?;
             Ok(arrays)
         }
+        Format::Cifar10 => images(file),
         Format::Parquet => parquet_columns(file),
         Format::Wfdb => record(file),
     }
+}
+
+/// Pixels and labels of a CIFAR-10 file.
+fn images(file: &Path) -> Result<Vec<ArraySummary>, DataError> {
+    let (images, labels) = cifar10::read_whole(file)?.into_numbers();
+    let labels = Numbers {
+        name: "labels".into(),
+        shape: vec![labels.len()],
+        elements: Elements::U8(labels),
+    };
+    Ok(vec![summary::of_numbers(&images), summary::of_numbers(&labels)])
 }
 
 fn parquet_columns(file: &Path) -> Result<Vec<ArraySummary>, DataError> {

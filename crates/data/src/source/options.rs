@@ -144,6 +144,24 @@ pub struct ParquetOptions {
     pub regression: bool,
 }
 
+/// How to read CIFAR-10 in its "binary version": records of a label byte and 3 x 32 x 32 pixel bytes; samples of shape `[3, 32, 32]`.
+///
+/// ```toml
+/// [data]
+/// train = "cifar-10-batches-bin"      # a folder: its data_batch_*.bin, and its test_batch.bin to test on
+/// [data.cifar10]
+/// ```
+///
+/// A single file needs no table when its name ends in `.bin` or `.bin.gz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cifar10Options {
+    /// Whether pixels are divided by 255.
+    pub scale: bool,
+    /// The classes in the order of their numbers; a label beyond them is an error.
+    pub classes: Vec<String>,
+}
+
 /// How to cut heart beats from WFDB records: a window around each annotated beat, brought to a number of points by linear
 /// interpolation and normalised by itself. Beats whose window reaches beyond the record are left out.
 ///
@@ -225,6 +243,28 @@ impl Default for IdxOptions {
             scale: true,
             divide_by: None,
             regression: false,
+        }
+    }
+}
+
+impl Default for Cifar10Options {
+    /// Pixels from 0 to 1, and the ten classes of CIFAR-10.
+    fn default() -> Self {
+        let classes = [
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ];
+        Self {
+            scale: true,
+            classes: classes.map(String::from).to_vec(),
         }
     }
 }
