@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayD};
 use crate::columns::{Columns, find_column};
 use crate::error::DataError;
 use crate::features::Features;
+use crate::ids::{self, Ids};
 use crate::input;
 use crate::labels::{Labels, Table, TextLabels};
 use crate::source::{Column, CsvOptions, OnMissing};
@@ -56,6 +57,24 @@ pub(crate) fn group_names(file: &Path, column: &Column) -> Result<Vec<String>, D
         names.push(record.field(column).to_owned());
     }
     Ok(names)
+}
+
+/// The ids in the given columns, row by row.
+pub(crate) fn read_ids(file: &Path, options: &CsvOptions, columns: &[Column]) -> Result<Ids, DataError> {
+    let mut records = records(input::open(file)?, file, options)?;
+    let columns = columns.iter().map(|column| find_column(file, records.heading(), column));
+    let columns = columns.collect::<Result<Vec<usize>, _>>()?;
+    ids::all_different(&columns)?;
+    let mut ids = Ids::default();
+    while let Some(record) = records.next()? {
+        let part = |&column: &usize| {
+            let text = ids::normalised(record.raw(column));
+            let missing = text.is_empty() || options.missing.iter().any(|marker| marker == text);
+            (!missing).then(|| text.to_owned())
+        };
+        ids.push(columns.iter().map(part).collect());
+    }
+    Ok(ids)
 }
 
 fn records<R: Read>(text: R, file: &Path, options: &CsvOptions) -> Result<Records<R>, DataError> {

@@ -45,6 +45,11 @@ impl Record {
         self.fields.get(column).unwrap_or("").trim()
     }
 
+    /// A field as it stands in the file; empty beyond the last.
+    pub(crate) fn raw(&self, column: usize) -> &str {
+        self.fields.get(column).unwrap_or("")
+    }
+
     fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(str::trim)
     }

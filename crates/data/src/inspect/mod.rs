@@ -211,8 +211,8 @@ fn parquet_columns(file: &Path) -> Result<Vec<ArraySummary>, DataError> {
         let mut tally = Tally::counting();
         if column.kind.is_readable() {
             table.each(number, |row, cell| {
-                match cell {
-                    Cell::Missing => tally.missing(row as u64),
+                match cell.as_float() {
+                    Cell::Missing | Cell::Integer(_) => tally.missing(row as u64),
                     Cell::Number(value) => tally.number(value, row as u64),
                     Cell::Text(text) => tally.text(text, row as u64),
                 }

@@ -56,8 +56,20 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Cell<'a> {
     Missing,
+    /// Not divided, and exact.
+    Integer(i128),
     Number(f64),
     Text(&'a str),
+}
+
+impl Cell<'_> {
+    /// The cell with an integer as the nearest float.
+    pub(crate) fn as_float(self) -> Self {
+        match self {
+            Cell::Integer(value) => Cell::Number(value as f64),
+            other => other,
+        }
+    }
 }
 
 impl Kind {
@@ -165,17 +177,20 @@ impl Content {
             Kind::Number { divisor, unsigned } => (divisor, unsigned),
             _ => (1.0, false),
         };
-        let number = |value: f64| Cell::Number(value / divisor);
+        let number = |value: i128| match divisor {
+            1.0 => Cell::Integer(value),
+            divisor => Cell::Number(value as f64 / divisor),
+        };
         match reader {
             ColumnReader::BoolColumnReader(reader) => {
                 self.pump(reader, column, rows, |&value| Some(Cell::Number(value.into())), next)
             }
             ColumnReader::Int32ColumnReader(reader) => {
-                let plain = |value: i32| if unsigned { f64::from(value as u32) } else { f64::from(value) };
+                let plain = |value: i32| if unsigned { (value as u32).into() } else { value.into() };
                 self.pump(reader, column, rows, |&value| Some(number(plain(value))), next)
             }
             ColumnReader::Int64ColumnReader(reader) => {
-                let plain = |value: i64| if unsigned { value as u64 as f64 } else { value as f64 };
+                let plain = |value: i64| if unsigned { (value as u64).into() } else { value.into() };
                 self.pump(reader, column, rows, |&value| Some(number(plain(value))), next)
             }
             ColumnReader::FloatColumnReader(reader) => {

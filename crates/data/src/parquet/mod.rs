@@ -4,12 +4,13 @@ use std::path::Path;
 
 use ndarray::{Array2, ArrayD};
 
-use crate::columns::{Columns, Heading};
+use crate::columns::{Columns, Heading, find_column};
 use crate::error::DataError;
 use crate::features::Features;
+use crate::ids::{self, Ids};
 use crate::input::MAX_BYTES;
 use crate::labels::{Labels, Table, TextLabels};
-use crate::source::{OnMissing, ParquetOptions};
+use crate::source::{Column, OnMissing, ParquetOptions};
 
 mod content;
 #[cfg(test)]
@@ -70,6 +71,46 @@ pub(crate) fn read_features(
     })
 }
 
+/// The ids in the given columns, row by row.
+pub(crate) fn read_ids(file: &Path, columns: &[Column]) -> Result<Ids, DataError> {
+    let content = open(file)?;
+    let names = content.names();
+    let columns = columns.iter().map(|column| find_column(file, heading(&names), column));
+    let columns = columns.collect::<Result<Vec<usize>, _>>()?;
+    ids::all_different(&columns)?;
+    let mut rows: Vec<Option<Vec<String>>> = Vec::new();
+    for (position, &column) in columns.iter().enumerate() {
+        content.expect_readable(column)?;
+        let boolean = content.columns[column].dtype == "bool";
+        content.each(column, |row, cell| {
+            if position == 0 {
+                rows.push(Some(Vec::with_capacity(columns.len())));
+            }
+            let text = id_part(cell, boolean);
+            if let Some(id) = rows.get_mut(row) {
+                *id = id.take().zip(text).map(|(mut parts, text)| {
+                    parts.push(text);
+                    parts
+                });
+            }
+            Ok(())
+        })?;
+    }
+    let mut ids = Ids::default();
+    rows.into_iter().for_each(|id| ids.push(id));
+    Ok(ids)
+}
+
+fn id_part(cell: Cell, boolean: bool) -> Option<String> {
+    match cell {
+        Cell::Missing => None,
+        Cell::Integer(value) => Some(value.to_string()),
+        Cell::Number(value) if boolean => Some((value != 0.0).to_string()),
+        Cell::Number(value) => (!value.is_nan()).then(|| value.to_string()),
+        Cell::Text(text) => Some(ids::normalised(text)).filter(|text| !text.is_empty()).map(String::from),
+    }
+}
+
 fn heading(names: &[String]) -> Heading<'_> {
     Heading {
         names: Some(names),
@@ -124,6 +165,7 @@ impl<'a> Rows<'a> {
         self.content.expect_numbers(column)?;
         let (content, mut values) = (self.content, Vec::new());
         content.each(column, |row, cell| {
+            let cell = cell.as_float();
             match cell {
                 Cell::Number(value) if value.is_nan() => self.miss(row, column),
                 Cell::Number(value) if !(value as f32).is_finite() => {
@@ -134,7 +176,7 @@ impl<'a> Rows<'a> {
                     });
                 }
                 Cell::Number(_) => {}
-                Cell::Missing | Cell::Text(_) => self.miss(row, column),
+                Cell::Missing | Cell::Text(_) | Cell::Integer(_) => self.miss(row, column),
             }
             values.push(match cell {
                 Cell::Number(value) if !value.is_nan() => value as f32,
@@ -152,7 +194,7 @@ impl<'a> Rows<'a> {
         let (content, mut labels) = (self.content, TextLabels::default());
         content.each(column, |row, cell| {
             let place = || format!("row {row}");
-            match cell {
+            match cell.as_float() {
                 Cell::Number(value) if boolean => {
                     let name = if value == 0.0 { "false" } else { "true" };
                     labels.push(&content.file, place, name)

@@ -215,3 +215,42 @@ fn damaged_files_never_panic() {
         }
     }
 }
+
+fn ids(file: &Path, columns: &[&str]) -> Result<Ids, DataError> {
+    let columns: Vec<Column> = columns.iter().map(|name| Column::Name((*name).into())).collect();
+    read_ids(file, &columns)
+}
+
+#[test]
+fn ids_are_exact_texts_in_the_order_of_the_rows() {
+    // The first two differ as integers only, not as 64-bit floats.
+    let table = TABLE
+        .replace("\n1,", "\n9007199254740993,")
+        .replace("\n2,", "\n9007199254740992,")
+        .replace("9,sick", "9,?")
+        .replace("sick", " s k ")
+        .replace("50,1.7,0,", "?,1.7,0,");
+    let (_folder, file) = write(&table, Compression::SNAPPY);
+    let read = ids(&file, &["id", "kind"]).unwrap();
+    let shown: Vec<String> = read
+        .rows
+        .iter()
+        .map(|id| id.as_ref().map_or("-".into(), |parts| parts.join("|")))
+        .collect();
+    assert_eq!(
+        shown,
+        ["9007199254740993|well", "9007199254740992|s k", "3|well", "4|s k", "5|other"]
+    );
+    assert_eq!(read.missing, 0);
+    let read = ids(&file, &["age", "smoker", "visits", "dose"]).unwrap();
+    assert_eq!((read.rows[2].as_ref(), read.missing), (None, 1));
+    assert_eq!(read.rows[0].as_ref().unwrap(), &["30", "true", "4000000000", "0.25"]);
+    let twice = ids(&file, &["id", "id"]).unwrap_err().to_string();
+    assert_eq!(twice, "id columns must be columns that differ, got column 0 twice");
+    assert!(
+        ids(&file, &["name"])
+            .unwrap_err()
+            .to_string()
+            .contains("no column \"name\"; the file has id")
+    );
+}
