@@ -12,4 +12,32 @@ pub enum MpcError {
         /// Bytes that came.
         actual: usize,
     },
+    /// Too many or too few of something for one step.
+    #[error("expected {min} to {max} {what}, got {actual}")]
+    Count {
+        /// What is counted.
+        what: &'static str,
+        /// The fewest that a step takes.
+        min: usize,
+        /// The most that a step takes.
+        max: usize,
+        /// How many there are.
+        actual: usize,
+    },
+    /// Two things that belong together differ in number.
+    #[error("expected {expected} {what}, got {actual}")]
+    Mismatch {
+        /// What is counted.
+        what: &'static str,
+        /// How many belong there.
+        expected: usize,
+        /// How many there are.
+        actual: usize,
+    },
+    /// Bytes that are no valid element of the group, or its neutral element.
+    #[error("element {index} of the message is not a valid group element")]
+    Point {
+        /// Its place in the message, from zero.
+        index: usize,
+    },
 }
