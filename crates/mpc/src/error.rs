@@ -40,4 +40,24 @@ pub enum MpcError {
         /// Its place in the message, from zero.
         index: usize,
     },
+    /// The keys of a table depend on each other: once in 2^40 sessions. A new session has other bands.
+    #[error("the table for {keys} keys cannot be filled; start again in a new session")]
+    Table {
+        /// How many keys there are.
+        keys: usize,
+    },
+    /// A step out of its turn.
+    #[error("{expected} comes first")]
+    Turn {
+        /// What has to be done before.
+        expected: &'static str,
+    },
+    /// Bytes that no honest party sends.
+    #[error("{what} at {index} of the message is not valid")]
+    Invalid {
+        /// What is wrong.
+        what: &'static str,
+        /// Its place.
+        index: usize,
+    },
 }
