@@ -79,11 +79,10 @@ fn swap_blocks<const S: usize>(rows: &mut [[u64; 2]; 128], low: u64) {
     let mut base = 0;
     while base < 128 {
         for i in base..base + S {
-            for half in 0..2 {
-                let differing = (rows[i][half] >> S ^ rows[i + S][half]) & low;
-                rows[i + S][half] ^= differing;
-                rows[i][half] ^= differing << S;
-            }
+            let (low_row, high_row) = (rows[i], rows[i + S]);
+            let differing = [0, 1].map(|half| ((low_row[half] >> S) ^ high_row[half]) & low);
+            rows[i + S] = [high_row[0] ^ differing[0], high_row[1] ^ differing[1]];
+            rows[i] = [low_row[0] ^ (differing[0] << S), low_row[1] ^ (differing[1] << S)];
         }
         base += 2 * S;
     }

@@ -41,7 +41,7 @@ impl Layout {
         let [low, high, place] = words.map(u128::from_le);
         let place = place & u128::from(u64::MAX);
         Band {
-            start: (place * (self.slots - BAND + 1) as u128 >> 64) as usize,
+            start: ((place * (self.slots - BAND + 1) as u128) >> 64) as usize,
             bits: [low | 1, high],
         }
     }

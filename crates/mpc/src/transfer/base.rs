@@ -1,7 +1,7 @@
 //! A small number of random transfers from public-key cryptography (Chou and Orlandi 2015).
 //!
-//! 1. Sender: A = aG. 2. Receiver, for choice c: B = bG + cA and the pad H(i, A, B, bA). 3. Sender: pads H(i, A, B, aB) and H(i, A, B, aB - aA). The hash is
-//! keyed by the session, so pads of different sessions and places are independent.
+//! Sender: A = aG. Receiver, for choice c: B = bG + cA and the pad H(i, A, B, bA). Sender: the pads H(i, A, B, aB) and H(i, A, B, aB - aA). The hash
+//! is keyed by the session, so pads of different sessions and places are independent.
 
 use crate::{
     Bits, MpcError, Session,
