@@ -60,4 +60,13 @@ pub enum MpcError {
         /// Its place.
         index: usize,
     },
+    /// Bits beyond the last of a row of packed bits that are not zero.
+    #[error("row {row} of packed bits has ones beyond its last bit")]
+    Padding {
+        /// The row, from zero.
+        row: usize,
+    },
+    /// A correlated OT's offset whose lowest bit is zero, so that it cannot carry permutation bits.
+    #[error("the offset of a correlated transfer must be odd")]
+    EvenOffset,
 }

@@ -8,14 +8,28 @@
 //! | [`ids`] | columns of ids as 32-byte digests |
 //! | [`oprf`] | an oblivious pseudorandom function |
 //! | [`intersection`] | private set intersection for two parties and for more |
+//! | [`circuit`] | Boolean circuits, written once and run by every engine |
+//! | [`boolean`] | circuits on shared bits, by oblivious transfer (GMW) |
+//! | [`garbling`] | garbled circuits: two parties (half gates), or more (BMR) |
+//! | [`BitMatrix`] | packed bits: inputs, outputs and shares of many instances of a circuit |
+//! | [`correlation`] | correlated transfers, as the engines use them |
+//! | [`Batches`], [`Batch`] | numbers for instances, given once |
+//! | [`ideal`] | a trusted party, for tests |
 //!
 //! `unsafe` is confined to one module: the calls of portable code that was compiled a second time for wider vectors.
 
+mod batch;
 mod bits;
+pub mod boolean;
+pub mod circuit;
+pub mod correlation;
 mod error;
+pub mod garbling;
 mod hash;
+pub mod ideal;
 pub mod ids;
 pub mod intersection;
+mod matrix;
 pub mod oprf;
 mod prg;
 mod session;
@@ -25,6 +39,8 @@ mod wire;
 #[allow(unsafe_code)]
 mod words;
 
+pub use batch::{Batch, Batches};
 pub use bits::Bits;
 pub use error::MpcError;
+pub use matrix::BitMatrix;
 pub use session::{PartySecret, Session};

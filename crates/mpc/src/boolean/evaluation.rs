@@ -1,0 +1,137 @@
+use super::{Triples, check_parties};
+use crate::{
+    BitMatrix, MpcError,
+    circuit::{Circuit, Gate, Operand, Party},
+    matrix::expect,
+};
+
+/// A party's evaluation of a circuit on shares.
+pub struct Evaluation<'c> {
+    circuit: &'c Circuit,
+    parties: usize,
+    /// One party of all applies public constants: party 0.
+    applies: bool,
+    wires: BitMatrix,
+    triples: Triples,
+    layer: usize,
+    /// The first triple of the layer.
+    triple: usize,
+}
+
+/// What comes next.
+pub enum Step<'c> {
+    /// These bytes go to every other party.
+    Open(Box<Opening<'c>>, Vec<u8>),
+    /// The party's shares of the outputs.
+    Done(BitMatrix),
+}
+
+/// A party that waits for the others' masked bits of a layer.
+pub struct Opening<'c> {
+    evaluation: Evaluation<'c>,
+    /// The rows x ^ a of the layer's ANDs, then the rows y ^ b.
+    masked: BitMatrix,
+}
+
+impl<'c> Evaluation<'c> {
+    /// Begins with the party's shares of all inputs and one triple per AND and instance.
+    pub fn start(
+        circuit: &'c Circuit,
+        (party, parties): (Party, usize),
+        inputs: &BitMatrix,
+        triples: Triples,
+    ) -> Result<Step<'c>, MpcError> {
+        check_parties(party, parties)?;
+        expect("rows of input bits", circuit.input_bits(), inputs.rows())?;
+        expect("triples per instance", circuit.ands(), triples.a.rows())?;
+        expect("instances of triples", inputs.columns(), triples.a.columns())?;
+        let mut wires = BitMatrix::zeros(circuit.wires(), inputs.columns());
+        (0..inputs.rows()).for_each(|row| wires.row_mut(1 + row).copy_from_slice(inputs.row(row)));
+        let evaluation = Self {
+            circuit,
+            parties,
+            applies: party.0 == 0,
+            wires,
+            triples,
+            layer: 0,
+            triple: 0,
+        };
+        Ok(evaluation.step(0))
+    }
+
+    /// The XORs from gate `at` to the next layer of ANDs, and that layer's masked inputs.
+    fn step(mut self, at: usize) -> Step<'c> {
+        let layer = self.circuit.layers.get(self.layer).cloned();
+        let end = layer.as_ref().map_or(self.circuit.gates.len(), |layer| layer.start);
+        for gate in at..end {
+            if let Gate::Xor(left, right) = self.circuit.gates[gate] {
+                let out = self.circuit.first_gate() + gate;
+                for word in 0..self.wires.stride() {
+                    self.wires.row_mut(out)[word] = self.wires.row(left)[word] ^ self.wires.row(right)[word];
+                }
+            }
+        }
+        let Some(layer) = layer else {
+            return Step::Done(self.circuit.read_outputs(&self.wires, self.applies));
+        };
+        let mut masked = BitMatrix::zeros(2 * layer.len(), self.wires.columns());
+        for (place, gate) in self.circuit.gates[layer.clone()].iter().enumerate() {
+            if let Gate::And(left, right) = gate {
+                self.mask(*left, self.triples.a.row(self.triple + place), &mut masked, place);
+                self.mask(
+                    *right,
+                    self.triples.b.row(self.triple + place),
+                    &mut masked,
+                    layer.len() + place,
+                );
+            }
+        }
+        let bytes = masked.encode();
+        let opening = Opening {
+            evaluation: self,
+            masked,
+        };
+        Step::Open(Box::new(opening), bytes)
+    }
+
+    fn mask(&self, operand: Operand, mask: &[u64], masked: &mut BitMatrix, row: usize) {
+        let wire = self.wires.row(operand.wire);
+        let pairs = wire.iter().zip(mask);
+        masked
+            .row_mut(row)
+            .iter_mut()
+            .zip(pairs)
+            .for_each(|(out, (wire, mask))| *out = wire ^ mask);
+        if operand.inverted && self.applies {
+            masked.invert_row(row);
+        }
+    }
+}
+
+impl<'c> Opening<'c> {
+    /// Takes each other party's bytes; their order does not matter.
+    pub fn receive<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Step<'c>, MpcError> {
+        let Self { mut evaluation, masked } = self;
+        expect("messages", evaluation.parties - 1, messages.len())?;
+        let mut opened = masked;
+        for message in messages {
+            opened.xor_assign(&BitMatrix::decode(opened.rows(), opened.columns(), message.as_ref())?)?;
+        }
+        let layer = evaluation.circuit.layers[evaluation.layer].clone();
+        for place in 0..layer.len() {
+            let triple = evaluation.triple + place;
+            let row = evaluation.circuit.first_gate() + layer.start + place;
+            let (d, e) = (opened.row(place), opened.row(layer.len() + place));
+            let Triples { a, b, c } = &evaluation.triples;
+            let (a, b, c) = (a.row(triple), b.row(triple), c.row(triple));
+            let public = 0u64.wrapping_sub(evaluation.applies.into());
+            for (word, out) in evaluation.wires.row_mut(row).iter_mut().enumerate() {
+                // (d ^ a)(e ^ b) = d e ^ d b ^ e a ^ c.
+                *out = c[word] ^ d[word] & b[word] ^ e[word] & a[word] ^ d[word] & e[word] & public;
+            }
+        }
+        evaluation.layer += 1;
+        evaluation.triple += layer.len();
+        Ok(evaluation.step(layer.end))
+    }
+}

@@ -1,0 +1,4 @@
+//! Garbled circuits: constant rounds, tables that are made and consumed in chunks.
+
+pub mod bmr;
+pub mod half_gates;

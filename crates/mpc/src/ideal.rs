@@ -1,0 +1,85 @@
+//! Ideal functionalities: a trusted party for tests and for measuring an engine by itself. Whoever runs one sees everything.
+
+use crate::{
+    BitMatrix,
+    boolean::Triples,
+    correlation::{CotReceiver, CotSender, Delta, masked, random_word},
+};
+use rand::CryptoRng;
+
+/// `count` correlated transfers with random bits.
+pub fn correlated_transfers(delta: &Delta, count: usize, rng: &mut impl CryptoRng) -> (CotSender, CotReceiver) {
+    let q: Vec<u128> = (0..count).map(|_| random_word(rng)).collect();
+    let choices: Vec<bool> = (0..count).map(|_| rng.next_u32() & 1 == 1).collect();
+    let t = q
+        .iter()
+        .zip(&choices)
+        .map(|(q, choice)| q ^ masked(*choice, delta.value()))
+        .collect();
+    (CotSender::new(delta.clone(), q), CotReceiver { choices, t })
+}
+
+/// The relation of correlated transfers: t = q ^ b Delta for each.
+pub fn transfers_agree(sender: &CotSender, receiver: &CotReceiver) -> bool {
+    let all = receiver.t.iter().zip(&receiver.choices).zip(&sender.q);
+    sender.q.len() == receiver.t.len() && { all }.all(|((t, choice), q)| *t == q ^ masked(*choice, sender.delta.value()))
+}
+
+/// What XOR shares of one shape stand for; `None` if there are none or their shapes differ.
+pub fn reveal(shares: &[BitMatrix]) -> Option<BitMatrix> {
+    let (first, others) = shares.split_first()?;
+    let mut sum = BitMatrix::stack(&[first]).ok()?;
+    others.iter().try_for_each(|share| sum.xor_assign(share)).ok()?;
+    Some(sum)
+}
+
+/// Triples for `parties` parties.
+pub fn triples(parties: usize, ands: usize, instances: usize, rng: &mut impl CryptoRng) -> Vec<Triples> {
+    let mut all: Vec<Triples> = (0..parties)
+        .map(|_| Triples {
+            a: BitMatrix::random(ands, instances, rng),
+            b: BitMatrix::random(ands, instances, rng),
+            c: BitMatrix::random(ands, instances, rng),
+        })
+        .collect();
+    let [a, b, c] = sums(&all);
+    if let Some(first) = all.first_mut() {
+        for row in 0..ands {
+            let products = a.row(row).iter().zip(b.row(row)).zip(c.row(row)).map(|((a, b), c)| a & b ^ c);
+            first
+                .c
+                .row_mut(row)
+                .iter_mut()
+                .zip(products)
+                .for_each(|(c, product)| *c ^= product);
+        }
+    }
+    all
+}
+
+/// The relation of triples: the sum of the c is the product of the sums of the a and the b.
+pub fn triples_multiply(shares: &[Triples]) -> bool {
+    let [a, b, c] = sums(shares);
+    (0..a.rows()).all(|row| {
+        a.row(row)
+            .iter()
+            .zip(b.row(row))
+            .zip(c.row(row))
+            .all(|((a, b), c)| a & b == *c)
+    })
+}
+
+fn sums(shares: &[Triples]) -> [BitMatrix; 3] {
+    let sum = |part: fn(&Triples) -> &BitMatrix| {
+        let (rows, columns) = shares.first().map_or((0, 0), |share| (share.a.rows(), share.a.columns()));
+        let mut sum = BitMatrix::zeros(rows, columns);
+        for share in shares {
+            for row in 0..rows {
+                let words = part(share).row(row).iter();
+                sum.row_mut(row).iter_mut().zip(words).for_each(|(sum, word)| *sum ^= word);
+            }
+        }
+        sum
+    };
+    [sum(|share| &share.a), sum(|share| &share.b), sum(|share| &share.c)]
+}
