@@ -7,7 +7,7 @@ use cloven_data::{Column, CsvOptions, Group, Groups, IdxOptions, Samples, Source
 use crate::{Error, LocalData};
 
 /// Known names, and what they are.
-pub const DATASETS: [(&str, &str); 6] = [
+pub const DATASETS: [(&str, &str); 7] = [
     (
         "wdbc",
         "breast cancer Wisconsin (diagnostic), 569 x 30, 2 classes; inside the program",
@@ -23,6 +23,10 @@ pub const DATASETS: [(&str, &str); 6] = [
     (
         "mnist",
         "handwritten digits, 60,000 + 10,000 x (1, 28, 28), 10 classes; CLOVEN_DATA/mnist",
+    ),
+    (
+        "cifar10",
+        "pictures, the first 4,000 of CIFAR-10 and 1,000 for testing, (3, 32, 32), 10 classes; CLOVEN_DATA/cifar10",
     ),
     (
         "ptbxl",
@@ -47,6 +51,7 @@ pub(crate) fn find(name: &str) -> Result<LocalData, Error> {
     let (folder, source): (_, fn(&Path) -> Source) = match name {
         "mitbih" => ("mitbih", mitbih),
         "mnist" => ("mnist", mnist),
+        "cifar10" => ("cifar10", cifar10),
         "ptbxl" => ("ptbxl500", ptbxl),
         "mitdb" => ("mitdb", mitdb),
         _ => {
@@ -101,6 +106,14 @@ fn mnist(folder: &Path) -> Source {
 }
 
 /// The five diagnostic superclasses; folds 9 and 10 are for testing, as the authors of PTB-XL recommend of fold 10.
+fn cifar10(folder: &Path) -> Source {
+    Source {
+        train: folder.join("lossless_train4000.bin.gz"),
+        test: Some(folder.join("lossless_test1000.bin.gz")),
+        ..Source::default()
+    }
+}
+
 fn ptbxl(folder: &Path) -> Source {
     Source {
         train: folder.join("x_100hz_i16.idx.gz"),

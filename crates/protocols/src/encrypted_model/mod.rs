@@ -1,5 +1,5 @@
 //! Split learning with an encrypted model (after "CURE: Privacy-Preserving Split Learning Done Right", arXiv 2407.08977): the server trains the
-//! first layer without seeing its weights.
+//! first layers without seeing their weights.
 //!
 //! **Parties.** *Client*: owner of the data, labels, encryption key, the layers after the first, the loss, the optimiser. *Server*: holds the
 //! samples, and the first dense layer W as ciphertexts under the client's key (with the bias as one more row of W).
@@ -11,6 +11,10 @@
 //! 3. server: W <- W - rate x^T dy, an addition of ciphertexts
 //!
 //! Evaluation is step 1. Which rows a batch has follows from the job's seed and needs no message.
+//!
+//! **Several layers.** Where the server has more layers than the first (dense or convolutions, inside residual blocks too), the client decrypts each
+//! layer's output, computes bias, activation, normalisation and sums in the clear and exactly, and sends the next layer's input encrypted; on the way
+//! back, likewise (`products`). From the second layer on both operands are encrypted, W stays at the client too, and its optimiser with it.
 //!
 //! **Encryption.** [`cloven_lattice::linear::WeightProduct`]: N = 2048, one 50-bit prime (the table allows 53 bits), 128-bit classical security.
 //! Updates need no rotation, rescaling, relinearisation or mask. Noise adds up in W; before its bound passes the accepted error the client
