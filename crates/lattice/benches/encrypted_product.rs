@@ -1,11 +1,11 @@
 //! Both operands encrypted, N = 2048, one 50-bit prime: a first layer on stored rows, 60 x 784 x 128, one row a ciphertext; and a layer after it,
-//! 60 x 128 x 128, whose rows are sent. Every step for one thread and for two, and the bytes.
+//! 60 x 128 x 128, whose rows are sent; and a convolution of 20 samples, 16 x 32 x 32, 3 x 3 with padding 1 to 16 channels. Every step for one thread and for two, and the bytes.
 
 use std::{hint::black_box, time::Duration};
 
 use cloven_lattice::{
     LatticeError, Parameters, RandomnessKey, RelinearisationKey, SecretKey,
-    linear::{EncryptedDelta, EncryptedMatrix, EncryptedProduct, Layout, RowSource, TrainingScales},
+    linear::{EncryptedDelta, EncryptedMatrix, EncryptedProduct, Layout, LinearShape, RowSource, TrainingScales},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -24,6 +24,7 @@ fn numbers(count: usize, scale: f32) -> Vec<f32> {
 
 /// Both parties in the middle of a batch.
 struct Job {
+    rows: usize,
     product: EncryptedProduct,
     secret: SecretKey,
     key: RandomnessKey,
@@ -41,16 +42,19 @@ struct Job {
 impl Job {
     fn new(layout: Layout) -> Result<Self, LatticeError> {
         let parameters = Parameters::new(11, &[50])?;
-        let product = EncryptedProduct::new(&parameters, layout, SCALES)?;
-        let secret = SecretKey::generate(&parameters, &mut ChaCha20Rng::from_seed([1; 32]));
+        Self::of(EncryptedProduct::new(&parameters, layout, SCALES)?, ROWS, &parameters)
+    }
+
+    fn of(product: EncryptedProduct, rows: usize, parameters: &Parameters) -> Result<Self, LatticeError> {
+        let shape = product.shape();
+        let secret = SecretKey::generate(parameters, &mut ChaCha20Rng::from_seed([1; 32]));
         let key = RandomnessKey::new([2; 32]);
         let relinearisation = product.relinearisation_key(&secret, &key, b"r")?;
         let relinearisation = product.receive_relinearisation_key(&relinearisation)?;
-        let (inputs, outputs) = (layout.inputs, layout.outputs);
         let plain = [
-            numbers(ROWS * inputs, 1.0),
-            numbers(inputs * outputs, 0.1),
-            numbers(ROWS * outputs, 0.03),
+            numbers(rows * shape.inputs(), 1.0),
+            numbers(shape.weights(), 0.1),
+            numbers(rows * shape.outputs(), 0.03),
         ];
         let sent = [
             product.encrypt_rows(&plain[0], &secret, &key, b"x")?,
@@ -59,8 +63,9 @@ impl Job {
         ];
         let mut job = Self {
             weights: product.receive_weights(&sent[1])?,
-            delta: product.receive_delta(&sent[2], ROWS)?,
+            delta: product.receive_delta(&sent[2], rows)?,
             answers: Default::default(),
+            rows,
             product,
             secret,
             key,
@@ -78,7 +83,7 @@ impl Job {
 
     fn outputs(&self) -> Result<Vec<u8>, LatticeError> {
         self.product
-            .outputs(&self.batch(), ROWS, &self.weights, &self.relinearisation)
+            .outputs(&self.batch(), self.rows, &self.weights, &self.relinearisation)
     }
 
     fn gradient(&self) -> Result<Vec<u8>, LatticeError> {
@@ -95,23 +100,23 @@ impl Job {
         let [x, w, delta] = &self.plain;
         Ok(match number {
             0 => product.encrypt_rows(x, secret, key, b"x")?.len(),
-            1 => product.receive_rows(&self.sent[0], ROWS)?.len(),
+            1 => product.receive_rows(&self.sent[0], self.rows)?.len(),
             2 => product.encrypt_weights(w, secret, key, b"w")?.len(),
             3 => {
                 black_box(product.receive_weights(&self.sent[1])?);
                 0
             }
             4 => self.outputs()?.len(),
-            5 => product.decrypt_outputs(&self.answers[0], ROWS, secret)?.len(),
+            5 => product.decrypt_outputs(&self.answers[0], self.rows, secret)?.len(),
             6 => product.encrypt_delta(delta, secret, key, b"d")?.len(),
             7 => {
-                black_box(product.receive_delta(&self.sent[2], ROWS)?);
+                black_box(product.receive_delta(&self.sent[2], self.rows)?);
                 0
             }
             8 => self.gradient()?.len(),
             9 => product.decrypt_gradient(&self.answers[1], secret)?.len(),
             10 => self.input_gradient()?.len(),
-            _ => product.decrypt_input_gradient(&self.answers[2], ROWS, secret)?.len(),
+            _ => product.decrypt_input_gradient(&self.answers[2], self.rows, secret)?.len(),
         })
     }
 
@@ -119,7 +124,7 @@ impl Job {
         let ([x, w, delta], [y, dw, dx]) = (self.sent.each_ref().map(Vec::len), self.answers.each_ref().map(Vec::len));
         println!(
             "{name}: {} groups, blocks {:?}; bytes: x {x}, W {w}, delta {delta}; x W {y}, x^T delta {dw}, delta W^T {dx}",
-            self.product.groups(ROWS),
+            self.product.groups(self.rows),
             self.product.blocks()
         );
     }
@@ -197,5 +202,20 @@ fn sent(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, stored, sent);
+fn convolved(c: &mut Criterion) {
+    let parameters = Parameters::new(11, &[50]).expect("in the table");
+    let shape = LinearShape::Convolution {
+        channels: [16, 16],
+        image: [32; 2],
+        kernel: [3; 2],
+        stride: [1; 2],
+        padding: [1; 2],
+    };
+    let product = EncryptedProduct::for_training(&parameters, 20, shape, RowSource::Sent, SCALES).expect("fits");
+    let job = Job::of(product, 20, &parameters).expect("fits");
+    let batch = [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    time(c, "sent convolution 20 x 16 x 32 x 32", &job, true, &batch);
+}
+
+criterion_group!(benches, stored, sent, convolved);
 criterion_main!(benches);
