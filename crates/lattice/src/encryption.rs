@@ -19,6 +19,8 @@ const DROPPED: u32 = 3;
 pub struct SecretKey {
     parameters: Parameters,
     s: Poly<Evaluations>,
+    /// -s.
+    minus_s: Poly<Evaluations>,
 }
 
 /// A ciphertext on its way from the key holder: the seed of c1, and c0.
@@ -39,9 +41,13 @@ pub struct Ciphertext {
 impl SecretKey {
     /// Draws a key.
     pub fn generate(parameters: &Parameters, rng: &mut ChaCha20Rng) -> Self {
+        let s = sample::ternary(rng, parameters.basis()).into_evaluations();
+        let mut minus_s = s.clone();
+        minus_s.neg_assign();
         Self {
             parameters: parameters.clone(),
-            s: sample::ternary(rng, parameters.basis()).into_evaluations(),
+            s,
+            minus_s,
         }
     }
 
@@ -79,12 +85,8 @@ impl SecretKey {
         let mut noisy = sample::gaussian(&mut errors, basis);
         noisy.add_assign(plaintext)?;
         let mut b = noisy.into_evaluations();
-        let mut product = a.clone();
-        product.mul_assign(&self.s)?;
-        let masked = b.sub_assign(&product);
-        // a s gives the key away: a is public.
-        product.zeroize();
-        masked?;
+        // a s alone, which would give the key away, is never in memory.
+        b.mul_add_assign(&a, &self.minus_s)?;
         Ok(SeededPair { seed, b, a })
     }
 
@@ -134,6 +136,7 @@ impl SecretKey {
 impl Drop for SecretKey {
     fn drop(&mut self) {
         self.s.zeroize();
+        self.minus_s.zeroize();
     }
 }
 

@@ -56,40 +56,41 @@ pub(super) fn reduce(
     let [c0, c1, c2] = components.map(|residues| residues.chunks_exact_mut(TILE));
     for (tile, ((c0, c1), c2)) in c0.zip(c1).zip(c2).enumerate() {
         gather(terms, tile, &mut tiles);
-        let mut of_tile = [[[0; 8]; HALVES]; VECTORS];
-        if let Some(sums) = sums {
+        let of_tile = sums.and_then(|sums| {
             let sums: &[Sums] = sums.as_chunks().0.as_chunks().0;
-            of_tile.copy_from_slice(&sums[tile * VECTORS..][..VECTORS]);
-        }
+            sums.get(tile * VECTORS..)?.first_chunk::<VECTORS>()
+        });
         let components = [c0, c1, c2].map(|residues| residues.as_chunks_mut().0);
-        // SAFETY: the token shows that the machine has the features these functions are compiled for.
-        unsafe {
-            if !tiles.is_empty() {
-                add_tile(&mut of_tile, &tiles);
-            }
-            reduce_all(modulus.value(), &of_tile, components)
-        }
+        // SAFETY: the token shows that the machine has the features `reduce_tile` is compiled for.
+        unsafe { reduce_tile(modulus.value(), of_tile, &tiles, components) }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
 fn add_tile(sums: &mut [Sums], terms: &[[&Slots; 4]]) {
     for (v, sums) in sums.iter_mut().enumerate().take(VECTORS) {
-        let mut s = sums.each_ref().map(|half| load(half));
-        for [a0, a1, b0, b1] in terms {
-            let (a0, a1, b0, b1) = (load(&a0[v]), load(&a1[v]), load(&b0[v]), load(&b1[v]));
-            let (a, b) = (_mm512_add_epi64(a0, a1), _mm512_add_epi64(b0, b1));
-            s[0] = _mm512_madd52lo_epu64(s[0], a0, b0);
-            s[1] = _mm512_madd52hi_epu64(s[1], a0, b0);
-            s[2] = _mm512_madd52lo_epu64(s[2], a1, b1);
-            s[3] = _mm512_madd52hi_epu64(s[3], a1, b1);
-            s[4] = _mm512_madd52lo_epu64(s[4], a, b);
-            s[5] = _mm512_madd52hi_epu64(s[5], a, b);
-        }
-        for (half, s) in sums.iter_mut().zip(s) {
+        let added = add_vector(sums.each_ref().map(|half| load(half)), terms, v);
+        for (half, s) in sums.iter_mut().zip(added) {
             store(half, s);
         }
     }
+}
+
+/// The sums of eight slots with the terms' products added.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn add_vector(mut s: [__m512i; HALVES], terms: &[[&Slots; 4]], v: usize) -> [__m512i; HALVES] {
+    for [a0, a1, b0, b1] in terms {
+        let (a0, a1, b0, b1) = (load(&a0[v]), load(&a1[v]), load(&b0[v]), load(&b1[v]));
+        let (a, b) = (_mm512_add_epi64(a0, a1), _mm512_add_epi64(b0, b1));
+        s[0] = _mm512_madd52lo_epu64(s[0], a0, b0);
+        s[1] = _mm512_madd52hi_epu64(s[1], a0, b0);
+        s[2] = _mm512_madd52lo_epu64(s[2], a1, b1);
+        s[3] = _mm512_madd52hi_epu64(s[3], a1, b1);
+        s[4] = _mm512_madd52lo_epu64(s[4], a, b);
+        s[5] = _mm512_madd52hi_epu64(s[5], a, b);
+    }
+    s
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
@@ -104,14 +105,19 @@ fn shrink_all(q: u64, sums: &mut [Sums]) {
 }
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
-fn reduce_all(q: u64, sums: &[Sums], [c0, c1, c2]: [&mut [[u64; 8]]; 3]) {
+fn reduce_tile(q: u64, sums: Option<&[Sums; VECTORS]>, terms: &[[&Slots; 4]], [c0, c1, c2]: [&mut [[u64; 8]]; 3]) {
     let (field, reduction, zero) = (Field::new(q), Reduction::new(q), _mm512_setzero_si512());
-    for (v, [low0, high0, low2, high2, low, high]) in sums.iter().enumerate() {
-        let first = reduction.reduce(load(low0), load(high0), zero);
-        let last = reduction.reduce(load(low2), load(high2), zero);
-        let all = reduction.reduce(load(low), load(high), zero);
-        store(&mut c0[v], first);
-        store(&mut c1[v], field.sub(field.sub(all, first), last));
-        store(&mut c2[v], last);
+    for (v, ((c0, c1), c2)) in c0.iter_mut().zip(c1).zip(c2).enumerate().take(VECTORS) {
+        let before = match sums {
+            Some(sums) => sums[v].each_ref().map(|half| load(half)),
+            None => [zero; HALVES],
+        };
+        let [low0, high0, low2, high2, low, high] = add_vector(before, terms, v);
+        let first = reduction.reduce(low0, high0, zero);
+        let last = reduction.reduce(low2, high2, zero);
+        let all = reduction.reduce(low, high, zero);
+        store(c0, first);
+        store(c1, field.sub(field.sub(all, first), last));
+        store(c2, last);
     }
 }
