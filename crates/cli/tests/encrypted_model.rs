@@ -189,7 +189,7 @@ fn settings_that_do_not_fit_are_refused() {
     succeed(&["init", &folder, "--data", "digits", "--protocol", "encrypted-model"]);
     let job = format!("{folder}/job.toml");
     for (setting, expected) in [
-        ("model.server_layers=[0, 1]", "dense"),
+        ("model.server_layers=[0, 2]", "consecutive"),
         ("model.server_layers=[2]", "first"),
         (
             "training.optimiser={type = \"adamw\", learning_rate = 0.001}",

@@ -393,8 +393,8 @@ impl HeldProducts {
         link: &mut Link<C>,
         round: u64,
     ) -> Result<(), ProtocolError> {
-        let key = self.relinearisation.as_ref().ok_or_else(nothing_held)?;
         for (number, layer) in self.layers.iter().enumerate().rev() {
+            let key = self.relinearisation.as_ref().ok_or_else(nothing_held)?;
             let product = layer.encryption.product();
             let EncryptedDelta(delta) = link.receive(round, &product.delta_len(rows)).await?;
             let delta = product.receive_delta(&delta, rows);

@@ -180,6 +180,39 @@ async fn the_encrypted_layer_is_that_of_plain_training() {
     assert_same_transcript(&trained.links);
 }
 
+/// No message is about layers that the server does not have.
+#[tokio::test]
+async fn one_layer_alone_is_trained_and_asked() {
+    let (data, test) = (rounded(22), rounded(10));
+    let [layer, _] = train_plain(&data, &test).await;
+    let (mut me, mut other) = roles(PRECISION);
+    (me.tail, me.inner, other.inner) = (network(SERVER.end..LAYERS), Vec::new(), Vec::new());
+    let trained = train((me, other), &data, &test).await;
+    let (apart, moved) = (distance(&trained.layer(), &layer), moved(&layer));
+    assert!(apart < moved / 500.0, "{apart:e} apart, moved by {moved:e}");
+    assert_eq!(trained.server.weights.len(), 1);
+    for name in [Relinearisation::NAME, EncryptedRows::NAME, EncryptedDelta::NAME] {
+        assert_eq!(sent(&trained.links[0], name), 0, "{name}");
+    }
+    let ([mut a, mut b], own) = (links(), key(1));
+    let me = predict::Forward {
+        tail: &trained.client.tail,
+        key: &own,
+        inner: &[],
+        session: [3; 16],
+        factor: trained.client.factor,
+    };
+    let (mut quiet, mut still) = (ignore, ignore);
+    let (batch, encryption) = (schedule().evaluation_batch, encryption());
+    let (outputs, answered) = tokio::join!(
+        predict::client(me, queries(&test.x), &mut a, &mut quiet),
+        predict::server(&encryption, &[], &trained.server, batch, &mut b, &mut still)
+    );
+    answered.unwrap();
+    let again = Evaluation::new(Loss::CrossEntropy, &outputs.unwrap(), &test.targets).unwrap();
+    assert_eq!(Some(again), trained.evaluation);
+}
+
 #[tokio::test]
 async fn the_stride_layout_trains_the_same_network_with_fewer_bytes() {
     let (data, test) = (rounded(22), rounded(10));
