@@ -53,12 +53,15 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
     let cut = job.cut()?;
     let end = cut.model.layers.len();
     let encrypted = job.protocol == Protocol::EncryptedModel;
+    let clients_from = match (encrypted, job.samples()) {
+        (true, Samples::Clear) => job.first_encrypted(&cut)?.end,
+        _ => 0,
+    };
     let own = |role: Role| match role {
         // Ciphertexts: added below, where the key is.
         Role::Server if encrypted => Vec::new(),
         Role::Server => vec![cut.server.clone()],
-        Role::Client if encrypted && job.samples() == Samples::Encrypted => vec![0..end],
-        Role::Client if encrypted => vec![job.first_encrypted(&cut).map_or(0, |first| first.end)..end],
+        Role::Client if encrypted => std::iter::once(clients_from..end).collect(),
         Role::Client => vec![0..cut.server.start, cut.server.end..end],
     };
     let parties: Vec<&Party> = match chosen {

@@ -15,12 +15,12 @@ use crate::{
 /// The layers of one party as training left them.
 pub(super) enum Layers {
     Client {
-        front: Network,
+        front: Box<Network>,
         /// `encrypted-activation`, mode sealed: what the client had not revealed of the server's layer.
-        unrevealed: Option<Network>,
+        unrevealed: Option<Box<Network>>,
         tail: Box<Network>,
     },
-    Server(Network),
+    Server(Box<Network>),
     /// `encrypted-model`.
     KeyHolder {
         tail: Box<Network>,
@@ -61,7 +61,7 @@ impl Layers {
         if job.role(party)? == Role::Server {
             let mut layers = network(cut.server.clone())?;
             give(job, party, &path, &mut [&mut layers])?;
-            return Ok(Self::Server(layers));
+            return Ok(Self::Server(Box::new(layers)));
         }
         let mut front = network(0..cut.server.start)?;
         let mut tail = network(cut.server.end..cut.model.layers.len())?;
@@ -72,11 +72,11 @@ impl Layers {
             true => {
                 let mut unrevealed = network(cut.server.clone())?;
                 give(job, party, &RunFolder::unrevealed(run_folder, party), &mut [&mut unrevealed])?;
-                Some(unrevealed)
+                Some(Box::new(unrevealed))
             }
         };
         Ok(Self::Client {
-            front,
+            front: Box::new(front),
             unrevealed,
             tail: Box::new(tail),
         })

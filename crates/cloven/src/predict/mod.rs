@@ -226,7 +226,7 @@ impl Predictor {
             Protocol::EncryptedActivation => {
                 let me = encrypted_activation::predict::Forward {
                     front,
-                    unrevealed: unrevealed.as_ref(),
+                    unrevealed: unrevealed.as_deref(),
                     tail,
                 };
                 let cipher = LatticeCipher::new(self.me.job.sealing()?, &mut fresh_randomness()?);

@@ -114,9 +114,12 @@ impl Program {
     /// As [`Layer::backward`]: goes back through the layers, no further than somebody needs.
     pub fn backward(&mut self, gradient: Batch, input_gradient: InputGradient) -> Option<Batch> {
         let (needed, branches) = (self.needed(input_gradient), &mut Gradients::default());
-        let back = self.0.iter_mut().zip(needed).rev();
-        let dx = back.fold(Some(gradient), |dy, (step, needed)| step.backward(dy, needed, branches));
-        dx.filter(|_| input_gradient == InputGradient::Wanted)
+        let mut dy = Some(gradient);
+        // None is no end: the other branch of a residual block may still have a gradient.
+        for (step, needed) in self.0.iter_mut().zip(needed).rev() {
+            dy = step.backward(dy, needed, branches);
+        }
+        dy.filter(|_| input_gradient == InputGradient::Wanted)
     }
 
     /// For each step, whether dLoss/dInput of it is needed: wanted at the input, or by a layer before it that learns.
