@@ -46,6 +46,22 @@ pub enum MpcError {
         /// How many keys there are.
         keys: usize,
     },
+    /// A number that does not fit its fixed point.
+    #[error("value {index} is not a finite number below 2^{bits} in magnitude")]
+    Range {
+        /// Its place, row after row, from zero.
+        index: usize,
+        /// Bits before the point.
+        bits: u32,
+    },
+    /// Randomness that was asked for a second time, or after a later one.
+    #[error("{what} was given before: number {index}")]
+    Used {
+        /// What it is.
+        what: &'static str,
+        /// Which of them.
+        index: u64,
+    },
     /// A step out of its turn.
     #[error("{expected} comes first")]
     Turn {

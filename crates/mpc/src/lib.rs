@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`Session`] | where the randomness of one run comes from |
 //! | [`transfer`] | oblivious transfer: correlated, random and chosen |
+//! | [`shares`] | additive shares of matrices over Z_2^64, fixed point, matrix products, shares of zero |
 //! | [`ids`] | columns of ids as 32-byte digests |
 //! | [`oprf`] | an oblivious pseudorandom function |
 //! | [`intersection`] | private set intersection for two parties and for more |
@@ -16,7 +17,8 @@
 //! | [`Batches`], [`Batch`] | numbers for instances, given once |
 //! | [`ideal`] | a trusted party, for tests |
 //!
-//! `unsafe` is confined to one module: the calls of portable code that was compiled a second time for wider vectors.
+//! `unsafe` is confined to two places: the calls of portable code that was compiled a second time for wider vectors, and the vector instructions
+//! of matrix products.
 
 mod batch;
 mod bits;
@@ -33,6 +35,7 @@ mod matrix;
 pub mod oprf;
 mod prg;
 mod session;
+pub mod shares;
 pub mod transfer;
 mod transposition;
 mod wire;
