@@ -1,9 +1,11 @@
 //! Ideal functionalities: a trusted party for tests and for measuring an engine by itself. Whoever runs one sees everything.
 
 use crate::{
-    BitMatrix,
+    BitMatrix, MpcError,
     boolean::Triples,
     correlation::{CotReceiver, CotSender, Delta, masked, random_word},
+    shares::Matrix,
+    triples::{DataHalf, OperandHalf, OperandMask, Product, Shape},
 };
 use rand::CryptoRng;
 
@@ -67,6 +69,43 @@ pub fn triples_multiply(shares: &[Triples]) -> bool {
             .zip(c.row(row))
             .all(|((a, b), c)| a & b == *c)
     })
+}
+
+/// A matrix triple for a batch whose rows have the mask `mask`.
+pub fn matrix_triple(
+    product: Product,
+    mask: &Matrix,
+    width: usize,
+    rng: &mut impl CryptoRng,
+) -> Result<(DataHalf, OperandHalf), MpcError> {
+    let shape = Shape {
+        batch: mask.rows(),
+        columns: mask.columns(),
+        width,
+    };
+    let b = Matrix::random(product.operand_rows(shape), width, rng)?;
+    let [ours, theirs] = one_sided_product(product, mask, &b, rng)?;
+    let half = OperandMask::new(product, shape, b)?.with(theirs)?;
+    Ok((DataHalf::new(product, shape, ours)?, half))
+}
+
+/// The relation of matrix triples: c_i + c_j is the product of the mask and B.
+pub fn matrix_triple_multiplies(mask: &Matrix, data: &DataHalf, operand: &OperandHalf) -> bool {
+    let mut sum = data.c().clone();
+    sum.add_assign(operand.c()).is_ok() && data.product().of(mask, operand.b()).is_ok_and(|product| product == sum)
+}
+
+/// What triples are for: shares of the product of a batch of rows and an operand.
+pub fn one_sided_product(
+    product: Product,
+    rows: &Matrix,
+    operand: &Matrix,
+    rng: &mut impl CryptoRng,
+) -> Result<[Matrix; 2], MpcError> {
+    let mut first = product.of(rows, operand)?;
+    let second = Matrix::random(first.rows(), first.columns(), rng)?;
+    first.sub_assign(&second)?;
+    Ok([first, second])
 }
 
 fn sums(shares: &[Triples]) -> [BitMatrix; 3] {

@@ -6,6 +6,7 @@
 //! | [`Session`] | where the randomness of one run comes from |
 //! | [`transfer`] | oblivious transfer: correlated, random and chosen |
 //! | [`shares`] | additive shares of matrices over Z_2^64, fixed point, matrix products, shares of zero |
+//! | [`triples`] | products of one holder's fixed data with another's operand: one-sided matrix triples |
 //! | [`ids`] | columns of ids as 32-byte digests |
 //! | [`oprf`] | an oblivious pseudorandom function |
 //! | [`intersection`] | private set intersection for two parties and for more |
@@ -38,6 +39,7 @@ mod session;
 pub mod shares;
 pub mod transfer;
 mod transposition;
+pub mod triples;
 mod wire;
 #[allow(unsafe_code)]
 mod words;

@@ -23,10 +23,10 @@ unsafe fn vectors(left: &Block<ROWS>, panel: &[[u64; 4]]) -> [[u64; 4]; ROWS] {
         let y1 = _mm256_srli_epi64::<32>(y);
         for row in 0..ROWS {
             // SAFETY: the caller's promise.
-            let x = unsafe { left.get(row, depth) };
-            let (x0, x1) = (_mm256_set1_epi64x(x as i64), _mm256_set1_epi64x((x >> 32) as i64));
-            low[row] = _mm256_add_epi64(low[row], _mm256_mul_epu32(x0, y));
-            let crossed = _mm256_add_epi64(_mm256_mul_epu32(x0, y1), _mm256_mul_epu32(x1, y));
+            let x = _mm256_set1_epi64x(unsafe { left.get(row, depth) } as i64);
+            let x1 = _mm256_srli_epi64::<32>(x);
+            low[row] = _mm256_add_epi64(low[row], _mm256_mul_epu32(x, y));
+            let crossed = _mm256_add_epi64(_mm256_mul_epu32(x, y1), _mm256_mul_epu32(x1, y));
             high[row] = _mm256_add_epi64(high[row], crossed);
         }
     }
