@@ -6,7 +6,7 @@ use crate::error::DataError;
 use crate::source::{Column, CsvOptions, Format, ParquetOptions};
 
 /// At most so many names are listed in an error.
-const NAMES_SHOWN: usize = 12;
+const NAMES_SHOWN: usize = 32;
 
 /// What a table says of its columns.
 #[derive(Clone, Copy)]
@@ -20,7 +20,8 @@ pub(crate) struct Heading<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Selection<'a> {
     format: Format,
-    target: Option<&'a Column>,
+    pub(crate) target: Option<&'a Column>,
+    pub(crate) include: Option<&'a [Column]>,
     drop: &'a [Column],
 }
 
@@ -29,6 +30,7 @@ impl<'a> From<&'a CsvOptions> for Selection<'a> {
         Selection {
             format: Format::Csv,
             target: options.target.as_ref(),
+            include: options.include.as_deref(),
             drop: &options.drop,
         }
     }
@@ -39,8 +41,84 @@ impl<'a> From<&'a ParquetOptions> for Selection<'a> {
         Selection {
             format: Format::Parquet,
             target: options.target.as_ref(),
+            include: options.include.as_deref(),
             drop: &options.drop,
         }
+    }
+}
+
+/// What errors call the options of a format.
+struct OptionNames {
+    target: &'static str,
+    include: &'static str,
+    drop: &'static str,
+}
+
+impl Selection<'_> {
+    /// The numbers of the feature columns, in the order of the features: those included, or all but the target, the dropped ones and
+    /// `aside`, which have a use of their own.
+    pub(crate) fn features(
+        &self,
+        file: &Path,
+        heading: Heading,
+        target: Option<usize>,
+        aside: &[usize],
+    ) -> Result<Vec<usize>, DataError> {
+        let available = available(heading);
+        let find_all = |columns: &[Column]| -> Result<Vec<usize>, DataError> {
+            columns.iter().map(|column| find(file, heading, column, &available)).collect()
+        };
+        let OptionNames { include, drop, .. } = self.options();
+        let dropped = find_all(self.drop)?;
+        if let Some(target) = target.filter(|target| dropped.contains(target)) {
+            return Err(listed(drop, "a list of columns other than the target", target));
+        }
+        let Some(included) = self.include else {
+            let aside = |column| target == Some(column) || aside.contains(&column) || dropped.contains(&column);
+            let is_feature = |column: &usize| !aside(*column);
+            return Ok((0..heading.width).filter(is_feature).collect());
+        };
+        let included = find_all(included)?;
+        for (position, &column) in included.iter().enumerate() {
+            if included[..position].contains(&column) {
+                return Err(DataError::Option {
+                    option: include,
+                    expected: "columns that differ",
+                    actual: format!("column {column} twice"),
+                });
+            }
+            if Some(column) == target || dropped.contains(&column) {
+                return Err(listed(
+                    include,
+                    "a list of columns other than the target and dropped ones",
+                    column,
+                ));
+            }
+        }
+        Ok(included)
+    }
+
+    fn options(&self) -> OptionNames {
+        match self.format {
+            Format::Parquet => OptionNames {
+                target: "parquet.target",
+                include: "parquet.include",
+                drop: "parquet.drop",
+            },
+            _ => OptionNames {
+                target: "csv.target",
+                include: "csv.include",
+                drop: "csv.drop",
+            },
+        }
+    }
+}
+
+fn listed(option: &'static str, expected: &'static str, column: usize) -> DataError {
+    DataError::Option {
+        option,
+        expected,
+        actual: format!("a list with column {column}"),
     }
 }
 
@@ -56,32 +134,16 @@ pub(crate) struct Columns {
 impl Columns {
     pub(crate) fn choose(file: &Path, heading: Heading, selection: Selection) -> Result<Self, DataError> {
         let available = available(heading);
-        let (target_option, drop_option) = match selection.format {
-            Format::Parquet => ("parquet.target", "parquet.drop"),
-            _ => ("csv.target", "csv.drop"),
-        };
         let Some(target) = selection.target else {
             let hint = format!("name the column to predict; the file has {available}");
             return Err(DataError::OptionMissing {
                 file: file.into(),
-                option: target_option,
+                option: selection.options().target,
                 hint,
             });
         };
-        let find = |column| find(file, heading, column, &available);
-        let target = find(target)?;
-        let dropped = selection.drop.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        if dropped.contains(&target) {
-            let (option, expected) = (drop_option, "a list of columns other than the target");
-            return Err(DataError::Option {
-                option,
-                expected,
-                actual: format!("a list with column {target}"),
-            });
-        }
-        let features: Vec<usize> = (0..heading.width)
-            .filter(|column| *column != target && !dropped.contains(column))
-            .collect();
+        let target = find(file, heading, target, &available)?;
+        let features = selection.features(file, heading, Some(target), &[])?;
         if features.is_empty() {
             let reason = "no feature column is left beside the target".into();
             return Err(DataError::Malformed {
@@ -107,8 +169,9 @@ impl Columns {
         count: usize,
     ) -> Result<Self, DataError> {
         let aside = Aside::of(heading, selection);
-        let features = match (expected, heading.names) {
-            (Some(expected), Some(names)) => by_name(file, heading, expected, names, &aside)?,
+        let features = match (expected, heading.names, selection.include) {
+            (Some(expected), Some(names), include) => by_name(file, heading, expected, names, &aside, include.is_some())?,
+            (_, _, Some(include)) => by_include(file, heading, include, count)?,
             _ => by_position(file, heading.width, count, &aside)?,
         };
         Ok(Columns {
@@ -161,7 +224,15 @@ impl Aside {
     }
 }
 
-fn by_name(file: &Path, heading: Heading, expected: &[String], names: &[String], aside: &Aside) -> Result<Vec<usize>, DataError> {
+/// With `others`, the file may have columns that are neither feature nor aside.
+fn by_name(
+    file: &Path,
+    heading: Heading,
+    expected: &[String],
+    names: &[String],
+    aside: &Aside,
+    others: bool,
+) -> Result<Vec<usize>, DataError> {
     // First as the training file has it, in which several features may have one name.
     let rest: Vec<usize> = (0..names.len()).filter(|&column| !aside.holds(column)).collect();
     if rest.iter().map(|&column| &names[column]).eq(expected) {
@@ -187,10 +258,27 @@ fn by_name(file: &Path, heading: Heading, expected: &[String], names: &[String],
         }
     }
     match rest.iter().find(|column| !features.contains(column)) {
-        None => Ok(features),
-        Some(&column) => Err(DataError::ExtraColumn {
+        Some(&column) if !others => Err(DataError::ExtraColumn {
             file: file.into(),
             column: names[column].clone(),
+        }),
+        _ => Ok(features),
+    }
+}
+
+/// The included columns, or all of a table that has as many as features are expected.
+fn by_include(file: &Path, heading: Heading, include: &[Column], count: usize) -> Result<Vec<usize>, DataError> {
+    if heading.width == count {
+        return Ok((0..count).collect());
+    }
+    let found = include.iter().map(|column| find_column(file, heading, column));
+    let found = found.collect::<Result<Vec<usize>, _>>()?;
+    match found.len() == count {
+        true => Ok(found),
+        false => Err(DataError::FeatureCount {
+            file: file.into(),
+            expected: count,
+            actual: found.len(),
         }),
     }
 }

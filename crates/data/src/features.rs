@@ -37,7 +37,8 @@ pub struct FeatureOptions {
     /// The names of the training file's features, in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature_names: Option<Vec<String>>,
-    /// How the training files were read, where they were CSV: `target` and `drop` are left out here too, if they are there.
+    /// How the training files were read, where they were CSV: `target`, `drop` and what is not in `include` are left out here too, if they
+    /// are there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub csv: Option<CsvOptions>,
     /// How the training files were read, where they were HDF5.
@@ -113,6 +114,7 @@ impl FeatureOptions {
             let parquet = self.parquet.clone().unwrap_or_default();
             CsvOptions {
                 target: parquet.target,
+                include: parquet.include,
                 drop: parquet.drop,
                 on_missing: parquet.on_missing,
                 ..CsvOptions::default()
@@ -126,6 +128,7 @@ impl FeatureOptions {
             let csv = self.csv.clone().unwrap_or_default();
             ParquetOptions {
                 target: csv.target,
+                include: csv.include,
                 drop: csv.drop,
                 on_missing: csv.on_missing,
                 ..ParquetOptions::default()

@@ -12,15 +12,16 @@ use crate::source::{Column, Format};
 
 /// Which columns of a CSV or Parquet table say whom or what a row is about, and how they are read.
 ///
-/// An id is text, and two ids are the same if their texts are, part by part: `7` and `07` differ, and so do `7` and `7.0`. White space of
-/// ASCII around a part is no part of it. Whole numbers in Parquet files are written without a fraction, however large, and truth values
+/// An id is text, and two ids are the same if their texts are, part by part: `7` and `07` differ, and so do `7` and `7.0`. White space around
+/// a part, as Unicode defines it, is no part of it: the rules are those by which parties find their common rows, so that rows found common are
+/// cut alike by [`HashSplit`](crate::HashSplit). Whole numbers in Parquet files are written without a fraction, however large, and truth values
 /// as `false` and `true`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdOptions {
     /// The columns, in an order that all parties agree on.
     pub columns: Vec<Column>,
-    /// Whether the letters A to Z are read as a to z.
+    /// Whether letters are put in lower case, as Unicode defines it without a locale.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fold_case: bool,
 }
@@ -43,13 +44,7 @@ pub struct Ids {
 /// When the file is missing, damaged, too large or of another format, has no row, or lacks an id column; when no id column is named, or
 /// one twice.
 pub fn read_ids(file: &Path, ids: &IdOptions, options: &FeatureOptions) -> Result<Ids, DataError> {
-    if ids.columns.is_empty() {
-        return Err(DataError::Option {
-            option: "id columns",
-            expected: "at least one column",
-            actual: "an empty list".into(),
-        });
-    }
+    at_least_one(&ids.columns)?;
     let format = options.format.or_else(|| Format::of(file));
     let mut read = match format.ok_or_else(|| DataError::UnknownFormat { file: file.into() })? {
         Format::Csv => csv::read_ids(file, &options.csv.clone().unwrap_or_default(), &ids.columns)?,
@@ -67,7 +62,7 @@ pub fn read_ids(file: &Path, ids: &IdOptions, options: &FeatureOptions) -> Resul
     }
     if ids.fold_case {
         let parts = read.rows.iter_mut().flatten().flatten();
-        parts.for_each(|part| part.make_ascii_lowercase());
+        parts.for_each(|part| *part = part.to_lowercase());
     }
     Ok(read)
 }
@@ -82,7 +77,19 @@ impl Ids {
 
 /// A part of an id as it is compared.
 pub(crate) fn normalised(text: &str) -> &str {
-    text.trim_matches(|character: char| character.is_ascii_whitespace())
+    text.trim()
+}
+
+/// Refuses an empty list.
+pub(crate) fn at_least_one(columns: &[Column]) -> Result<(), DataError> {
+    match columns.is_empty() {
+        false => Ok(()),
+        true => Err(DataError::Option {
+            option: "id columns",
+            expected: "at least one column",
+            actual: "an empty list".into(),
+        }),
+    }
 }
 
 /// Refuses a column that is named twice.

@@ -86,6 +86,34 @@ fn a_missing_or_extra_column_is_named() {
 }
 
 #[test]
+fn included_columns_are_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = trained(&folder, "include = [\"height\"]");
+    let read = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        read_features(&file, &options, &shape(&[1])).map(|features| values(&features))
+    };
+    assert_eq!(read("p.csv", TRAIN).unwrap(), [1.5, 1.6, 1.7, 1.8]);
+    assert_eq!(read("p.csv", "weight,height\n7,1.9\n").unwrap(), [1.9]);
+    let error = read("p.csv", "age,weight\n1,2\n").unwrap_err().to_string();
+    assert!(
+        error.ends_with("the feature column height is missing; the file has age, weight"),
+        "{error}"
+    );
+
+    let numbered: FeatureOptions = toml::from_str("[csv]\nheader = false\ntarget = 3\ninclude = [2, 1]").unwrap();
+    let read = |text: &str| predict(&folder, &numbered, "p.data", text).map(|features| values(&features));
+    assert_eq!(read("7,1,2,1\n8,3,4,0\n").unwrap(), [2.0, 1.0, 4.0, 3.0]);
+    assert_eq!(read("2,1\n4,3\n").unwrap(), [2.0, 1.0, 4.0, 3.0]);
+    let short: FeatureOptions = toml::from_str("[csv]\nheader = false\ninclude = [2]").unwrap();
+    assert_eq!(
+        predict(&folder, &short, "p.data", "7,1,2\n8,3,4\n").unwrap_err(),
+        "p.data: expected 2 feature columns, found 1 (target and dropped columns not counted)"
+    );
+}
+
+#[test]
 fn missing_values_are_named_or_their_rows_dropped() {
     let folder = tempfile::tempdir().unwrap();
     // A missing target is none of a prediction's business.

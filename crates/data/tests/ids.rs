@@ -29,9 +29,10 @@ fn id(parts: &[&str]) -> Option<Vec<String>> {
 
 #[test]
 fn ids_are_trimmed_texts_in_the_order_of_the_file() {
-    let text = "name,x,year\n \tAda ,1, 07\nada,2,7\nBob,3,\n?,4,7\n\u{a0}Bob,5,7.0\n";
+    let text = "name,x,year\n \tAda ,1, 07\nada,2,7\nBob,3,\n?,4,7\n\u{a0}Bob,5,7.0\nÄDA,6,7\n";
     let ids = read(text, &id_options(&["year", "name"])).unwrap();
-    let expected = [id(&["07", "Ada"]), id(&["7", "ada"]), None, None, id(&["7.0", "\u{a0}Bob"])];
+    let last = [id(&["7.0", "Bob"]), id(&["7", "ÄDA"])];
+    let expected = [vec![id(&["07", "Ada"]), id(&["7", "ada"]), None, None], last.to_vec()].concat();
     assert_eq!((ids.rows.as_slice(), ids.missing), (&expected[..], 2));
     let folded = IdOptions {
         fold_case: true,
@@ -39,6 +40,7 @@ fn ids_are_trimmed_texts_in_the_order_of_the_file() {
     };
     let ids = read(text, &folded).unwrap();
     assert_eq!(ids.rows[..2], [id(&["ada"]), id(&["ada"])]);
+    assert_eq!(ids.rows[5], id(&["äda"]));
 }
 
 #[test]

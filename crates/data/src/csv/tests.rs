@@ -61,6 +61,60 @@ fn reads_without_a_header_by_number_and_drops_columns() {
     assert_eq!(classes(&samples), (&[1, 0][..], vec!["2", "4"]));
 }
 
+fn including(columns: &[&str], options: CsvOptions) -> CsvOptions {
+    let include = columns.iter().map(|name| Column::Name((*name).into())).collect();
+    CsvOptions {
+        include: Some(include),
+        ..options
+    }
+}
+
+#[test]
+fn included_columns_come_in_the_order_asked_for() {
+    let text = "a,b,c,y\n1,2,3,0\n4,5,x,1\n";
+    let samples = read(text, &including(&["b", "a"], options("y"))).unwrap();
+    assert_eq!(samples.x.as_slice().unwrap(), [2.0, 1.0, 5.0, 4.0]);
+    assert_eq!(samples.feature_names.as_deref(), Some(&["b".to_string(), "a".into()][..]));
+    let by_number = CsvOptions {
+        include: Some(vec![Column::Number(2), Column::Number(0)]),
+        ..headless(3)
+    };
+    assert_eq!(read("1,2,3,0\n", &by_number).unwrap().x.as_slice().unwrap(), [3.0, 1.0]);
+}
+
+#[test]
+fn included_columns_that_cannot_be_are_named() {
+    let text = "a,b,y\n1,2,0\n";
+    let dropping = CsvOptions {
+        drop: vec![Column::Name("b".into())],
+        ..options("y")
+    };
+    for (options, expected) in [
+        (
+            including(&["a", "d"], options("y")),
+            "t.csv: no column \"d\"; the file has a, b, y",
+        ),
+        (
+            including(&["a", "a"], options("y")),
+            "csv.include must be columns that differ, got column 0 twice",
+        ),
+        (
+            including(&["a", "y"], options("y")),
+            "csv.include must be a list of columns other than the target and dropped ones, got a list with column 2",
+        ),
+        (
+            including(&["b"], dropping),
+            "csv.include must be a list of columns other than the target and dropped ones, got a list with column 1",
+        ),
+        (
+            including(&[], options("y")),
+            "t.csv: not a valid CSV file: no feature column is left beside the target",
+        ),
+    ] {
+        assert_eq!(refused(text, &options), expected);
+    }
+}
+
 #[test]
 fn integer_classes_sort_as_numbers_and_others_as_text() {
     let samples = read("x,y\n1,10\n1,9\n1,2.0\n", &options("y")).unwrap();

@@ -107,6 +107,26 @@ fn a_table_is_the_same_as_in_csv() {
 }
 
 #[test]
+fn included_columns_come_in_the_order_asked_for() {
+    let (_folder, file) = write(TABLE, Compression::SNAPPY);
+    let include = ["height", "age"].map(|name| Column::Name(name.into()));
+    let including = ParquetOptions {
+        include: Some(include.to_vec()),
+        ..options("kind")
+    };
+    let table = read_table(&file, &including).unwrap();
+    assert_eq!((table.x.shape(), table.x[[1, 0]], table.x[[1, 1]]), (&[5, 2][..], 1.6, 40.0));
+    let unknown = ParquetOptions {
+        include: Some(vec![Column::Name("size".into())]),
+        ..options("kind")
+    };
+    assert_eq!(
+        refused(&file, &unknown),
+        "t.parquet: no column \"size\"; the file has id, age, height, smoker, dose, weight, visits, kind"
+    );
+}
+
+#[test]
 fn targets_may_be_numbers_booleans_or_measured() {
     let (_folder, file) = write(TABLE, Compression::SNAPPY);
     let names = |target: &str| {

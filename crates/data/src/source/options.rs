@@ -19,6 +19,9 @@ pub struct CsvOptions {
     /// The classes in the order of their numbers; when absent, those that occur, sorted (numerically if all are integers).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
+    /// The only columns that are features, in this order; every column but target and dropped ones when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<Column>>,
     /// Columns that are neither feature nor target, such as a record number.
     pub drop: Vec<Column>,
     /// What stands for a missing value, compared after trimming blanks.
@@ -136,6 +139,9 @@ pub struct ParquetOptions {
     /// The classes in the order of their numbers; when absent, those that occur, sorted (numerically if all are integers).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
+    /// The only columns that are features, in this order; every column but target and dropped ones when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<Column>>,
     /// Columns that are neither feature nor target, such as a record number.
     pub drop: Vec<Column>,
     /// What to do about a missing value in a feature or target.
@@ -227,6 +233,7 @@ impl Default for CsvOptions {
             delimiter: ',',
             target: None,
             classes: None,
+            include: None,
             drop: Vec::new(),
             missing: ["", "?", "NA", "NaN", "nan"].map(String::from).to_vec(),
             on_missing: OnMissing::Error,
