@@ -152,6 +152,65 @@ pub enum DataError {
         total: u64,
     },
 
+    /// A feature that is not declared to hold categories is text.
+    #[error(
+        "{file}: {place}, column {column}: expected a number, found {value}; list the column under categorical, or under drop if it is no feature"
+    )]
+    TextFeature {
+        file: PathBuf,
+        place: String,
+        column: String,
+        value: String,
+    },
+
+    /// A feature is missing in a row that is used, and the job does not say what to put there.
+    #[error(
+        "{file}: data row {row} (counted from 0), column {column} is missing, {total} values missing in the rows in use; fill them in, or set missing = \"mean\", \"median\" or \"zero\""
+    )]
+    MissingFeature {
+        file: PathBuf,
+        row: usize,
+        column: String,
+        total: usize,
+    },
+
+    /// A column without a value in the training rows has neither mean nor median.
+    #[error("{file}: column {column} has no value in the {rows} training rows, expected at least one to take the {statistic} of")]
+    NothingToFillFrom {
+        file: PathBuf,
+        column: String,
+        rows: usize,
+        statistic: &'static str,
+    },
+
+    /// A category that no training row has, where the job refuses such.
+    #[error(
+        "{file}: data row {row} (counted from 0), column {column} has the category {value:?}, which no training row has; set unknown_category = \"zeros\" to take it for none"
+    )]
+    UnknownCategory {
+        file: PathBuf,
+        row: usize,
+        column: String,
+        value: String,
+    },
+
+    /// What was kept of the training columns is damaged or not what this version wrote.
+    #[error("the description of the training columns is invalid: {reason}")]
+    Preprocessor { reason: String },
+
+    /// Rows are asked for that a table does not have.
+    #[error("row {actual} of a table of {rows} rows is asked for")]
+    NoSuchRow { rows: usize, actual: usize },
+
+    /// Arrays of one table that have different numbers of rows or columns.
+    #[error("a table of {ids} ids has {what} {actual}, expected {expected}")]
+    TableShape {
+        ids: usize,
+        what: &'static str,
+        expected: usize,
+        actual: usize,
+    },
+
     /// A value is NaN, infinite or beyond 32-bit floats.
     #[error("{file}: {place} is {value}, expected a finite 32-bit number")]
     NotFinite { file: PathBuf, place: String, value: String },

@@ -109,13 +109,15 @@ impl FeatureOptions {
 }
 
 impl FeatureOptions {
-    fn csv(&self) -> CsvOptions {
+    pub(crate) fn csv(&self) -> CsvOptions {
         let from_parquet = || {
             let parquet = self.parquet.clone().unwrap_or_default();
             CsvOptions {
                 target: parquet.target,
                 include: parquet.include,
                 drop: parquet.drop,
+                classes: parquet.classes,
+                regression: parquet.regression,
                 on_missing: parquet.on_missing,
                 ..CsvOptions::default()
             }
@@ -123,13 +125,15 @@ impl FeatureOptions {
         self.csv.clone().unwrap_or_else(from_parquet)
     }
 
-    fn parquet(&self) -> ParquetOptions {
+    pub(crate) fn parquet(&self) -> ParquetOptions {
         let from_csv = || {
             let csv = self.csv.clone().unwrap_or_default();
             ParquetOptions {
                 target: csv.target,
                 include: csv.include,
                 drop: csv.drop,
+                classes: csv.classes,
+                regression: csv.regression,
                 on_missing: csv.on_missing,
                 ..ParquetOptions::default()
             }

@@ -3,6 +3,9 @@
 //! [`load`] turns a party's [`Source`] (the `[data]` table of its `local.toml`) into a [`Dataset`] of train and test
 //! [`Samples`]; [`read_features`] reads rows to predict from; [`inspect()`] describes any readable file without a job; [`embedded`] holds the data the tool carries along.
 //!
+//! A holder of some columns of rows that others have too reads a [`VerticalTable`] with [`read_vertical`], and brings its rows into form
+//! with a [`Preprocessor`] fitted on the training rows.
+//!
 //! Everything read is treated as hostile: sizes are capped before memory is allocated, and every fault is one
 //! [`DataError`] sentence that names the file, what was expected and what was found. A value that is not a finite number
 //! never reaches training.
@@ -29,10 +32,12 @@ mod load;
 mod npy;
 mod numbers;
 mod parquet;
+mod preprocess;
 mod samples;
 mod source;
 mod split;
 mod standardise;
+mod vertical;
 mod wfdb;
 
 pub use dataset::Dataset;
@@ -47,6 +52,7 @@ pub use inspect::{ArraySummary, FileSummary, InspectOptions, Inspection, inspect
 pub use labels::MAX_CLASSES;
 pub use load::load;
 pub use npy::{NpyElement, npy_bytes, write_npy};
+pub use preprocess::{ColumnCount, MissingValues, Prepared, Preprocessing, Preprocessor, UnknownCategory};
 pub use samples::{Samples, Targets};
 pub use source::{
     BeatClasses, Cifar10Options, Column, CsvOptions, Format, Group, Groups, Hdf5Options, IdxOptions, Normalise, NpyOptions,
@@ -54,3 +60,4 @@ pub use source::{
 };
 pub use split::Split;
 pub use standardise::Standardiser;
+pub use vertical::{VerticalColumn, VerticalOptions, VerticalTable, read_vertical};

@@ -76,7 +76,15 @@ impl Samples {
 }
 
 impl Targets {
-    fn select(&self, rows: &[usize]) -> Targets {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Targets::Classes { index, .. } => index.len(),
+            Targets::Labels { values, .. } | Targets::Values(values) => values.nrows(),
+        }
+    }
+
+    pub(crate) fn select(&self, rows: &[usize]) -> Targets {
         match self {
             Targets::Classes { index, names } => Targets::Classes {
                 index: rows.iter().map(|&row| index[row]).collect(),

@@ -63,11 +63,12 @@ impl Standardiser {
     }
 }
 
+/// Mean and deviation of the values of one feature, in two passes over them.
 #[derive(Debug, Clone, Copy)]
-struct Moments {
+pub(crate) struct Moments {
     count: u64,
     sum: f64,
-    mean: f64,
+    pub(crate) mean: f64,
     squares: f64,
     min: f32,
     max: f32,
@@ -87,6 +88,14 @@ impl Default for Moments {
 }
 
 impl Moments {
+    pub(crate) fn of(values: &[f32]) -> Self {
+        let mut moments = Moments::default();
+        moments.first_pass(values);
+        moments.finish_mean();
+        moments.second_pass(values);
+        moments
+    }
+
     fn first_pass(&mut self, values: &[f32]) {
         self.count += values.len() as u64;
         for &value in values {
@@ -112,7 +121,8 @@ impl Moments {
             .sum::<f64>();
     }
 
-    fn std(&self) -> f64 {
+    /// The standard deviation; 1 of a constant feature.
+    pub(crate) fn std(&self) -> f64 {
         let std = (self.squares / self.count.max(1) as f64).sqrt();
         if self.min < self.max && std > 0.0 { std } else { 1.0 }
     }

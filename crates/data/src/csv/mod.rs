@@ -17,9 +17,11 @@ mod records;
 mod target;
 #[cfg(test)]
 mod tests;
+mod vertical;
 
 pub(crate) use records::{Header, Record, Records};
 pub(crate) use target::read_target;
+pub(crate) use vertical::read_vertical;
 
 /// Reads features and targets.
 pub(crate) fn read_table(file: &Path, options: &CsvOptions) -> Result<Table, DataError> {

@@ -15,9 +15,11 @@ use crate::source::{Column, OnMissing, ParquetOptions};
 mod content;
 #[cfg(test)]
 mod tests;
+mod vertical;
 
 use content::Content;
 pub(crate) use content::{Cell, open};
+pub(crate) use vertical::read_vertical;
 
 /// Reads features and targets.
 pub(crate) fn read_table(file: &Path, options: &ParquetOptions) -> Result<Table, DataError> {
@@ -78,6 +80,10 @@ pub(crate) fn read_ids(file: &Path, columns: &[Column]) -> Result<Ids, DataError
     let columns = columns.iter().map(|column| find_column(file, heading(&names), column));
     let columns = columns.collect::<Result<Vec<usize>, _>>()?;
     ids::all_different(&columns)?;
+    ids_in(&content, &columns)
+}
+
+fn ids_in(content: &Content, columns: &[usize]) -> Result<Ids, DataError> {
     let mut rows: Vec<Option<Vec<String>>> = Vec::new();
     for (position, &column) in columns.iter().enumerate() {
         content.expect_readable(column)?;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::csv;
 use crate::source::{Column, CsvOptions};
+use crate::vertical::{VerticalOptions, VerticalTable};
 
 const SCHEMA: &str = "message table {
     required int64 id;
@@ -273,4 +274,69 @@ fn ids_are_exact_texts_in_the_order_of_the_rows() {
             .to_string()
             .contains("no column \"name\"; the file has id")
     );
+}
+
+/// The same holder's table of a CSV file and of a Parquet file, `?` in both where a value is missing.
+fn vertical(table: &str, toml: &str) -> [Result<VerticalTable, String>; 2] {
+    let options: VerticalOptions = toml::from_str(toml).unwrap();
+    let (_folder, parquet) = write(table, Compression::SNAPPY);
+    let text = parquet.with_file_name("t.csv");
+    fs::write(&text, table).unwrap();
+    [text, parquet].map(|file| {
+        let read = crate::vertical::read_vertical(&file, &options);
+        let read = read.map(|table| VerticalTable {
+            file: PathBuf::new(),
+            ..table
+        });
+        read.map_err(|error| error.to_string().replace(&file.display().to_string(), "t"))
+    })
+}
+
+#[test]
+fn a_holder_reads_the_same_table_as_from_csv() {
+    let table = TABLE
+        .replace("4,60", "4,?")
+        .replace("9,other", "9,?")
+        .replace("-2,80", "?,80");
+    for toml in [
+        "ids.columns = ['id']\ncategorical = ['kind', 'age']",
+        "ids.columns = ['id']\ncategorical = ['kind']\nsplit_by = ['age']\nparquet.include = ['kind', 'dose']",
+        "ids = { columns = ['visits', 'kind'], fold_case = true }\ncsv = { target = 'height', regression = true }",
+        "ids.columns = ['id']\nparquet = { target = 'kind', include = ['weight', 'age'], on_missing = 'drop-row' }",
+        "ids.columns = ['id']\nparquet = { target = 'age', include = [], on_missing = 'drop-row', regression = true }",
+    ] {
+        // NaN is equal to nothing, itself included: the tables are compared as text.
+        let [ours, theirs] = vertical(&table, toml).map(|table| format!("{:?}", table.unwrap()));
+        assert_eq!(ours, theirs);
+    }
+    let toml = "ids.columns = ['id']\ncategorical = ['kind']\nsplit_by = ['age']\nparquet.include = ['kind', 'dose']";
+    let [_, read] = vertical(&table, toml).map(Result::unwrap);
+    assert_eq!((&read.numbers[..], read.missing_ids), (&[0, 1, 2, 4][..], 1));
+    assert!(read.features[[2, 1]].is_nan() && read.features[[3, 0]].is_nan());
+    assert_eq!((read.features[[1, 0]], read.features[[3, 1]]), (1.0, 100.0));
+}
+
+#[test]
+fn faults_of_a_holder_are_those_of_csv() {
+    for (toml, expected) in [
+        (
+            "ids.columns = ['id']",
+            "column kind: expected a number, found text; list the column under categorical",
+        ),
+        (
+            "ids.columns = ['id']\nparquet = { include = [], target = 'kind' }",
+            "row 3, column kind is missing (\"no label\"), 1 missing",
+        ),
+        (
+            "ids.columns = ['id']\nparquet = { include = [], target = 'age', regression = true }",
+            "row 2, column age is missing",
+        ),
+        (
+            "ids.columns = ['id']\nparquet.include = ['big']",
+            "t: no column \"big\"; the file has id, age",
+        ),
+    ] {
+        let [_, error] = vertical(&TABLE.replace("8,sick", "8,?").replace("50,1.7", "?,1.7"), toml).map(Result::unwrap_err);
+        assert!(error.contains(expected), "{error}");
+    }
 }
