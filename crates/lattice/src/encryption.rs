@@ -79,10 +79,20 @@ impl SecretKey {
         key: &RandomnessKey,
         context: &[u8],
     ) -> Result<SeededPair, LatticeError> {
-        let basis = self.parameters.basis();
         let (seed, mut errors) = key.derive(context, plaintext);
+        self.encrypt_pair_from(plaintext, seed, &mut errors)
+    }
+
+    /// The same from the randomness of [`RandomnessKey::derive_from_words`], which must depend on all that the plaintext does.
+    pub(crate) fn encrypt_pair_from(
+        &self,
+        plaintext: &Poly<Coefficients>,
+        seed: [u8; SEED],
+        errors: &mut Stream,
+    ) -> Result<SeededPair, LatticeError> {
+        let basis = self.parameters.basis();
         let a = expand(basis, seed);
-        let mut noisy = sample::gaussian(&mut errors, basis);
+        let mut noisy = sample::gaussian(errors, basis);
         noisy.add_assign(plaintext)?;
         let mut b = noisy.into_evaluations();
         // a s alone, which would give the key away, is never in memory.

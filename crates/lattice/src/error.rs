@@ -106,6 +106,12 @@ pub enum LatticeError {
         /// Of this part.
         actual: f64,
     },
+    /// An operand that was prepared with other sizes or parameters.
+    #[error("{what} was prepared for a product of other sizes or parameters")]
+    OtherProduct {
+        /// Which operand.
+        what: &'static str,
+    },
     /// Responses are merged, and there are no keys for it.
     #[error("the responses of this layout are merged: the key holder's merging keys are missing")]
     NoMergeKeys,

@@ -9,7 +9,7 @@
 //! A coefficient of e u sums N products of deviation sigma sqrt(2/3), and so does one of e1 s: the noise has variance
 //! sigma^2 (1 + 4N/3).
 
-use cloven_ring::{Coefficients, Poly, sample};
+use cloven_ring::{Coefficients, Evaluations, Poly, sample};
 use zeroize::Zeroize;
 
 use crate::{
@@ -20,12 +20,15 @@ use crate::{
 
 /// Purposes of randomness, apart from each other and from symmetric encryption.
 const KEY: &str = "cloven v1 lattice purpose: public key";
+const DIGEST: &str = "cloven v1 lattice public key: digest";
 const ENCRYPTION: &str = "cloven v1 lattice purpose: public-key encryption";
 
 /// An encryption (b, a) of zero, in evaluations; a comes from a seed.
 pub struct PublicKey {
     parameters: Parameters,
     pair: SeededPair,
+    /// Of the wire form.
+    digest: [u8; 32],
 }
 
 impl PublicKey {
@@ -34,7 +37,23 @@ impl PublicKey {
         let parameters = secret.parameters().clone();
         let zero = Poly::zero(parameters.basis());
         let pair = secret.encrypt_pair(&zero, &key.for_purpose(KEY), context)?;
-        Ok(Self { parameters, pair })
+        Ok(Self::of(parameters, pair))
+    }
+
+    fn of(parameters: Parameters, pair: SeededPair) -> Self {
+        let mut bytes = Vec::with_capacity(Self::encoded_len(&parameters));
+        pair.encode(&mut bytes);
+        let digest = blake3::Hasher::new_derive_key(DIGEST).update(&bytes).finalize();
+        Self {
+            parameters,
+            pair,
+            digest: *digest.as_bytes(),
+        }
+    }
+
+    /// Tells it from every other key.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// The parameters it belongs to.
@@ -71,6 +90,12 @@ impl PublicKey {
         Ok(Ciphertext { c0, c1 })
     }
 
+    /// Adds (b u, a u).
+    pub(crate) fn add_multiple(&self, u: &Poly<Evaluations>, sum: &mut Ciphertext) -> Result<(), LatticeError> {
+        sum.c0.mul_add_assign(&self.pair.b, u)?;
+        Ok(sum.c1.mul_add_assign(&self.pair.a, u)?)
+    }
+
     /// Variance of the noise of an encryption.
     pub fn noise_variance(&self) -> f64 {
         noise_variance(&self.parameters)
@@ -88,10 +113,7 @@ impl PublicKey {
 
     /// Reads and expands what [`PublicKey::encode`] wrote. Every residue is checked; that the key encrypts zero cannot be.
     pub fn decode(parameters: &Parameters, bytes: &[u8]) -> Result<Self, LatticeError> {
-        Ok(Self {
-            parameters: parameters.clone(),
-            pair: SeededPair::decode(parameters, bytes)?,
-        })
+        Ok(Self::of(parameters.clone(), SeededPair::decode(parameters, bytes)?))
     }
 }
 

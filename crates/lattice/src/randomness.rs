@@ -27,10 +27,12 @@ impl RandomnessKey {
 
     /// The seed of the public mask and the stream of the secret error for one ciphertext.
     pub(crate) fn derive(&self, context: &[u8], plaintext: &Poly<Coefficients>) -> ([u8; SEED], Stream) {
-        let mut output = self.output(context, &[plaintext]);
-        let mut mask = [0; SEED];
-        output.fill(&mut mask);
-        (mask, secret_stream(&mut output, Domain::Error))
+        seed_and_errors(self.output(context, &[plaintext]))
+    }
+
+    /// The same for a plaintext that is a function of `words`.
+    pub(crate) fn derive_from_words(&self, context: &[u8], words: Vec<u64>) -> ([u8; SEED], Stream) {
+        seed_and_errors(self.output_of_words(context, words))
     }
 
     /// One secret stream that depends on `context` and all of `data`.
@@ -68,6 +70,12 @@ impl Drop for RandomnessKey {
     fn drop(&mut self) {
         self.0.zeroize();
     }
+}
+
+fn seed_and_errors(mut output: blake3::OutputReader) -> ([u8; SEED], Stream) {
+    let mut mask = [0; SEED];
+    output.fill(&mut mask);
+    (mask, secret_stream(&mut output, Domain::Error))
 }
 
 fn secret_stream(output: &mut blake3::OutputReader, domain: Domain) -> Stream {

@@ -17,7 +17,7 @@ use std::{
 
 use cloven_lattice::{
     Ciphertext, Gadget, LatticeError, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
-    linear::{EncryptedProduct, EncryptedWeights, Layout, Product, Scales, TrainingScales, WeightProduct},
+    linear::{EncryptedProduct, EncryptedWeights, ExactProduct, Layout, Masking, Product, Scales, TrainingScales, WeightProduct},
 };
 use cloven_ring::Poly;
 use rand::Rng;
@@ -439,6 +439,40 @@ fn encrypted_products() -> Vec<Target> {
     ]
 }
 
+fn exact_products() -> Vec<Target> {
+    let product = ExactProduct::new([3, 2, 5], 20, 1 << 20).unwrap();
+    let parameters = product.parameters().clone();
+    let secret = secret(&parameters);
+    let public = PublicKey::generate(&secret, &key(), b"p").unwrap();
+    let x = product.prepare(&[1, -2, 3, -4, 5, -6]).unwrap();
+    let upload = product.encrypt(&[7; 10], &secret, &key(), b"w").unwrap();
+    let (responder, reader) = (key(), product.clone());
+    let respond = move |bytes: &[u8]| {
+        let masking = Masking {
+            receiver: &public,
+            key: &responder,
+            context: b"x",
+        };
+        product.respond(&x, bytes, &masking)
+    };
+    let answer = respond(&upload).unwrap().message;
+    vec![
+        Target {
+            name: "ExactProduct::respond",
+            valid: upload,
+            pieces: seeded(&parameters, 0, 1),
+            decode: Box::new(move |bytes| respond(bytes).map(drop)),
+        },
+        Target {
+            name: "ExactProduct::decrypt",
+            valid: answer,
+            // c1 and the fifteen results, in halves.
+            pieces: vec![response(8192, 38), response(8192, 38), response(15, 34), response(15, 34)],
+            decode: Box::new(move |bytes| reader.decrypt(bytes, &secret).map(drop)),
+        },
+    ]
+}
+
 #[test]
 fn hostile_bytes_are_accepted_exactly_when_they_are_valid() {
     let mut targets = ciphertexts(&Parameters::new(11, &[50]).unwrap(), 3);
@@ -448,6 +482,7 @@ fn hostile_bytes_are_accepted_exactly_when_they_are_valid() {
     targets.extend(weight_products());
     targets.extend(strided_products());
     targets.extend(encrypted_products());
+    targets.extend(exact_products());
     for target in &targets {
         assert!(target.is_valid(&target.valid), "{}: the slow reader", target.name);
         (target.decode)(&target.valid).unwrap();

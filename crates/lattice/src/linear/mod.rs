@@ -9,6 +9,8 @@
 //! [`EncryptedProduct`] is the three products of training with all operands encrypted under the same key, of dense layers and convolutions
 //! ([`LinearShape`]).
 //!
+//! [`ExactProduct`] is a plaintext matrix times an encrypted one modulo 2^64, every bit of it, the result in additive shares of the two parties.
+//!
 //! A response is switched from q to 2^B and holds all of c1 but only the wanted coefficients of c0. Unless it is hidden
 //! ([`Product::respond_hidden`], [`WeightProduct::forward_hidden`]), the key holder can compute the plaintext operand (W, or the rows) from
 //! c1 and the seeds it sent: protocols use a bare response only where the key holder may learn it.
@@ -17,6 +19,7 @@ mod compression;
 mod convolution;
 mod encrypted_product;
 mod encrypted_weights;
+mod exact;
 mod fixed;
 mod hide;
 mod layout;
@@ -30,6 +33,7 @@ mod tests;
 
 pub use encrypted_product::{EncryptedDelta, EncryptedMatrix, EncryptedProduct, OperandNorms, RowSource, TrainingScales};
 pub use encrypted_weights::{EncodedRows, EncryptedWeights, WeightProduct};
+pub use exact::{ExactPlaintext, ExactProduct, ExactResponse, Masking, STATISTICAL_BITS, WANTED_BITS, WHOLE_BITS};
 pub use hide::Hiding;
 pub use layout::Layout;
 pub use noise::Norms;

@@ -1,0 +1,120 @@
+//! The plaintext matrix, transformed once.
+//!
+//! A polynomial of X has its coefficients at multiples of nw, so of the largest power of two in nw, the *width*: its evaluations are constant over blocks of so many
+//! slots ([`cloven_ring::NttPlan::subring`]), and one word stands for a block.
+
+use cloven_ring::{Evaluations, NttPlan, Poly, RnsBasis};
+
+use super::ExactProduct;
+use crate::{
+    LatticeError,
+    linear::{fixed::check_size, layout::Layout},
+    parallel,
+};
+
+/// Nanoseconds of a coefficient's way into evaluations, for every prime.
+const PREPARE: usize = 4;
+/// Purpose of the digest.
+const DIGEST: &str = "cloven v1 lattice exact product: plaintext matrix";
+
+/// A plaintext matrix ready to be multiplied, as often as one likes.
+pub struct ExactPlaintext {
+    /// X[g,q], at index g * input blocks + q: for every prime, one word for every block of slots.
+    blocks: Vec<Vec<u64>>,
+    layout: Layout,
+    basis: RnsBasis,
+    width: usize,
+    /// Of the integers.
+    pub(super) digest: [u8; 32],
+}
+
+impl ExactPlaintext {
+    /// Bytes in memory, about.
+    pub fn memory(&self) -> usize {
+        self.blocks.iter().map(|block| 8 * block.len()).sum()
+    }
+
+    /// Refuses to serve a product of other sizes or primes.
+    pub(super) fn check(&self, product: &ExactProduct) -> Result<(), LatticeError> {
+        let rows = product.layout.groups(product.shape[0]) * product.layout.input_blocks();
+        match self.layout == product.layout && self.basis == *product.parameters.basis() && self.blocks.len() == rows {
+            true => Ok(()),
+            false => Err(LatticeError::OtherProduct {
+                what: "plaintext matrix",
+            }),
+        }
+    }
+
+    /// All evaluations of block `index`, into a polynomial of the product's basis.
+    pub(super) fn expand(&self, index: usize, out: &mut Poly<Evaluations>) {
+        let classes = out.basis().degree() / self.width;
+        for (prime, constants) in self.blocks[index].chunks_exact(classes).enumerate() {
+            let slots = out.residues_mut(prime).chunks_exact_mut(self.width);
+            slots.zip(constants).for_each(|(slots, &constant)| slots.fill(constant));
+        }
+    }
+}
+
+impl ExactProduct {
+    /// Transforms X (rows x inner, row-major). A number of more bits than the product was made for is refused: its noise might show.
+    pub fn prepare(&self, x: &[i64]) -> Result<ExactPlaintext, LatticeError> {
+        let [rows, inner, _] = self.shape;
+        check_size("plaintext matrix", rows * inner, x.len())?;
+        self.check_range(x)?;
+        let subrings = self
+            .parameters
+            .basis()
+            .plans()
+            .iter()
+            .map(|plan| plan.subring(self.layout.degree / self.width()));
+        let subrings: Vec<NttPlan> = subrings.collect::<Result<_, _>>()?;
+        let inputs = self.layout.input_blocks();
+        let cost = PREPARE * self.layout.degree / self.width() * subrings.len();
+        let blocks = parallel::map(self.layout.groups(rows) * inputs, cost, |index| {
+            Ok(self.prepare_block(x, index / inputs, index % inputs, &subrings))
+        });
+        let mut hasher = blake3::Hasher::new_derive_key(DIGEST);
+        hasher.update(bytemuck::cast_slice(x));
+        Ok(ExactPlaintext {
+            blocks: blocks?,
+            layout: self.layout,
+            basis: self.parameters.basis().clone(),
+            width: self.width(),
+            digest: *hasher.finalize().as_bytes(),
+        })
+    }
+
+    /// Slots over which evaluations of X are constant. A transform has two values at least.
+    pub(super) fn width(&self) -> usize {
+        (1 << self.layout.block_outputs.trailing_zeros()).min(self.layout.degree / 2)
+    }
+
+    fn prepare_block(&self, x: &[i64], g: usize, q: usize, subrings: &[NttPlan]) -> Vec<u64> {
+        let coefficients = self.layout.row_block(x, self.shape[0], g, q);
+        let mut words = Vec::with_capacity(subrings.len() * self.layout.degree / self.width());
+        for (subring, reducer) in subrings.iter().zip(&self.reducers) {
+            let start = words.len();
+            words.extend(coefficients.iter().step_by(self.width()).map(|&c| reducer.signed(c)));
+            subring.forward(&mut words[start..]);
+        }
+        words
+    }
+
+    /// From -2^(bits-1) to 2^(bits-1). Without an early exit: that all are in range is not secret, the numbers are.
+    fn check_range(&self, x: &[i64]) -> Result<(), LatticeError> {
+        let bound = 1u64 << (self.plaintext_bits - 1);
+        let outside = |value: &i64| value.unsigned_abs() > bound;
+        match x.iter().fold(false, |any, value| any | outside(value)) {
+            false => Ok(()),
+            true => {
+                let position = x.iter().position(outside).unwrap_or_default();
+                Err(LatticeError::Range {
+                    what: "plaintext matrix",
+                    position,
+                    value: x[position] as f64,
+                    bound: bound as f64,
+                })
+            }
+        }
+    }
+}
