@@ -1,6 +1,7 @@
 //! Errors of a protocol run.
 
 use cloven_lattice::LatticeError;
+use cloven_mpc::MpcError;
 use cloven_nn::ModelError;
 use cloven_wire::{AbortReason, DecodeError, Party, WireError};
 
@@ -27,6 +28,12 @@ pub enum ProtocolError {
     /// This party's own encryption.
     #[error("encryption: {0}")]
     Encryption(#[from] LatticeError),
+    /// This party's own step of a secure computation.
+    #[error("secure computation: {0}")]
+    Computation(#[from] MpcError),
+    /// The rows of the parties do not fit together.
+    #[error("alignment: {0}")]
+    Alignment(String),
     /// Training would be less exact than is accepted.
     #[error(
         "encryption: the error of an output could reach {actual:.2e} within one batch, and {accepted:.2e} is accepted; samples of fewer bits \
@@ -56,8 +63,8 @@ impl ProtocolError {
             Self::Wire(error) => error.abort_reason(),
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
             Self::Encryption(_) => AbortReason::Diverged,
-            Self::Model(_) | Self::Identity(_) | Self::Precision { .. } => AbortReason::Configuration,
-            Self::Checkpoint(_) => AbortReason::Internal,
+            Self::Model(_) | Self::Identity(_) | Self::Precision { .. } | Self::Alignment(_) => AbortReason::Configuration,
+            Self::Checkpoint(_) | Self::Computation(_) => AbortReason::Internal,
             Self::Halted(_) => AbortReason::Limit,
         }
     }
@@ -82,4 +89,19 @@ pub(crate) fn malformed(party: &Party, round: u64, what: &'static str, cause: La
             })
         }
     }
+}
+
+/// The error of a message from `party` that a step of a secure computation refuses.
+pub(crate) fn refused(party: &Party, round: u64, what: &'static str, cause: &MpcError) -> ProtocolError {
+    let cause = DecodeError::Field {
+        field: "content",
+        expected: "what the step makes".into(),
+        got: cause.to_string(),
+    };
+    ProtocolError::Wire(WireError::Malformed {
+        party: party.clone(),
+        round,
+        what,
+        cause,
+    })
 }

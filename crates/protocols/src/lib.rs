@@ -26,6 +26,7 @@ mod training;
 pub mod encrypted_activation;
 pub mod encrypted_model;
 pub mod plain;
+pub mod vertical;
 
 pub use checkpoint::{CheckpointError, Keep, Parts, Position, superseded};
 pub use cost::Cost;

@@ -25,20 +25,20 @@ impl Start {
 }
 
 /// Bytes of a position.
-const POSITION: usize = 8;
+pub(crate) const POSITION: usize = 8;
 
-fn put_position(out: &mut Vec<u8>, position: Position) {
+pub(crate) fn put_position(out: &mut Vec<u8>, position: Position) {
     out.extend_from_slice(&position.epoch.to_le_bytes());
     out.extend_from_slice(&position.batch.to_le_bytes());
 }
 
-fn read_position(reader: &mut Reader<'_>) -> Result<Position, DecodeError> {
+pub(crate) fn read_position(reader: &mut Reader<'_>) -> Result<Position, DecodeError> {
     let (epoch, batch) = (reader.u32()?, reader.u32()?);
     within("epoch", 1, u32::MAX.into(), epoch.into())?;
     Ok(Position { epoch, batch })
 }
 
-fn within(field: &'static str, least: u64, most: u64, got: u64) -> Result<u64, DecodeError> {
+pub(crate) fn within(field: &'static str, least: u64, most: u64, got: u64) -> Result<u64, DecodeError> {
     match (least..=most).contains(&got) {
         true => Ok(got),
         false => Err(DecodeError::Field {
@@ -205,8 +205,8 @@ macro_rules! tensor_message {
 
 pub(crate) use tensor_message;
 
-/// Declares a message that is ciphertext bytes of exactly the expected length. What is inside is checked by the cipher that reads it.
-macro_rules! ciphertext_message {
+/// Declares a message that is bytes of exactly the expected length: ciphertexts, or words of shares. What is inside is checked by the step that reads it.
+macro_rules! bytes_message {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,4 +232,4 @@ macro_rules! ciphertext_message {
     };
 }
 
-pub(crate) use ciphertext_message;
+pub(crate) use bytes_message;

@@ -9,7 +9,7 @@ use cloven_protocols::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
     encrypted_model::{self as model, encrypted_samples as hidden},
-    plain,
+    plain, vertical,
 };
 use cloven_wire::{
     Message, Party,
@@ -17,6 +17,7 @@ use cloven_wire::{
 };
 use ndarray::{ArrayD, Dimension, IxDyn};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
 
 const ROUND: u64 = 3;
 
@@ -233,13 +234,42 @@ fn sealed_prediction_cases() -> Vec<Case> {
     ]
 }
 
+fn vertical_own() -> Vec<Case> {
+    let work = vertical::Work {
+        train_rows: 24_000,
+        test_rows: 6_000,
+        from: POSITION,
+    };
+    let seed = |byte| Zeroizing::new([byte; 32]);
+    vec![
+        case(vertical::SetSize(30_000), ()),
+        case(vertical::AlignmentStep(vec![1, 2, 3]), 5),
+        case(work, ()),
+        case(vertical::Seed(seed(4)), ()),
+        case(vertical::MaskedRows(vec![1; 16]), 16),
+        case(vertical::ReceiverKey(vec![2, 3]), 2),
+        case(vertical::MaskedOperand(vec![4; 8]), 8),
+        case(vertical::EncryptedOperand(vec![5]), 1),
+        case(vertical::EncryptedProduct(vec![6, 7]), 2),
+        case(vertical::TripleShares(vec![8; 24]), 24),
+        case(vertical::OutputShare(vec![9; 8]), 8),
+        case(vertical::Hidden(array(&[2, 3])), vec![2, 3]),
+        case(vertical::HiddenGradient(array(&[2, 1])), vec![2, 1]),
+        case(vertical::GradientShare(vec![10; 8]), 8),
+        case(vertical::GradientSeed(seed(11)), ()),
+        case(vertical::OpenGradient(vec![12; 8]), 8),
+        case(vertical::PlainOutput(array(&[1, 2])), vec![1, 2]),
+        case(vertical::PlainGradient(array(&[2, 2])), vec![2, 2]),
+    ]
+}
+
 struct Protocol {
     folder: &'static str,
     messages: &'static [(&'static str, u8)],
     cases: Vec<Case>,
 }
 
-fn protocols() -> [Protocol; 9] {
+fn protocols() -> [Protocol; 10] {
     let protocol = |folder, messages, cases| Protocol { folder, messages, cases };
     let training = |own: Vec<Case>| training_cases().into_iter().chain(own).collect();
     [
@@ -264,6 +294,7 @@ fn protocols() -> [Protocol; 9] {
             &hidden::predict::MESSAGES,
             hidden_prediction_cases(),
         ),
+        protocol("vertical", &vertical::MESSAGES, training(vertical_own())),
     ]
 }
 
@@ -305,6 +336,11 @@ fn hostile_bytes_for_encrypted_model() {
 #[test]
 fn hostile_bytes_for_encrypted_samples() {
     fuzz_all(hidden_own());
+}
+
+#[test]
+fn hostile_bytes_for_vertical() {
+    fuzz_all(vertical_own());
 }
 
 #[test]

@@ -145,6 +145,11 @@ impl Receiver {
         }
     }
 
+    /// Whether all tags have come.
+    pub fn is_complete(&self) -> bool {
+        self.received == self.sender_ids
+    }
+
     /// The common ids, and the message that tells the sender.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use cloven_wire::{DecodeError, Message, Party, Reader, f32_array_len, put_f32_ar
 use ndarray::ArrayD;
 
 use super::secure_sum::{KEY, SignedKey};
-use crate::{AllSettled, Begin, Settled, Start, message::ciphertext_message};
+use crate::{AllSettled, Begin, Settled, Start, message::bytes_message};
 
 /// The name and kind of every message, in the order of first use.
 pub const MESSAGES: [(&str, u8); 12] = [
@@ -24,19 +24,19 @@ pub const MESSAGES: [(&str, u8); 12] = [
     (MaskedReveal::NAME, MaskedReveal::KIND),
 ];
 
-ciphertext_message!(
+bytes_message!(
     /// Client to server: Enc(a).
     SealedActivation, 2, "sealed activation"
 );
-ciphertext_message!(
+bytes_message!(
     /// Server to client: Enc(a U + bias).
     SealedOutput, 3, "sealed output"
 );
-ciphertext_message!(
+bytes_message!(
     /// Client to server: Enc(dL/dy).
     SealedGradient, 4, "sealed gradient"
 );
-ciphertext_message!(
+bytes_message!(
     /// Server to client: Enc(dL/dy U^T).
     SealedInputGradient, 5, "sealed input gradient"
 );

@@ -6,7 +6,7 @@ use super::{
     encrypted_samples::{EncryptedDelta, EncryptedGradient, EncryptedInputGradient, EncryptedRows, Relinearisation},
     key::Fingerprint,
 };
-use crate::{AllSettled, Begin, Settled, Start, message::ciphertext_message};
+use crate::{AllSettled, Begin, Settled, Start, message::bytes_message};
 
 /// The name and kind of every message, in the order of first use.
 pub const MESSAGES: [(&str, u8); 16] = [
@@ -84,19 +84,19 @@ impl Message for Samples {
     }
 }
 
-ciphertext_message!(
+bytes_message!(
     /// Client to server, once, in stride layout: what responses are merged with.
     MergeKeys, 8, "merge keys"
 );
-ciphertext_message!(
+bytes_message!(
     /// Client to server: a part of Enc(W), freshly encrypted.
     EncryptedWeights, 4, "encrypted weights"
 );
-ciphertext_message!(
+bytes_message!(
     /// Server to client: Enc(x W).
     EncryptedOutput, 5, "encrypted output"
 );
-ciphertext_message!(
+bytes_message!(
     /// Server to client: a part of Enc(W) as it stands.
     HeldWeights, 7, "held weights"
 );

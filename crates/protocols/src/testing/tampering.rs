@@ -11,7 +11,7 @@ use crate::ProtocolError;
 pub type Tampered = (&'static str, Frame);
 
 /// What can be done to a frame whatever its message.
-fn tampered_header(frame: &[u8]) -> Vec<Tampered> {
+pub fn tampered_header(frame: &[u8]) -> Vec<Tampered> {
     vec![
         ("unknown kind", with(frame, 4, &[77])),
         ("a keep-alive with a payload", with(frame, 4, &[Header::KEEP_ALIVE])),
@@ -93,7 +93,7 @@ pub async fn every_tampering_is_refused(
                 let Err(error) = against(sender, &script).await else {
                     panic!("{message}, {how}: accepted")
                 };
-                assert_says_it_all(&format!("{message}, {how}"), &error, sender, &sent[at], messages);
+                assert_says_it_all(&format!("{message}, {how}"), &error, PARTIES[sender], &sent[at], messages);
             }
         }
     }
@@ -112,7 +112,13 @@ pub async fn every_tampering_is_refused_on_receipt<M: Message>(
     for (how, bad) in [tampered_header(&honest), payload(&honest)].concat() {
         let error = receive(&bad).await.err();
         let error = ProtocolError::Wire(error.unwrap_or_else(|| panic!("{}, {how}: accepted", M::NAME)));
-        assert_says_it_all(&format!("{}, {how}", M::NAME), &error, 1, &honest, &[(M::NAME, M::KIND)]);
+        assert_says_it_all(
+            &format!("{}, {how}", M::NAME),
+            &error,
+            PARTIES[1],
+            &honest,
+            &[(M::NAME, M::KIND)],
+        );
     }
 }
 
@@ -124,7 +130,7 @@ fn reflected(frame: &[u8], others: &[Frame]) -> Frame {
 }
 
 /// The error of a receiver that awaited the frame `honest` from `sender`.
-fn assert_says_it_all(case: &str, error: &ProtocolError, sender: usize, honest: &[u8], messages: &[(&str, u8)]) {
+pub fn assert_says_it_all(case: &str, error: &ProtocolError, sender: &str, honest: &[u8], messages: &[(&str, u8)]) {
     let ProtocolError::Wire(error) = error else {
         panic!("{case}: {error}")
     };
@@ -136,13 +142,7 @@ fn assert_says_it_all(case: &str, error: &ProtocolError, sender: usize, honest: 
     let Header { kind, round, .. } = header(honest);
     let awaited = messages.iter().find(|(_, k)| *k == kind).map(|(name, _)| *name);
     let text = error.to_string();
-    for part in [
-        PARTIES[sender],
-        &format!("round {round}:"),
-        awaited.unwrap(),
-        "expected",
-        "got",
-    ] {
+    for part in [sender, &format!("round {round}:"), awaited.unwrap(), "expected", "got"] {
         assert!(text.contains(part), "{case}: {part:?} is not in: {text}");
     }
 }

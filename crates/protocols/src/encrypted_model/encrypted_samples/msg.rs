@@ -5,7 +5,7 @@ use cloven_wire::{DecodeError, Message, Reader};
 use crate::{
     AllSettled, Begin, Settled, Start,
     encrypted_model::{EncryptedOutput, EncryptedWeights, Fingerprint},
-    message::ciphertext_message,
+    message::bytes_message,
 };
 
 /// The name and kind of every message, in the order of first use.
@@ -97,23 +97,23 @@ impl Message for RowsHeld {
     }
 }
 
-ciphertext_message!(
+bytes_message!(
     /// Client to server: Enc(x) of some rows.
     EncryptedRows, 10, "encrypted rows"
 );
-ciphertext_message!(
+bytes_message!(
     /// Client to server, once: with it the server makes ciphertexts of products as short as others.
     Relinearisation, 11, "relinearisation key"
 );
-ciphertext_message!(
+bytes_message!(
     /// Client to server: Enc(2^e dL/dy).
     EncryptedDelta, 12, "encrypted delta"
 );
-ciphertext_message!(
+bytes_message!(
     /// Server to client: Enc(2^e dL/dW).
     EncryptedGradient, 13, "encrypted gradient"
 );
-ciphertext_message!(
+bytes_message!(
     /// Server to client: Enc(2^e dL/dx) of a layer after the first.
     EncryptedInputGradient, 14, "encrypted input gradient"
 );

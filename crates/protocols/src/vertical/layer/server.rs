@@ -1,0 +1,88 @@
+//! The server's side of the first layer: h1 from what the holders send, and the gradient at it back to them.
+
+use cloven_mpc::shares::{FixedPoint, Matrix, reconstruct, share};
+use cloven_nn::ModelError;
+use cloven_wire::{Channel, Link};
+use futures_util::future::try_join_all;
+use ndarray::{ArrayD, IxDyn};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use crate::{
+    ProtocolError,
+    vertical::{
+        FirstLayer, Gradient, Terms,
+        msg::{GradientSeed, GradientShare, OpenGradient, OutputShare, PlainGradient, PlainOutput},
+        scales,
+    },
+};
+
+/// Step 3: h1 of a batch, `[rows, width]`.
+pub(in crate::vertical) async fn outputs<C: Channel>(
+    terms: &Terms,
+    links: &mut [Link<C>],
+    round: u64,
+    rows: usize,
+) -> Result<ArrayD<f32>, ProtocolError> {
+    let shape = [rows, terms.width];
+    let holders = links.iter_mut().filter(|link| terms.place(link.peer()).is_some());
+    let h1 = if terms.first_layer == FirstLayer::Plain {
+        let parts = holders.map(async |link| {
+            let PlainOutput(part) = link.receive(round, &shape[..]).await?;
+            Ok::<_, ProtocolError>(part)
+        });
+        let parts = try_join_all(parts).await?;
+        parts.iter().fold(ArrayD::zeros(IxDyn(&shape)), |sum, part| sum + part)
+    } else {
+        let shares = holders.map(async |link| {
+            let OutputShare(share) = link.receive(round, &(8 * rows * terms.width)).await?;
+            Ok::<_, ProtocolError>(Matrix::decode(rows, terms.width, &share)?)
+        });
+        let sum = reconstruct(&try_join_all(shares).await?)?;
+        let point = FixedPoint::new(scales::OUTPUT)?;
+        let h1 = sum.words().iter().map(|word| point.decode(*word) as f32).collect();
+        ArrayD::from_shape_vec(IxDyn(&shape), h1).expect("one number for each word")
+    };
+    match h1.iter().all(|value| f64::from(value.abs()) < scales::OUTPUT_BOUND) {
+        true => Ok(h1),
+        false => Err(ModelError::Diverged {
+            what: "the first layer's output".into(),
+        }
+        .into()),
+    }
+}
+
+/// Step 5: the gradient at h1 times the learning rate, as it is or in shares.
+pub(in crate::vertical) async fn send_gradient<C: Channel>(
+    terms: &Terms,
+    secret: &[u8; 32],
+    links: &mut [Link<C>],
+    round: u64,
+    delta: ArrayD<f32>,
+) -> Result<(), ProtocolError> {
+    let mut holders: Vec<_> = links.iter_mut().filter(|link| terms.place(link.peer()).is_some()).collect();
+    if terms.first_layer == FirstLayer::Plain {
+        let delta = PlainGradient(delta);
+        for link in holders {
+            link.send(round, &delta).await?;
+        }
+        return Ok(());
+    }
+    let values: Vec<f32> = delta.iter().copied().collect();
+    let delta = FixedPoint::new(scales::GRADIENT)?.encode(values.len() / terms.width, terms.width, &values)?;
+    if terms.gradient == Gradient::Open {
+        for link in holders {
+            link.send(round, &OpenGradient(delta.encode())).await?;
+        }
+        return Ok(());
+    }
+    let context = [&secret[..], &round.to_le_bytes()].concat();
+    let mut rng = ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: shares of a gradient", &context));
+    let (own, seeds) = share(&delta, holders.len() - 1, &mut rng)?;
+    if let Some(last) = holders.pop() {
+        last.send(round, &GradientShare(own.encode())).await?;
+    }
+    for (link, seed) in holders.into_iter().zip(seeds) {
+        link.send(round, &GradientSeed(seed)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! A holder's part of the first layer: its columns, and its shares of everybody's weights.
+
+use cloven_mpc::{
+    PartySecret, Session,
+    circuit::Party as Number,
+    shares::{FixedPoint, Matrix, PairwiseSetup, ZeroShares, expand},
+};
+use cloven_wire::Channel;
+use ndarray::{Array2, Axis, concatenate, s};
+use rand::Rng;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
+
+use crate::{
+    CheckpointError, ProtocolError,
+    error::refused,
+    vertical::{
+        Columns, Gradient, Terms,
+        msg::{GradientSeed, GradientShare, OpenGradient, Seed},
+        peers::Peers,
+        products::{Direction, Products, Step},
+        scales,
+    },
+};
+
+/// Rows of one step of the products that are computed once (`gradient = "open"`).
+pub(in crate::vertical) const STRIP: usize = 4096;
+
+/// A holder's part of the first layer on shares.
+pub(in crate::vertical) struct Shared<'a> {
+    place: usize,
+    terms: &'a Terms,
+    /// All rows of the own columns: training, then test; at the first holder with a last column of ones.
+    x: Matrix,
+    /// [theta_i] of every holder i, `[columns, width]`.
+    shares: Vec<Matrix>,
+    session: Session,
+    secret: Zeroizing<[u8; 32]>,
+    train_rows: usize,
+    /// From `begin` on.
+    joint: Option<Joint>,
+}
+
+/// What holders compute with together.
+struct Joint {
+    /// A digest of all halves of seeds.
+    fingerprint: [u8; 32],
+    zeros: ZeroShares,
+    products: Products,
+    /// Shares of this holder of the products with weights that do not change, for all rows: `gradient = "open"`.
+    constant: Option<Matrix>,
+}
+
+impl<'a> Shared<'a> {
+    /// # Errors
+    /// [`ProtocolError::Alignment`] for another number of columns than the job says; [`ProtocolError::Computation`] for a number that is too large.
+    pub(super) fn new(place: usize, terms: &'a Terms, columns: &Columns, secret: &[u8; 32]) -> Result<Self, ProtocolError> {
+        let x = encode(place, terms, columns)?;
+        // Other rows are another session: no mask is used for two of them.
+        let mut hasher = blake3::Hasher::new_keyed(secret);
+        hasher.update(b"cloven v1 vertical: training on these columns");
+        x.words().iter().for_each(|word| {
+            hasher.update(&word.to_le_bytes());
+        });
+        let own = Zeroizing::new(*hasher.finalize().as_bytes());
+        let session = Session::new(&PartySecret::new(*own), &[b"vertical".as_slice(), &terms.job].concat());
+        let shares = match &terms.public_weights {
+            Some(weights) => public_shares(place, terms, weights)?,
+            None => secret_shares(terms, &own)?,
+        };
+        Ok(Self {
+            place,
+            terms,
+            x,
+            shares,
+            session,
+            secret: own,
+            train_rows: columns.train.nrows(),
+            joint: None,
+        })
+    }
+
+    /// Before the first batch: seeds, and what the products need.
+    pub(super) async fn begin<C: Channel>(&mut self, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
+        let number = Number(self.place as u8);
+        let (setup, halves) = PairwiseSetup::start(&self.session.child(b"seeds"), number, self.terms.columns.len())?;
+        let halves = halves.into_iter().map(Seed).collect();
+        let received = peers.exchange(0, halves, &vec![(); peers.fellows.len()]).await?;
+        let received: Vec<_> = received.iter().map(|Seed(half)| half.as_slice()).collect();
+        let mut hasher = blake3::Hasher::new_derive_key("cloven v1 vertical: fingerprint of a session");
+        received.iter().for_each(|half| {
+            hasher.update(half);
+        });
+        let zeros = setup.finish(&received)?.zero_shares("shares of outputs")?;
+        let rows = [self.train_rows, self.x.rows() - self.train_rows];
+        let products = Products::begin(self.place, self.terms, &self.secret, &self.x, rows, peers).await?;
+        hasher.update(&self.secret[..]).update(&products.dealer_half());
+        self.joint = Some(Joint {
+            fingerprint: *hasher.finalize().as_bytes(),
+            zeros,
+            products,
+            constant: None,
+        });
+        if self.terms.gradient == Gradient::Open {
+            self.multiply_once(peers).await?;
+        }
+        Ok(())
+    }
+
+    /// The products with the others' weight shares, which only their owner's steps could change.
+    async fn multiply_once<C: Channel>(&mut self, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
+        let rows: Vec<usize> = (0..self.x.rows()).collect();
+        let mut words = Vec::with_capacity(rows.len() * self.terms.width);
+        for (strip, rows) in rows.chunks(STRIP).enumerate() {
+            let step = Step {
+                once: true,
+                direction: Direction::Forward,
+                round: strip as u64,
+            };
+            let x = self.x.select(rows)?;
+            words.extend_from_slice(self.cross_outputs(peers, step, rows, &x).await?.words());
+        }
+        let constant = Matrix::new(rows.len(), self.terms.width, words)?;
+        self.joint.as_mut().ok_or_else(not_begun)?.constant = Some(constant);
+        Ok(())
+    }
+
+    /// Steps 1 and 2: this holder's share of h1 of a batch.
+    pub(super) async fn outputs<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        round: u64,
+        rows: &[usize],
+    ) -> Result<Matrix, ProtocolError> {
+        let x = self.x.select(rows)?;
+        let mut share = x.times(&self.shares[self.place])?;
+        let constant = self.joint.as_ref().and_then(|joint| joint.constant.as_ref());
+        let crossed = match constant {
+            Some(constant) => constant.select(rows)?,
+            None => {
+                let step = Step {
+                    once: false,
+                    direction: Direction::Forward,
+                    round,
+                };
+                self.cross_outputs(peers, step, rows, &x).await?
+            }
+        };
+        share.add_assign(&crossed)?;
+        let joint = self.joint.as_mut().ok_or_else(not_begun)?;
+        share.add_assign(&joint.zeros.share(round, rows.len(), self.terms.width)?)?;
+        Ok(share)
+    }
+
+    /// This holder's shares of what all holders' columns and the others' weight shares of them give.
+    async fn cross_outputs<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        step: Step,
+        rows: &[usize],
+        x: &Matrix,
+    ) -> Result<Matrix, ProtocolError> {
+        let joint = self.joint.as_mut().ok_or_else(not_begun)?;
+        let operands: Vec<&Matrix> = peers.fellows.iter().map(|fellow| &self.shares[fellow.place]).collect();
+        let crossed = joint.products.cross(peers, step, rows, x, &operands).await?;
+        let mut sum = Matrix::zeros(rows.len(), self.terms.width)?;
+        for part in crossed.own.iter().chain(&crossed.theirs) {
+            sum.add_assign(part)?;
+        }
+        Ok(sum)
+    }
+
+    /// Step 6: the update by the gradient of a batch.
+    pub(super) async fn step<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        round: u64,
+        rows: &[usize],
+    ) -> Result<(), ProtocolError> {
+        let width = self.terms.width;
+        let bytes = 8 * rows.len() * width;
+        let last = self.terms.columns.len() - 1;
+        let delta = match self.terms.gradient {
+            Gradient::Open => {
+                let OpenGradient(delta) = peers.server.receive(round, &bytes).await?;
+                Matrix::decode(rows.len(), width, &delta)?
+            }
+            Gradient::Shared if self.place == last => {
+                let GradientShare(share) = peers.server.receive(round, &bytes).await?;
+                Matrix::decode(rows.len(), width, &share)?
+            }
+            Gradient::Shared => {
+                let GradientSeed(seed) = peers.server.receive(round, &()).await?;
+                expand(rows.len(), width, &*seed).map_err(|cause| refused(&self.terms.server, round, "gradient", &cause))?
+            }
+        };
+        let x = self.x.select(rows)?;
+        self.shares[self.place].sub_assign(&x.transposed_times(&delta)?)?;
+        if self.terms.multiplies_each_batch() {
+            let step = Step {
+                once: false,
+                direction: Direction::Backward,
+                round,
+            };
+            let joint = self.joint.as_mut().ok_or_else(not_begun)?;
+            let operands = vec![&delta; peers.fellows.len()];
+            let crossed = joint.products.cross(peers, step, rows, &x, &operands).await?;
+            for part in &crossed.own {
+                self.shares[self.place].sub_assign(part)?;
+            }
+            for (fellow, part) in peers.fellows.iter().zip(&crossed.theirs) {
+                self.shares[fellow.place].sub_assign(part)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn session(&self) -> [u8; 32] {
+        self.joint.as_ref().map(|joint| joint.fingerprint).unwrap_or_default()
+    }
+
+    /// All shares, one matrix after the other.
+    pub(super) fn shares(&self) -> Vec<u8> {
+        self.shares.iter().flat_map(Matrix::encode).collect()
+    }
+
+    pub(super) fn restore(&mut self, mut bytes: &[u8]) -> Result<(), ProtocolError> {
+        let whole = 8 * self.shares.iter().map(|share| share.words().len()).sum::<usize>();
+        if bytes.len() != whole {
+            let why = format!("expected {whole} bytes of weight shares, got {}", bytes.len());
+            return Err(CheckpointError { why }.into());
+        }
+        for share in &mut self.shares {
+            let (own, rest) = bytes.split_at(8 * share.words().len());
+            *share = Matrix::decode(share.rows(), share.columns(), own)?;
+            bytes = rest;
+        }
+        Ok(())
+    }
+}
+
+fn not_begun() -> ProtocolError {
+    CheckpointError {
+        why: "the first layer has not begun".into(),
+    }
+    .into()
+}
+
+/// The own columns at 2^12.
+fn encode(place: usize, terms: &Terms, columns: &Columns) -> Result<Matrix, ProtocolError> {
+    let x = terms.rows_of(place, columns)?;
+    if let Some(value) = x.iter().find(|value| !(value.abs() < scales::COLUMN_BOUND)) {
+        return Err(ProtocolError::Alignment(format!(
+            "a column has the value {value}; below {} is needed: standardise, or divide large columns",
+            scales::COLUMN_BOUND
+        )));
+    }
+    let values: Vec<f32> = x.iter().copied().collect();
+    Ok(FixedPoint::new(scales::COLUMNS)?.encode(x.nrows(), x.ncols(), &values)?)
+}
+
+/// The first holder has the weights, the others zeros.
+fn public_shares(place: usize, terms: &Terms, weights: &Array2<f32>) -> Result<Vec<Matrix>, ProtocolError> {
+    let point = FixedPoint::new(scales::WEIGHTS)?;
+    let mut from = 0;
+    let mut shares = Vec::new();
+    for (holder, &columns) in terms.columns.values().enumerate() {
+        let mut block = weights.slice(s![from..from + columns, ..]).to_owned();
+        from += columns;
+        if holder == 0 {
+            let bias = weights.slice(s![-1.., ..]);
+            block = concatenate(Axis(0), &[block.view(), bias]).expect("as many columns");
+        }
+        let values: Vec<f32> = block.iter().map(|value| if place == 0 { *value } else { 0.0 }).collect();
+        shares.push(point.encode(block.nrows(), block.ncols(), &values)?);
+    }
+    Ok(shares)
+}
+
+/// A part of the initial weights that only this holder knows. The parts of all P add up to normal numbers of deviation 1 / sqrt(3 columns), that of PyTorch's
+/// uniform ones.
+fn secret_shares(terms: &Terms, own: &[u8; 32]) -> Result<Vec<Matrix>, ProtocolError> {
+    let mut rng = ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: initial weights", own));
+    let deviation = 1.0 / (3.0 * terms.features() as f64 * terms.columns.len() as f64).sqrt();
+    let point = FixedPoint::new(scales::WEIGHTS)?;
+    let mut unit = || (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    let mut share = |columns: usize| {
+        // Box and Muller.
+        let mut normal = || (-2.0 * (1.0 - unit()).ln()).sqrt() * (std::f64::consts::TAU * unit()).cos();
+        let values: Vec<f64> = (0..columns * terms.width).map(|_| normal() * deviation).collect();
+        point.encode(columns, terms.width, &values)
+    };
+    Ok(terms.widths().into_iter().map(&mut share).collect::<Result<_, _>>()?)
+}

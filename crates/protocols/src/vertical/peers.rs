@@ -1,0 +1,86 @@
+//! A holder's links by what is at their other ends.
+
+use cloven_wire::{Channel, Link, Message, Party, Traffic, WireError};
+use futures_util::future::try_join_all;
+
+use super::Terms;
+use crate::ProtocolError;
+
+/// A holder's links.
+pub(super) struct Peers<'a, C> {
+    /// To the other holders of columns, in the order of names.
+    pub(super) fellows: Vec<Fellow<'a, C>>,
+    pub(super) server: &'a mut Link<C>,
+    pub(super) dealer: Option<&'a mut Link<C>>,
+}
+
+/// The link to another holder of columns.
+pub(super) struct Fellow<'a, C> {
+    /// Its place among the holders of columns.
+    pub(super) place: usize,
+    pub(super) link: &'a mut Link<C>,
+    /// Which of the two sends first where both have something to send.
+    pub(super) first: bool,
+}
+
+impl<'a, C: Channel> Peers<'a, C> {
+    /// # Errors
+    /// [`WireError::Local`] when there is no link to somebody.
+    pub(super) fn new(me: &Party, terms: &Terms, links: &'a mut [Link<C>]) -> Result<Self, ProtocolError> {
+        let (mut fellows, mut server, mut dealer) = (Vec::new(), None, None);
+        for link in links {
+            let peer = link.peer();
+            if *peer == terms.server {
+                server = Some(link);
+            } else if Some(peer) == terms.dealer.as_ref() {
+                dealer = Some(link);
+            } else if let Some(place) = terms.place(peer) {
+                let first = me < peer;
+                fellows.push(Fellow { place, link, first });
+            }
+        }
+        let own = usize::from(terms.place(me).is_some());
+        let whole = fellows.len() + own == terms.columns.len() && dealer.is_some() == terms.dealer.is_some();
+        match server {
+            Some(server) if whole => Ok(Self { fellows, server, dealer }),
+            _ => Err(ProtocolError::Wire(WireError::Local {
+                what: format!("taking part as {me}"),
+                cause: "a party of the job is not connected".into(),
+            })),
+        }
+    }
+
+    /// Bytes at all links.
+    pub(super) fn traffic(&self) -> Traffic {
+        let fellows = self.fellows.iter().map(|fellow| fellow.link.traffic());
+        let dealer = self.dealer.iter().map(|link| link.traffic());
+        fellows.chain(dealer).chain([self.server.traffic()]).sum()
+    }
+
+    /// Sends a message to each fellow and receives one from each, all at the same time.
+    pub(super) async fn exchange<M: Message>(
+        &mut self,
+        round: u64,
+        messages: Vec<M>,
+        expect: &[M::Expect],
+    ) -> Result<Vec<M>, ProtocolError>
+    where
+        M::Expect: Sized,
+    {
+        let each = self.fellows.iter_mut().zip(messages).zip(expect);
+        try_join_all(each.map(|((fellow, message), expect)| fellow.exchange(round, message, expect))).await
+    }
+}
+
+impl<C: Channel> Fellow<'_, C> {
+    /// One sends before it receives, so that long messages cannot block each other.
+    async fn exchange<M: Message>(&mut self, round: u64, message: M, expect: &M::Expect) -> Result<M, ProtocolError> {
+        if self.first {
+            self.link.send(round, &message).await?;
+            return Ok(self.link.receive(round, expect).await?);
+        }
+        let received = self.link.receive(round, expect).await?;
+        self.link.send(round, &message).await?;
+        Ok(received)
+    }
+}

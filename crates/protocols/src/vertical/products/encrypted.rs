@@ -1,0 +1,210 @@
+//! Products by homomorphic encryption: the operand goes encrypted under its holder's key, the other multiplies by its columns in the clear, masks, re-randomises,
+//! floods, and returns the holder's share ([`ExactProduct`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloven_lattice::{
+    PublicKey, RandomnessKey, SecretKey,
+    linear::{ExactProduct, Masking},
+};
+use cloven_mpc::shares::Matrix;
+use cloven_wire::{Channel, Message};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
+
+use super::{Crossed, Direction, Step, shape};
+use crate::{
+    ProtocolError,
+    error::malformed,
+    vertical::{
+        Gradient, Terms,
+        layer::STRIP,
+        msg::{EncryptedOperand, EncryptedProduct, ReceiverKey},
+        peers::Peers,
+        scales,
+    },
+};
+
+/// Bits of columns, the sign included.
+pub(super) const COLUMN_BITS: u32 = scales::COLUMNS + 9;
+
+pub(in crate::vertical) struct Encrypted {
+    place: usize,
+    widths: Vec<usize>,
+    width: usize,
+    products: BTreeMap<[usize; 3], ExactProduct>,
+    secret: SecretKey,
+    encryption: RandomnessKey,
+    masks: RandomnessKey,
+    /// Of the fellows, in order.
+    keys: Vec<PublicKey>,
+}
+
+impl Encrypted {
+    /// Sends this holder's public key to all fellows and takes theirs. Columns have at most `bits` bits; `rows` are training and test rows.
+    pub(in crate::vertical) async fn begin<C: Channel>(
+        place: usize,
+        terms: &Terms,
+        secret: &[u8; 32],
+        rows: [usize; 2],
+        bits: u32,
+        peers: &mut Peers<'_, C>,
+    ) -> Result<Self, ProtocolError> {
+        let shapes: Vec<[usize; 3]> = shapes(terms, rows).into_iter().collect();
+        let all = ExactProduct::for_shapes(&shapes, bits, revealed(terms, rows))?;
+        let parameters = all.first().map(|product| product.parameters().clone());
+        let Some(parameters) = parameters else {
+            return Err(ProtocolError::Alignment("no product to compute".into()));
+        };
+        let derive = |purpose| Zeroizing::new(blake3::derive_key(purpose, secret));
+        let mut rng = ChaCha20Rng::from_seed(*derive("cloven v1 vertical: secret key for products"));
+        let masks = RandomnessKey::new(*derive("cloven v1 vertical: masks of products"));
+        let encryption = RandomnessKey::new(*derive("cloven v1 vertical: encryption of operands"));
+        let secret = SecretKey::generate(&parameters, &mut rng);
+        let public = PublicKey::generate(&secret, &encryption, b"vertical")?;
+        let mut bytes = Vec::new();
+        public.encode(&mut bytes);
+        let len = PublicKey::encoded_len(&parameters);
+        let count = peers.fellows.len();
+        let received = peers.exchange(0, vec![ReceiverKey(bytes); count], &vec![len; count]).await?;
+        let read = |(fellow, ReceiverKey(bytes)): (&_, &ReceiverKey)| {
+            let fellow: &crate::vertical::peers::Fellow<'_, C> = fellow;
+            PublicKey::decode(&parameters, bytes).map_err(|cause| malformed(fellow.link.peer(), 0, ReceiverKey::NAME, cause))
+        };
+        let keys = peers.fellows.iter().zip(&received).map(read).collect::<Result<_, _>>()?;
+        Ok(Self {
+            place,
+            widths: terms.widths(),
+            width: terms.width,
+            products: shapes.into_iter().zip(all).collect(),
+            masks,
+            secret,
+            encryption,
+            keys,
+        })
+    }
+
+    /// As [`super::Products::cross`]; `x` may be any matrix of the columns' shape and bits.
+    pub(in crate::vertical) async fn cross<C: Channel>(
+        &self,
+        peers: &mut Peers<'_, C>,
+        step: Step,
+        x: &Matrix,
+        operands: &[&Matrix],
+    ) -> Result<Crossed, ProtocolError> {
+        let rows = x.rows();
+        let mine = self.product(step.direction, rows, self.place)?;
+        let mut theirs = Vec::with_capacity(operands.len());
+        let mut uploads = Vec::with_capacity(operands.len());
+        for (fellow, operand) in peers.fellows.iter().zip(operands) {
+            let product = self.product(step.direction, rows, fellow.place)?;
+            let context = context(step, self.place, fellow.place);
+            uploads.push(EncryptedOperand(product.encrypt(
+                operand.words(),
+                &self.secret,
+                &self.encryption,
+                &context,
+            )?));
+            theirs.push(product);
+        }
+        let lens = vec![mine.upload_len(); operands.len()];
+        let received = peers.exchange(step.round, uploads, &lens).await?;
+
+        let plaintext = match step.direction {
+            Direction::Forward => mine.prepare(&signed(x))?,
+            Direction::Backward => mine.prepare(&transposed(x))?,
+        };
+        let [result_rows, _, _] = mine.shape();
+        let (mut own, mut responses) = (Vec::new(), Vec::new());
+        for ((fellow, receiver), EncryptedOperand(upload)) in peers.fellows.iter().zip(&self.keys).zip(&received) {
+            let masking = Masking {
+                receiver,
+                key: &self.masks,
+                context: &context(step, fellow.place, self.place),
+            };
+            let response = mine
+                .respond(&plaintext, upload, &masking)
+                .map_err(|cause| malformed(fellow.link.peer(), step.round, EncryptedOperand::NAME, cause))?;
+            responses.push(EncryptedProduct(response.message));
+            own.push(Matrix::new(result_rows, self.width, response.share)?);
+        }
+        let lens: Vec<usize> = theirs.iter().map(|product| product.response_len()).collect();
+        let received = peers.exchange(step.round, responses, &lens).await?;
+        let read = |((fellow, product), EncryptedProduct(response)): ((&_, &&ExactProduct), &EncryptedProduct)| {
+            let fellow: &crate::vertical::peers::Fellow<'_, C> = fellow;
+            let words = product
+                .decrypt(response, &self.secret)
+                .map_err(|cause| malformed(fellow.link.peer(), step.round, EncryptedProduct::NAME, cause))?;
+            Ok::<_, ProtocolError>(Matrix::new(product.shape()[0], self.width, words)?)
+        };
+        let theirs = peers
+            .fellows
+            .iter()
+            .zip(&theirs)
+            .zip(&received)
+            .map(read)
+            .collect::<Result<_, _>>()?;
+        Ok(Crossed { own, theirs })
+    }
+
+    /// The product with the columns of the holder at `place`.
+    fn product(&self, direction: Direction, rows: usize, place: usize) -> Result<&ExactProduct, ProtocolError> {
+        let shape = shape(direction, rows, self.widths[place], self.width);
+        self.products
+            .get(&shape)
+            .ok_or_else(|| ProtocolError::Alignment(format!("no product of the shape {shape:?} belongs to the job")))
+    }
+}
+
+/// Names a product between holders: whose operand, whose columns.
+fn context(step: Step, operand: usize, columns: usize) -> Vec<u8> {
+    let backward = step.direction == Direction::Backward;
+    let mut context = vec![u8::from(step.once), u8::from(backward), operand as u8, columns as u8];
+    context.extend_from_slice(&step.round.to_le_bytes());
+    context
+}
+
+fn signed(x: &Matrix) -> Vec<i64> {
+    x.words().iter().map(|word| *word as i64).collect()
+}
+
+fn transposed(x: &Matrix) -> Vec<i64> {
+    let (rows, columns) = (x.rows(), x.columns());
+    let at = |place: usize| x.words()[place % rows * columns + place / rows] as i64;
+    (0..rows * columns).map(at).collect()
+}
+
+/// Every product of the job: both directions, whole and last batches, all holders' columns.
+fn shapes(terms: &Terms, [train, test]: [usize; 2]) -> BTreeSet<[usize; 3]> {
+    let schedule = terms.schedule;
+    let mut forward: BTreeSet<usize> = schedule.evaluation_sizes(test).collect();
+    let training: BTreeSet<usize> = schedule.training_sizes(train).collect();
+    let mut shapes = BTreeSet::new();
+    match terms.gradient {
+        Gradient::Shared => forward.extend(&training),
+        Gradient::Open => forward = crate::schedule::sizes(train + test, STRIP).collect(),
+    }
+    for columns in terms.widths() {
+        shapes.extend(
+            forward
+                .iter()
+                .map(|&rows| shape(Direction::Forward, rows, columns, terms.width)),
+        );
+        if terms.gradient == Gradient::Shared {
+            shapes.extend(
+                training
+                    .iter()
+                    .map(|&rows| shape(Direction::Backward, rows, columns, terms.width)),
+            );
+        }
+    }
+    shapes
+}
+
+/// Results that are decrypted in the whole job, by all holders.
+fn revealed(terms: &Terms, [train, test]: [usize; 2]) -> u64 {
+    let (holders, columns) = (terms.columns.len() as u64, terms.widths().iter().sum::<usize>() as u64);
+    let (rows, batches) = ((train + test) as u64, terms.schedule.batches(train) as u64);
+    let epoch = rows * holders * (holders - 1) + batches * columns * (holders - 1);
+    u64::from(terms.schedule.epochs) * epoch * terms.width as u64
+}

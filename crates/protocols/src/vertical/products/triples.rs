@@ -1,0 +1,268 @@
+//! Products on shares, by one-sided matrix triples ([`cloven_mpc::triples`]): from the dealer, or made by encryption between the two holders.
+
+use cloven_mpc::{
+    circuit::Party as Number,
+    shares::Matrix,
+    triples::{DataHalf, DataMask, MaskedData, OperandHalf, OperandMask, Product, Shape, TripleId, TripleSecret},
+};
+use cloven_wire::{Channel, Message};
+use futures_util::future::try_join_all;
+use zeroize::Zeroizing;
+
+use super::{Crossed, Direction, Encrypted, Step};
+use crate::{
+    ProtocolError,
+    error::refused,
+    vertical::{
+        Terms,
+        msg::{MaskedOperand, MaskedRows, Seed, TripleShares},
+        peers::{Fellow, Peers},
+    },
+};
+
+/// Bits of a mask.
+const MASK_BITS: u32 = 64;
+/// Words of masked rows in a message, unless a row has more.
+const PIECE: usize = 1 << 18;
+/// Numbers of batches' triples begin here; below are those of strips.
+const BATCHES: u64 = 1 << 40;
+
+pub(in crate::vertical) struct Triples {
+    place: usize,
+    widths: Vec<usize>,
+    width: usize,
+    secret: TripleSecret,
+    mask: DataMask,
+    /// E of every fellow, in order.
+    masked: Vec<Matrix>,
+    source: Source,
+}
+
+/// Where c_i and c_j come from.
+enum Source {
+    Dealer { half: [u8; 32] },
+    Encryption(Box<Encrypted>),
+}
+
+impl Triples {
+    /// Seeds or keys, and the masked rows of all holders.
+    pub(super) async fn begin<C: Channel>(
+        place: usize,
+        terms: &Terms,
+        secret: &[u8; 32],
+        x: &Matrix,
+        rows: [usize; 2],
+        peers: &mut Peers<'_, C>,
+    ) -> Result<Self, ProtocolError> {
+        let own = Zeroizing::new(blake3::derive_key("cloven v1 vertical: seed of triples", secret));
+        let (seed, source) = match &mut peers.dealer {
+            Some(dealer) => {
+                dealer.send(0, &Seed(own.clone())).await?;
+                let Seed(half) = dealer.receive(0, &()).await?;
+                (dealt_seed(terms, place, [&own, &half]), Source::Dealer { half: *half })
+            }
+            None => {
+                let encrypted = Encrypted::begin(place, terms, secret, rows, MASK_BITS, peers).await?;
+                (own, Source::Encryption(Box::new(encrypted)))
+            }
+        };
+        let mut secret = TripleSecret::new(Number(place as u8), seed);
+        let mut mask = secret.data_mask(x.rows(), x.columns())?;
+        let pieces = pieces(&mut mask, x)?;
+        let widths = terms.widths();
+        let each = peers
+            .fellows
+            .iter_mut()
+            .map(|fellow| fellow.exchange_rows(&pieces, x.rows(), widths[fellow.place]));
+        let masked = try_join_all(each).await?;
+        Ok(Self {
+            place,
+            width: terms.width,
+            widths,
+            secret,
+            mask,
+            masked,
+            source,
+        })
+    }
+
+    pub(super) fn dealer_half(&self) -> [u8; 32] {
+        match &self.source {
+            Source::Dealer { half } => *half,
+            Source::Encryption(_) => [0; 32],
+        }
+    }
+
+    /// As [`super::Products::cross`].
+    pub(super) async fn cross<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        step: Step,
+        rows: &[usize],
+        operands: &[&Matrix],
+    ) -> Result<Crossed, ProtocolError> {
+        let mask = self.mask.select(rows)?;
+        let (halves, others) = self.triples(peers, step, rows, &mask).await?;
+        let (mut theirs, mut messages) = (Vec::new(), Vec::new());
+        for ((half, masked), operand) in others.into_iter().zip(&self.masked).zip(operands) {
+            let (share, message) = half.multiply(&masked.select(rows)?, operand)?;
+            theirs.push(share);
+            messages.push(MaskedOperand(message));
+        }
+        let operand_rows = match step.direction {
+            Direction::Forward => self.widths[self.place],
+            Direction::Backward => rows.len(),
+        };
+        let lens = vec![8 * operand_rows * self.width; operands.len()];
+        let received = peers.exchange(step.round, messages, &lens).await?;
+        let own = halves.into_iter().zip(&received).zip(&peers.fellows);
+        let own = own.map(|((half, MaskedOperand(message)), fellow)| {
+            let share = half.multiply(&mask, message);
+            share.map_err(|cause| refused(fellow.link.peer(), step.round, MaskedOperand::NAME, &cause))
+        });
+        let own = own.collect::<Result<_, _>>()?;
+        Ok(Crossed { own, theirs })
+    }
+
+    /// This holder's halves of the triples of a step: with its data, and with its operands.
+    async fn triples<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        step: Step,
+        rows: &[usize],
+        mask: &Matrix,
+    ) -> Result<(Vec<DataHalf>, Vec<OperandHalf>), ProtocolError> {
+        let own = self.shape(rows.len(), self.place);
+        let places: Vec<usize> = peers.fellows.iter().map(|fellow| fellow.place).collect();
+        let mut masks: Vec<OperandMask> = Vec::with_capacity(places.len());
+        for &place in &places {
+            masks.push(
+                self.secret
+                    .operand_mask(id(step, place, self.place), self.shape(rows.len(), place))?,
+            );
+        }
+        match (&self.source, &mut peers.dealer) {
+            (Source::Encryption(encrypted), _) => {
+                let operands: Vec<&Matrix> = masks.iter().map(OperandMask::matrix).collect();
+                let Crossed { own: first, theirs } = encrypted.cross(peers, step, mask, &operands).await?;
+                let halves = first
+                    .into_iter()
+                    .map(|c| DataHalf::new(product(step), own, c))
+                    .collect::<Result<_, _>>()?;
+                let others = masks
+                    .into_iter()
+                    .zip(theirs)
+                    .map(|(mask, c)| mask.with(c))
+                    .collect::<Result<_, _>>()?;
+                Ok((halves, others))
+            }
+            (Source::Dealer { .. }, Some(dealer)) => {
+                let lens: Vec<usize> = places
+                    .iter()
+                    .map(|&place| result_len(step, self.shape(rows.len(), place)))
+                    .collect();
+                let TripleShares(bytes) = dealer.receive(step.round, &lens.iter().sum()).await?;
+                let mut rest = &bytes[..];
+                let mut others = Vec::with_capacity(places.len());
+                for (mask, len) in masks.into_iter().zip(lens) {
+                    let (first, after) = rest.split_at(len);
+                    others.push(mask.receive(first)?);
+                    rest = after;
+                }
+                let halves = places
+                    .iter()
+                    .map(|&place| self.secret.data_half(id(step, self.place, place), own));
+                Ok((halves.collect::<Result<_, _>>()?, others))
+            }
+            (Source::Dealer { .. }, None) => Err(ProtocolError::Alignment("the dealer is not connected".into())),
+        }
+    }
+
+    fn shape(&self, batch: usize, place: usize) -> Shape {
+        Shape {
+            batch,
+            columns: self.widths[place],
+            width: self.width,
+        }
+    }
+}
+
+/// The seed of the holder at `place` and the dealer, from the holder's half and the dealer's.
+pub(in crate::vertical) fn dealt_seed(terms: &Terms, place: usize, halves: [&[u8; 32]; 2]) -> Zeroizing<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new_derive_key("cloven v1 vertical: seed of a holder and the dealer");
+    hasher
+        .update(&terms.job)
+        .update(&[place as u8])
+        .update(halves[0])
+        .update(halves[1]);
+    Zeroizing::new(*hasher.finalize().as_bytes())
+}
+
+/// The triple of a step for the columns of one holder and the operand of another.
+pub(in crate::vertical) fn id(step: Step, data: usize, operand: usize) -> TripleId {
+    TripleId {
+        data: Number(data as u8),
+        operand: Number(operand as u8),
+        product: product(step),
+        batch: if step.once { step.round } else { BATCHES + step.round },
+    }
+}
+
+fn product(step: Step) -> Product {
+    match step.direction {
+        Direction::Forward => Product::Forward,
+        Direction::Backward => Product::Gradient,
+    }
+}
+
+fn result_len(step: Step, shape: Shape) -> usize {
+    let rows = match step.direction {
+        Direction::Forward => shape.batch,
+        Direction::Backward => shape.columns,
+    };
+    8 * rows * shape.width
+}
+
+/// All rows, masked, in messages.
+fn pieces(mask: &mut DataMask, x: &Matrix) -> Result<Vec<MaskedRows>, ProtocolError> {
+    let rows: Vec<usize> = (0..x.rows()).collect();
+    let pieces = rows
+        .chunks(rows_of_piece(x.columns()))
+        .map(|rows| Ok(MaskedRows(mask.hide(&x.select(rows)?)?)));
+    pieces.collect()
+}
+
+fn rows_of_piece(columns: usize) -> usize {
+    (PIECE / columns.max(1)).max(1)
+}
+
+impl<C: Channel> Fellow<'_, C> {
+    /// This holder's masked rows for the fellow's, `[rows, columns]`.
+    async fn exchange_rows(&mut self, pieces: &[MaskedRows], rows: usize, columns: usize) -> Result<Matrix, ProtocolError> {
+        if self.first {
+            self.send_rows(pieces).await?;
+            return self.receive_rows(rows, columns).await;
+        }
+        let received = self.receive_rows(rows, columns).await?;
+        self.send_rows(pieces).await?;
+        Ok(received)
+    }
+
+    async fn send_rows(&mut self, pieces: &[MaskedRows]) -> Result<(), ProtocolError> {
+        for (round, piece) in (0..).zip(pieces) {
+            self.link.send(round, piece).await?;
+        }
+        Ok(())
+    }
+
+    async fn receive_rows(&mut self, rows: usize, columns: usize) -> Result<Matrix, ProtocolError> {
+        let mut masked = MaskedData::new(rows, columns)?;
+        for (round, size) in (0..).zip(crate::schedule::sizes(rows, rows_of_piece(columns))) {
+            let MaskedRows(piece) = self.link.receive(round, &(8 * size * columns)).await?;
+            masked
+                .accept(&piece)
+                .map_err(|cause| refused(self.link.peer(), round, MaskedRows::NAME, &cause))?;
+        }
+        Ok(masked.finish()?)
+    }
+}

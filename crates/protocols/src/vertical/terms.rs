@@ -1,0 +1,203 @@
+//! What every party knows of a job, and what each learns by it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloven_nn::OptimiserSpec;
+use cloven_wire::{Channel, Link, Party, WireError};
+use ndarray::{Array2, Axis, concatenate};
+
+use super::Columns;
+use crate::{Leak, ProtocolError, Schedule, Shuffle};
+
+/// Bits after the point.
+pub mod scales {
+    /// Of the columns.
+    pub const COLUMNS: u32 = 12;
+    /// Of the first layer's weights.
+    pub const WEIGHTS: u32 = 42;
+    /// Of its output.
+    pub const OUTPUT: u32 = COLUMNS + WEIGHTS;
+    /// Of the gradient at its output, times the learning rate.
+    pub const GRADIENT: u32 = WEIGHTS - COLUMNS;
+    /// Columns' numbers must be below this; standardised ones are.
+    pub const COLUMN_BOUND: f32 = 256.0;
+    /// The first layer's outputs must be below this: half of what the words can hold, since a wrap would be silent.
+    pub const OUTPUT_BOUND: f64 = 256.0;
+}
+
+/// How the products between two holders are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstLayer {
+    /// Each holder alone, with weights of its own and no protection at all: for comparison.
+    Plain,
+    /// On shares, with matrix triples: from the dealer where there is one, else from encryption between the two.
+    Shares,
+    /// On encrypted shares of the weights.
+    HomomorphicEncryption,
+}
+
+/// How the gradient at the first layer's output gets to the holders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gradient {
+    /// As shares.
+    Shared,
+    /// As it is, to every holder; the paper's.
+    Open,
+}
+
+/// What every party knows of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    /// Who holds columns, and how many.
+    pub columns: BTreeMap<Party, usize>,
+    /// Who has the labels: one of them, or a further party.
+    pub label_holder: Party,
+    /// Who has the hidden layers.
+    pub server: Party,
+    /// Who makes triples; without, the holders do.
+    pub dealer: Option<Party>,
+    /// Outputs of the first layer.
+    pub width: usize,
+    /// How products between holders are computed.
+    pub first_layer: FirstLayer,
+    /// How the gradient gets to the holders.
+    pub gradient: Gradient,
+    /// Initial weights that everybody knows, `[columns of all + 1, width]`, the bias last: for comparisons. Else nobody knows them.
+    pub public_weights: Option<Array2<f32>>,
+    /// The amount of work.
+    pub schedule: Schedule,
+    /// The order of the training rows.
+    pub shuffle: Shuffle,
+    /// The optimiser of all layers: SGD without momentum or weight decay, since a step on shares is an addition.
+    pub optimiser: OptimiserSpec,
+    /// The job's digest.
+    pub job: [u8; 32],
+}
+
+impl Terms {
+    /// Everybody who has rows, in the order of names.
+    pub fn holders(&self) -> impl Iterator<Item = &Party> {
+        let all: BTreeSet<&Party> = self.columns.keys().chain([&self.label_holder]).collect();
+        all.into_iter()
+    }
+
+    /// The place of a party among the holders of columns.
+    pub(super) fn place(&self, party: &Party) -> Option<usize> {
+        self.columns.keys().position(|holder| holder == party)
+    }
+
+    /// Whether holders multiply with each other in every batch: on shares, unless all but the own weights stay as they are.
+    pub(super) fn multiplies_each_batch(&self) -> bool {
+        self.first_layer != FirstLayer::Plain && self.gradient == Gradient::Shared
+    }
+
+    /// The columns of each holder in order; the first one's with that of ones.
+    pub(super) fn widths(&self) -> Vec<usize> {
+        let ones = |place| usize::from(place == 0);
+        self.columns
+            .values()
+            .enumerate()
+            .map(|(place, columns)| columns + ones(place))
+            .collect()
+    }
+
+    /// A holder's rows, training before test; at the first holder with a last column of ones.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Alignment`] for another number of columns than the job says.
+    pub(super) fn rows_of(&self, place: usize, columns: &Columns) -> Result<Array2<f32>, ProtocolError> {
+        let expected = self.columns.values().nth(place).copied().unwrap_or_default();
+        let actual = [columns.train.ncols(), columns.test.ncols()];
+        if actual != [expected; 2] {
+            let why = format!(
+                "expected {expected} columns, got {} of training and {} of test rows",
+                actual[0], actual[1]
+            );
+            return Err(ProtocolError::Alignment(why));
+        }
+        let x = concatenate(Axis(0), &[columns.train.view(), columns.test.view()]).expect("as many columns");
+        if place > 0 {
+            return Ok(x);
+        }
+        let ones = Array2::ones((x.nrows(), 1));
+        Ok(concatenate(Axis(1), &[x.view(), ones.view()]).expect("as many rows"))
+    }
+
+    /// The link to a party.
+    pub(super) fn link_to<'a, C: Channel>(
+        &self,
+        party: &Party,
+        links: &'a mut [Link<C>],
+    ) -> Result<&'a mut Link<C>, ProtocolError> {
+        let found = links.iter_mut().find(|link| link.peer() == party);
+        found.ok_or_else(|| {
+            ProtocolError::Wire(WireError::Local {
+                what: format!("taking part with {party}"),
+                cause: "it is not connected".into(),
+            })
+        })
+    }
+
+    /// Columns of all holders.
+    pub fn features(&self) -> usize {
+        self.columns.values().sum()
+    }
+
+    /// After so many passes over the same rows the server has as many numbers of each row as there are columns: then a binary column can be found
+    /// by linear algebra.
+    pub fn passes_until_span(&self) -> u32 {
+        (self.features() + 1).div_ceil(self.width) as u32
+    }
+
+    /// What each party learns.
+    pub fn leaks(&self) -> Vec<Leak> {
+        let server = self.server.as_str();
+        let mut leaks = vec![
+            Leak::new(
+                server,
+                "the first layer's output of every training and test row, in every epoch; no labels, no columns, no weights of that layer",
+            ),
+            Leak::new(server, &self.span_leak()),
+            Leak::new(
+                server,
+                "the gradient at its own output of every training row, which can tell the row's label",
+            ),
+            Leak::new(server, "the number of common rows"),
+        ];
+        for holder in self.holders() {
+            leaks.push(Leak::new(
+                holder.as_str(),
+                "which of its ids all holders have, and how many distinct ids each of them has",
+            ));
+            if self.gradient == Gradient::Open && self.columns.contains_key(holder) {
+                leaks.push(Leak::new(
+                    holder.as_str(),
+                    "the gradient of every training row at the first layer's output, which in effect tells its label; with it the weights of its own \
+                     columns up to their initial values",
+                ));
+            }
+        }
+        leaks.push(Leak::new(
+            self.label_holder.as_str(),
+            "the hidden layers' output of every row",
+        ));
+        if let Some(dealer) = &self.dealer {
+            leaks.push(Leak::new(
+                dealer.as_str(),
+                "the numbers of rows and columns; together with any holder that shows it what it sees, the others' columns",
+            ));
+        }
+        leaks
+    }
+
+    fn span_leak(&self) -> String {
+        let (passes, epochs) = (self.passes_until_span(), self.schedule.epochs);
+        let reached = match epochs >= passes {
+            true => format!("this job makes {epochs}"),
+            false => format!("this job makes {epochs}, which is fewer"),
+        };
+        format!(
+            "from {passes} passes over the same rows on (columns / width), enough to find a binary column by linear algebra; {reached}"
+        )
+    }
+}
