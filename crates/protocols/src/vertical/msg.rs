@@ -87,8 +87,16 @@ impl Message for AlignmentStep {
         out.extend_from_slice(&self.0);
     }
 
-    fn decode(reader: &mut Reader<'_>, _: &usize) -> Result<Self, DecodeError> {
-        Ok(Self(reader.rest().to_vec()))
+    fn decode(reader: &mut Reader<'_>, most: &usize) -> Result<Self, DecodeError> {
+        let bytes = reader.rest();
+        match bytes.len() <= *most {
+            true => Ok(Self(bytes.to_vec())),
+            false => Err(DecodeError::Field {
+                field: "length",
+                expected: format!("at most {most} bytes"),
+                got: bytes.len().to_string(),
+            }),
+        }
     }
 }
 

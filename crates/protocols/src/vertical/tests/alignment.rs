@@ -36,7 +36,7 @@ async fn two_three_and_four_holders_agree_on_the_common_rows() {
         let sets: Vec<Vec<Id>> = (0..holders)
             .map(|h| {
                 (0..150u32)
-                    .map(|i| i * (11 + 2 * h) % 150)
+                    .map(|i| i * [7, 11, 13, 17][h as usize] % 150)
                     .filter(|i| i % (7 + h) != 0)
                     .map(id)
                     .collect()
