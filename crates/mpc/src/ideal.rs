@@ -108,6 +108,13 @@ pub fn one_sided_product(
     Ok([first, second])
 }
 
+/// What the server of [`crate::activation`] gets: max(0, v) of the signed words that the holders' shares add up to.
+pub fn relu(shares: &[Vec<u64>]) -> Vec<u64> {
+    let values = shares.first().map_or(0, Vec::len);
+    let sum = |at: usize| shares.iter().fold(0u64, |sum, share| sum.wrapping_add(share[at]));
+    (0..values).map(|at| (sum(at) as i64).max(0) as u64).collect()
+}
+
 fn sums(shares: &[Triples]) -> [BitMatrix; 3] {
     let sum = |part: fn(&Triples) -> &BitMatrix| {
         let (rows, columns) = shares.first().map_or((0, 0), |share| (share.a.rows(), share.a.columns()));

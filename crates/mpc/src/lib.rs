@@ -11,6 +11,7 @@
 //! | [`oprf`] | an oblivious pseudorandom function |
 //! | [`intersection`] | private set intersection for two parties and for more |
 //! | [`circuit`] | Boolean circuits, written once and run by every engine |
+//! | [`activation`] | ReLU of additively shared values, for a third party's eyes only |
 //! | [`boolean`] | circuits on shared bits, by oblivious transfer (GMW) |
 //! | [`garbling`] | garbled circuits: two parties (half gates), or more (BMR) |
 //! | [`BitMatrix`] | packed bits: inputs, outputs and shares of many instances of a circuit |
@@ -21,6 +22,7 @@
 //! `unsafe` is confined to two places: the calls of portable code that was compiled a second time for wider vectors, and the vector instructions
 //! of matrix products.
 
+pub mod activation;
 mod batch;
 mod bits;
 pub mod boolean;

@@ -109,6 +109,11 @@ impl<'c> Evaluation<'c> {
 }
 
 impl<'c> Opening<'c> {
+    /// Bytes of the message of this layer, the same from every party.
+    pub fn message_bytes(&self) -> usize {
+        BitMatrix::encoded_len(self.masked.rows(), self.masked.columns())
+    }
+
     /// Takes each other party's bytes; their order does not matter.
     pub fn receive<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Step<'c>, MpcError> {
         let Self { mut evaluation, masked } = self;

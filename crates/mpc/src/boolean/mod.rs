@@ -7,8 +7,8 @@
 //! |---|---|
 //! | any | nothing; a XOR share of each output bit. Who is sent all shares of an output learns it |
 //!
-//! Steps: each owner shares its inputs ([`share_input`], 32 bytes to each other party); triples are made ahead ([`TripleMaker`], two rounds);
-//! [`Evaluation`] opens two bits per AND. Bytes that all n parties together send per AND and instance, with a correlated transfer of c bytes
+//! Steps: each owner shares its inputs ([`share_input`], 32 bytes to each other party); triples are made ahead ([`TripleMaker`], two rounds, on
+//! transfers between every two parties, which [`Transfers`] extends in one round more); [`Evaluation`] opens two bits per AND. Bytes that all n parties together send per AND and instance, with a correlated transfer of c bytes
 //! (16 with IKNP, 4 with a SoftSpoken extension at k = 4), besides rounding rows up to whole bytes:
 //!
 //! | what | bytes | 3 parties, IKNP | 3 parties, SoftSpoken |
@@ -22,6 +22,7 @@
 
 mod evaluation;
 mod sharing;
+mod transfers;
 mod triples;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod tests;
 
 pub use evaluation::{Evaluation, Opening, Step};
 pub use sharing::{Seed, expand_share, share_input};
+pub use transfers::{Extending, Messages, TransferPoints, TransferSetup, TransferSums, Transfers};
 pub use triples::{Masking, TripleMaker, Triples};
 
 use crate::{MpcError, circuit::Party};

@@ -32,6 +32,18 @@ pub struct TripleMaker {
 /// A party that has sent its masked bits. Wiped on drop.
 pub struct Masking(TripleMaker);
 
+impl Triples {
+    /// ANDs of each instance.
+    pub fn ands(&self) -> usize {
+        self.a.rows()
+    }
+
+    /// Instances.
+    pub fn instances(&self) -> usize {
+        self.a.columns()
+    }
+}
+
 impl TripleMaker {
     /// Begins `ands` triples for each instance of the batch. `transfers` holds for each other party, in order, ands x instances correlated
     /// transfers to it and as many from it. Gives a message to each.

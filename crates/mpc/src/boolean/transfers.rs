@@ -1,0 +1,185 @@
+use super::{TripleMaker, check_parties, peers};
+use crate::{
+    Batch, Batches, Bits, MpcError, Session,
+    circuit::Party,
+    correlation::{CotReceiver, CotSender, Delta},
+    matrix::expect,
+    transfer::{self, MAX_CHUNK, Receiver, ReceiverSetup, Sender, SenderSetup, Width},
+};
+use rand_chacha::ChaCha20Rng;
+
+/// A message to each other party, in order.
+pub type Messages = Vec<Vec<u8>>;
+
+/// A party that has announced itself as a receiver to each other party.
+pub struct TransferSetup {
+    session: Session,
+    party: Party,
+    parties: usize,
+    width: Width,
+    receivers: Vec<ReceiverSetup>,
+}
+
+/// A party that has answered the announcements.
+pub struct TransferPoints {
+    setup: TransferSetup,
+    senders: Vec<SenderSetup>,
+}
+
+/// A party that waits for the last messages of the set-up.
+pub struct TransferSums {
+    session: Session,
+    party: Party,
+    parties: usize,
+    senders: Vec<SenderSetup>,
+    receivers: Vec<Receiver>,
+}
+
+/// Any number of correlated transfers both ways between a party and each other one: where triples come from.
+///
+/// The parties take the same steps in the same order: `begin`, `choose`, then [`TripleMaker::mask`] and [`super::Masking::finish`], three exchanges for each
+/// batch of triples.
+pub struct Transfers {
+    party: Party,
+    parties: usize,
+    links: Vec<(Sender, Receiver)>,
+    batches: Batches,
+    random: ChaCha20Rng,
+}
+
+/// A party that has extended its transfers as a receiver, for one batch of triples.
+pub struct Extending {
+    batch: Batch,
+    ands: usize,
+    receivers: Vec<CotReceiver>,
+}
+
+impl TransferSetup {
+    /// Begins; gives 32 bytes for each other party. All parties give the same session context and width; the set-up is done once in a session.
+    ///
+    /// # Errors
+    /// [`MpcError::Count`] for fewer than two or more than [`super::MAX_PARTIES`] parties, or a number that is none of theirs.
+    pub fn start(session: &Session, (party, parties): (Party, usize), width: Width) -> Result<(Self, Messages), MpcError> {
+        check_parties(party, parties)?;
+        let session = session.child(b"boolean transfers");
+        let receive = |peer| ReceiverSetup::new(&link(&session, peer, party.0), width);
+        let (receivers, messages) = peers(party, parties).map(receive).unzip();
+        let setup = Self {
+            session,
+            party,
+            parties,
+            width,
+            receivers,
+        };
+        Ok((setup, messages))
+    }
+
+    /// Takes each other party's announcement, in order; gives 4 KiB for each.
+    ///
+    /// # Errors
+    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Length`], [`MpcError::Point`].
+    pub fn points<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<(TransferPoints, Messages), MpcError> {
+        expect("messages", self.parties - 1, messages.len())?;
+        let (mut senders, mut points) = (Vec::new(), Vec::new());
+        for (peer, message) in peers(self.party, self.parties).zip(messages) {
+            let session = link(&self.session, self.party.0, peer);
+            // Odd: the lowest bit of q and of q ^ delta differ.
+            let delta = transfer::Delta::new(transfer::Delta::random(&session).expose() | 1);
+            let (sender, message) = SenderSetup::new(&session, self.width, delta, message.as_ref())?;
+            senders.push(sender);
+            points.push(message);
+        }
+        Ok((TransferPoints { setup: self, senders }, points))
+    }
+}
+
+impl TransferPoints {
+    /// Takes each other party's points, in order; gives 4 KiB for each.
+    ///
+    /// # Errors
+    /// As [`TransferSetup::points`].
+    pub fn sums<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<(TransferSums, Messages), MpcError> {
+        let TransferSetup {
+            session,
+            party,
+            parties,
+            receivers,
+            ..
+        } = self.setup;
+        expect("messages", parties - 1, messages.len())?;
+        let finish = |(receiver, message): (ReceiverSetup, &M)| receiver.finish(message.as_ref());
+        let finished: Vec<_> = receivers.into_iter().zip(messages).map(finish).collect::<Result<_, _>>()?;
+        let (receivers, sums) = finished.into_iter().unzip();
+        let waiting = TransferSums {
+            session,
+            party,
+            parties,
+            senders: self.senders,
+            receivers,
+        };
+        Ok((waiting, sums))
+    }
+}
+
+impl TransferSums {
+    /// Takes each other party's sums, in order.
+    ///
+    /// # Errors
+    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Length`].
+    pub fn finish<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Transfers, MpcError> {
+        expect("messages", self.parties - 1, messages.len())?;
+        let senders = self.senders.into_iter().zip(messages);
+        let senders: Vec<Sender> = senders
+            .map(|(sender, message)| sender.finish(message.as_ref()))
+            .collect::<Result<_, _>>()?;
+        Ok(Transfers {
+            party: self.party,
+            parties: self.parties,
+            links: senders.into_iter().zip(self.receivers).collect(),
+            batches: Batches::new(&self.session.public_key("boolean triples")),
+            random: self.session.stream("boolean triples"),
+        })
+    }
+}
+
+impl Transfers {
+    /// Begins `ands` triples for each of `instances`, at most [`MAX_CHUNK`] in all; gives a message for each other party.
+    ///
+    /// # Errors
+    /// [`MpcError::Count`] beyond that, or for none.
+    pub fn begin(&mut self, ands: usize, instances: usize) -> Result<(Extending, Messages), MpcError> {
+        let count = ands.saturating_mul(instances);
+        crate::wire::expect_count("transfers", count, 1, MAX_CHUNK)?;
+        let batch = self.batches.next(instances)?;
+        let (mut receivers, mut messages) = (Vec::new(), Vec::new());
+        for (_, receiver) in &mut self.links {
+            let choices = Bits::random(count, &mut self.random);
+            let (t, message) = receiver.extend(&choices)?;
+            receivers.push(CotReceiver::new(choices.iter().collect(), t.to_vec())?);
+            messages.push(message);
+        }
+        let extending = Extending { batch, ands, receivers };
+        Ok((extending, messages))
+    }
+
+    /// Takes each other party's message, in order, and begins the triples themselves.
+    ///
+    /// # Errors
+    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Length`].
+    pub fn choose<M: AsRef<[u8]>>(&mut self, extending: Extending, messages: &[M]) -> Result<(TripleMaker, Messages), MpcError> {
+        expect("messages", self.parties - 1, messages.len())?;
+        let Extending { batch, ands, receivers } = extending;
+        let mut transfers = Vec::new();
+        for (((sender, _), receiver), message) in self.links.iter_mut().zip(receivers).zip(messages) {
+            let q = sender.extend(ands * batch.instances(), message.as_ref())?;
+            let delta = Delta::new(sender.delta().expose())?;
+            transfers.push((CotSender::new(delta, q.to_vec()), receiver));
+        }
+        TripleMaker::start((self.party, self.parties), batch, ands, transfers, &mut self.random)
+    }
+}
+
+/// The session of transfers from `sender` to `receiver`.
+fn link(session: &Session, sender: u8, receiver: u8) -> Session {
+    session.child(&[sender, receiver])
+}
