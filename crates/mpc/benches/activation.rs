@@ -116,10 +116,10 @@ fn engines(c: &mut Criterion) {
             let (revealed, bytes) = exchange(&relu, &shares, triples).expect("honest parties");
             assert_eq!(revealed, ideal::relu(&shares));
             if width == 8 {
-                let deal = || prepare(&relu, &mut transfers).expect("honest parties").0;
+                let mut deal = || prepare(&relu, &mut transfers).expect("honest parties").0;
                 group.bench_function(format!("{name}, exchanges, {} B a value", bytes / VALUES), |b| {
                     b.iter_batched(
-                        deal,
+                        &mut deal,
                         |triples| exchange(&relu, &shares, triples).expect("honest parties"),
                         BatchSize::LargeInput,
                     )

@@ -1,131 +1,155 @@
-//! Mutated bytes into every decoder: a wrong length is an error, flipped bits give an error or a value, and nothing panics.
+//! Mutated bytes into every decoder: no panic, and accepted exactly when a slow reader finds the bytes valid.
+//!
+//! No message has a length field: every length follows from what the parties agreed on. Every decoder gets `CLOVEN_FUZZ_SECONDS` (default: its share of
+//! one second), at least one mutation of each kind; a failure names decoder and seed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use cloven_mpc::ids::Id;
-use cloven_mpc::intersection::{ecdh, multiparty, oprf as by_oprf};
-use cloven_mpc::transfer::{Delta, ReceiverSetup, SenderSetup, Width};
-use cloven_mpc::{Bits, MpcError, PartySecret, Session, oprf};
+mod targets;
+
+use cloven_mpc::MpcError;
+use curve25519_dalek::{ristretto::CompressedRistretto, traits::IsIdentity};
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use std::{
+    num::NonZero,
+    ops::RangeInclusive,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread::{self, available_parallelism},
+    time::{Duration, Instant},
+};
 
-const ROUNDS: usize = 9;
-
-fn session(party: u8) -> Session {
-    Session::new(&PartySecret::new([party; 32]), b"hostile bytes")
+/// What bytes a decoder takes.
+enum Form {
+    /// Any, of this length.
+    Free,
+    /// Group elements of 32 bytes, none of them the neutral one.
+    Points,
+    /// Rows of so many bits in whole bytes, the padding zero.
+    Rows(usize),
+    /// Any, of so many bytes a number of times.
+    Pieces { of: usize, times: RangeInclusive<usize> },
+    /// Numbers of so many bytes, the lowest byte first, each larger than the one before.
+    Increasing(usize),
+    /// 32 bytes of any value and nothing else, or the first 16-byte words of what is there: no mutation finds anything else that fits.
+    Keyed,
 }
 
-fn ids(count: u32) -> Vec<Id> {
-    (0..count).map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes()).collect()
+/// A decoder, and a message that an honest party sends it.
+struct Target {
+    name: &'static str,
+    valid: Vec<u8>,
+    form: Form,
+    /// Takes the bytes in a fresh state.
+    decode: Box<dyn Fn(&[u8]) -> Result<(), MpcError> + Sync>,
 }
 
-/// Flips, cuts and lengthens `valid`; `decode` gets each mutant in a fresh state.
-fn attack(name: &str, valid: &[u8], decode: impl Fn(&[u8]) -> Result<(), MpcError>) {
-    decode(valid).unwrap_or_else(|error| panic!("{name}: the valid message is refused: {error}"));
-    let mut rng = ChaCha20Rng::seed_from_u64(valid.len() as u64);
-    for round in 0..ROUNDS {
-        let mut mutant = valid.to_vec();
-        for _ in 0..=rng.next_u64() % 4 {
-            let at = rng.next_u64() as usize % mutant.len();
-            mutant[at] ^= 1 << (rng.next_u64() % 8);
+impl Target {
+    fn new(
+        name: &'static str,
+        valid: &[u8],
+        form: Form,
+        decode: impl Fn(&[u8]) -> Result<(), MpcError> + Sync + 'static,
+    ) -> Self {
+        Self {
+            name,
+            valid: valid.to_vec(),
+            form,
+            decode: Box::new(decode),
         }
-        if let Err(error) = decode(&mutant) {
-            assert!(error.to_string().len() < 200);
+    }
+
+    /// The slow reader.
+    fn is_valid(&self, bytes: &[u8]) -> bool {
+        let same = bytes.len() == self.valid.len();
+        match self.form {
+            Form::Free => same,
+            Form::Points => {
+                let point = |bytes: &[u8]| CompressedRistretto::from_slice(bytes).unwrap().decompress();
+                same && bytes
+                    .chunks(32)
+                    .all(|bytes| point(bytes).is_some_and(|point| !point.is_identity()))
+            }
+            Form::Rows(columns) => {
+                let row = |row: &[u8]| (columns..8 * row.len()).all(|bit| row[bit / 8] >> (bit % 8) & 1 == 0);
+                same && bytes.chunks(columns.div_ceil(8)).all(row)
+            }
+            Form::Pieces { of, ref times } => bytes.len().is_multiple_of(of) && times.contains(&(bytes.len() / of)),
+            Form::Increasing(width) => {
+                let numbers: Vec<Vec<u8>> = bytes
+                    .chunks(width)
+                    .map(|number| number.iter().rev().copied().collect())
+                    .collect();
+                same && numbers.is_sorted_by(|left, right| left < right)
+            }
+            Form::Keyed => {
+                let digests = bytes.len().checked_sub(32);
+                digests == Some(0) || digests.is_some_and(|bytes| bytes.is_multiple_of(16)) && self.valid.starts_with(bytes)
+            }
         }
-        match round % 3 {
-            0 => mutant.truncate(rng.next_u64() as usize % valid.len()),
-            1 => mutant.push(0),
-            _ => mutant.extend_from_slice(valid),
+    }
+
+    fn mutant(&self, seed: u64) -> Vec<u8> {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut below = |most: usize| (rng.next_u64() % most as u64) as usize;
+        let mut bytes = self.valid.clone();
+        for _ in 0..below(5) {
+            let at = below(bytes.len());
+            bytes[at] ^= 1 << below(8);
         }
-        assert!(
-            decode(&mutant).is_err(),
-            "{name}: {} bytes instead of {} are accepted",
-            mutant.len(),
-            valid.len()
-        );
+        match seed % 6 {
+            0 => bytes.truncate(below(bytes.len())),
+            1 => bytes.push(below(256) as u8),
+            2 => bytes.extend_from_slice(&self.valid),
+            3 => {
+                let first = below(bytes.len());
+                bytes[first..].iter_mut().for_each(|byte| *byte = below(256) as u8);
+            }
+            _ => {}
+        }
+        bytes
+    }
+
+    /// Mutants until `time` is up, at least one of each kind.
+    fn fuzz(&self, time: Duration) {
+        let begun = Instant::now();
+        for seed in 0.. {
+            let bytes = self.mutant(seed);
+            let decoded = catch_unwind(AssertUnwindSafe(|| (self.decode)(&bytes)));
+            let decoded = decoded.unwrap_or_else(|_| panic!("{}: seed {seed} panics", self.name));
+            assert_eq!(
+                decoded.is_ok(),
+                self.is_valid(&bytes),
+                "{}: seed {seed}: {decoded:?}",
+                self.name
+            );
+            if let Err(error) = decoded {
+                assert!(error.to_string().len() < 200, "{}: seed {seed}", self.name);
+            }
+            if seed >= 5 && begun.elapsed() >= time {
+                break;
+            }
+        }
     }
 }
 
 #[test]
-fn transfers() {
-    let width = Width::new(4).unwrap();
-    let receiver = || ReceiverSetup::new(&session(2), width);
-    let announcement = receiver().1;
-    let sender = |bytes: &[u8]| SenderSetup::new(&session(1), width, Delta::new(77), bytes);
-    attack("announcement", &announcement, |bytes| sender(bytes).map(|_| ()));
-    let points = sender(&announcement).unwrap().1;
-    attack("points", &points, |bytes| receiver().0.finish(bytes).map(|_| ()));
-    let (mut ready, sums) = receiver().0.finish(&points).unwrap();
-    let finished = |bytes: &[u8]| sender(&announcement).unwrap().0.finish(bytes);
-    attack("sums", &sums, |bytes| finished(bytes).map(|_| ()));
-    let choices = Bits::from_bools(&[true; 130]);
-    let (pads, corrections) = ready.random(&choices).unwrap();
-    drop(pads);
-    attack("corrections", &corrections, |bytes| {
-        finished(&sums)?.extend(130, bytes).map(|_| ())
-    });
-    let encrypted = finished(&sums).unwrap().encrypt(&[[1, 2]; 130], &corrections).unwrap();
-    attack("messages", &encrypted, |bytes| {
-        let (mut again, _) = receiver().0.finish(&points)?;
-        again.random(&choices)?.0.decrypt(bytes).map(|_| ())
-    });
-}
-
-#[test]
-fn functions_and_intersections() {
-    let (own, peers) = (ids(40), ids(30));
-    let setup = || oprf::ReceiverSetup::new(&session(2), own.clone()).unwrap();
-    let announcement = setup().1;
-    let sender = |bytes: &[u8]| oprf::Sender::new(&session(1), own.len(), bytes);
-    attack("announcement", &announcement, |bytes| sender(bytes).map(|_| ()));
-    let points = sender(&announcement).unwrap().1;
-    attack("points", &points, |bytes| setup().0.finish(bytes).map(|_| ()));
-    let mut receiver = setup().0.finish(&points).unwrap();
-    let chunk = receiver.next_chunk().unwrap();
-    assert!(receiver.next_chunk().is_none());
-    attack("table", &chunk, |bytes| {
-        let mut sender = sender(&announcement)?.0;
-        sender.accept(bytes)?;
-        sender.outputs(&peers).map(|_| ())
-    });
-
-    let mut key = sender(&announcement).unwrap().0;
-    key.accept(&chunk).unwrap();
-    let tagging = || by_oprf::Sender::new(&key, &peers, own.len()).unwrap();
-    let tags = tagging().next_tags().unwrap();
-    let compare = |bytes: &[u8]| {
-        let mut comparing = by_oprf::Receiver::new(&receiver, peers.len())?;
-        comparing.accept(bytes)?;
-        comparing.finish()
-    };
-    attack("tags", &tags, |bytes| compare(bytes).map(|_| ()));
-    let marks = compare(&tags).unwrap().1;
-    attack("marks", &marks, |bytes| tagging().finish(bytes).map(|_| ()));
-
-    let party = || multiparty::Party::new(&session(1), 0, &[30, 40, 30], peers.clone()).unwrap();
-    let other = || multiparty::Party::new(&session(2), 1, &[30, 40, 30], own.clone()).unwrap();
-    let outputs = |count| vec![[3, 4]; count];
-    let table = party().share(1, &outputs(30)).unwrap();
-    attack("share", &table, |bytes| other().accept_share(0, &outputs(40), bytes));
-}
-
-#[test]
-fn points_of_ids_and_announced_ids() {
-    let party = || ecdh::Party::new(&session(1), ids(20), 10).unwrap();
-    let mut peer = ecdh::Party::new(&session(2), ids(10), 20).unwrap();
-    let batch = peer.next_batch().unwrap();
-    attack("points", &batch, |bytes| party().answer(bytes).map(|_| ()));
-    let answer = party().answer(&batch).unwrap();
-    attack("answer", &answer, |bytes| {
-        let mut peer = ecdh::Party::new(&session(2), ids(10), 20)?;
-        peer.next_batch();
-        peer.accept(bytes)
-    });
-    // Keys and digests that fit no id: an error and not an intersection.
-    let mut rng = ChaCha20Rng::seed_from_u64(1);
-    for length in 0..200 {
-        let mut bytes = vec![0; length];
-        rng.fill_bytes(&mut bytes);
-        let party = multiparty::Party::new(&session(1), 1, &[30, 40, 30], ids(40)).unwrap();
-        assert_eq!(party.learn(&bytes).is_ok(), length == 32, "{length}");
+fn hostile_bytes_are_accepted_exactly_when_they_are_valid() {
+    let targets = targets::all();
+    for target in &targets {
+        assert!(target.is_valid(&target.valid), "{}: the slow reader", target.name);
+        (target.decode)(&target.valid).unwrap_or_else(|error| panic!("{}: {error}", target.name));
     }
+    let share = 1.0 / targets.len() as f64;
+    let seconds = std::env::var("CLOVEN_FUZZ_SECONDS").map_or(share, |text| text.parse().unwrap());
+    let (threads, next) = (available_parallelism().map_or(1, NonZero::get), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    target.fuzz(Duration::from_secs_f64(seconds));
+                }
+            });
+        }
+    });
 }
