@@ -260,6 +260,8 @@ fn vertical_own() -> Vec<Case> {
         case(vertical::OpenGradient(vec![12; 8]), 8),
         case(vertical::PlainOutput(array(&[1, 2])), vec![1, 2]),
         case(vertical::PlainGradient(array(&[2, 2])), vec![2, 2]),
+        case(vertical::ActivationStep(vec![1, 2]), 3),
+        case(vertical::ActivationShare(vec![13; 4]), 4),
     ]
 }
 

@@ -92,7 +92,7 @@ pub async fn holder<C: Channel>(
     }
     let mut peers = Peers::new(&script.party, terms, links)?;
     if let Some(layer) = &mut script.layer {
-        layer.begin(&mut peers).await?;
+        layer.begin(from, &mut peers).await?;
     }
     script.restore(from, true)?;
     script.train(&mut peers, from, observe).await?;

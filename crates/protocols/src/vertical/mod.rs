@@ -20,7 +20,8 @@
 //! 6. holders: theta_i -= X_i^T delta. Shared: shares of X_i^T [delta]_j as in step 1. Open: holder i subtracts it from its own share, and the
 //!    products of step 1 with the other shares, which never change, are computed once.
 //!
-//! Evaluation is steps 1 to 3.
+//! Evaluation is steps 1 to 3. With `private_activation` the holders evaluate the first ReLU on their shares of h1 before step 2, and send shares of its bits: the
+//! server goes on with relu(h1), of which ReLU is itself.
 //!
 //! **Triples.** X_i is the same in every epoch, so its mask A_i is drawn once and E_i = X_i - A_i is sent once; a product costs one message of the size of the
 //! small operand each way, and fresh masks for that operand ([`cloven_mpc::triples`]).
@@ -51,9 +52,9 @@ pub use cloven_mpc::ids::Id;
 pub use dealer::{dealer, predicting_dealer};
 pub use holder::{Columns, Holder, Labels, TrainedHolder, holder};
 pub use msg::{
-    AlignmentStep, EncryptedOperand, EncryptedProduct, GradientSeed, GradientShare, Hidden, HiddenGradient, MESSAGES,
-    MaskedOperand, MaskedRows, OpenGradient, OutputShare, PlainGradient, PlainOutput, ReceiverKey, Seed, SetSize, TripleShares,
-    Work,
+    ActivationShare, ActivationStep, AlignmentStep, EncryptedOperand, EncryptedProduct, GradientSeed, GradientShare, Hidden,
+    HiddenGradient, MESSAGES, MaskedOperand, MaskedRows, OpenGradient, OutputShare, PlainGradient, PlainOutput, ReceiverKey,
+    Seed, SetSize, TripleShares, Work,
 };
 pub use server::{Server, server};
 pub use terms::{FirstLayer, Gradient, Terms, scales};

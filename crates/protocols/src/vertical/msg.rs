@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The name and kind of every message: those of every training, then the protocol's own in the order of first use.
-pub const MESSAGES: [(&str, u8); 22] = [
+pub const MESSAGES: [(&str, u8); 24] = [
     (Start::NAME, Start::KIND),
     (Begin::NAME, Begin::KIND),
     (Settled::NAME, Settled::KIND),
@@ -32,6 +32,8 @@ pub const MESSAGES: [(&str, u8); 22] = [
     (OpenGradient::NAME, OpenGradient::KIND),
     (PlainOutput::NAME, PlainOutput::KIND),
     (PlainGradient::NAME, PlainGradient::KIND),
+    (ActivationStep::NAME, ActivationStep::KIND),
+    (ActivationShare::NAME, ActivationShare::KIND),
 ];
 
 /// Between holders, first: the number of distinct ids.
@@ -69,36 +71,50 @@ impl Message for SetSize {
     }
 }
 
-/// Between holders: a step of the set intersection. The receiver knows the longest it can be; the step itself checks what is inside.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AlignmentStep(pub Vec<u8>);
+/// Declares a message that is a step of which the receiver knows the longest it can be; the step itself checks what is inside.
+macro_rules! step_message {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq)]
+        pub struct $name(pub Vec<u8>);
 
-impl Message for AlignmentStep {
-    const KIND: u8 = 41;
-    const NAME: &'static str = "step of the alignment";
-    /// The most bytes.
-    type Expect = usize;
+        impl Message for $name {
+            const KIND: u8 = $kind;
+            const NAME: &'static str = $text;
+            /// The most bytes.
+            type Expect = usize;
 
-    fn max_len(most: &usize) -> usize {
-        *most
-    }
+            fn max_len(most: &usize) -> usize {
+                *most
+            }
 
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
+            fn encode(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.0);
+            }
 
-    fn decode(reader: &mut Reader<'_>, most: &usize) -> Result<Self, DecodeError> {
-        let bytes = reader.rest();
-        match bytes.len() <= *most {
-            true => Ok(Self(bytes.to_vec())),
-            false => Err(DecodeError::Field {
-                field: "length",
-                expected: format!("at most {most} bytes"),
-                got: bytes.len().to_string(),
-            }),
+            fn decode(reader: &mut Reader<'_>, most: &usize) -> Result<Self, DecodeError> {
+                let bytes = reader.rest();
+                match bytes.len() <= *most {
+                    true => Ok(Self(bytes.to_vec())),
+                    false => Err(DecodeError::Field {
+                        field: "length",
+                        expected: format!("at most {most} bytes"),
+                        got: bytes.len().to_string(),
+                    }),
+                }
+            }
         }
-    }
+    };
 }
+
+step_message!(
+    /// Between holders: a step of the set intersection.
+    AlignmentStep, 41, "step of the alignment"
+);
+step_message!(
+    /// Between holders, with `private_activation`: a step of the first ReLU on their shares.
+    ActivationStep, 58, "step of the activation"
+);
 
 /// Declares a message that is 32 secret bytes. Neither `Debug` nor `Clone`; wiped on drop.
 macro_rules! seed_message {
@@ -185,6 +201,10 @@ bytes_message!(
 bytes_message!(
     /// Holder to server: its share of h1, `[rows, width]`.
     OutputShare, 47, "share of the first layer's output"
+);
+bytes_message!(
+    /// Holder to server, with `private_activation` instead of its share of h1: its share of the bits of relu(h1).
+    ActivationShare, 59, "share of the activation"
 );
 bytes_message!(
     /// Server to the last holder: its share of the gradient at h1, `[rows, width]`; the other shares come from seeds.

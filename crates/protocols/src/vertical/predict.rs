@@ -10,7 +10,7 @@ use cloven_wire::{Channel, Link, Party};
 use ndarray::{Array2, ArrayD, Axis, concatenate, s};
 
 use super::{Columns, Gradient, Terms, layer, layer::Layer, msg::Hidden, peers::Peers};
-use crate::{Ask, Event, Leak, Observe, ProtocolError, schedule::sizes};
+use crate::{Ask, Event, Leak, Observe, Position, ProtocolError, schedule::sizes};
 
 /// What a holder brings.
 pub struct Holder<'a> {
@@ -58,7 +58,7 @@ pub async fn holder<C: Channel>(
     let (rows, traffic) = (me.rows, peers.traffic());
     observe(Event::Asked { rows, traffic })?;
     if let Some(layer) = &mut layer {
-        layer.begin(&mut peers).await?;
+        layer.begin(Position::START, &mut peers).await?;
     }
     let (mut parts, mut done) = (Vec::new(), 0);
     for (round, size) in (1..).zip(sizes(rows, terms.schedule.evaluation_batch)) {
@@ -126,7 +126,7 @@ pub fn leaks(terms: &Terms) -> Vec<Leak> {
     let mut all = vec![
         Leak::new(
             terms.server.as_str(),
-            "the first layer's output of every row, and how many rows there are; no columns, no predictions",
+            "the first layer's output of every row (with private activation, relu of it), and how many rows there are; no columns, no predictions",
         ),
         Leak::new(
             terms.label_holder.as_str(),

@@ -60,6 +60,8 @@ pub struct Terms {
     pub width: usize,
     /// How products between holders are computed.
     pub first_layer: FirstLayer,
+    /// Whether the holders evaluate the ReLU after the first layer, so that the server does not see its input.
+    pub private_activation: bool,
     /// How the gradient gets to the holders.
     pub gradient: Gradient,
     /// Initial weights that everybody knows, `[columns of all + 1, width]`, the bias last: for comparisons. Else nobody knows them.
@@ -153,10 +155,7 @@ impl Terms {
     pub fn leaks(&self) -> Vec<Leak> {
         let server = self.server.as_str();
         let mut leaks = vec![
-            Leak::new(
-                server,
-                "the first layer's output of every training and test row, in every epoch; no labels, no columns, no weights of that layer",
-            ),
+            Leak::new(server, self.output_leak()),
             Leak::new(server, &self.span_leak()),
             Leak::new(
                 server,
@@ -188,6 +187,18 @@ impl Terms {
             ));
         }
         leaks
+    }
+
+    pub(super) fn output_leak(&self) -> &'static str {
+        match self.private_activation {
+            false => {
+                "the first layer's output of every training and test row, in every epoch; no labels, no columns, no weights of that layer"
+            }
+            true => {
+                "relu of the first layer's output of every training and test row, in every epoch: of what is negative, only that it is; no labels, no \
+                 columns, no weights of that layer"
+            }
+        }
     }
 
     fn span_leak(&self) -> String {

@@ -27,6 +27,7 @@ pub(super) fn terms(columns: &[(&str, usize)], label_holder: &str, dealer: bool)
         dealer: dealer.then(|| party("dealer")),
         width: WIDTH,
         first_layer: FirstLayer::Shares,
+        private_activation: false,
         gradient: Gradient::Shared,
         public_weights: None,
         schedule: schedule(),
@@ -157,22 +158,6 @@ pub(super) async fn train(
         evaluations,
         shares,
     })
-}
-
-/// One party of [`train`].
-pub(super) async fn alone(
-    terms: &Terms,
-    rows: [&Examples; 2],
-    party: &Party,
-    mut links: Vec<MemoryLink>,
-) -> Result<(), ProtocolError> {
-    if *party == terms.server {
-        return run_server(terms, None, &mut links).await.map(drop);
-    }
-    if Some(party) == terms.dealer.as_ref() {
-        return super::dealer(&[31; 32], terms, &mut links, &mut ignore).await;
-    }
-    run_holder(terms, rows, party, None, &mut links).await.map(drop)
 }
 
 /// A holder, and how often it heard an evaluation.
@@ -333,6 +318,12 @@ fn jobs() -> Vec<Terms> {
             });
         }
     }
+    for terms in [terms(&two, "shop", true), terms(&three, "agency", true)] {
+        jobs.push(Terms {
+            private_activation: true,
+            ..terms
+        });
+    }
     jobs
 }
 
@@ -351,5 +342,170 @@ async fn the_network_is_that_of_pooled_data() {
         let moved = largest_difference(&outcome, &untrained);
         assert!(moved > 0.05, "{terms:?}: {moved}");
         assert_eq!(outcome.evaluations, 3);
+    }
+}
+
+/// What each party put on its links, by the counters, and what is declared.
+#[tokio::test]
+async fn messages_and_bytes_are_those_declared() {
+    let (train_rows, test_rows) = (pooled(10, 7), pooled(9, 7));
+    for terms in jobs() {
+        // Encryption and the activation have lengths of their own.
+        let plain = terms.first_layer == FirstLayer::Plain;
+        if terms.private_activation || !(plain || terms.dealer.is_some()) {
+            continue;
+        }
+        let declared = |epochs: u32| {
+            let mut all: BTreeMap<Party, [u64; 2]> = BTreeMap::new();
+            let terms = with_epochs(&terms, epochs);
+            let batches = terms
+                .schedule
+                .training_sizes(10)
+                .map(|rows| cost::training_batch(&terms, rows, &[4]));
+            let evaluations = terms
+                .schedule
+                .evaluation_sizes(9)
+                .map(|rows| cost::evaluation_batch(&terms, rows, &[4]));
+            for (party, sent) in batches.chain(evaluations).flatten() {
+                let sum = all.entry(party).or_default();
+                *sum = [sum[0] + epochs as u64 * sent.messages, sum[1] + epochs as u64 * sent.bytes];
+            }
+            all
+        };
+        let mut counted = Vec::new();
+        for epochs in [1, 2] {
+            let terms = with_epochs(&terms, epochs);
+            let mut counts = BTreeMap::new();
+            let ends = mesh(&parties(&terms));
+            let (outcome, links) = train_and_keep(&terms, [&train_rows, &test_rows], ends).await;
+            outcome.unwrap();
+            for (party, links) in links {
+                let sent = links.iter().flat_map(|link| link.sent_by_message().clone());
+                let settling = ["settled", "all settled"];
+                let of_batches = sent.filter(|(name, _)| !settling.contains(name));
+                let sums = of_batches.fold([0, 0], |[m, b], (_, t)| [m + t.messages, b + t.bytes]);
+                counts.insert(party, sums);
+            }
+            counted.push(counts);
+        }
+        // What is sent before the first batch is in both.
+        for (party, [messages, bytes]) in declared(1) {
+            let [one, two] = [0, 1].map(|run: usize| counted[run][&party]);
+            assert_eq!([two[0] - one[0], two[1] - one[1]], [messages, bytes], "{party}, {terms:?}");
+        }
+    }
+}
+
+fn with_epochs(terms: &Terms, epochs: u32) -> Terms {
+    let schedule = crate::Schedule {
+        epochs,
+        ..terms.schedule
+    };
+    Terms {
+        schedule,
+        ..terms.clone()
+    }
+}
+
+/// As [`train`] without checkpoints; the links come back.
+async fn train_and_keep(
+    terms: &Terms,
+    rows: [&Examples; 2],
+    mut links: BTreeMap<Party, Vec<MemoryLink>>,
+) -> (Result<(), ProtocolError>, BTreeMap<Party, Vec<MemoryLink>>) {
+    let each = links.iter_mut().map(async |(party, links)| {
+        let own = std::mem::take(links);
+        let (outcome, own) = alone_and_keep(terms, rows, party, own).await;
+        *links = own;
+        outcome
+    });
+    let outcomes = join_all(each).await;
+    (outcomes.into_iter().collect(), links)
+}
+
+async fn alone_and_keep(
+    terms: &Terms,
+    rows: [&Examples; 2],
+    party: &Party,
+    mut links: Vec<MemoryLink>,
+) -> (Result<(), ProtocolError>, Vec<MemoryLink>) {
+    let outcome = if *party == terms.server {
+        run_server(terms, None, &mut links).await.map(drop)
+    } else if Some(party) == terms.dealer.as_ref() {
+        super::dealer(&[31; 32], terms, &mut links, &mut ignore).await
+    } else {
+        run_holder(terms, rows, party, None, &mut links).await.map(drop)
+    };
+    (outcome, links)
+}
+
+#[tokio::test]
+async fn predictions_are_the_outputs_of_the_trained_network() {
+    let (train_rows, test_rows) = (pooled(12, 7), pooled(5, 7));
+    let queries = pooled(19, 7);
+    for terms in jobs().into_iter().filter(|terms| terms.first_layer != FirstLayer::Plain) {
+        let outcome = train(&terms, [&train_rows, &test_rows], mesh(&parties(&terms)), &Kept::new())
+            .await
+            .unwrap();
+        let mut links = mesh(&parties(&terms));
+        let mut server_links = links.remove(&terms.server).unwrap();
+        let dealer_links = terms.dealer.as_ref().map(|dealer| links.remove(dealer).unwrap());
+        let columns_of = |holder: &Party| {
+            terms.columns.get(holder).map(|&count| {
+                let from: usize = terms
+                    .columns
+                    .iter()
+                    .take_while(|(name, _)| *name != holder)
+                    .map(|(_, count)| count)
+                    .sum();
+                let x = queries.x.view().into_dimensionality::<Ix2>().unwrap();
+                x.slice(s![.., from..from + count]).to_owned()
+            })
+        };
+        let mut shares = outcome.shares.iter();
+        let holders: Vec<_> = links
+            .into_iter()
+            .map(|(holder, links)| (columns_of(&holder), holder, links))
+            .map(|(columns, holder, links)| {
+                let own = columns
+                    .is_some()
+                    .then(|| shares.next().unwrap().as_slice())
+                    .unwrap_or_default();
+                (columns, holder, links, own)
+            })
+            .collect();
+        let each = holders
+            .into_iter()
+            .zip(SECRETS)
+            .map(async |((columns, party, mut links, shares), secret)| {
+                let me = predict::Holder {
+                    columns,
+                    shares,
+                    tail: (party == terms.label_holder).then_some(&outcome.tail),
+                    rows: 19,
+                    // Fresh.
+                    secret: &[secret + 100; 32],
+                    party,
+                };
+                predict::holder(me, &terms, &mut links, &mut ignore).await.unwrap()
+            });
+        let dealer = async {
+            if let Some(mut links) = dealer_links {
+                predicting_dealer(&[99; 32], &terms, &mut links, &mut ignore).await.unwrap();
+            }
+        };
+        let mut quiet = ignore;
+        let served = predict::server(&outcome.hidden, &terms, &mut server_links, &mut quiet);
+        let (outputs, served, ()) = tokio::join!(join_all(each), served, dealer);
+        served.unwrap();
+        let outputs = outputs.into_iter().flatten().next().unwrap();
+        // The same in the clear.
+        let x = queries.x.view().into_dimensionality::<Ix2>().unwrap().mapv(f64::from);
+        let h1 = x.dot(&outcome.first.slice(s![..7, ..])) + outcome.first.slice(s![7.., ..]);
+        let h1 = h1.mapv(|value| value as f32).into_dyn();
+        let expected = outcome.tail.forward(&outcome.hidden.forward(&h1).unwrap()).unwrap();
+        assert_eq!(outputs.shape(), expected.shape());
+        let difference = outputs.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 2e-3, "{terms:?}: {difference}");
     }
 }

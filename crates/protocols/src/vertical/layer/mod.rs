@@ -1,5 +1,6 @@
 //! The first layer: at each holder of columns, and the server's side of it.
 
+mod activation;
 mod server;
 mod shared;
 mod unprotected;
@@ -11,8 +12,8 @@ pub(super) use self::{
     shared::STRIP,
 };
 use self::{shared::Shared, unprotected::Unprotected};
-use super::{Columns, FirstLayer, Terms, msg::OutputShare, peers::Peers};
-use crate::ProtocolError;
+use super::{Columns, FirstLayer, Terms, peers::Peers};
+use crate::{Position, ProtocolError};
 
 /// A holder's part.
 pub(super) enum Layer<'a> {
@@ -30,10 +31,10 @@ impl<'a> Layer<'a> {
         })
     }
 
-    /// Before the first batch.
-    pub(super) async fn begin<C: Channel>(&mut self, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
+    /// Before the first batch, which is that after `from`.
+    pub(super) async fn begin<C: Channel>(&mut self, from: Position, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
         match self {
-            Self::Shared(layer) => layer.begin(peers).await,
+            Self::Shared(layer) => layer.begin(from, peers).await,
             Self::Plain(_) => Ok(()),
         }
     }
@@ -46,10 +47,7 @@ impl<'a> Layer<'a> {
         rows: &[usize],
     ) -> Result<(), ProtocolError> {
         match self {
-            Self::Shared(layer) => {
-                let share = layer.outputs(peers, round, rows).await?;
-                Ok(peers.server.send(round, &OutputShare(share.encode())).await?)
-            }
+            Self::Shared(layer) => layer.send_outputs(peers, round, rows).await,
             Self::Plain(layer) => layer.send_outputs(peers, round, rows).await,
         }
     }

@@ -7,16 +7,17 @@ use futures_util::future::try_join_all;
 use ndarray::{ArrayD, IxDyn};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
+use super::activation::relu;
 use crate::{
     ProtocolError,
     vertical::{
         FirstLayer, Gradient, Terms,
-        msg::{GradientSeed, GradientShare, OpenGradient, OutputShare, PlainGradient, PlainOutput},
+        msg::{ActivationShare, GradientSeed, GradientShare, OpenGradient, OutputShare, PlainGradient, PlainOutput},
         scales,
     },
 };
 
-/// Step 3: h1 of a batch, `[rows, width]`.
+/// Step 3: h1 of a batch, `[rows, width]`; or relu(h1).
 pub(in crate::vertical) async fn outputs<C: Channel>(
     terms: &Terms,
     links: &mut [Link<C>],
@@ -32,15 +33,22 @@ pub(in crate::vertical) async fn outputs<C: Channel>(
         });
         let parts = try_join_all(parts).await?;
         parts.iter().fold(ArrayD::zeros(IxDyn(&shape)), |sum, part| sum + part)
+    } else if terms.private_activation {
+        let relu = relu(terms.columns.len())?;
+        let (values, len) = (rows * terms.width, relu.reveal_bytes(rows * terms.width)?);
+        let shares = holders.map(async |link| {
+            let ActivationShare(share) = link.receive(round, &len).await?;
+            Ok::<_, ProtocolError>(share)
+        });
+        let words = relu.reveal(values, &try_join_all(shares).await?)?;
+        numbers(&shape, &words)?
     } else {
         let shares = holders.map(async |link| {
             let OutputShare(share) = link.receive(round, &(8 * rows * terms.width)).await?;
             Ok::<_, ProtocolError>(Matrix::decode(rows, terms.width, &share)?)
         });
         let sum = reconstruct(&try_join_all(shares).await?)?;
-        let point = FixedPoint::new(scales::OUTPUT)?;
-        let h1 = sum.words().iter().map(|word| point.decode(*word) as f32).collect();
-        ArrayD::from_shape_vec(IxDyn(&shape), h1).expect("one number for each word")
+        numbers(&shape, sum.words())?
     };
     match h1.iter().all(|value| f64::from(value.abs()) < scales::OUTPUT_BOUND) {
         true => Ok(h1),
@@ -49,6 +57,12 @@ pub(in crate::vertical) async fn outputs<C: Channel>(
         }
         .into()),
     }
+}
+
+fn numbers(shape: &[usize], words: &[u64]) -> Result<ArrayD<f32>, ProtocolError> {
+    let point = FixedPoint::new(scales::OUTPUT)?;
+    let numbers = words.iter().map(|word| point.decode(*word) as f32).collect();
+    Ok(ArrayD::from_shape_vec(IxDyn(shape), numbers).expect("one number for each word"))
 }
 
 /// Step 5: the gradient at h1 times the learning rate, as it is or in shares.

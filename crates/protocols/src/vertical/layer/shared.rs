@@ -11,12 +11,13 @@ use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
+use super::activation::Activation;
 use crate::{
-    CheckpointError, ProtocolError,
+    CheckpointError, Position, ProtocolError,
     error::refused,
     vertical::{
         Columns, Gradient, Terms,
-        msg::{GradientSeed, GradientShare, OpenGradient, Seed},
+        msg::{GradientSeed, GradientShare, OpenGradient, OutputShare, Seed},
         peers::Peers,
         products::{Direction, Products, Step},
         scales,
@@ -49,6 +50,7 @@ struct Joint {
     products: Products,
     /// Shares of this holder of the products with weights that do not change, for all rows: `gradient = "open"`.
     constant: Option<Matrix>,
+    activation: Option<Activation>,
 }
 
 impl<'a> Shared<'a> {
@@ -81,7 +83,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Before the first batch: seeds, and what the products need.
-    pub(super) async fn begin<C: Channel>(&mut self, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
+    pub(super) async fn begin<C: Channel>(&mut self, from: Position, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
         let number = Number(self.place as u8);
         let (setup, halves) = PairwiseSetup::start(&self.session.child(b"seeds"), number, self.terms.columns.len())?;
         let halves = halves.into_iter().map(Seed).collect();
@@ -94,12 +96,21 @@ impl<'a> Shared<'a> {
         let zeros = setup.finish(&received)?.zero_shares("shares of outputs")?;
         let rows = [self.train_rows, self.x.rows() - self.train_rows];
         let products = Products::begin(self.place, self.terms, &self.secret, &self.x, rows, peers).await?;
+        let activation = match self.terms.private_activation {
+            // Transfers are counted from here on.
+            true => {
+                let label = format!("activation from epoch {}, batch {}", from.epoch, from.batch);
+                Some(Activation::begin(self.place, &self.session.child(label.as_bytes()), peers).await?)
+            }
+            false => None,
+        };
         hasher.update(&self.secret[..]).update(&products.dealer_half());
         self.joint = Some(Joint {
             fingerprint: *hasher.finalize().as_bytes(),
             zeros,
             products,
             constant: None,
+            activation,
         });
         if self.terms.gradient == Gradient::Open {
             self.multiply_once(peers).await?;
@@ -125,8 +136,22 @@ impl<'a> Shared<'a> {
         Ok(())
     }
 
-    /// Steps 1 and 2: this holder's share of h1 of a batch.
-    pub(super) async fn outputs<C: Channel>(
+    /// Steps 1 and 2.
+    pub(super) async fn send_outputs<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        round: u64,
+        rows: &[usize],
+    ) -> Result<(), ProtocolError> {
+        let share = self.outputs(peers, round, rows).await?;
+        match &mut self.joint.as_mut().ok_or_else(not_begun)?.activation {
+            Some(activation) => activation.reveal(peers, round, share.words()).await,
+            None => Ok(peers.server.send(round, &OutputShare(share.encode())).await?),
+        }
+    }
+
+    /// This holder's share of h1 of a batch.
+    async fn outputs<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
         round: u64,

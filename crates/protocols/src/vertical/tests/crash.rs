@@ -69,7 +69,7 @@ async fn every_crash_is_survived() {
     let (train_rows, test_rows) = (pooled(11, 7), pooled(4, 7));
     let rows = [&train_rows, &test_rows];
     let all = jobs();
-    // Shared and open gradient with a dealer, both kinds of encryption, no protection.
+    // Shared and open gradient with a dealer, no protection, both kinds of encryption, the activation on shares.
     for (terms, cases) in [
         (&all[1], 16),
         (&all[2], 16),

@@ -64,9 +64,8 @@ async fn against(
         links.insert(other, Link::new(own));
     }
     let links = links.into_values().collect();
-    alone(terms, rows, receiver, links)
-        .await
-        .expect_err("the tampered message was accepted")
+    let (outcome, _) = alone_and_keep(terms, rows, receiver, links).await;
+    outcome.expect_err("the tampered message was accepted")
 }
 
 #[tokio::test]
@@ -75,8 +74,8 @@ async fn every_tampered_message_is_refused() {
     let rows = [&train_rows, &test_rows];
     let all = jobs();
     let mut covered = BTreeSet::new();
-    // Shared and open gradient, with a label holder without columns and one of three; no protection; encryption.
-    for terms in [&all[1], &all[2], &all[3], &all[6], &all[8]] {
+    // Shared and open gradient, with a label holder without columns and one of three; no protection; encryption; the activation on shares.
+    for terms in [&all[1], &all[2], &all[3], &all[6], &all[8], &all[12]] {
         let frames = honest(terms, rows).await;
         for ((sender, receiver), sent) in &frames {
             for (message, kind) in MESSAGES {
@@ -88,7 +87,8 @@ async fn every_tampered_message_is_refused() {
                     Hidden::KIND | HiddenGradient::KIND | PlainOutput::KIND | PlainGradient::KIND => tampered_tensor(frame),
                     crate::Start::KIND | crate::Begin::KIND | Work::KIND => tampered_counts(frame),
                     crate::Settled::KIND | crate::AllSettled::KIND => vec![all_ones(frame)],
-                    ReceiverKey::KIND | EncryptedOperand::KIND => vec![all_ones(frame)],
+                    // The first step of the activation is a point.
+                    ReceiverKey::KIND | EncryptedOperand::KIND | ActivationStep::KIND => vec![all_ones(frame)],
                     // Any words are possible shares, any bytes a seed.
                     _ => Vec::new(),
                 };
