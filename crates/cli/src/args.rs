@@ -139,7 +139,7 @@ pub struct InitArgs {
     /// What the new job trains on: wdbc, digits, mitbih, mnist, ptbxl, mitdb, or own (a CSV file of yours)
     #[arg(long, default_value = "wdbc")]
     pub data: String,
-    /// The new job's protocol: plain, encrypted-activation or encrypted-model
+    /// The new job's protocol: plain, encrypted-activation, encrypted-model or vertical
     #[arg(long, value_name = "NAME", value_parser = protocol)]
     pub protocol: Option<Protocol>,
     /// Make only this party's key and settings; its public identity is written beside the job

@@ -6,8 +6,8 @@ use std::{
 };
 
 use cloven::{
-    BenchOptions, Error, Job, Local, Logs, Metrics, Party, Record, Role, RosterFile, RunFolder, RunOptions, Stamped, Summary,
-    Update, bench,
+    BenchOptions, Error, Job, Local, Logs, Metrics, Party, Record, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update,
+    bench,
     data::{InspectOptions, inspect},
     init::{InitOptions, init, roster_add, roster_path},
     parse_settings,
@@ -70,12 +70,7 @@ fn run_job(job: &Job, options: &RunOptions, json: bool) -> Result<(), Error> {
     if let Some(emulation) = options.emulate {
         tell(format!("links: emulated, {emulation}"));
     }
-    let lead = job
-        .parties
-        .iter()
-        .find(|(_, role)| **role == Role::Client)
-        .map(|(party, _)| party.clone());
-    let mut progress = lead.map(Progress::new);
+    let mut progress = job.lead().cloned().map(Progress::new);
     let result = cloven::run(job, options, &mut |stamped| {
         if let Some(progress) = &mut progress {
             progress.show(stamped);

@@ -1,6 +1,6 @@
 //! `cloven demo`
 
-use cloven::{Demo, DemoOptions, Error, Role};
+use cloven::{Demo, DemoOptions, Error};
 
 use crate::{
     args::DemoArgs,
@@ -22,8 +22,7 @@ pub fn demo(args: DemoArgs, json: bool) -> Result<(), Error> {
         &mut |started| {
             end();
             eprintln!("{}", job(started));
-            let client = started.parties.iter().find(|(_, role)| **role == Role::Client);
-            *progress.borrow_mut() = client.map(|(party, _)| Progress::new(party.clone()));
+            *progress.borrow_mut() = started.lead().cloned().map(Progress::new);
         },
         &mut |stamped| {
             if let Some(progress) = progress.borrow_mut().as_mut() {

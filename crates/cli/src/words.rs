@@ -47,7 +47,7 @@ pub fn job(job: &Job) -> String {
     let parties: Vec<String> = job
         .parties
         .iter()
-        .map(|(name, role)| format!("{name} ({role:?})").to_lowercase())
+        .map(|(name, role)| format!("{name} ({})", role.name()))
         .collect();
     format!(
         "job {}\n{} on {}, model {}, {} epochs; parties: {}\n{}",

@@ -68,6 +68,7 @@ impl Audits {
 pub fn audit(run_folder: &Path, options: &AuditOptions) -> Result<Audits, Error> {
     let path = run_folder.join("job.toml");
     let job = Job::read(&path, &[])?;
+    job.refuse_vertical("cloven audit")?;
     if job.protocol == Protocol::EncryptedModel {
         // Ciphertexts and samples: nothing of the labels to attack, and the samples are there as they are.
         let problem = "the server of encrypted-model receives ciphertexts, and samples in the clear if they are not encrypted: no attack is known to the audit";

@@ -43,8 +43,8 @@ pub fn bench(options: &BenchOptions, told: &mut dyn FnMut(String)) -> Result<Vec
     for repeat in 1..=options.repeats.max(1) {
         let mut each = Vec::new();
         for protocol in Protocol::ALL {
-            if protocol == Protocol::EncryptedModel {
-                // Another cut and optimiser than the others': nothing to set beside them.
+            if matches!(protocol, Protocol::EncryptedModel | Protocol::Vertical) {
+                // Another cut, or other parties, than the others': nothing to set beside them.
                 continue;
             }
             let job = comparable_job(&options.data, protocol, &settings(options))?;

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use cloven_data::{Column, CsvOptions, Group, Groups, IdxOptions, Samples, Source, WfdbOptions, embedded};
+use cloven_data::{Column, CsvOptions, Group, Groups, IdOptions, IdxOptions, Samples, Source, WfdbOptions, embedded};
 
 use crate::{Error, LocalData};
 
 /// Known names, and what they are.
-pub const DATASETS: [(&str, &str); 7] = [
+pub const DATASETS: [(&str, &str); 9] = [
     (
         "wdbc",
         "breast cancer Wisconsin (diagnostic), 569 x 30, 2 classes; inside the program",
@@ -36,6 +36,14 @@ pub const DATASETS: [(&str, &str); 7] = [
         "mitdb",
         "heart beats cut from the records of the MIT-BIH arrhythmia database, (1, 128), 5 classes; CLOVEN_DATA/mitdb",
     ),
+    (
+        "credit",
+        "default of credit card clients (UCI), 30,000 x 23 with ids, 2 classes; CLOVEN_DATA/tabular",
+    ),
+    (
+        "distress",
+        "financial distress of companies, 3,672 x 83 with ids, 2 classes; CLOVEN_DATA/tabular",
+    ),
 ];
 
 type Maker = fn() -> Samples;
@@ -48,12 +56,14 @@ pub(crate) fn find(name: &str) -> Result<LocalData, Error> {
     if EMBEDDED.iter().any(|(known, _)| *known == name) {
         return Ok(LocalData::Embedded(name.to_owned()));
     }
-    let (folder, source): (_, fn(&Path) -> Source) = match name {
-        "mitbih" => ("mitbih", mitbih),
-        "mnist" => ("mnist", mnist),
-        "cifar10" => ("cifar10", cifar10),
-        "ptbxl" => ("ptbxl500", ptbxl),
-        "mitdb" => ("mitdb", mitdb),
+    let (folder, source): (_, fn(&Path) -> LocalData) = match name {
+        "mitbih" => ("mitbih", |folder| files(mitbih(folder))),
+        "mnist" => ("mnist", |folder| files(mnist(folder))),
+        "cifar10" => ("cifar10", |folder| files(cifar10(folder))),
+        "ptbxl" => ("ptbxl500", |folder| files(ptbxl(folder))),
+        "mitdb" => ("mitdb", |folder| files(mitdb(folder))),
+        "credit" => ("tabular", credit),
+        "distress" => ("tabular", distress),
         _ => {
             let known: Vec<_> = DATASETS.iter().map(|(known, _)| *known).collect();
             let problem = format!(
@@ -70,7 +80,7 @@ pub(crate) fn find(name: &str) -> Result<LocalData, Error> {
         )
     })?;
     let data = std::path::absolute(&data).map_err(Error::file(&data))?;
-    Ok(LocalData::Files(Box::new(source(&data.join(folder)))))
+    Ok(source(&data.join(folder)))
 }
 
 /// A data set inside the program.
@@ -80,6 +90,41 @@ pub(crate) fn inside(name: &str) -> Result<Samples, Error> {
         let known: Vec<_> = EMBEDDED.iter().map(|(known, _)| *known).collect();
         Error::configuration("data.embedded", format!("expected one of {}, got {name:?}", known.join(", ")))
     })
+}
+
+fn files(source: Source) -> LocalData {
+    LocalData::Files(Box::new(source))
+}
+
+/// A table with columns that are the ids of its rows.
+fn table(file: PathBuf, target: &str, ids: &[&str]) -> LocalData {
+    let name = |name: &&str| Column::Name((*name).to_owned());
+    let source = Source {
+        train: file,
+        csv: Some(CsvOptions {
+            target: Some(name(&target)),
+            ..CsvOptions::default()
+        }),
+        ..Source::default()
+    };
+    let ids = IdOptions {
+        columns: ids.iter().map(name).collect(),
+        fold_case: false,
+    };
+    LocalData::Table(Box::new(source), ids)
+}
+
+fn credit(folder: &Path) -> LocalData {
+    table(folder.join("UCI_Credit_Card.csv.gz"), "default.payment.next.month", &["ID"])
+}
+
+/// A company's row of each period.
+fn distress(folder: &Path) -> LocalData {
+    table(
+        folder.join("financial_distress.csv.gz"),
+        "Financial Distress",
+        &["Company", "Time"],
+    )
 }
 
 fn mitbih(folder: &Path) -> Source {
@@ -140,6 +185,25 @@ fn mitdb(folder: &Path) -> Source {
         wfdb: Some(WfdbOptions::default()),
         ..Source::default()
     }
+}
+
+/// The same for a holder: the label holder's has a target.
+pub(crate) fn own_table(labelled: bool) -> LocalData {
+    let target = labelled.then(|| Column::Name("label".into()));
+    let csv = CsvOptions {
+        target,
+        ..CsvOptions::default()
+    };
+    let source = Source {
+        train: "train.csv".into(),
+        csv: Some(csv),
+        ..Source::default()
+    };
+    let ids = IdOptions {
+        columns: vec![Column::Name("id".into())],
+        fold_case: false,
+    };
+    LocalData::Table(Box::new(source), ids)
 }
 
 /// What `cloven init` writes for data of the user's own: a CSV file to be replaced.

@@ -119,6 +119,7 @@ impl Error {
                 ProtocolError::Precision { .. } => 3,
                 ProtocolError::Identity(_) => 5,
                 ProtocolError::Halted(_) => 9,
+                ProtocolError::Alignment(_) => 4,
                 _ => 1,
             },
             Self::Party { exit_code, .. } => *exit_code,

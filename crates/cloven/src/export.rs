@@ -50,6 +50,7 @@ pub enum Layers<'a> {
 /// checkpoint that does not fit the job, or an output that cannot be written.
 pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Exported, Error> {
     let job = Job::read(&run_folder.join("job.toml"), &[])?;
+    job.refuse_vertical("cloven export")?;
     let cut = job.cut()?;
     let end = cut.model.layers.len();
     let encrypted = job.protocol == Protocol::EncryptedModel;
@@ -63,6 +64,7 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
         Role::Server => vec![cut.server.clone()],
         Role::Client if encrypted => std::iter::once(clients_from..end).collect(),
         Role::Client => vec![0..cut.server.start, cut.server.end..end],
+        Role::Holder | Role::LabelHolder | Role::Dealer => Vec::new(),
     };
     let parties: Vec<&Party> = match chosen {
         Layers::Of(party) => vec![party],

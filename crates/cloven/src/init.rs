@@ -14,7 +14,10 @@ use std::{
 
 use cloven_wire::Party;
 
-use crate::{Error, Job, Local, Part, Protocol, PublicIdentity, Role, RosterFile, catalogue, files, identity};
+use crate::{
+    ColumnRange, Error, Job, Local, LocalData, Part, Protocol, PublicIdentity, Role, RosterFile, catalogue, files, identity,
+    orchestrate,
+};
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -52,10 +55,18 @@ const MODEL_TEMPLATES: [(&str, &str); 4] = [
     ("own", include_str!("templates/model-own.toml")),
 ];
 
+/// The same for `vertical`, whose parties are others.
+const VERTICAL_TEMPLATES: [(&str, &str); 3] = [
+    ("wdbc", include_str!("templates/vertical-wdbc.toml")),
+    ("credit", include_str!("../../../examples/04_credit_vertical.toml")),
+    ("own", include_str!("templates/vertical-own.toml")),
+];
+
 /// The job that a new folder for this kind of data starts from.
 pub fn template(data: &str, protocol: Option<Protocol>) -> Result<String, Error> {
     let templates = match protocol {
         Some(Protocol::EncryptedModel) => &MODEL_TEMPLATES[..],
+        Some(Protocol::Vertical) => &VERTICAL_TEMPLATES[..],
         _ => &TEMPLATES[..],
     };
     let Some((_, text)) = templates.iter().find(|(name, _)| *name == data) else {
@@ -114,6 +125,12 @@ fn job_text(options: &InitOptions) -> Result<String, Error> {
     if names.len() != options.clients.len() + 1 {
         return Err(Error::configuration("--client", "every party needs a name of its own"));
     }
+    let usual = ["hospital"].map(|name| name.parse::<Party>().ok());
+    if options.protocol == Some(Protocol::Vertical) && !options.clients.iter().cloned().map(Some).eq(usual) {
+        let problem =
+            "a vertical job's holders have numbers of columns: change their names in job.toml, then init again for the folders";
+        return Err(Error::configuration("--client", problem));
+    }
     let clients: Vec<String> = options
         .clients
         .iter()
@@ -146,6 +163,9 @@ fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
         identity::ROSTER
     );
     let role = job.role(party)?;
+    if job.protocol == Protocol::Vertical {
+        return vertical_text(text, job, party, role);
+    }
     let server = job.parties.iter().find(|(_, role)| **role == Role::Server);
     let server = server.map_or("server", |(party, _)| party.as_str());
     if let Some(part) = Part::of_client(job, party).filter(|_| job.data.name != "own") {
@@ -158,11 +178,9 @@ fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
         Role::Server => {
             "# Who dials is free: one side listens, the other has an address under [dial].\nlisten = \"127.0.0.1:7443\"\n\n"
         }
-        Role::Client => {
-            "# Who dials is free: with [dial] this party opens no port. To be dialled instead: listen = \"0.0.0.0:7443\"\n\n"
-        }
+        _ => "# Who dials is free: with [dial] this party opens no port. To be dialled instead: listen = \"0.0.0.0:7443\"\n\n",
     };
-    text += "# metrics = \"127.0.0.1:9100\"   # for Prometheus: http://127.0.0.1:9100/metrics\n\n[limits]\n# threads = 2\n# memory_mb = 2000\n\n[deadlines]\nconnect_seconds = 60\nmessage_seconds = 120\n# In all, while the other party says that it is still at work:\ntotal_seconds = 3600\n# For a party that was connected and is gone to come back:\nreconnect_seconds = 600\n";
+    text += SETTINGS;
     if role == Role::Client {
         text += &format!(
             "\n[dial]\n{server} = \"127.0.0.1:7443\"\n\n[data]\n{}",
@@ -172,9 +190,48 @@ fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
     Ok(text)
 }
 
+/// What every `local.toml` offers.
+const SETTINGS: &str = "# metrics = \"127.0.0.1:9100\"   # for Prometheus: http://127.0.0.1:9100/metrics\n\n[limits]\n# threads = 2\n# memory_mb = 2000\n\n[deadlines]\nconnect_seconds = 60\nmessage_seconds = 120\n# In all, while the other party says that it is still at work:\ntotal_seconds = 3600\n# For a party that was connected and is gone to come back:\nreconnect_seconds = 600\n";
+
+/// Of a party that is connected with all others: each dials those that come before it.
+fn vertical_text(mut text: String, job: &Job, party: &Party, role: Role) -> Result<String, Error> {
+    const FIRST_PORT: usize = 7443;
+    let places = orchestrate::places(job);
+    let port = |other: &Party| FIRST_PORT + places.iter().position(|place| place.party == *other).unwrap_or(0);
+    let dials = places
+        .iter()
+        .find(|place| place.party == *party)
+        .map_or(&[][..], |place| &place.dials);
+    let known = job.data.name != "own";
+    if role.has_rows() && known {
+        let columns = String::from(ColumnRange(job.columns_of(party)));
+        text += &format!(
+            "# For a trial: this holder's part of the data set's columns. Delete it for data of its own.\ncolumns = \"{columns}\"\n\n"
+        );
+    }
+    text += &format!(
+        "# Of any two parties, one listens and the other has its address under [dial].\nlisten = \"127.0.0.1:{}\"\n\n{SETTINGS}\n[dial]\n",
+        port(party)
+    );
+    for other in dials {
+        text += &format!("{other} = \"127.0.0.1:{}\"\n", port(other));
+    }
+    if role.has_rows() {
+        let data = match known {
+            true => data_text(&job.data.name),
+            false => table_text(catalogue::own_table(role == Role::LabelHolder)),
+        };
+        text += &format!("\n[data]\n{data}");
+    }
+    Ok(text)
+}
+
 /// The `[data]` table: the known place of a data set, or a CSV file for the user to replace.
 fn data_text(name: &str) -> String {
-    let data = catalogue::find(name).unwrap_or_else(|_| catalogue::own());
+    table_text(catalogue::find(name).unwrap_or_else(|_| catalogue::own()))
+}
+
+fn table_text(data: LocalData) -> String {
     // Wrapped, so that its sub-tables are written as [data.csv] and the like.
     let wrapped = toml::Table::from_iter([("data".to_owned(), toml::Value::Table(data.into()))]);
     identity::to_toml(&wrapped).replacen("[data]\n", "", 1)

@@ -16,7 +16,13 @@ use cloven_protocols::{
 use cloven_wire::Party;
 use serde::{Deserialize, Serialize};
 
-pub use self::settings::{Setting, parse_settings};
+use self::vertical::ColumnCounts;
+pub(crate) use self::vertical::not_for_vertical;
+pub use self::{
+    encryption::{Encryption, InitialWeights, Mode, Samples},
+    settings::{Setting, parse_settings},
+    vertical::Vertical,
+};
 use crate::{EncryptionParameters, Error, files::read_text};
 
 /// A parsed and validated `job.toml`.
@@ -39,64 +45,9 @@ pub struct Job {
     /// Settings of the encryption, for protocols that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
-}
-
-/// Settings of the encryption.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Encryption {
-    /// `encrypted-activation`: which messages are encrypted.
+    /// Settings of `vertical`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<Mode>,
-    /// `encrypted-model`: bits after the point that samples keep; 5 unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_bits: Option<u32>,
-    /// `encrypted-model`: so many rows' steps share a ciphertext and outputs are merged (a power of two, up to 256), for slow links; a ciphertext
-    /// for each row unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub packing: Option<usize>,
-    /// `encrypted-model`: the largest error of the layer's outputs that noise may cause; 0.001 unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub precision: Option<f64>,
-    /// `encrypted-model`: where the layer's initial weights come from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub initial_weights: Option<InitialWeights>,
-    /// `encrypted-model`: how the server gets the samples.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub samples: Option<Samples>,
-}
-
-/// How the server of `encrypted-model` gets the samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Samples {
-    /// As they are; its layer is updated where it is.
-    #[default]
-    Clear,
-    /// Under the client's key; any optimiser, and many times the work and bytes.
-    Encrypted,
-}
-
-/// Where the initial weights of an encrypted layer come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InitialWeights {
-    /// The client's own randomness.
-    #[default]
-    Secret,
-    /// The job's seed, which the server knows: for comparisons with other protocols only.
-    Public,
-}
-
-/// Modes of `encrypted-activation`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Activations and gradients.
-    #[default]
-    Sealed,
-    /// The published flow: activations only, gradients in the clear, which gives the activations away. For comparison.
-    Paper,
+    pub vertical: Option<Vertical>,
 }
 
 /// The protocols that exist.
@@ -109,11 +60,13 @@ pub enum Protocol {
     EncryptedActivation,
     /// Split learning whose first layer is encrypted at the server, under the client's key.
     EncryptedModel,
+    /// Columns of the same rows at several parties, labels at one; a server computes the layers after the first.
+    Vertical,
 }
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 3] = [Self::Plain, Self::EncryptedActivation, Self::EncryptedModel];
+    pub const ALL: [Self; 4] = [Self::Plain, Self::EncryptedActivation, Self::EncryptedModel, Self::Vertical];
 
     /// The name, as in the job file.
     pub fn name(self) -> &'static str {
@@ -121,6 +74,7 @@ impl Protocol {
             Self::Plain => "plain",
             Self::EncryptedActivation => "encrypted-activation",
             Self::EncryptedModel => "encrypted-model",
+            Self::Vertical => "vertical",
         }
     }
 
@@ -139,6 +93,7 @@ impl Protocol {
             Self::Plain => "activations and, in effect, labels",
             Self::EncryptedActivation => "ciphertexts, sums of weight changes",
             Self::EncryptedModel => "samples, ciphertexts of weights and steps",
+            Self::Vertical => "outputs of the first layer",
         }
     }
 }
@@ -151,6 +106,12 @@ pub enum Role {
     Client,
     /// Holds the layers between the cuts.
     Server,
+    /// `vertical`: holds columns.
+    Holder,
+    /// `vertical`: holds the labels and the last layers, and columns or none.
+    LabelHolder,
+    /// `vertical`: makes multiplication triples, and sees no data.
+    Dealer,
 }
 
 /// Facts about the data.
@@ -179,6 +140,9 @@ pub struct Data {
     /// At most so many test rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_rows: Option<usize>,
+    /// `vertical`: the number of features that each holder has, as they enter the network; their sum is the sample's size.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: ColumnCounts,
 }
 
 /// The network: a preset, or layers and which of them the server holds.
@@ -260,12 +224,16 @@ impl Job {
             settings::set(&mut table, key, value.clone())?;
         }
         // With nothing set, parse the text itself: only then can an error show the line.
-        let job: Self = match settings.is_empty() {
+        let mut job: Self = match settings.is_empty() {
             true => toml::from_str(text).map_err(|e| Error::configuration(place, e))?,
             false => table
                 .try_into()
                 .map_err(|e| Error::configuration(format!("{place} with --set"), e))?,
         };
+        if job.protocol == Protocol::Vertical {
+            // So that a section that is left out means what an empty one does.
+            job.vertical.get_or_insert_default();
+        }
         job.validate(place)?;
         Ok(job)
     }
@@ -298,8 +266,7 @@ impl Job {
     pub fn leaks(&self) -> Vec<Leak> {
         let front = self.cut().map(|cut| cut.server.start).unwrap_or(0);
         let clients: Vec<&str> = self.clients().map(Party::as_str).collect();
-        let server = self.parties.iter().find(|(_, role)| **role == Role::Server);
-        let server = server.map_or("nobody", |(party, _)| party.as_str());
+        let server = self.of_role(Role::Server).next().map_or("nobody", Party::as_str);
         match self.protocol {
             Protocol::Plain => plain::leaks(&clients, server, front),
             Protocol::EncryptedActivation => match self.mode() {
@@ -314,6 +281,7 @@ impl Job {
                     Samples::Encrypted => encrypted_samples::leaks(client, server, public),
                 }
             }
+            Protocol::Vertical => self.vertical_leaks(),
         }
     }
 
@@ -348,7 +316,7 @@ impl Job {
     /// Parameters of the encryption, where the protocol has one.
     pub fn encryption_parameters(&self) -> Result<Option<EncryptionParameters>, Error> {
         let parameters = match self.protocol {
-            Protocol::Plain => return Ok(None),
+            Protocol::Plain | Protocol::Vertical => return Ok(None),
             Protocol::EncryptedActivation => self.sealing()?.parameters().clone(),
             Protocol::EncryptedModel => match self.samples() {
                 Samples::Clear => self.layer_encryption()?.parameters().clone(),
@@ -458,10 +426,27 @@ impl Job {
 
     /// The clients, in order.
     pub fn clients(&self) -> impl Iterator<Item = &Party> {
-        self.parties
-            .iter()
-            .filter(|(_, role)| **role == Role::Client)
-            .map(|(party, _)| party)
+        self.of_role(Role::Client)
+    }
+
+    /// The parties that `party` talks to, in order: clients talk to the server only, under `vertical` all talk to all.
+    pub(crate) fn peers(&self, party: &Party) -> impl Iterator<Item = &Party> + Clone {
+        let role = self.parties.get(party).copied();
+        let others = self.parties.iter().filter(move |(peer, other)| match self.protocol {
+            Protocol::Vertical => *peer != party,
+            _ => Some(**other) != role,
+        });
+        others.map(|(peer, _)| peer)
+    }
+
+    /// Whose progress tells most: the first client, or the label holder.
+    pub fn lead(&self) -> Option<&Party> {
+        self.clients().next().or_else(|| self.of_role(Role::LabelHolder).next())
+    }
+
+    /// The parties of this role, in order.
+    pub(crate) fn of_role(&self, role: Role) -> impl Iterator<Item = &Party> {
+        self.parties.iter().filter(move |(_, r)| **r == role).map(|(party, _)| party)
     }
 }
 
@@ -484,7 +469,9 @@ fn consecutive(numbers: &[usize], layers: usize) -> Result<Range<usize>, Error> 
 }
 
 mod encrypted;
+mod encryption;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod vertical;

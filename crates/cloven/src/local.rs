@@ -2,15 +2,19 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use cloven_data::{Dataset, FeatureOptions, Source, Split, Standardiser};
 use cloven_wire::{Party, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Job, MetricsAddress, catalogue, files::read_toml, identity};
+pub use self::data::LocalData;
+pub(crate) use self::data::without;
+use crate::{Error, Job, MetricsAddress, files::read_toml, identity};
+
+mod data;
 
 /// A parsed `local.toml`. Relative paths count from the file's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,22 +47,16 @@ pub struct Local {
     /// Train on this part of the training rows only: `1/3` is every third row, from the first. For trying several clients on one data set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
+    /// Of the features, only those with these numbers (`0..12`: the first twelve), and the rows in an order of its own. For trying several
+    /// holders on one data set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<ColumnRange>,
     /// Caps.
     #[serde(default)]
     pub limits: Limits,
     /// How long each kind of wait may take.
     #[serde(default)]
     pub deadlines: Deadlines,
-}
-
-/// Where a party's data are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "toml::Table", into = "toml::Table")]
-pub enum LocalData {
-    /// A small data set inside the program.
-    Embedded(String),
-    /// Files.
-    Files(Box<Source>),
 }
 
 /// One of several equal parts of the training rows, as `2/3`.
@@ -101,6 +99,30 @@ impl TryFrom<String> for Part {
 impl From<Part> for String {
     fn from(part: Part) -> Self {
         format!("{}/{}", part.number, part.of)
+    }
+}
+
+/// Some of a table's features, as `0..12`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ColumnRange(pub(crate) Range<usize>);
+
+impl TryFrom<String> for ColumnRange {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let ends = text
+            .split_once("..")
+            .and_then(|(from, to)| Some(from.trim().parse().ok()?..to.trim().parse().ok()?));
+        ends.filter(|range| range.start <= range.end)
+            .map(Self)
+            .ok_or_else(|| format!("expected numbers of columns such as \"0..12\", got {text:?}"))
+    }
+}
+
+impl From<ColumnRange> for String {
+    fn from(ColumnRange(range): ColumnRange) -> Self {
+        format!("{}..{}", range.start, range.end)
     }
 }
 
@@ -226,83 +248,9 @@ impl Default for Local {
             dial: BTreeMap::new(),
             data: None,
             part: None,
+            columns: None,
             limits: Limits::default(),
             deadlines: Deadlines::default(),
-        }
-    }
-}
-
-impl LocalData {
-    /// Loads, splits, standardises and checks the data against the job; of the training rows, keeps `part`.
-    pub(crate) fn load(&self, job: &Job, part: Option<Part>) -> Result<Dataset, Error> {
-        let Some(part) = part else {
-            return self.load_whole(job, job.data.standardise);
-        };
-        let mut data = self.load_whole(job, false)?;
-        data.train = data.train.select(&part.rows(data.train.rows()));
-        if data.train.rows() == 0 {
-            let part = String::from(part);
-            return Err(Error::configuration("part", format!("{part} of the training rows is no row")));
-        }
-        if job.data.standardise {
-            let standardiser = Standardiser::fit(&data.train.x);
-            standardiser.apply(&mut data.train.x)?;
-            standardiser.apply(&mut data.test.x)?;
-            data.standardiser = Some(standardiser);
-        }
-        Ok(data)
-    }
-
-    fn load_whole(&self, job: &Job, standardise: bool) -> Result<Dataset, Error> {
-        let split = Split {
-            test_fraction: job.data.test_fraction,
-            seed: job.seed,
-            standardise,
-            max_train_rows: job.data.train_rows,
-            max_test_rows: job.data.test_rows,
-        };
-        let expected = job.expectation();
-        Ok(match self {
-            Self::Embedded(name) => Dataset::split(&catalogue::inside(name)?, Path::new(name), &split, Some(&expected))?,
-            Self::Files(source) => cloven_data::load(source, Path::new(""), &split, Some(&expected))?,
-        })
-    }
-
-    /// How rows to predict are read after a training on `dataset`, which was loaded from here.
-    pub(crate) fn features(&self, dataset: &Dataset) -> FeatureOptions {
-        match self {
-            Self::Embedded(name) => cloven_data::embedded::feature_options(name).unwrap_or_default(),
-            Self::Files(source) => FeatureOptions::after_training(source, dataset),
-        }
-    }
-
-    fn resolve(&mut self, base: &Path) {
-        if let Self::Files(source) = self {
-            source.resolve(base);
-        }
-    }
-}
-
-impl TryFrom<toml::Table> for LocalData {
-    type Error = String;
-
-    fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        match table.remove("embedded") {
-            None => table
-                .try_into()
-                .map(|source| Self::Files(Box::new(source)))
-                .map_err(|e| e.to_string()),
-            Some(toml::Value::String(name)) if table.is_empty() => Ok(Self::Embedded(name)),
-            Some(_) => Err("`embedded` is the name of a data set inside the program and stands alone".into()),
-        }
-    }
-}
-
-impl From<LocalData> for toml::Table {
-    fn from(data: LocalData) -> Self {
-        match data {
-            LocalData::Embedded(name) => Self::from_iter([("embedded".to_owned(), toml::Value::String(name))]),
-            LocalData::Files(source) => Self::try_from(source).expect("a source has only string keys"),
         }
     }
 }

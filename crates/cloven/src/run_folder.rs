@@ -86,6 +86,11 @@ impl RunFolder {
         Self::checkpoint(run, party).with_extension("encryption-key.json")
     }
 
+    /// Where a holder keeps its shares of the first layer, under `vertical`.
+    pub fn first_layer(run: &Path, party: &Party) -> PathBuf {
+        Self::checkpoint(run, party).with_extension("first-layer-share")
+    }
+
     /// Where a client keeps what turns its rows into the network's inputs.
     pub fn preprocessing(run: &Path, party: &Party) -> PathBuf {
         Self::checkpoint(run, party).with_extension("preprocessing.json")

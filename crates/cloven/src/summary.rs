@@ -142,7 +142,7 @@ impl Summary {
             epochs: job.training.epochs,
             test_accuracy: mean(evaluations().map(|e| e.accuracy)),
             test_accuracy_by_client: match job.clients().count() {
-                1 => BTreeMap::new(),
+                0 | 1 => BTreeMap::new(),
                 _ => accuracies(parties),
             },
             auc: mean(evaluations().map(|e| e.auc)),

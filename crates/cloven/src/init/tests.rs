@@ -1,7 +1,7 @@
 use crate::{
     Job,
     demo::comparable_job,
-    init::{MODEL_TEMPLATES, TEMPLATES, template},
+    init::{MODEL_TEMPLATES, TEMPLATES, VERTICAL_TEMPLATES, template},
     job::Protocol,
 };
 
@@ -9,7 +9,12 @@ use crate::{
 fn every_template_is_a_job_for_every_protocol() {
     for (name, _) in TEMPLATES {
         for protocol in Protocol::ALL {
-            if protocol == Protocol::EncryptedModel && MODEL_TEMPLATES.iter().all(|(known, _)| *known != name) {
+            let special = match protocol {
+                Protocol::EncryptedModel => &MODEL_TEMPLATES[..],
+                Protocol::Vertical => &VERTICAL_TEMPLATES[..],
+                _ => &TEMPLATES[..],
+            };
+            if special.iter().all(|(known, _)| *known != name) {
                 continue;
             }
             let job = comparable_job(name, protocol, &[]).unwrap_or_else(|error| panic!("{name}, {}: {error}", protocol.name()));
@@ -23,10 +28,15 @@ fn every_template_is_a_job_for_every_protocol() {
 #[test]
 fn every_protocol_has_a_job_that_is_valid() {
     for protocol in Protocol::ALL {
-        for data in ["wdbc", "digits", "mnist", "own"] {
+        let known: &[&str] = match protocol {
+            Protocol::Vertical => &["wdbc", "credit", "own"],
+            _ => &["wdbc", "digits", "mnist", "own"],
+        };
+        for data in known {
             let text = template(data, Some(protocol)).unwrap();
             let job = Job::parse(&text, data, &[]).unwrap();
             assert_eq!(job.protocol, protocol, "{data}");
+            assert_eq!(job.data.name, *data);
         }
     }
     let error = template("mitbih", Some(Protocol::EncryptedModel)).unwrap_err().to_string();

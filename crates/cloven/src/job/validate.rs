@@ -13,7 +13,10 @@ impl Job {
     pub(crate) fn validate(&self, place: &str) -> Result<(), Error> {
         let wrong = |key: &str, problem: String| Err(Error::configuration(format!("{place}: {key}"), problem));
         let count = |role| self.parties.values().filter(|r| **r == role).count();
-        if !(1..=MAX_CLIENTS).contains(&count(Role::Client)) || count(Role::Server) != 1 {
+        self.check_vertical().or_else(|(key, problem)| wrong(key, problem))?;
+        let pair = (1..=MAX_CLIENTS).contains(&count(Role::Client)) && count(Role::Server) == 1;
+        let others = self.parties.len() - count(Role::Client) - count(Role::Server);
+        if self.protocol != Protocol::Vertical && (!pair || others > 0) {
             return wrong(
                 "parties",
                 format!(
@@ -92,7 +95,9 @@ impl Job {
         ];
         let foreign = |key| Err((key, format!("protocol {} has no such setting", self.protocol.name())));
         match self.protocol {
-            Protocol::Plain => return Err(("", "protocol plain has no encryption".into())),
+            Protocol::Plain | Protocol::Vertical => {
+                return Err(("", format!("protocol {} has no encryption", self.protocol.name())));
+            }
             Protocol::EncryptedActivation => {
                 if let Some((key, _)) = of_model.into_iter().find(|(_, given)| *given) {
                     return foreign(key);

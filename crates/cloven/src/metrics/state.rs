@@ -83,7 +83,7 @@ const EVALUATION: usize = 2;
 impl State {
     pub(super) fn new(job: &Job, party: &Party, now: SystemTime) -> Result<Self, Error> {
         let role = job.role(party)?;
-        let peers = job.parties.iter().filter(|(_, other)| **other != role).map(|(peer, _)| peer);
+        let peers = job.peers(party);
         let begun = seconds(now);
         Ok(Self {
             party: party.clone(),

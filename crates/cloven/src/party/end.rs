@@ -3,13 +3,16 @@
 //! A party whose checkpoints are marked complete needs no other (`cloven_protocols`, `checkpoint`). A client then leaves at once. The server first
 //! sees every client end its connection in good order: one that was lost instead may not have heard yet that the training is complete, and has
 //! nobody else to hear it from.
+//!
+//! Under `vertical` a holder ends as a client does. Its links to other holders need no good-bye: one that is left with its last state and without the
+//! mark asks the server alone whether the training is complete. A dealer has nothing to lose, and nobody waits for it.
 
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
-use cloven_protocols::release;
+use cloven_protocols::{Keep, release};
 use cloven_wire::{
     Link, Party, memory,
     tcp::{Endpoint, TcpChannel},
@@ -29,6 +32,45 @@ impl Prepared {
         }
         let kept = self.kept(run_folder, reporter)?;
         Ok(kept.is_complete(self.job.schedule().end()).then_some(kept))
+    }
+
+    /// What a holder keeps of a training whose end it may have missed, once it has heard of it from the server.
+    pub(super) async fn at_the_end<'a, 'r>(
+        &self,
+        run_folder: &Path,
+        endpoint: &mut Endpoint<'_>,
+        reporter: &'a Reporter<'r>,
+    ) -> Result<Option<Kept<'a, 'r>>, Error> {
+        let keeps = self.rows.is_some() && checkpoints::folder(run_folder, &self.party).exists();
+        if self.job.training.checkpoint_every == 0 || !keeps {
+            return Ok(None);
+        }
+        let kept = self.kept(run_folder, reporter)?;
+        let heard = self.hears_of_the_end(&kept, endpoint, reporter).await;
+        Ok(heard.then_some(kept))
+    }
+
+    /// Whether a holder with its last state hears from the server, who may be the only one that is still there, that the training is complete.
+    pub(super) async fn hears_of_the_end(
+        &self,
+        kept: &Kept<'_, '_>,
+        endpoint: &mut Endpoint<'_>,
+        reporter: &Reporter<'_>,
+    ) -> bool {
+        let has_last = kept
+            .links
+            .iter()
+            .any(|link| link.positions().contains(&self.job.schedule().end()));
+        if self.rows.is_none() || !has_last {
+            return false;
+        }
+        let usual = (endpoint.connect_deadline, endpoint.message_deadline);
+        (endpoint.connect_deadline, endpoint.message_deadline) = (LOOK, LOOK);
+        kept.ending.set(true);
+        let _ = interruptible(self.report_back(kept, endpoint, reporter)).await;
+        kept.ending.set(false);
+        (endpoint.connect_deadline, endpoint.message_deadline) = usual;
+        kept.is_complete(self.job.schedule().end())
     }
 
     /// This party's trained layers out of its last checkpoint.
@@ -55,8 +97,8 @@ impl Prepared {
         self.save(&trained, run_folder)?;
         reporter.tell(Update::Alone);
         let missing = match self.role {
-            Role::Server => self.release(self.peers(), LOOK, endpoint, reporter).await,
-            Role::Client => {
+            Role::Server => self.release(self.kept_by(), LOOK, endpoint, reporter).await,
+            Role::Client | Role::Holder | Role::LabelHolder | Role::Dealer => {
                 endpoint.connect_deadline = LOOK;
                 // A server that still waits for this client need not wait any longer. It has its own weights, whether it is there or not.
                 let _ = interruptible(self.report_back(&kept, endpoint, reporter)).await;
@@ -80,7 +122,11 @@ impl Prepared {
         let waits = self.role == Role::Server && self.job.training.checkpoint_every > 0;
         let mut lost = Vec::new();
         for mut channel in channels {
-            if waits && !channel.ended_by_peer().await {
+            let keeps = self
+                .job
+                .role(cloven_wire::Channel::peer(&channel))
+                .is_ok_and(|role| role != Role::Dealer);
+            if waits && keeps && !channel.ended_by_peer().await {
                 lost.push(cloven_wire::Channel::peer(&channel).clone());
             }
             channel.close().await;
@@ -94,6 +140,12 @@ impl Prepared {
             });
         }
         self.release(lost, patience, endpoint, reporter).await
+    }
+
+    /// The peers that have something to finish.
+    fn kept_by(&self) -> Vec<Party> {
+        let dealer = |peer: &Party| self.job.parties.get(peer) == Some(&Role::Dealer);
+        self.peers().into_iter().filter(|peer| !dealer(peer)).collect()
     }
 
     /// At the server: tells clients that the training is complete; returns those that did not come.
@@ -119,7 +171,8 @@ impl Prepared {
 
     /// Until the client has ended its connection in good order.
     async fn release_one(&self, client: &Party, endpoint: &Endpoint<'_>, reporter: &Reporter<'_>) -> Result<(), Error> {
-        let clients = self.job.clients().count() as u32;
+        // Holders have the same rows: to each it is as if it were the only one.
+        let clients = self.job.clients().count().max(1) as u32;
         let begun = Instant::now();
         loop {
             let channels = self.connect_to(endpoint, std::slice::from_ref(client), reporter).await?;
@@ -139,7 +192,7 @@ impl Prepared {
 
     /// At a client that has its weights: goes through the end once more with the server.
     async fn report_back(&self, kept: &Kept<'_, '_>, endpoint: &Endpoint<'_>, reporter: &Reporter<'_>) -> Result<(), Error> {
-        let channels = self.connect_to(endpoint, &self.peers(), reporter).await?;
+        let channels = self.connect_to(endpoint, &self.kept_for(), reporter).await?;
         let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
         self.script(&mut links, kept, reporter).await?;
         for link in links {

@@ -1,6 +1,8 @@
 //! One party's part in a job, in this process.
 
+mod aligned;
 mod end;
+mod holder_rows;
 mod rows;
 mod scripts;
 
@@ -22,6 +24,7 @@ use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use self::{
+    holder_rows::HolderRows,
     rows::ClientData,
     scripts::{Encrypted, Trained},
 };
@@ -30,7 +33,9 @@ pub use crate::reporter::Watch;
 use crate::{
     Error, Job, Local, PartySummary, Record, Role, RosterFile, RunFolder, Update, catalogue,
     checkpoints::{self, Checkpoints},
-    encrypted_layer, identity, record,
+    encrypted_layer, first_layer, identity,
+    job::Protocol,
+    record,
     reporter::Reporter,
 };
 
@@ -42,8 +47,12 @@ struct Kept<'a, 'r> {
     rows: PathBuf,
     /// Its encryption keys are drawn from it.
     secret: Zeroizing<[u8; 32]>,
+    /// Where a holder's aligned rows go, if it keeps anything.
+    aligned: Option<PathBuf>,
     /// Whether to take the last state from here, without another party.
     alone: Cell<bool>,
+    /// Whether the server alone is there, to say whether the training is complete.
+    ending: Cell<bool>,
 }
 
 impl Kept<'_, '_> {
@@ -62,13 +71,15 @@ pub struct Prepared {
     identity: Identity,
     roster: Roster,
     data: Option<ClientData>,
+    /// A holder's, under `vertical`.
+    rows: Option<HolderRows>,
     record: Option<Record>,
     /// Whether rows and identity are made up, to measure what the scripts cost.
     rehearsal: bool,
 }
 
 impl Prepared {
-    /// Checks job, key, roster and, for a client, loads the data. `local` is what the party keeps to itself.
+    /// Checks job, key, roster and, for a party that has any, loads the data. `local` is what the party keeps to itself.
     pub fn new(job: Job, party: Party, local: Local) -> Result<Self, Error> {
         let mut me = Self::without_data(job, party, local)?;
         if me.role == Role::Client {
@@ -79,6 +90,8 @@ impl Prepared {
             let data = ClientData::new(&source, me.local.part, &me.job)?;
             me.job.check_batches(data.train.rows())?;
             me.data = Some(data);
+        } else if me.role.has_rows() {
+            me.rows = Some(HolderRows::load(&me.job, &me.party, me.role, &me.local)?);
         }
         Ok(me)
     }
@@ -104,6 +117,7 @@ impl Prepared {
             identity,
             roster,
             data: None,
+            rows: None,
             record: None,
             rehearsal: false,
         })
@@ -126,6 +140,7 @@ impl Prepared {
             identity,
             roster,
             data,
+            rows: None,
             record: None,
             rehearsal: true,
         })
@@ -160,6 +175,9 @@ impl Prepared {
         if let Some(kept) = self.complete(run_folder, reporter)? {
             return self.finish_alone(kept, &mut endpoint, run_folder, reporter).await;
         }
+        if let Some(kept) = self.at_the_end(run_folder, &mut endpoint, reporter).await? {
+            return self.finish_alone(kept, &mut endpoint, run_folder, reporter).await;
+        }
         let peers = self.peers();
         let mut channels = interruptible(self.connect_to(&endpoint, &peers, reporter)).await?;
         let begun = Instant::now();
@@ -185,6 +203,9 @@ impl Prepared {
                 link.abort(AbortReason::PeerLost).await;
             }
             reporter.lost(&links);
+            if self.hears_of_the_end(&kept, &mut endpoint, reporter).await {
+                break (self.last_state(&kept, reporter).await, Vec::new());
+            }
             channels = interruptible(self.connect_to(&endpoint, &peers, reporter)).await?;
         };
         if let Some(recorder) = &recorder {
@@ -205,10 +226,21 @@ impl Prepared {
         Ok(summary)
     }
 
-    /// The parties that this one talks to: clients talk to the server only.
+    /// The parties that this one talks to.
     fn peers(&self) -> Vec<Party> {
-        let others = self.job.parties.iter().filter(|(_, role)| **role != self.role);
-        others.map(|(peer, _)| peer.clone()).collect()
+        self.job.peers(&self.party).cloned().collect()
+    }
+
+    /// The peers that a checkpoint is kept for. Under `vertical` a party has one state for all its links: a holder keeps it for that with the server,
+    /// the server for its first, a dealer has none.
+    fn kept_for(&self) -> Vec<Party> {
+        match self.role {
+            Role::Client => self.peers(),
+            Role::Holder | Role::LabelHolder => self.job.of_role(Role::Server).cloned().collect(),
+            Role::Dealer => Vec::new(),
+            Role::Server if self.job.protocol == Protocol::Vertical => self.peers().into_iter().take(1).collect(),
+            Role::Server => self.peers(),
+        }
     }
 
     /// What this party keeps to go on from, if the job keeps anything.
@@ -223,15 +255,22 @@ impl Prepared {
                 links: Vec::new(),
                 rows,
                 secret,
+                aligned: None,
                 alone: Cell::new(false),
+                ending: Cell::new(false),
             });
         }
         let of = |peer: &Party| Checkpoints::new(run_folder, &self.party, peer, self.job.digest_hex(), reporter);
         Ok(Kept {
-            links: self.peers().iter().map(of).collect::<Result<_, _>>()?,
+            links: self.kept_for().iter().map(of).collect::<Result<_, _>>()?,
             rows,
             secret: checkpoints::secret(run_folder, &self.party, secret)?,
+            aligned: self
+                .rows
+                .is_some()
+                .then(|| checkpoints::aligned_rows(run_folder, &self.party)),
             alone: Cell::new(false),
+            ending: Cell::new(false),
         })
     }
 
@@ -329,6 +368,9 @@ impl Prepared {
                 encrypted_layer::write(&RunFolder::encrypted_layer(run_folder, &self.party), &self.job, layers)?;
             }
             None => (),
+        }
+        if let Some(shares) = &trained.shares {
+            first_layer::write(&RunFolder::first_layer(run_folder, &self.party), &self.job, shares)?;
         }
         if let Some(unrevealed) = &trained.unrevealed {
             cloven_nn::save_safetensors(

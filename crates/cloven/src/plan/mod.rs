@@ -171,6 +171,7 @@ pub struct Predicted {
 /// What is wrong with the job or the data, or with a cut where only that was asked for; [`Error::Configuration`] where the protocol can take
 /// none of the cuts.
 pub fn plan(job: &Job, options: &PlanOptions, told: &mut dyn FnMut(&str)) -> Result<Plan, Error> {
+    job.refuse_vertical("cloven plan")?;
     let clients = ClientRows::find(job, options)?;
     let machine = machine(options, told)?;
     let wanted = |layers: &Range<usize>| options.cuts.is_empty() || options.cuts.contains(layers);

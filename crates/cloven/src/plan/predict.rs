@@ -230,7 +230,7 @@ impl Forecast<'_> {
     /// What a client sends before the first batch where that depends on the number of rows, of which a rehearsal has few.
     fn uploaded(&self) -> Option<u64> {
         let cost = match (self.job.protocol, self.job.samples()) {
-            (Protocol::Plain | Protocol::EncryptedActivation, _) => return None,
+            (Protocol::Plain | Protocol::EncryptedActivation | Protocol::Vertical, _) => return None,
             (_, Samples::Clear) => {
                 let (first, inner) = (self.job.layer_encryption().ok()?, self.job.product_layers().ok()?);
                 encrypted_model::cost::set_up(&first, &inner, self.rows)

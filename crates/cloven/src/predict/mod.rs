@@ -37,9 +37,13 @@ pub(crate) use preprocessing::Preprocessing;
 use crate::{
     Error, Job, Local, Role, Update,
     job::Protocol,
+    job::not_for_vertical,
     party::{self, Watch, abort_reason, fresh_randomness, interruptible},
     reporter::Reporter,
 };
+
+/// How errors call it.
+const VERB: &str = "cloven predict";
 
 /// What to predict, and with which trained network.
 #[derive(Debug, Clone)]
@@ -64,6 +68,7 @@ pub struct Predictor {
 impl Predictor {
     /// Loads this party's weights from the run folder and, for a client, the rows. `job` is the run folder's.
     pub fn new(job: Job, party: Party, local: Local, request: &Request) -> Result<Self, Error> {
+        job.refuse_vertical(VERB)?;
         let role = job.role(&party)?;
         let client = client_of(&job, &party, request.client.as_ref())?;
         let run_folder = &request.run_folder;
@@ -71,6 +76,7 @@ impl Predictor {
         let rows = match (role, &request.input) {
             (Role::Client, Some(input)) => Some(Rows::read(&job, &party, run_folder, input)?),
             (Role::Server, None) => None,
+            (Role::Holder | Role::LabelHolder | Role::Dealer, _) => return Err(not_for_vertical(VERB)),
             (Role::Client, None) => {
                 let problem = format!("{party} is the client: say which file holds the rows");
                 return Err(Error::configuration("--input", problem));
@@ -142,6 +148,7 @@ impl Predictor {
     fn partner(&self) -> Result<Party, Error> {
         let mut parties = self.me.job.parties.iter();
         match self.me.role {
+            Role::Holder | Role::LabelHolder | Role::Dealer => Err(not_for_vertical(VERB)),
             Role::Server => Ok(self.client.clone()),
             Role::Client => parties
                 .find(|(_, role)| **role == Role::Server)
@@ -174,6 +181,7 @@ impl Predictor {
                 Protocol::Plain | Protocol::EncryptedModel => {
                     plain::predict::server(layers, batch, link, &mut observe).await.map(|()| None)
                 }
+                Protocol::Vertical => return Err(not_for_vertical(VERB)),
                 Protocol::EncryptedActivation => {
                     let cipher = ServerLattice::new(self.me.job.sealing()?);
                     encrypted_activation::predict::server(layers, cipher, batch, link, &mut observe)
@@ -223,6 +231,7 @@ impl Predictor {
         };
         Ok(match self.me.job.protocol {
             Protocol::Plain | Protocol::EncryptedModel => plain::predict::client([front, tail], queries, link, observe).await,
+            Protocol::Vertical => return Err(not_for_vertical(VERB)),
             Protocol::EncryptedActivation => {
                 let me = encrypted_activation::predict::Forward {
                     front,

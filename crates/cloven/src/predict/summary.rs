@@ -146,6 +146,8 @@ pub fn leaks(job: &Job, client: &Party) -> Vec<Leak> {
             Samples::Clear => encrypted_model::predict::leaks(client.as_str(), server),
             Samples::Encrypted => encrypted_model::encrypted_samples::predict::leaks(client.as_str(), server),
         },
+        // Refused before anybody asks.
+        Protocol::Vertical => Vec::new(),
     }
 }
 

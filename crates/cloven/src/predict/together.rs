@@ -10,7 +10,7 @@ use cloven_wire::Party;
 use super::{PredictionFormat, PredictionSummary, client_of};
 use crate::{
     Error, Job, Local, Logs, Role, Stamped, Update,
-    orchestrate::{Errand, Locals, together},
+    orchestrate::{Errand, Locals, Place, together},
 };
 
 /// Where things are for [`predict_together`].
@@ -46,6 +46,7 @@ pub fn predict_together(
     options: &PredictOptions,
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<(PredictionSummary, Option<Vec<u8>>), Error> {
+    job.refuse_vertical(super::VERB)?;
     let private = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
     let (output, back) = match &options.output {
         Output::File(path) => {
@@ -66,8 +67,7 @@ pub fn predict_together(
     let errand = Errand {
         job,
         program: &options.program,
-        servers: vec![server],
-        clients: vec![client.clone()],
+        places: Place::stars(&[server], std::slice::from_ref(&client)),
         locals: &locals,
         restart: false,
         metrics: false,

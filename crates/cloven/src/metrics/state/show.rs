@@ -6,7 +6,7 @@ use super::{
     super::page::{Kind::Counter, Kind::Gauge, Page},
     JobFacts, Phase, Stage, State,
 };
-use crate::{Role, reporter::memory_bytes};
+use crate::reporter::memory_bytes;
 
 const STAGES: [(Stage, &str); 5] = [
     (Stage::Connecting, "connecting"),
@@ -36,14 +36,15 @@ impl State {
         let version = env!("CARGO_PKG_VERSION");
         page.family("cloven_build_info", Gauge, "The program; always 1.")
             .sample(&[("version", version)], 1.0);
-        let role = match self.role {
-            Role::Client => "client",
-            Role::Server => "server",
-        };
         let JobFacts {
             digest, dataset, model, ..
         } = &self.job;
-        let facts = [("job", &**digest), ("role", role), ("dataset", dataset), ("model", model)];
+        let facts = [
+            ("job", &**digest),
+            ("role", self.role.name()),
+            ("dataset", dataset),
+            ("model", model),
+        ];
         page.family(
             "cloven_job_info",
             Gauge,
