@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use cloven_data::{Column, CsvOptions, Group, Groups, IdOptions, IdxOptions, Samples, Source, WfdbOptions, embedded};
+use cloven_data::{
+    Column, CsvOptions, Group, Groups, IdOptions, IdxOptions, Preprocessing, Samples, Source, VerticalOptions, WfdbOptions,
+    embedded,
+};
 
-use crate::{Error, LocalData};
+use crate::{Error, LocalData, TableSource};
 
 /// Known names, and what they are.
 pub const DATASETS: [(&str, &str); 9] = [
@@ -97,32 +100,43 @@ fn files(source: Source) -> LocalData {
 }
 
 /// A table with columns that are the ids of its rows.
-fn table(file: PathBuf, target: &str, ids: &[&str]) -> LocalData {
+fn table(file: PathBuf, target: Option<&str>, ids: &[&str]) -> LocalData {
     let name = |name: &&str| Column::Name((*name).to_owned());
-    let source = Source {
-        train: file,
-        csv: Some(CsvOptions {
-            target: Some(name(&target)),
-            ..CsvOptions::default()
-        }),
-        ..Source::default()
+    let csv = CsvOptions {
+        target: target.as_ref().map(name),
+        ..CsvOptions::default()
     };
     let ids = IdOptions {
         columns: ids.iter().map(name).collect(),
         fold_case: false,
     };
-    LocalData::Table(Box::new(source), ids)
+    LocalData::Table(Box::new(TableSource {
+        file,
+        options: VerticalOptions {
+            ids,
+            split_by: Vec::new(),
+            categorical: Vec::new(),
+            format: None,
+            csv: Some(csv),
+            parquet: None,
+        },
+        preprocess: Preprocessing::default(),
+    }))
 }
 
 fn credit(folder: &Path) -> LocalData {
-    table(folder.join("UCI_Credit_Card.csv.gz"), "default.payment.next.month", &["ID"])
+    table(
+        folder.join("UCI_Credit_Card.csv.gz"),
+        Some("default.payment.next.month"),
+        &["ID"],
+    )
 }
 
 /// A company's row of each period.
 fn distress(folder: &Path) -> LocalData {
     table(
         folder.join("financial_distress.csv.gz"),
-        "Financial Distress",
+        Some("Financial Distress"),
         &["Company", "Time"],
     )
 }
@@ -189,21 +203,7 @@ fn mitdb(folder: &Path) -> Source {
 
 /// The same for a holder: the label holder's has a target.
 pub(crate) fn own_table(labelled: bool) -> LocalData {
-    let target = labelled.then(|| Column::Name("label".into()));
-    let csv = CsvOptions {
-        target,
-        ..CsvOptions::default()
-    };
-    let source = Source {
-        train: "train.csv".into(),
-        csv: Some(csv),
-        ..Source::default()
-    };
-    let ids = IdOptions {
-        columns: vec![Column::Name("id".into())],
-        fold_case: false,
-    };
-    LocalData::Table(Box::new(source), ids)
+    table("train.csv".into(), labelled.then_some("label"), &["id"])
 }
 
 /// What `cloven init` writes for data of the user's own: a CSV file to be replaced.

@@ -41,7 +41,7 @@ pub use error::{EXIT_CODES, Error};
 pub use export::{Exported, Layers, export};
 pub use identity::{PublicIdentity, RosterFile};
 pub use job::{Job, Protocol, Role, Vertical, parse_settings};
-pub use local::{ColumnRange, Deadlines, Limits, Local, LocalData, Part};
+pub use local::{ColumnRange, Deadlines, Limits, Local, LocalData, Part, TableSource};
 pub use logs::Logs;
 pub use metrics::{Metrics, MetricsAddress};
 pub use orchestrate::{RunOptions, run};

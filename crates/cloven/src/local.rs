@@ -10,11 +10,11 @@ use std::{
 use cloven_wire::{Party, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
-pub use self::data::LocalData;
-pub(crate) use self::data::without;
+pub use self::{data::LocalData, table::TableSource};
 use crate::{Error, Job, MetricsAddress, files::read_toml, identity};
 
 mod data;
+mod table;
 
 /// A parsed `local.toml`. Relative paths count from the file's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

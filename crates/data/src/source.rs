@@ -198,7 +198,7 @@ impl Source {
     }
 
     /// The format of the train and test file, which must agree with each other and with the option tables given.
-    pub fn resolve_format(&self) -> Result<Format, DataError> {
+    pub(crate) fn resolve_format(&self) -> Result<Format, DataError> {
         let of = |file: &PathBuf| match Format::of(file) {
             // The name of a folder of records or images says nothing.
             None if self.wfdb.is_some() => Ok(Format::Wfdb),

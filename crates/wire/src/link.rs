@@ -74,6 +74,11 @@ impl<C: Channel> Link<C> {
         self
     }
 
+    /// The channel, for what is no message.
+    pub fn channel_mut(&mut self) -> &mut C {
+        &mut self.channel
+    }
+
     /// The channel itself, to close it.
     pub fn into_channel(self) -> C {
         self.channel

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use cloven_data::{Column, Dataset, FeatureOptions, Format, IdOptions, Source, Split, Standardiser};
+use cloven_data::{Dataset, FeatureOptions, Source, Split, Standardiser};
 use serde::{Deserialize, Serialize};
 
-use super::Part;
+use super::{Part, table::TableSource};
 use crate::{Error, Job, catalogue};
 
 /// Where a party's data are.
@@ -17,7 +17,7 @@ pub enum LocalData {
     /// Files.
     Files(Box<Source>),
     /// A table, some columns of which say whom or what a row is about.
-    Table(Box<Source>, IdOptions),
+    Table(Box<TableSource>),
 }
 
 impl LocalData {
@@ -53,7 +53,7 @@ impl LocalData {
         Ok(match self {
             Self::Embedded(name) => Dataset::split(&catalogue::inside(name)?, Path::new(name), &split, Some(&expected))?,
             Self::Files(source) => cloven_data::load(source, Path::new(""), &split, Some(&expected))?,
-            Self::Table(source, ids) => cloven_data::load(&without(source, ids), Path::new(""), &split, Some(&expected))?,
+            Self::Table(table) => cloven_data::load(&table.without_ids(), Path::new(""), &split, Some(&expected))?,
         })
     }
 
@@ -62,13 +62,15 @@ impl LocalData {
         match self {
             Self::Embedded(name) => cloven_data::embedded::feature_options(name).unwrap_or_default(),
             Self::Files(source) => FeatureOptions::after_training(source, dataset),
-            Self::Table(source, ids) => FeatureOptions::after_training(&without(source, ids), dataset),
+            Self::Table(table) => FeatureOptions::after_training(&table.without_ids(), dataset),
         }
     }
 
     pub(super) fn resolve(&mut self, base: &Path) {
-        if let Self::Files(source) | Self::Table(source, _) = self {
-            source.resolve(base);
+        match self {
+            Self::Embedded(_) => (),
+            Self::Files(source) => source.resolve(base),
+            Self::Table(table) => table.file = base.join(&table.file),
         }
     }
 }
@@ -77,16 +79,15 @@ impl TryFrom<toml::Table> for LocalData {
     type Error = String;
 
     fn try_from(mut table: toml::Table) -> Result<Self, String> {
-        let ids = table.remove("ids").map(ids).transpose()?;
+        if table.contains_key("ids") {
+            return TableSource::try_from(table).map(|table| Self::Table(Box::new(table)));
+        }
         match table.remove("embedded") {
-            None => {
-                let source = Box::new(table.try_into().map_err(|e: toml::de::Error| e.to_string())?);
-                Ok(match ids {
-                    None => Self::Files(source),
-                    Some(ids) => Self::Table(source, ids),
-                })
-            }
-            Some(toml::Value::String(name)) if table.is_empty() && ids.is_none() => Ok(Self::Embedded(name)),
+            None => table
+                .try_into()
+                .map(|source| Self::Files(Box::new(source)))
+                .map_err(|e| e.to_string()),
+            Some(toml::Value::String(name)) if table.is_empty() => Ok(Self::Embedded(name)),
             Some(_) => Err("`embedded` is the name of a data set inside the program and stands alone".into()),
         }
     }
@@ -97,38 +98,7 @@ impl From<LocalData> for toml::Table {
         match data {
             LocalData::Embedded(name) => Self::from_iter([("embedded".to_owned(), toml::Value::String(name))]),
             LocalData::Files(source) => Self::try_from(source).expect("a source has only string keys"),
-            LocalData::Table(source, ids) => {
-                let mut table = Self::try_from(source).expect("a source has only string keys");
-                let ids = toml::Value::try_from(ids).expect("columns are names and numbers");
-                table.insert("ids".to_owned(), ids);
-                table
-            }
+            LocalData::Table(table) => (*table).into(),
         }
     }
-}
-
-/// `ids = ["company", "year"]`, or the same as a table with `columns` and `fold_case`.
-fn ids(value: toml::Value) -> Result<IdOptions, String> {
-    let table = match value {
-        columns @ toml::Value::Array(_) => toml::Value::Table(toml::Table::from_iter([("columns".to_owned(), columns)])),
-        other => other,
-    };
-    table.try_into().map_err(|e| format!("ids: {e}"))
-}
-
-/// The table without the columns of its ids.
-pub(crate) fn without(source: &Source, ids: &IdOptions) -> Source {
-    let mut source = source.clone();
-    let dropped = match source.resolve_format() {
-        Ok(Format::Parquet) => &mut source.parquet.get_or_insert_default().drop,
-        _ => &mut source.csv.get_or_insert_default().drop,
-    };
-    let more: Vec<Column> = ids
-        .columns
-        .iter()
-        .filter(|column| !dropped.contains(column))
-        .cloned()
-        .collect();
-    dropped.extend(more);
-    source
 }

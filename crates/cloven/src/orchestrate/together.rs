@@ -88,7 +88,12 @@ pub(crate) async fn together<T>(
     let mut done = BTreeMap::new();
     let mut first_failure = None;
     let mut deaths = BTreeMap::new();
-    while done.len() < errand.places.len() && first_failure.is_none() {
+    // A dealer that was started again when the others had all that they need finds nobody.
+    let awaits = |place: &Place, done: &BTreeMap<Party, T>, deaths: &BTreeMap<Party, u32>| {
+        let idle = place.role == Role::Dealer && deaths.contains_key(&place.party);
+        !idle && !done.contains_key(&place.party)
+    };
+    while first_failure.is_none() && errand.places.iter().any(|place| awaits(place, &done, &deaths)) {
         let (party, news) = tokio::select! {
             news = crew.news.recv() => news.expect("the crew holds a sender"),
             () = interrupted() => {

@@ -14,7 +14,7 @@ use std::{
 
 use cloven_protocols::{Keep, release};
 use cloven_wire::{
-    Link, Party, memory,
+    Link, Party, WireError, memory,
     tcp::{Endpoint, TcpChannel},
 };
 
@@ -32,6 +32,25 @@ impl Prepared {
         }
         let kept = self.kept(run_folder, reporter)?;
         Ok(kept.is_complete(self.job.schedule().end()).then_some(kept))
+    }
+
+    /// At a dealer, who may have dealt long before the others are done: waits until the server ends the connection in good order. If it is lost
+    /// instead, the dealer is needed again.
+    pub(super) async fn outlast_server(&self, links: &mut [Link<TcpChannel>]) -> Result<(), Error> {
+        let server = self.job.of_role(Role::Server).next();
+        let Some(link) = links.iter_mut().find(|link| Some(link.peer()) == server) else {
+            return Ok(());
+        };
+        let party = link.peer().clone();
+        match link.channel_mut().ended_by_peer_within(Duration::MAX).await {
+            true => Ok(()),
+            false => Err(self.failed(WireError::Closed {
+                party,
+                what: "the end of the training",
+                round: 0,
+                cause: "the connection broke".into(),
+            })),
+        }
     }
 
     /// What a holder keeps of a training whose end it may have missed, once it has heard of it from the server.

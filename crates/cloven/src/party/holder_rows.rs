@@ -1,38 +1,31 @@
 //! A holder's rows under `vertical`: ids, columns, labels; first as its table has them, then aligned with the other holders'.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, ops::Range, path::Path};
 
-use cloven_data::{DataError, Expectation, FeatureOptions, HashSplit, IdOptions, Samples, Source, Split, Standardiser, Targets};
+use cloven_data::{HashSplit, Preprocessing, Preprocessor, Samples, Targets, VerticalTable};
 use cloven_nn::BatchTargets;
 use cloven_protocols::vertical::{Columns, Id};
-use ndarray::{ArrayD, Axis, Ix2};
+use ndarray::{Array2, Axis, Ix2};
+use tracing::warn;
 
 use super::rows::targets;
-use crate::{ColumnRange, Error, Job, Local, LocalData, Party, Role, catalogue, local::without};
+use crate::{ColumnRange, Error, Job, Local, LocalData, Party, Role, catalogue};
 
 /// A holder's rows in the order of its table.
 pub(super) struct HolderRows {
-    /// Of each row.
-    ids: Vec<Vec<String>>,
+    party: Party,
+    table: VerticalTable,
+    /// What stands for each row's id in the alignment.
     digests: Vec<Id>,
-    /// `[rows, columns]`, as they are; none at a label holder without columns.
-    x: Option<ArrayD<f32>>,
-    /// At the label holder.
-    targets: Option<BatchTargets>,
+    preprocessing: Preprocessing,
 }
 
-/// The rows that all holders have, in the order that they agreed on, without those that the job leaves out.
+/// The rows that all holders have, in the order that they agreed on, less those that the job leaves out.
 pub(super) struct AlignedRows {
+    /// None at a label holder without columns.
     pub(super) columns: Option<Columns>,
-    /// Of training and test rows.
+    /// Of training and test rows, at the label holder.
     pub(super) targets: Option<[BatchTargets; 2]>,
-}
-
-/// A table as it is read.
-struct Table {
-    ids: Vec<Vec<String>>,
-    x: Option<ArrayD<f32>>,
-    targets: Option<Targets>,
 }
 
 impl HolderRows {
@@ -43,27 +36,40 @@ impl HolderRows {
             None => catalogue::find(&job.data.name)?,
         };
         let labelled = role == Role::LabelHolder;
-        let mut table = match (&source, &local.columns) {
-            (LocalData::Embedded(name), Some(_)) => Table::embedded(catalogue::inside(name)?, labelled),
+        let (mut table, options) = match (source, &local.columns) {
+            (LocalData::Table(table), _) => (table.read(labelled)?, table.preprocess),
+            (LocalData::Embedded(name), Some(_)) => (embedded(&name, labelled)?, Preprocessing::default()),
             (LocalData::Embedded(_), None) => {
                 let problem =
                     "a data set inside the program has the columns of all holders: say which are this one's, such as \"0..15\"";
                 return Err(Error::configuration("columns", problem));
-            }
-            (LocalData::Table(source, ids), columns) => {
-                let own = job.data.columns.get(party).copied().unwrap_or(0);
-                let count = columns.as_ref().map_or(own, |_| job.data.shape.iter().product());
-                Table::read(source, ids, count, labelled.then_some(job))?
             }
             (LocalData::Files(_), _) => {
                 let problem = "say which columns tell whom or what a row is about: ids = [\"NAME\"]";
                 return Err(Error::configuration(format!("{}: data", Local::FILE), problem));
             }
         };
-        if let Some(ColumnRange(range)) = &local.columns {
-            table.take_columns(range.clone(), party)?;
+        if table.missing_ids + table.dropped > 0 {
+            let (ids, values) = (table.missing_ids, table.dropped);
+            warn!(%party, without_id = ids, without_value = values, "rows were left out");
         }
-        table.finish(job, party)
+        if let Some(ColumnRange(range)) = &local.columns {
+            table = for_a_trial(table, range.clone(), party)?;
+        }
+        check_labels(job, &table)?;
+        let rows = Self {
+            party: party.clone(),
+            digests: digests(party, &table)?,
+            table,
+            preprocessing: Preprocessing {
+                standardise: job.data.standardise,
+                ..options
+            },
+        };
+        if rows.table.columns.iter().all(|column| column.categories.is_none()) && !rows.preprocessing.missing_indicator {
+            rows.check_width(job, rows.table.columns.len())?;
+        }
+        Ok(rows)
     }
 
     /// What stands for the rows' ids in the alignment.
@@ -71,210 +77,133 @@ impl HolderRows {
         &self.digests
     }
 
-    /// The rows at these places, divided by their ids and standardised by those to train on.
+    /// The rows at these places, divided by their ids and brought into form as the training rows teach it.
     pub(super) fn aligned(&self, job: &Job, places: &[usize]) -> Result<AlignedRows, Error> {
+        let common = self.table.select(places)?;
         let split = HashSplit {
             test: job.data.test_fraction,
             salt: job.seed.to_string(),
         };
-        let ids: Vec<Vec<String>> = places.iter().map(|place| self.ids[*place].clone()).collect();
-        let (train, test) = split.rows(&ids)?;
-        let of = |rows: Vec<usize>, most: Option<usize>| -> Vec<usize> {
-            let kept = rows.into_iter().take(most.unwrap_or(usize::MAX));
-            kept.map(|row| places[row]).collect()
-        };
-        let (train, test) = (of(train, job.data.train_rows), of(test, job.data.test_rows));
-        if train.is_empty() || test.is_empty() {
-            let problem = format!(
-                "of {} rows that all holders have, {} are for training and {} for testing: at least one each is needed",
-                places.len(),
-                train.len(),
-                test.len()
-            );
-            return Err(Error::configuration("data.test_fraction", problem));
-        }
+        let (mut train, mut test) = common.split(&split)?;
+        train.truncate(job.data.train_rows.unwrap_or(usize::MAX));
+        test.truncate(job.data.test_rows.unwrap_or(usize::MAX));
         job.check_batches(train.len())?;
+        let all = common.targets.as_ref().map(|found| {
+            let classes = job.data.classes.unwrap_or(0);
+            targets(found.clone(), job.training.loss, classes)
+        });
         Ok(AlignedRows {
-            columns: match &self.x {
-                None => None,
-                Some(x) => Some(columns(x, [&train, &test], job.data.standardise)?),
+            targets: all.map(|all| [all.select(&train), all.select(&test)]),
+            columns: match common.columns.is_empty() {
+                true => None,
+                false => Some(self.prepared(job, &common, [&train, &test])?),
             },
-            targets: self
-                .targets
-                .as_ref()
-                .map(|targets| [targets.select(&train), targets.select(&test)]),
-        })
-    }
-}
-
-fn columns(x: &ArrayD<f32>, [train, test]: [&[usize]; 2], standardise: bool) -> Result<Columns, Error> {
-    let [mut train, mut test] = [train, test].map(|rows| x.select(Axis(0), rows));
-    if standardise {
-        let standardiser = Standardiser::fit(&train);
-        standardiser.apply(&mut train)?;
-        standardiser.apply(&mut test)?;
-    }
-    let matrix = |x: ArrayD<f32>| {
-        let shape = x.shape().to_vec();
-        x.into_dimensionality::<Ix2>()
-            .map_err(|_| Error::configuration("data", format!("expected rows of columns, got an array of shape {shape:?}")))
-    };
-    Ok(Columns {
-        train: matrix(train)?,
-        test: matrix(test)?,
-    })
-}
-
-impl Table {
-    /// Numbers of rows stand for ids.
-    fn embedded(samples: Samples, labelled: bool) -> Self {
-        Self {
-            ids: (0..samples.rows()).map(|row| vec![row.to_string()]).collect(),
-            x: Some(samples.x),
-            targets: labelled.then_some(samples.targets),
-        }
-    }
-
-    /// Reads a table with `count` features, and labels for `job` if it is given.
-    fn read(source: &Source, ids: &IdOptions, count: usize, job: Option<&Job>) -> Result<Self, Error> {
-        if source.test.is_some() || source.groups.is_some() {
-            let problem = "rows are divided into training and test rows by their ids: leave `test` and `groups` out";
-            return Err(Error::configuration(format!("{}: data", Local::FILE), problem));
-        }
-        let table = without(source, ids);
-        let options = FeatureOptions {
-            format: Some(source.resolve_format()?),
-            csv: table.csv.clone(),
-            parquet: table.parquet.clone(),
-            ..FeatureOptions::default()
-        };
-        let ids = cloven_data::read_ids(&source.train, ids, &options)?;
-        if let Some(row) = ids.rows.iter().position(Option::is_none) {
-            let problem = format!("{} rows have no id, the first of them row {row} (from 0)", ids.missing);
-            return Err(Error::configuration(source.train.display(), problem));
-        }
-        let ids: Vec<Vec<String>> = ids.rows.into_iter().flatten().collect();
-        if count == 0 {
-            return Self::labels_alone(&table, ids);
-        }
-        let expected = Expectation {
-            shape: vec![count],
-            classes: None,
-            multi_label: false,
-        };
-        let features = cloven_data::read_features(&source.train, &options, &expected)?;
-        let targets = match job {
-            None => None,
-            Some(job) => Some(labels(&table, job, count, features.rows.len())?),
-        };
-        Ok(Self {
-            ids: features.rows.iter().map(|row| ids[*row].clone()).collect(),
-            x: Some(features.x),
-            targets,
         })
     }
 
-    /// Of a label holder without columns.
-    fn labels_alone(source: &Source, _ids: Vec<Vec<String>>) -> Result<Self, Error> {
-        let problem = "a label holder without columns is not there yet";
-        Err(Error::configuration(source.train.display(), problem))
+    fn prepared(&self, job: &Job, table: &VerticalTable, [train, test]: [&[usize]; 2]) -> Result<Columns, Error> {
+        let preprocessor = Preprocessor::fit(&self.preprocessing, table, train)?;
+        self.check_width(job, preprocessor.width())?;
+        let apply = |rows| -> Result<Array2<f32>, Error> {
+            let prepared = preprocessor.apply(table, rows)?;
+            for count in prepared.counts {
+                let (column, missing, unknown) = (count.column, count.missing, count.unknown);
+                warn!(party = %self.party, column, missing, unknown, "values were filled in or not known");
+            }
+            Ok(prepared.features)
+        };
+        Ok(Columns {
+            train: apply(train)?,
+            test: apply(test)?,
+        })
     }
 
-    /// Keeps some of the features, and brings the rows into an order that depends on the party.
-    fn take_columns(&mut self, range: std::ops::Range<usize>, party: &Party) -> Result<(), Error> {
-        let order = shuffled(self.ids.len(), party);
-        self.ids = order.iter().map(|row| self.ids[*row].clone()).collect();
-        if let Some(targets) = self.targets.take() {
-            self.targets = Some(select(targets, &order));
-        }
-        let Some(x) = self.x.take() else { return Ok(()) };
-        let features = x.shape().get(1).copied().unwrap_or(0);
-        if range.end > features || x.ndim() != 2 {
-            let problem = format!("{}..{} of {features} features", range.start, range.end);
-            return Err(Error::configuration("columns", problem));
-        }
-        let range: Vec<usize> = range.collect();
-        let kept = x.select(Axis(0), &order).select(Axis(1), &range);
-        self.x = (!range.is_empty()).then_some(kept);
-        Ok(())
-    }
-
-    fn finish(self, job: &Job, party: &Party) -> Result<HolderRows, Error> {
-        let (own, expected) = (
-            self.x.as_ref().map_or(0, |x| x.len_of(Axis(1))),
-            job.data.columns.get(party).copied().unwrap_or(0),
-        );
-        if own != expected {
-            let problem = format!("{party} has {own} features, the job says {expected}");
-            return Err(Error::configuration("data.columns", problem));
-        }
-        let digests: Vec<Id> = self.ids.iter().map(|id| digest(id)).collect();
-        let mut seen = HashMap::new();
-        for (row, digest) in digests.iter().enumerate() {
-            if let Some(first) = seen.insert(digest, row) {
-                let problem = format!("rows {first} and {row} (from 0) of {party} have the same id: an id stands for one row");
-                return Err(Error::configuration("data.ids", problem));
+    fn check_width(&self, job: &Job, got: usize) -> Result<(), Error> {
+        let expected = job.data.columns.get(&self.party).copied().unwrap_or(0);
+        match got == expected {
+            true => Ok(()),
+            false => {
+                let problem = format!("{} has {got} features, the job says {expected}", self.party);
+                Err(Error::configuration("data.columns", problem))
             }
         }
-        let classes = job.data.classes.unwrap_or(0);
-        Ok(HolderRows {
-            targets: self.targets.map(|found| targets(found, job.training.loss, classes)),
-            ids: self.ids,
-            digests,
-            x: self.x,
-        })
     }
 }
 
-/// The labels of all rows of a table.
-fn labels(source: &Source, job: &Job, count: usize, rows: usize) -> Result<Targets, Error> {
-    // As its own test file a table is read in its order.
-    let source = Source {
-        test: Some(source.train.clone()),
-        ..source.clone()
-    };
-    let whole = Split {
-        test_fraction: 0.0,
-        seed: job.seed,
-        standardise: false,
-        max_train_rows: None,
-        max_test_rows: Some(1),
-    };
-    let expected = Expectation {
-        shape: vec![count],
-        ..job.expectation()
-    };
-    let data = cloven_data::load(&source, Path::new(""), &whole, Some(&expected))?;
-    match data.train.rows() == rows {
-        true => Ok(data.train.targets),
-        false => Err(Error::Data(DataError::Malformed {
-            file: source.train.clone(),
-            format: source.resolve_format()?,
-            reason: format!("{} of {rows} rows have no label", rows - data.train.rows()),
-        })),
-    }
-}
-
-fn select(targets: Targets, rows: &[usize]) -> Targets {
-    let samples = Samples {
-        x: ArrayD::zeros(vec![rows.len(), 0]),
+/// A table inside the program; the numbers of its rows stand for ids.
+fn embedded(name: &str, labelled: bool) -> Result<VerticalTable, Error> {
+    let Samples {
+        x,
         targets,
-        feature_names: None,
-    };
-    samples.select(rows).targets
+        feature_names,
+    } = catalogue::inside(name)?;
+    let shape = x.shape().to_vec();
+    let features = x.into_dimensionality::<Ix2>().map_err(|_| {
+        let problem = format!(
+            "{name} has samples of shape {:?}, which are no columns of a table",
+            &shape[1..]
+        );
+        Error::configuration("data.name", problem)
+    })?;
+    let ids = (0..features.nrows()).map(|row| vec![row.to_string()]).collect();
+    let names = feature_names.unwrap_or_else(|| (0..features.ncols()).map(|column| column.to_string()).collect());
+    let targets = labelled.then_some(targets);
+    Ok(VerticalTable::new(Path::new(name), ids, features, &names, targets)?)
+}
+
+/// Some of the columns, and the rows in an order that differs from party to party.
+fn for_a_trial(table: VerticalTable, range: Range<usize>, party: &Party) -> Result<VerticalTable, Error> {
+    let features = table.columns.len();
+    if range.end > features {
+        let problem = format!("expected some of {features} features, got {}..{}", range.start, range.end);
+        return Err(Error::configuration("columns", problem));
+    }
+    let mut table = table.select(&shuffled(table.len(), party))?;
+    let chosen: Vec<usize> = range.clone().collect();
+    table.features = table.features.select(Axis(1), &chosen);
+    table.columns = table.columns[range].to_vec();
+    Ok(table)
 }
 
 /// An order of rows that differs from party to party, and is the same in every process.
 fn shuffled(rows: usize, party: &Party) -> Vec<usize> {
     let key = blake3::derive_key("cloven v1 trial order of a holder's rows", party.as_str().as_bytes());
-    let mut keyed: Vec<_> = (0..rows)
-        .map(|row| (*blake3::keyed_hash(&key, &row.to_le_bytes()).as_bytes(), row))
-        .collect();
-    keyed.sort_unstable();
-    keyed.into_iter().map(|(_, row)| row).collect()
+    let place = |row: usize| *blake3::keyed_hash(&key, &(row as u64).to_le_bytes()).as_bytes();
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.sort_by_cached_key(|row| place(*row));
+    order
 }
 
-/// What stands for an id of several parts; their lengths are part of it.
+fn check_labels(job: &Job, table: &VerticalTable) -> Result<(), Error> {
+    let wrong = |got: String| {
+        let problem = format!("the job says {:?}, {} has {got}", job.data.classes, table.file.display());
+        Err(Error::configuration("data.classes", problem))
+    };
+    match (&table.targets, job.data.classes) {
+        (Some(Targets::Classes { names, .. }), Some(classes)) if names.len() > classes => {
+            wrong(format!("{} classes", names.len()))
+        }
+        (Some(Targets::Classes { names, .. }), None) => wrong(format!("{} classes", names.len())),
+        (Some(Targets::Values(_)), Some(_)) => wrong("real values".into()),
+        _ => Ok(()),
+    }
+}
+
+/// What stands for the ids; each must be of one row.
+fn digests(party: &Party, table: &VerticalTable) -> Result<Vec<Id>, Error> {
+    let digests: Vec<Id> = table.ids.iter().map(|id| digest(id)).collect();
+    let mut seen = HashMap::new();
+    for (digest, row) in digests.iter().zip(&table.numbers) {
+        if let Some(other) = seen.insert(digest, row) {
+            let (first, second) = (other.min(row), other.max(row));
+            let problem = format!("rows {first} and {second} (from 0) of {party} have the same id: an id stands for one row");
+            return Err(Error::configuration("data.ids", problem));
+        }
+    }
+    Ok(digests)
+}
+
+/// An id of several parts; their lengths are part of it.
 fn digest(id: &[String]) -> Id {
     let mut hasher = blake3::Hasher::new_derive_key("cloven v1 id of a row");
     for part in id {

@@ -191,7 +191,12 @@ impl Prepared {
                 .into_values()
                 .map(|channel| Link::new(channel).recorded(recorder.clone()));
             let mut links: Vec<_> = links.collect();
-            let result = interruptible(self.script(&mut links, &kept, reporter)).await;
+            let mut result = interruptible(self.script(&mut links, &kept, reporter)).await;
+            if self.role == Role::Dealer && result.is_ok() {
+                result = interruptible(self.outlast_server(&mut links))
+                    .await
+                    .map(|()| Trained::default());
+            }
             let Some(lost) = result.as_ref().err().and_then(|error| self.lost(error)) else {
                 break (result, links);
             };

@@ -153,8 +153,13 @@ impl TcpChannel {
     /// Waits until the peer ends the session, no longer than for a message. False: the connection broke, or the peer takes this party for lost, and
     /// may come back. One that says something else instead, or nothing, is there and has no need to.
     pub async fn ended_by_peer(&mut self) -> bool {
+        self.ended_by_peer_within(self.deadlines.message).await
+    }
+
+    /// The same, waiting no longer than `patience`.
+    pub async fn ended_by_peer_within(&mut self, patience: Duration) -> bool {
         let mut frame = [0; Header::LEN + 1];
-        match timeout(self.deadlines.message, self.stream.read(&mut frame)).await {
+        match timeout(patience, self.stream.read(&mut frame)).await {
             Ok(Ok(len)) => {
                 let mut lost = [AbortReason::PeerLost, AbortReason::Deadline, AbortReason::Interrupted].into_iter();
                 !lost.any(|reason| Header::abort_frame(reason)[..] == frame[..len])
