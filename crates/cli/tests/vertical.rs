@@ -62,9 +62,11 @@ fn holders_of_different_columns_train_together() {
         files.sort();
         let expected = [
             "clinic.first-layer-share",
+            "clinic.preprocessing.json",
             "clinic.safetensors",
             "cloud.safetensors",
             "lab.first-layer-share",
+            "lab.preprocessing.json",
         ];
         assert_eq!(files, expected);
         assert!(!folder.join("resume").exists());

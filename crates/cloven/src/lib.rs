@@ -32,6 +32,7 @@ mod run_folder;
 mod summary;
 mod tensorboard;
 mod update;
+mod vertical_preprocessing;
 
 pub use audit::{Audit, AuditOptions, Audits, Example, Finding, PartyAudit, audit};
 pub use bench::{BenchOptions, BenchRow, bench};

@@ -41,6 +41,8 @@ pub struct Vertical {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FirstLayer {
+    /// Each with the weights of its own columns, unprotected: for comparison.
+    Plain,
     /// On additive shares, with multiplication triples.
     #[default]
     Shares,
@@ -91,6 +93,7 @@ impl Job {
             dealer: only(Role::Dealer),
             width: first_width(&self.cut()?)?,
             first_layer: match vertical.first_layer {
+                FirstLayer::Plain => vertical::FirstLayer::Plain,
                 FirstLayer::Shares => vertical::FirstLayer::Shares,
                 FirstLayer::He => vertical::FirstLayer::HomomorphicEncryption,
             },
@@ -251,8 +254,8 @@ impl Job {
         let vertical = self.vertical.clone().unwrap_or_default();
         let dealer = self.of_role(Role::Dealer).next();
         match (vertical.first_layer, vertical.triples, dealer) {
-            (FirstLayer::He, Triples::Dealer, _) => {
-                return Err(("vertical.triples", "first_layer = \"he\" needs no triples".into()));
+            (FirstLayer::He | FirstLayer::Plain, Triples::Dealer, _) => {
+                return Err(("vertical.triples", "only first_layer = \"shares\" needs triples".into()));
             }
             (_, Triples::Dealer, None) => {
                 return Err(("vertical.triples", "\"dealer\" needs a party with role dealer".into()));

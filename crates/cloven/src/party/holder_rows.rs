@@ -2,14 +2,14 @@
 
 use std::{collections::HashMap, ops::Range, path::Path};
 
-use cloven_data::{HashSplit, Preprocessing, Preprocessor, Samples, Targets, VerticalTable};
+use cloven_data::{HashSplit, Preprocessing, Preprocessor, Samples, Targets, VerticalOptions, VerticalTable};
 use cloven_nn::BatchTargets;
 use cloven_protocols::vertical::{Columns, Id};
 use ndarray::{Array2, Axis, Ix2};
 use tracing::warn;
 
 use super::rows::targets;
-use crate::{ColumnRange, Error, Job, Local, LocalData, Party, Role, catalogue};
+use crate::{ColumnRange, Error, Job, Local, LocalData, Party, Role, catalogue, vertical_preprocessing::VerticalPreprocessing};
 
 /// A holder's rows in the order of its table.
 pub(super) struct HolderRows {
@@ -18,6 +18,8 @@ pub(super) struct HolderRows {
     /// What stands for each row's id in the alignment.
     digests: Vec<Id>,
     preprocessing: Preprocessing,
+    /// How the table was read, where it is a file.
+    options: Option<VerticalOptions>,
 }
 
 /// The rows that all holders have, in the order that they agreed on, less those that the job leaves out.
@@ -26,6 +28,8 @@ pub(super) struct AlignedRows {
     pub(super) columns: Option<Columns>,
     /// Of training and test rows, at the label holder.
     pub(super) targets: Option<[BatchTargets; 2]>,
+    /// What a later prediction needs to know of them.
+    pub(super) preprocessing: VerticalPreprocessing,
 }
 
 impl HolderRows {
@@ -36,9 +40,9 @@ impl HolderRows {
             None => catalogue::find(&job.data.name)?,
         };
         let labelled = role == Role::LabelHolder;
-        let (mut table, options) = match (source, &local.columns) {
-            (LocalData::Table(table), _) => (table.read(labelled)?, table.preprocess),
-            (LocalData::Embedded(name), Some(_)) => (embedded(&name, labelled)?, Preprocessing::default()),
+        let (mut table, preprocessing, options) = match (source, &local.columns) {
+            (LocalData::Table(source), _) => (source.read(labelled)?, source.preprocess, Some(source.options)),
+            (LocalData::Embedded(name), Some(_)) => (embedded(&name, labelled)?, Preprocessing::default(), None),
             (LocalData::Embedded(_), None) => {
                 let problem =
                     "a data set inside the program has the columns of all holders: say which are this one's, such as \"0..15\"";
@@ -63,8 +67,9 @@ impl HolderRows {
             table,
             preprocessing: Preprocessing {
                 standardise: job.data.standardise,
-                ..options
+                ..preprocessing
             },
+            options,
         };
         if rows.table.columns.iter().all(|column| column.categories.is_none()) && !rows.preprocessing.missing_indicator {
             rows.check_width(job, rows.table.columns.len())?;
@@ -92,16 +97,25 @@ impl HolderRows {
             let classes = job.data.classes.unwrap_or(0);
             targets(found.clone(), job.training.loss, classes)
         });
+        let (columns, preprocessor) = match common.columns.is_empty() {
+            true => (None, None),
+            false => {
+                let (columns, preprocessor) = self.prepared(job, &common, [&train, &test])?;
+                (Some(columns), Some(preprocessor))
+            }
+        };
+        let classes = match &common.targets {
+            Some(Targets::Classes { names, .. }) => Some(names.clone()),
+            _ => None,
+        };
         Ok(AlignedRows {
             targets: all.map(|all| [all.select(&train), all.select(&test)]),
-            columns: match common.columns.is_empty() {
-                true => None,
-                false => Some(self.prepared(job, &common, [&train, &test])?),
-            },
+            columns,
+            preprocessing: VerticalPreprocessing::new(job, self.options.clone(), preprocessor, classes),
         })
     }
 
-    fn prepared(&self, job: &Job, table: &VerticalTable, [train, test]: [&[usize]; 2]) -> Result<Columns, Error> {
+    fn prepared(&self, job: &Job, table: &VerticalTable, [train, test]: [&[usize]; 2]) -> Result<(Columns, Preprocessor), Error> {
         let preprocessor = Preprocessor::fit(&self.preprocessing, table, train)?;
         self.check_width(job, preprocessor.width())?;
         let apply = |rows| -> Result<Array2<f32>, Error> {
@@ -112,10 +126,11 @@ impl HolderRows {
             }
             Ok(prepared.features)
         };
-        Ok(Columns {
+        let columns = Columns {
             train: apply(train)?,
             test: apply(test)?,
-        })
+        };
+        Ok((columns, preprocessor))
     }
 
     fn check_width(&self, job: &Job, got: usize) -> Result<(), Error> {

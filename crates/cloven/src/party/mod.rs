@@ -384,6 +384,9 @@ impl Prepared {
                 metadata,
             )?;
         }
+        if let Some(preprocessing) = &trained.preprocessing {
+            preprocessing.write(&RunFolder::preprocessing(run_folder, &self.party))?;
+        }
         if let Some(preprocessing) = self.data.as_ref().and_then(|data| data.preprocessing.as_ref()) {
             preprocessing.write(&RunFolder::preprocessing(run_folder, &self.party))?;
         }

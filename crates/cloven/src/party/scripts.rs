@@ -19,6 +19,7 @@ use crate::{
     encrypted_layer::KeptKey,
     job::{Cut, Mode, Protocol, Samples},
     reporter::Reporter,
+    vertical_preprocessing::VerticalPreprocessing,
 };
 
 impl Prepared {
@@ -143,6 +144,8 @@ pub(super) struct Trained {
     pub(super) encrypted: Option<Encrypted>,
     /// `vertical`: a holder's shares of the first layer.
     pub(super) shares: Option<Zeroizing<Vec<u8>>>,
+    /// `vertical`: how a holder's rows came into form.
+    pub(super) preprocessing: Option<VerticalPreprocessing>,
 }
 
 /// What a training by `encrypted_model` leaves: the key at the client, ciphertexts at the server.

@@ -83,7 +83,7 @@ fn mistakes_are_named() {
         (&["vertical.triples=dealer"], "needs a party with role dealer"),
         (
             &["parties.helper=dealer", "vertical.triples=dealer", "vertical.first_layer=he"],
-            "needs no triples",
+            "only first_layer = \"shares\" needs triples",
         ),
         (&["data.columns={clinic=10}"], "say how many columns lab holds"),
         (&["data.columns={clinic=10,lab=20,cloud=1}"], "cloud is the server"),

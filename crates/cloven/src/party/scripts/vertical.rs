@@ -48,6 +48,7 @@ impl Prepared {
             Err(cause) => return Ok(Err(cause)),
         };
         let rows = rows.aligned(&self.job, &places)?;
+        let preprocessing = rows.preprocessing;
         let labels = match &rows.targets {
             None => None,
             Some([train, test]) => {
@@ -71,6 +72,7 @@ impl Prepared {
         Ok(me.map(|me| Trained {
             parts: me.tail.into_iter().collect(),
             shares: Some(Zeroizing::new(me.shares)).filter(|shares| !shares.is_empty()),
+            preprocessing: Some(preprocessing),
             ..Trained::default()
         }))
     }

@@ -1,0 +1,48 @@
+//! What a holder keeps of its training data so that rows to predict become what the training rows became.
+
+use std::path::Path;
+
+use cloven_data::{Preprocessor, VerticalOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Job, files};
+
+/// A holder's file `checkpoints/NAME.preprocessing.json` under `vertical`. It is derived from the holder's data and stays with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VerticalPreprocessing {
+    version: u32,
+    /// Digest of the job.
+    job: String,
+    /// How the training file was read; nothing for a data set inside the program. It holds no path.
+    options: Option<VerticalOptions>,
+    /// What is done to the columns; nothing without columns.
+    preprocessor: Option<Preprocessor>,
+    /// At the label holder, the names of the classes in the order of their numbers.
+    classes: Option<Vec<String>>,
+}
+
+impl VerticalPreprocessing {
+    const VERSION: u32 = 1;
+
+    pub(crate) fn new(
+        job: &Job,
+        options: Option<VerticalOptions>,
+        preprocessor: Option<Preprocessor>,
+        classes: Option<Vec<String>>,
+    ) -> Self {
+        Self {
+            version: Self::VERSION,
+            job: job.digest_hex(),
+            options,
+            preprocessor,
+            classes,
+        }
+    }
+
+    /// Writes the file, readable by its owner only.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
+        let text = serde_json::to_vec(self).expect("only string keys and finite numbers");
+        files::write(path, &text, true)
+    }
+}
