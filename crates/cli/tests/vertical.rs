@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use common::{cloven, command, fail, free_address, json, stderr, succeed, text};
+use common::{cloven, command, fail, free_address, json, stderr, stdout, succeed, text};
 
 const PARTIES: [&str; 4] = ["clinic", "cloud", "helper", "lab"];
 
@@ -156,6 +156,37 @@ fn tables_that_do_not_fit_together_are_refused() {
     });
     let error = fail(3, &["run", &job, "--run-folder", &text(&root.path().join("run-3"))]);
     assert!(error.contains("ids = ["), "{error}");
+}
+
+/// Tables with ids in the folder that CLOVEN_DATA names; without it the test says that it does not run.
+#[test]
+fn real_tables_are_found_by_name() {
+    let Ok(data) = std::env::var("CLOVEN_DATA") else {
+        eprintln!("CLOVEN_DATA is not set: real-data check not run");
+        return;
+    };
+    let data = std::path::absolute(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(data)).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let job = job_folder(&root.path().join("job"), true);
+    let distress = ["data.name=distress", "data.shape=[83]", "data.columns={clinic=43,lab=40}"];
+    let credit = ["data.name=credit", "data.shape=[23]", "data.columns={clinic=12,lab=11}"];
+    // Of 3,672 rows of distress most are not positive, and so are 78 in 100 of credit.
+    for (name, settings, rows, least) in [("distress", distress, 3672, 0.95), ("credit", credit, 3000, 0.75)] {
+        let folder = root.path().join(name);
+        let mut command = command(&["run", &job, "--json", "--run-folder", &text(&folder)]);
+        let few = ["training.epochs=2", "data.train_rows=2400", "training.evaluate_every=0"];
+        for setting in settings.iter().chain(&few) {
+            command.args(["--set", setting]);
+        }
+        let output = command.env("CLOVEN_DATA", &data).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        let summary = json(&stdout(&output));
+        assert!(summary["test_accuracy"].as_f64().unwrap() > least, "{name}: {summary}");
+        let metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+        let start = metrics.lines().map(json).find(|line| line["event"] == "started").unwrap();
+        assert_eq!(start["train_rows"], 2400, "{start}");
+        assert!(start["test_rows"].as_u64().unwrap() > rows / 6, "{start}");
+    }
 }
 
 /// Parties on machines of their own, a dealer among them.

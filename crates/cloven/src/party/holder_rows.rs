@@ -227,3 +227,6 @@ fn digest(id: &[String]) -> Id {
     }
     *hasher.finalize().as_bytes()
 }
+
+#[cfg(test)]
+mod tests;

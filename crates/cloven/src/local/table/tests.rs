@@ -43,3 +43,12 @@ fn what_does_not_go_with_ids_is_refused() {
         assert!(error.contains(expected), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_range_of_columns_is_two_numbers() {
+    let range = crate::ColumnRange::try_from("3 .. 12".to_owned()).unwrap();
+    assert_eq!(String::from(range), "3..12");
+    for text in ["3", "12..3", "a..b", "..", "1..=2"] {
+        assert!(crate::ColumnRange::try_from(text.to_owned()).is_err(), "{text}");
+    }
+}
