@@ -98,7 +98,7 @@ fn run_options(options: &DemoOptions, protocol: Protocol) -> RunOptions {
     // No party's own settings: the data are inside the program.
     RunOptions {
         report: true,
-        compare_plain: protocol == Protocol::EncryptedModel,
+        compare_plain: matches!(protocol, Protocol::EncryptedModel | Protocol::Vertical),
         ..RunOptions::quiet(&options.program, &options.runs)
     }
 }

@@ -429,6 +429,18 @@ impl Job {
         self.of_role(Role::Client)
     }
 
+    /// The same work without protection.
+    pub(crate) fn unprotected(&self) -> Self {
+        match self.protocol {
+            Protocol::Vertical => self.unprotected_vertical(),
+            _ => Self {
+                protocol: Protocol::Plain,
+                encryption: None,
+                ..self.clone()
+            },
+        }
+    }
+
     /// The parties that `party` talks to, in order: clients talk to the server only, under `vertical` all talk to all.
     pub(crate) fn peers(&self, party: &Party) -> impl Iterator<Item = &Party> + Clone {
         let role = self.parties.get(party).copied();

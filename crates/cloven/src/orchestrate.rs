@@ -76,9 +76,6 @@ pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> 
         .build()
         .map_err(Error::file("runtime"))?;
     // Before a run folder exists: what is wrong here leaves nothing behind.
-    if options.compare_plain {
-        job.refuse_vertical("--compare-plain")?;
-    }
     let locals = locals(job, &options.job_folder, options.emulate)?;
     let mut folder = match &options.resume {
         Some(path) => RunFolder::open(path, job)?,
@@ -126,10 +123,11 @@ fn run_in(
         plan::recall(job, rows, options.emulate, &cache)
     });
     if options.compare_plain {
-        summary.compare_plain(&match job.protocol {
-            // Plain split learning compared with itself.
-            Protocol::Plain => summary.clone(),
-            _ => run_plain(job, options, locals, folder.path(), runtime, &mut watch)?,
+        let plain = job.unprotected();
+        summary.compare_plain(&match plain == *job {
+            // Compared with itself.
+            true => summary.clone(),
+            false => run_plain(&plain, options, locals, folder.path(), runtime, &mut watch)?,
         });
     }
     Ok(summary)
@@ -144,16 +142,11 @@ fn run_plain(
     runtime: &tokio::runtime::Runtime,
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<Summary, Error> {
-    let job = Job {
-        protocol: Protocol::Plain,
-        encryption: None,
-        ..job.clone()
-    };
-    let mut folder = RunFolder::create(&options.runs, Some(&run_folder.join("plain")), &job)?;
+    let mut folder = RunFolder::create(&options.runs, Some(&run_folder.join("plain")), job)?;
     let begun = Instant::now();
-    let parties = runtime.block_on(all_parties(&job, options, locals, &mut folder, watch))?;
-    let summary = Summary::new(&job, &parties, begun.elapsed().as_secs_f64());
-    finish(&mut folder, &job, &summary)?;
+    let parties = runtime.block_on(all_parties(job, options, locals, &mut folder, watch))?;
+    let summary = Summary::new(job, &parties, begun.elapsed().as_secs_f64());
+    finish(&mut folder, job, &summary)?;
     Ok(summary)
 }
 

@@ -155,6 +155,15 @@ impl Job {
         before..before + self.data.columns.get(holder).copied().unwrap_or(0)
     }
 
+    /// Each holder computes its part of the first layer in the clear; nobody deals.
+    pub(super) fn unprotected_vertical(&self) -> Self {
+        let mut job = self.clone();
+        job.parties.retain(|_, role| *role != Role::Dealer);
+        let vertical = job.vertical.get_or_insert_default();
+        (vertical.first_layer, vertical.triples) = (FirstLayer::Plain, Triples::He);
+        job
+    }
+
     /// Refuses what the tool cannot do yet for a vertical job.
     pub(crate) fn refuse_vertical(&self, verb: &str) -> Result<(), Error> {
         match self.protocol {

@@ -133,6 +133,15 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn without_protection_nobody_deals() {
+    let job = parse(&["parties.helper=dealer", "vertical.triples=dealer"]).unwrap();
+    let plain = job.unprotected();
+    plain.validate("plain").unwrap();
+    assert_eq!(plain.vertical_terms().unwrap().first_layer, vertical::FirstLayer::Plain);
+    assert_eq!(plain.unprotected(), plain);
+}
+
+#[test]
 fn outputs_that_span_the_columns_must_be_accepted() {
     // 31 numbers, 8 outputs a pass: the fourth pass.
     parse(&["vertical.acknowledge=[]", "training.epochs=3"]).unwrap();
