@@ -29,7 +29,7 @@ pub struct Vertical {
     pub gradient: Gradient,
     /// Where the first layer's initial weights come from.
     pub initial_weights: InitialWeights,
-    /// Whether the activation after the first layer is computed without the server seeing its input. Not there yet.
+    /// Whether the holders evaluate the ReLU after the first layer on their shares, so that the server does not see its input.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub private_activation: bool,
     /// What the parties know of and accept: [`Vertical::SPAN`].
@@ -97,6 +97,7 @@ impl Job {
                 FirstLayer::Shares => vertical::FirstLayer::Shares,
                 FirstLayer::He => vertical::FirstLayer::HomomorphicEncryption,
             },
+            private_activation: vertical.private_activation,
             gradient: match vertical.gradient {
                 Gradient::Shared => vertical::Gradient::Shared,
                 Gradient::Open => vertical::Gradient::Open,
@@ -161,6 +162,7 @@ impl Job {
         job.parties.retain(|_, role| *role != Role::Dealer);
         let vertical = job.vertical.get_or_insert_default();
         (vertical.first_layer, vertical.triples) = (FirstLayer::Plain, Triples::He);
+        vertical.private_activation = false;
         job
     }
 
@@ -276,7 +278,7 @@ impl Job {
             _ => (),
         }
         if vertical.private_activation {
-            return Err(("vertical.private_activation", "is not there yet".into()));
+            self.check_private_activation(vertical.first_layer)?;
         }
         match vertical.acknowledge.iter().find(|word| *word != Vertical::SPAN) {
             Some(unknown) => {
@@ -284,6 +286,18 @@ impl Job {
                 Err(("vertical.acknowledge", problem))
             }
             None => Ok(()),
+        }
+    }
+
+    fn check_private_activation(&self, first_layer: FirstLayer) -> Result<(), (&'static str, String)> {
+        let wrong = |problem: &str| Err(("vertical.private_activation", problem.to_owned()));
+        if first_layer == FirstLayer::Plain {
+            return wrong("first_layer = \"plain\" has no shares to evaluate it on");
+        }
+        let cut = self.cut().map_err(|error| ("model", error.to_string()))?;
+        match cut.model.layers.get(1) {
+            Some(LayerSpec::Relu {}) => Ok(()),
+            _ => wrong("needs a relu after the first layer"),
         }
     }
 
