@@ -35,13 +35,15 @@ enum Form {
     Keyed,
 }
 
+type Decode = Box<dyn Fn(&[u8]) -> Result<(), MpcError> + Sync>;
+
 /// A decoder, and a message that an honest party sends it.
 struct Target {
     name: &'static str,
     valid: Vec<u8>,
     form: Form,
     /// Takes the bytes in a fresh state.
-    decode: Box<dyn Fn(&[u8]) -> Result<(), MpcError> + Sync>,
+    decode: Decode,
 }
 
 impl Target {

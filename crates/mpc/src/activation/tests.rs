@@ -160,7 +160,9 @@ fn chunks_are_evaluated_as_one() {
     let rng = &mut ChaCha20Rng::seed_from_u64(5);
     let relu = Relu::new(2, Goal::LowDepth).unwrap();
     let most = relu.chunks(MAX_VALUES).unwrap()[0];
-    assert!(most * relu.circuit().ands() <= MAX_CHUNK && most % 64 == 0 && (most + 128) * relu.circuit().ands() > MAX_CHUNK);
+    assert!(
+        most * relu.circuit().ands() <= MAX_CHUNK && most.is_multiple_of(64) && (most + 128) * relu.circuit().ands() > MAX_CHUNK
+    );
     assert_eq!(relu.chunks(2 * most + 3).unwrap(), [most, most, 3]);
     assert!(relu.chunks(0).is_err() && relu.chunks(MAX_VALUES + 1).is_err());
     let shares = shares(2, most + 70, rng);
