@@ -6,10 +6,8 @@
 use cloven_mpc::activation::{Relu, Step};
 use cloven_mpc::boolean::{Messages, TransferSetup, Transfers, Triples};
 use cloven_mpc::circuit::{Goal, Party};
-use cloven_mpc::correlation::{CotReceiver, CotSender, Delta};
-use cloven_mpc::garbling::half_gates;
 use cloven_mpc::transfer::Width;
-use cloven_mpc::{Batches, BitMatrix, MpcError, PartySecret, Session, ideal};
+use cloven_mpc::{BitMatrix, MpcError, PartySecret, Session, ideal};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use std::time::Duration;
@@ -69,29 +67,18 @@ fn exchange(relu: &Relu, shares: &Pair<Vec<u64>>, [one, two]: Pair<Vec<Triples>>
     }
 }
 
-/// In pieces of 256 values, which keep the labels in the cache.
-fn garbled(relu: &Relu, shares: &Pair<Vec<u64>>, transfers: Vec<(CotSender, CotReceiver)>) -> Result<usize, MpcError> {
-    let rng = &mut ChaCha20Rng::seed_from_u64(1);
-    let [mut garbling, mut evaluating] = [(); 2].map(|()| Batches::new(b"bench"));
-    let mut bytes = 0;
-    for (at, (sender, receiver)) in transfers.into_iter().enumerate() {
-        let inputs = [0, 1].map(|party: usize| BitMatrix::from_values(64, &shares[party][at * 256..][..256]));
-        let (choosing, choices) = half_gates::Choosing::start(relu.circuit(), evaluating.next(256)?, &inputs[1], receiver)?;
-        let (mut garbler, labels) =
-            half_gates::Garbler::start(relu.circuit(), garbling.next(256)?, &inputs[0], sender, &choices, rng)?;
-        let mut evaluator = choosing.labels(&labels)?;
-        bytes += choices.len() + labels.len();
-        loop {
-            let tables = garbler.tables(1 << 17);
-            if tables.is_empty() {
-                break;
-            }
-            bytes += tables.len();
-            evaluator.consume(&tables)?;
-        }
-        bytes += garbler.finish()?.encode().len() + evaluator.finish()?.encode().len();
+/// The bytes of all messages.
+fn garbled(relu: &Relu, shares: &Pair<Vec<u64>>, [zero, one]: &mut Pair<Transfers>) -> Result<usize, MpcError> {
+    let (mut evaluating, message) = relu.evaluate(one, &shares[1])?;
+    let mut garbling = relu.garble(zero, &shares[0], &message)?;
+    let mut bytes = message.len();
+    while let Some(piece) = garbling.next_piece()? {
+        bytes += piece.len();
+        evaluating.accept(&piece)?;
     }
-    Ok(bytes)
+    let messages = [garbling.finish()?, evaluating.finish()?];
+    relu.reveal(VALUES, &messages)?;
+    Ok(bytes + messages.concat().len())
 }
 
 fn engines(c: &mut Criterion) {
@@ -128,21 +115,12 @@ fn engines(c: &mut Criterion) {
         }
     }
     let relu = Relu::new(2, Goal::FewAnds).expect("two parties");
-    let deal = || {
-        let rng = &mut ChaCha20Rng::seed_from_u64(3);
-        let delta = Delta::random(rng);
-        (0..VALUES / 256)
-            .map(|_| ideal::correlated_transfers(&delta, 64 * 256, rng))
-            .collect::<Vec<_>>()
-    };
-    let bytes = garbled(&relu, &shares, deal()).expect("honest parties");
-    group.bench_function(format!("garbled, besides transfers, {} B a value", bytes / VALUES), |b| {
-        b.iter_batched(
-            deal,
-            |transfers| garbled(&relu, &shares, transfers).expect("honest parties"),
-            BatchSize::LargeInput,
-        )
-    });
+    let mut transfers = transfers(Width::new(4).expect("a width")).expect("honest parties");
+    let bytes = garbled(&relu, &shares, &mut transfers).expect("honest parties");
+    group.bench_function(
+        format!("garbled, transfers at width 4 and all, {} B a value", bytes / VALUES),
+        |b| b.iter(|| garbled(&relu, &shares, &mut transfers).expect("honest parties")),
+    );
     group.finish();
 }
 

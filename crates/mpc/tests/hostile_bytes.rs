@@ -27,6 +27,8 @@ enum Form {
     Points,
     /// Rows of so many bits in whole bytes, the padding zero.
     Rows(usize),
+    /// So many bytes of any value, then rows as above.
+    RowsAfter(usize, usize),
     /// Any, of so many bytes a number of times.
     Pieces { of: usize, times: RangeInclusive<usize> },
     /// Numbers of so many bytes, the lowest byte first, each larger than the one before.
@@ -72,10 +74,8 @@ impl Target {
                     .chunks(32)
                     .all(|bytes| point(bytes).is_some_and(|point| !point.is_identity()))
             }
-            Form::Rows(columns) => {
-                let row = |row: &[u8]| (columns..8 * row.len()).all(|bit| row[bit / 8] >> (bit % 8) & 1 == 0);
-                same && bytes.chunks(columns.div_ceil(8)).all(row)
-            }
+            Form::Rows(columns) => same && rows(bytes, columns),
+            Form::RowsAfter(free, columns) => same && rows(&bytes[free..], columns),
             Form::Pieces { of, ref times } => bytes.len().is_multiple_of(of) && times.contains(&(bytes.len() / of)),
             Form::Increasing(width) => {
                 let numbers: Vec<Vec<u8>> = bytes
@@ -133,6 +133,12 @@ impl Target {
             }
         }
     }
+}
+
+/// Whether rows of so many bits have nothing but zeros beyond them.
+fn rows(bytes: &[u8], columns: usize) -> bool {
+    let row = |row: &[u8]| (columns..8 * row.len()).all(|bit| row[bit / 8] >> (bit % 8) & 1 == 0);
+    bytes.chunks(columns.div_ceil(8)).all(row)
 }
 
 #[test]

@@ -14,8 +14,12 @@
 //! * **Shared bits** ([`Relu::start`], any P): GMW ([`crate::boolean`]) over triples from oblivious transfers, prepared ahead
 //!   ([`Transfers`](crate::boolean::Transfers)). Each input word is its owner's alone, so the owner's share of its bits is the word and the others' are zero; no
 //!   message is needed. Every output bit comes out of an AND of its own, so the output shares are as fresh as that AND's triple.
-//! * **Garbled** ([`crate::garbling::half_gates`], P = 2): party 0 garbles [`Relu::circuit`], party 1 evaluates it, both with their words' bits as inputs;
-//!   each then sends its output shares ([`Relu::chunks`] in order, each [`BitMatrix::encode`](crate::BitMatrix::encode)) to the server, which [`Relu::reveal`]s them.
+//! * **Garbled** ([`Relu::evaluate`] at party 1, [`Relu::garble`] at party 0; P = 2): half gates ([`crate::garbling::half_gates`]), constant rounds: one
+//!   message to party 0, then pieces of 256 values to party 1 ([`Garbling::next_piece`] -> [`Evaluating::accept`]). Colours are as good as shares of bits:
+//!   each sends its own to the server.
+//!
+//! Both begin with a set-up of transfers, once ([`TransferSetup`](crate::boolean::TransferSetup), three exchanges, 8 KiB each to each), and the server adds up what
+//! the holders send it ([`Relu::reveal`]).
 //!
 //! Costs for one value; rounds are exchanges between the holders, then one message to the server. P parties send P (P - 1) messages each round:
 //!
@@ -27,15 +31,18 @@
 //! | 3 | `LowDepth` | 497 | 8 | 124 B | 2112 B | 8 B |
 //! | 5 | `FewAnds` | 312 | 64 | 78 B | 1326 B | 8 B |
 //! | 5 | `LowDepth` | 618 | 9 | 154 B | 2626 B | 8 B |
+//! | 2 | garbled, `FewAnds` | 126 | 2 | 264 B to party 0, 5,056 B to party 1 | none | 8 B |
 //!
-//! [`Goal::LowDepth`](crate::circuit::Goal) for links with long round trips, [`Goal::FewAnds`](crate::circuit::Goal) for slow ones and for garbling (32 bytes for
-//! each AND, 16 for each input bit of the garbler, a transfer for each of the evaluator). Non-goals: malicious parties; hiding the number of values.
+//! [`Goal::LowDepth`](crate::circuit::Goal) for links with long round trips, [`Goal::FewAnds`](crate::circuit::Goal) for slow ones and for garbling.
+//! Non-goals: malicious parties; hiding the number of values.
 
+mod garbled;
 mod holder;
 mod server;
 #[cfg(test)]
 mod tests;
 
+pub use garbled::{Evaluating, Garbling};
 pub use holder::{Step, Waiting};
 
 use crate::{
@@ -49,7 +56,7 @@ use crate::{
 /// Bits of a share.
 const WIDTH: usize = 64;
 /// The most values of one evaluation.
-pub const MAX_VALUES: usize = 1 << 22;
+pub const MAX_VALUES: usize = 1 << 20;
 
 /// The circuit for one number of holders.
 pub struct Relu {

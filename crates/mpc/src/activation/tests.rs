@@ -1,10 +1,8 @@
 use super::*;
 use crate::{
-    Batches, BitMatrix, PartySecret, Session,
+    PartySecret, Session,
     boolean::{TransferSetup, Transfers, Triples},
     circuit::Gate,
-    correlation::Delta,
-    garbling::half_gates,
     ideal,
     shares::FixedPoint,
     transfer::Width,
@@ -209,16 +207,56 @@ fn fixed_point_keeps_its_scale() {
 fn garbled_is_the_same() {
     let rng = &mut ChaCha20Rng::seed_from_u64(6);
     let relu = Relu::new(2, Goal::FewAnds).unwrap();
-    let shares = shares(2, 50, rng);
-    let inputs = [0, 1].map(|party| BitMatrix::from_values(WIDTH, &shares[party]));
-    let (sender, receiver) = ideal::correlated_transfers(&Delta::random(rng), WIDTH * 50, rng);
-    let batch = || Batches::new(b"garbled relu").next(50).unwrap();
-    let (choosing, choices) = half_gates::Choosing::start(relu.circuit(), batch(), &inputs[1], receiver).unwrap();
-    let (mut garbler, labels) = half_gates::Garbler::start(relu.circuit(), batch(), &inputs[0], sender, &choices, rng).unwrap();
-    let mut evaluator = choosing.labels(&labels).unwrap();
-    evaluator.consume(&garbler.tables(usize::MAX)).unwrap();
-    let messages = [garbler.finish().unwrap().encode(), evaluator.finish().unwrap().encode()];
-    assert_eq!(relu.reveal(50, &messages).unwrap(), ideal::relu(&shares));
+    let [mut zero, mut one]: [Transfers; 2] = transfers(2).try_into().ok().unwrap();
+    // A whole number of pieces and not, and bits on shares in between.
+    for values in [5, 256, 300] {
+        let shares = shares(2, values, rng);
+        let (mut evaluating, message) = relu.evaluate(&mut one, &shares[1]).unwrap();
+        let mut garbling = relu.garble(&mut zero, &shares[0], &message).unwrap();
+        let mut bytes = 0;
+        while let Some(piece) = garbling.next_piece().unwrap() {
+            bytes += piece.len();
+            evaluating.accept(&piece).unwrap();
+        }
+        assert!(matches!(evaluating.accept(&[]).err(), Some(MpcError::Turn { .. })));
+        let messages = [garbling.finish().unwrap(), evaluating.finish().unwrap()];
+        assert_eq!(relu.reveal(values, &messages).unwrap(), ideal::relu(&shares));
+        assert_eq!(bytes, 5056 * values);
+        assert!(values != 256 || message.len() == 264 * values);
+
+        let mut both = [zero, one];
+        let triples = prepare(&mut both, relu.circuit().ands(), values).0.into_iter();
+        assert_eq!(
+            run(&relu, &shares, triples.map(|triples| vec![triples]).collect()).0,
+            ideal::relu(&shares)
+        );
+        [zero, one] = both;
+    }
+}
+
+#[test]
+fn wrong_garbled_messages_are_refused() {
+    let relu = Relu::new(2, Goal::FewAnds).unwrap();
+    let [mut zero, mut one]: [Transfers; 2] = transfers(2).try_into().ok().unwrap();
+    let (mut evaluating, mut message) = relu.evaluate(&mut one, &[5; 11]).unwrap();
+    let length = |expected, actual| Some(MpcError::Length { expected, actual });
+    let bytes = message.len();
+    assert_eq!(
+        relu.garble(&mut zero, &[7; 11], &message[1..]).err(),
+        length(bytes, bytes - 1)
+    );
+    *message.last_mut().unwrap() |= 0x80;
+    let mut garbling = relu.garble(&mut zero, &[7; 11], &message).unwrap();
+    assert_eq!(garbling.next_piece().err(), Some(MpcError::Padding { row: 63 }));
+    assert_eq!(evaluating.accept(&[0; 9]).err(), length(5056 * 11, 9));
+    let evaluating = relu.evaluate(&mut one, &[5; 11]).unwrap().0;
+    assert!(matches!(evaluating.finish().err(), Some(MpcError::Turn { .. })));
+
+    // Roles, numbers of parties and of values.
+    assert!(relu.evaluate(&mut zero, &[5; 11]).is_err() && relu.garble(&mut one, &[7; 11], &message).is_err());
+    assert!(relu.evaluate(&mut one, &[]).is_err());
+    assert!(Relu::new(3, Goal::FewAnds).unwrap().evaluate(&mut one, &[5; 11]).is_err());
+    assert!(relu.evaluate(&mut transfers(3)[1], &[5; 11]).is_err());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
     matrix::expect,
     transfer::{self, MAX_CHUNK, Receiver, ReceiverSetup, Sender, SenderSetup, Width},
 };
-use rand_chacha::ChaCha20Rng;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 /// A message to each other party, in order.
 pub type Messages = Vec<Vec<u8>>;
@@ -31,6 +31,7 @@ pub struct TransferSums {
     session: Session,
     party: Party,
     parties: usize,
+    width: Width,
     senders: Vec<SenderSetup>,
     receivers: Vec<Receiver>,
 }
@@ -42,6 +43,7 @@ pub struct TransferSums {
 pub struct Transfers {
     party: Party,
     parties: usize,
+    width: Width,
     links: Vec<(Sender, Receiver)>,
     batches: Batches,
     random: ChaCha20Rng,
@@ -103,8 +105,8 @@ impl TransferPoints {
             session,
             party,
             parties,
+            width,
             receivers,
-            ..
         } = self.setup;
         expect("messages", parties - 1, messages.len())?;
         let finish = |(receiver, message): (ReceiverSetup, &M)| receiver.finish(message.as_ref());
@@ -114,6 +116,7 @@ impl TransferPoints {
             session,
             party,
             parties,
+            width,
             senders: self.senders,
             receivers,
         };
@@ -135,6 +138,7 @@ impl TransferSums {
         Ok(Transfers {
             party: self.party,
             parties: self.parties,
+            width: self.width,
             links: senders.into_iter().zip(self.receivers).collect(),
             batches: Batches::new(&self.session.public_key("boolean triples")),
             random: self.session.stream("boolean triples"),
@@ -152,10 +156,9 @@ impl Transfers {
         crate::wire::expect_count("transfers", count, 1, MAX_CHUNK)?;
         let batch = self.batches.next(instances)?;
         let (mut receivers, mut messages) = (Vec::new(), Vec::new());
-        for (_, receiver) in &mut self.links {
-            let choices = Bits::random(count, &mut self.random);
-            let (t, message) = receiver.extend(&choices)?;
-            receivers.push(CotReceiver::new(choices.iter().collect(), t.to_vec())?);
+        for link in 0..self.links.len() {
+            let (receiver, message) = self.receive(link, count)?;
+            receivers.push(receiver);
             messages.push(message);
         }
         let extending = Extending { batch, ands, receivers };
@@ -170,12 +173,47 @@ impl Transfers {
         expect("messages", self.parties - 1, messages.len())?;
         let Extending { batch, ands, receivers } = extending;
         let mut transfers = Vec::new();
-        for (((sender, _), receiver), message) in self.links.iter_mut().zip(receivers).zip(messages) {
-            let q = sender.extend(ands * batch.instances(), message.as_ref())?;
-            let delta = Delta::new(sender.delta().expose())?;
-            transfers.push((CotSender::new(delta, q.to_vec()), receiver));
+        for (link, (receiver, message)) in receivers.into_iter().zip(messages).enumerate() {
+            let sender = self.send(link, ands * batch.instances(), message.as_ref())?;
+            transfers.push((sender, receiver));
         }
         TripleMaker::start((self.party, self.parties), batch, ands, transfers, &mut self.random)
+    }
+}
+
+impl Transfers {
+    /// The party and how many there are.
+    pub(crate) fn place(&self) -> (Party, usize) {
+        (self.party, self.parties)
+    }
+
+    /// The next numbers for instances, which all parties take in the same order.
+    pub(crate) fn batch(&mut self, instances: usize) -> Result<Batch, MpcError> {
+        self.batches.next(instances)
+    }
+
+    /// A generator of its own.
+    pub(crate) fn fork(&mut self) -> ChaCha20Rng {
+        ChaCha20Rng::from_rng(&mut self.random)
+    }
+
+    /// Transfers with random choices from the other party at place `link`, and the message for [`Self::send`] there.
+    pub(crate) fn receive(&mut self, link: usize, count: usize) -> Result<(CotReceiver, Vec<u8>), MpcError> {
+        let choices = Bits::random(count, &mut self.random);
+        let (t, message) = self.links[link].1.extend(&choices)?;
+        Ok((CotReceiver::new(choices.iter().collect(), t.to_vec())?, message))
+    }
+
+    /// Transfers to the other party at place `link`, on its message.
+    pub(crate) fn send(&mut self, link: usize, count: usize, message: &[u8]) -> Result<CotSender, MpcError> {
+        let sender = &mut self.links[link].0;
+        let q = sender.extend(count, message)?;
+        Ok(CotSender::new(Delta::new(sender.delta().expose())?, q.to_vec()))
+    }
+
+    /// Bytes of a message of [`Self::receive`].
+    pub(crate) fn receive_bytes(&self, count: usize) -> usize {
+        self.width.message_bytes(count)
     }
 }
 

@@ -41,17 +41,16 @@ fn setup(party: u8) -> (TransferSetup, Vec<u8>) {
     (setup, messages.concat())
 }
 
-/// Party 0 when it has everything but the last message of the set-up, and that message.
-fn last() -> (TransferSums, Vec<u8>) {
+/// Both parties when they have everything but the last message of the set-up, and that message.
+fn last() -> [(TransferSums, Vec<u8>); 2] {
     let ((one, to_two), (two, to_one)) = (setup(0), setup(1));
     let ((one, to_two), (two, to_one)) = (one.points(&[to_one]).unwrap(), two.points(&[to_two]).unwrap());
-    let ((one, _), (_, to_one)) = (one.sums(&to_one).unwrap(), two.sums(&to_two).unwrap());
-    (one, to_one.concat())
+    let ((one, to_two), (two, to_one)) = (one.sums(&to_one).unwrap(), two.sums(&to_two).unwrap());
+    [(one, to_one.concat()), (two, to_two.concat())]
 }
 
-fn ready() -> Transfers {
-    let (one, sums) = last();
-    one.finish(&[sums]).unwrap()
+fn ready() -> [Transfers; 2] {
+    last().map(|(party, sums)| party.finish(&[sums]).unwrap())
 }
 
 fn maker() -> TripleMaker {
@@ -64,8 +63,8 @@ fn maker() -> TripleMaker {
 fn boolean() -> Vec<Target> {
     let announcement = setup(1).1;
     let points = setup(1).0.points(&[setup(0).1]).unwrap().1.concat();
-    let (_, sums) = last();
-    let extension = ready().begin(3, INSTANCES).unwrap().1.concat();
+    let [(_, sums), _] = last();
+    let extension = ready()[1].begin(3, INSTANCES).unwrap().1.concat();
     vec![
         Target::new("TransferSetup::points", &announcement, Form::Points, |bytes| {
             setup(0).0.points(&[bytes]).map(|_| ())
@@ -74,10 +73,11 @@ fn boolean() -> Vec<Target> {
             setup(0).0.points(&[&announcement])?.0.sums(&[bytes]).map(|_| ())
         }),
         Target::new("TransferSums::finish", &sums, Form::Free, |bytes| {
-            last().0.finish(&[bytes]).map(|_| ())
+            let [(party, _), _] = last();
+            party.finish(&[bytes]).map(|_| ())
         }),
         Target::new("Transfers::choose", &extension, Form::Free, |bytes| {
-            let mut transfers = ready();
+            let [mut transfers, _] = ready();
             let extending = transfers.begin(3, INSTANCES)?.0;
             transfers.choose(extending, &[bytes]).map(|_| ())
         }),
@@ -111,10 +111,32 @@ fn exchange() -> Result<(cloven_mpc::activation::Waiting<'static>, Vec<u8>), Mpc
 
 fn activation() -> Vec<Target> {
     let message = exchange().unwrap().1;
+    let choices = relu().evaluate(&mut ready()[1], &[5; INSTANCES]).unwrap().1;
     vec![
         Target::new("activation::Waiting::step", &message, Form::Rows(INSTANCES), |bytes| {
             exchange()?.0.step(&[bytes]).map(|_| ())
         }),
+        Target::new(
+            "Relu::garble",
+            &choices,
+            Form::RowsAfter(choices.len() - 2 * 64, INSTANCES),
+            |bytes| {
+                let [mut transfers, _] = ready();
+                relu()
+                    .garble(&mut transfers, &[5; INSTANCES], bytes)?
+                    .next_piece()
+                    .map(|_| ())
+            },
+        ),
+        Target::new(
+            "activation::Evaluating::accept",
+            &vec![0; 5056 * INSTANCES],
+            Form::Free,
+            |bytes| {
+                let [_, mut transfers] = ready();
+                relu().evaluate(&mut transfers, &[5; INSTANCES])?.0.accept(bytes)
+            },
+        ),
         Target::new("Relu::reveal", &rows(63), Form::Rows(INSTANCES), |bytes| {
             relu().reveal(INSTANCES, &[bytes, &rows(63)]).map(|_| ())
         }),
