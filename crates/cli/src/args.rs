@@ -16,7 +16,8 @@ static EXIT_CODES: LazyLock<String> = LazyLock::new(|| {
 });
 
 const PREDICT_EXAMPLES: &str = "Examples:\n  cloven predict runs/20261121T093000Z-wdbc-plain --input new.csv\n  \
-    cloven predict runs/20261121T093000Z-wdbc-plain --input new.npy --output predictions.csv --json\n\n\
+    cloven predict runs/20261121T093000Z-wdbc-plain --input new.npy --output predictions.csv --json\n  \
+    cloven predict runs/20261121T093000Z-digits-encrypted-model --input new.csv --hide-input\n\n\
     On two machines, each with its own run folder:\n  cloven predict runs/... --as hospital --input new.csv --output predictions.csv\n  \
     cloven predict runs/... --as cloud             answers until the hospital has its predictions\n\n\
     Columns: row (counted from 0), class, and for each class the probability (for a regression the values).\n\
@@ -343,6 +344,10 @@ pub struct PredictArgs {
     /// Whose rows, where the job has several clients
     #[arg(long, value_name = "NAME")]
     pub client: Option<Party>,
+    /// Send the server ciphertexts of the rows only; for encrypted-model, whose server else sees them (of the others, plain cannot do it and
+    /// encrypted-activation never shows them); the client's only
+    #[arg(long)]
+    pub hide_input: bool,
     #[command(flatten)]
     pub logs: LogArgs,
     /// For `cloven predict` itself: updates as JSON lines on stdout, no questions, end when stdin ends

@@ -8,7 +8,8 @@ use std::{
 use cloven::{
     Error, Job, Local, Logs, Party, Role, RunFolder, Stamped,
     predict::{
-        Output, PredictOptions, Prediction, PredictionFormat, PredictionSummary, Predictor, Request, client_of, predict_together,
+        Output, PredictOptions, Prediction, PredictionFormat, PredictionSummary, Predictor, Request, can_hide_input, client_of,
+        predict_together,
     },
 };
 
@@ -36,7 +37,10 @@ fn together(args: &PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Er
         Some((server, _)) => client_of(&job, server, args.client.as_ref())?,
         None => return Ok(()),
     };
-    tell(words::prediction_of(&job, &client));
+    if args.hide_input {
+        can_hide_input(&job, Role::Client)?;
+    }
+    tell(words::prediction_of(&job, &client, args.hide_input));
     let options = PredictOptions {
         program: program()?,
         run_folder: args.run_folder.clone(),
@@ -46,6 +50,7 @@ fn together(args: &PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Er
             Some(path) => Output::File(path.clone()),
             None => Output::Bytes(format(json)),
         },
+        hide_input: args.hide_input,
         logs,
     };
     let mut progress = Progress::new(client);
@@ -59,7 +64,10 @@ fn together(args: &PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Er
 fn alone(args: &PredictArgs, party: &Party, json: bool) -> Result<(), Error> {
     let job = job(args)?;
     let client = client_of(&job, party, args.client.as_ref())?;
-    show_terms(&words::prediction_of(&job, &client), args.accept.as_deref());
+    if args.hide_input {
+        can_hide_input(&job, job.role(party)?)?;
+    }
+    show_terms(&words::prediction_of(&job, &client, args.hide_input), args.accept.as_deref());
     accept(&job, args.accept.as_deref(), "Predict with this network?")?;
     let predictor = Predictor::new(job.clone(), party.clone(), local(args)?, &request(args))?;
     let mut progress = Progress::new(party.clone());
@@ -98,6 +106,7 @@ fn request(args: &PredictArgs) -> Request {
         run_folder: args.run_folder.clone(),
         input: args.input.clone(),
         client: args.client.clone(),
+        hide_input: args.hide_input,
     }
 }
 

@@ -62,14 +62,14 @@ pub fn job(job: &Job) -> String {
 }
 
 /// What a prediction is made with, and what each party learns from it.
-pub fn prediction_of(job: &Job, client: &Party) -> String {
+pub fn prediction_of(job: &Job, client: &Party, hide_input: bool) -> String {
     format!(
         "job {}\nprediction of rows of {client} with the network that {} trained on {}, model {}\n{}",
         job.digest_hex(),
         job.protocol.name(),
         job.data.name,
         job.model_name(),
-        leaks(&cloven::predict::leaks(job, client))
+        leaks(&cloven::predict::leaks(job, client, hide_input))
     )
 }
 

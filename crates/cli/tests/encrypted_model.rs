@@ -89,6 +89,49 @@ fn training_predicting_and_exporting() {
     let predicted = json(&succeed(&["predict", &text(&run.path()), "--input", &input, "--json"]));
     assert!(predicted["test_accuracy"].as_f64().unwrap_or(1.0) > 0.8, "{predicted}");
     assert_eq!(predicted["rows"], 40, "{predicted}");
+    assert!(
+        predicted["leaks"]
+            .to_string()
+            .contains("every sample to predict, in the clear")
+    );
+
+    // The same rows hidden from the server: it gets ciphertexts, and the predictions are the same but for noise.
+    let run_folder = text(&run.path());
+    let hidden = json(&succeed(&[
+        "predict",
+        &run_folder,
+        "--input",
+        &input,
+        "--hide-input",
+        "--json",
+    ]));
+    let sent = |party: &str| hidden["messages_sent"][party].as_object().unwrap().keys().collect::<Vec<_>>();
+    assert_eq!(
+        sent("hospital"),
+        [
+            "ask",
+            "encrypted rows",
+            "encrypted weights",
+            "input form",
+            "key",
+            "relinearisation key"
+        ]
+    );
+    assert_eq!(sent("cloud"), ["encrypted output", "held weights"]);
+    let leaks = hidden["leaks"].to_string();
+    assert!(leaks.contains("no sample") && !leaks.contains("in the clear"), "{leaks}");
+    let probabilities = |of: &Value| -> Vec<f64> {
+        let rows = of["predictions"].as_array().unwrap();
+        let each = rows.iter().flat_map(|row| row["probabilities"].as_object().unwrap().values());
+        each.map(|p| p.as_f64().unwrap()).collect()
+    };
+    let (clear, hidden) = (probabilities(&predicted), probabilities(&hidden));
+    assert_eq!((clear.len(), hidden.len()), (400, 400));
+    let apart = clear.iter().zip(&hidden).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(apart < 1e-3, "{apart:e}");
+
+    let error = fail(3, &["predict", &run_folder, "--as", "cloud", "--hide-input"]);
+    assert!(error.contains("the client asks for it"), "{error}");
 }
 
 const ENCRYPTED: &str = "encryption.samples=encrypted";

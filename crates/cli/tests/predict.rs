@@ -126,6 +126,12 @@ fn predicting_the_test_rows_gives_what_evaluation_gave() {
     assert_eq!(predicted["messages_sent"]["hospital"]["ask"]["messages"], 1);
     assert!(predicted["leaks"].to_string().contains("the activation of every row"));
     assert_eq!(predicted["output"], Value::Null);
+    // No promise that plain cannot keep.
+    let error = fail(
+        3,
+        &["predict", &trained.run(), "--input", &trained.test_file(), "--hide-input"],
+    );
+    assert!(error.contains("--hide-input") && error.contains("encrypted-model"), "{error}");
 
     let predictions = predicted["predictions"].as_array().unwrap();
     assert_eq!(predictions.len(), 113);

@@ -138,6 +138,7 @@ fn model_own() -> Vec<Case> {
         case(model::EncryptedOutput(vec![4, 5]), 2),
         case(step, 3),
         case(model::HeldWeights(vec![6]), 1),
+        case(model::InputForm::Encrypted, ()),
     ]
 }
 
@@ -205,11 +206,25 @@ fn hidden_prediction_cases() -> Vec<Case> {
 fn model_prediction_cases() -> Vec<Case> {
     let own = chosen(&[
         "key",
+        "input form",
         "merge keys",
         "relinearisation key",
         "samples",
         "encrypted output",
         "encrypted rows",
+    ]);
+    [ask()].into_iter().chain(own).collect()
+}
+
+fn hidden_input_cases() -> Vec<Case> {
+    let own = chosen(&[
+        "key",
+        "input form",
+        "held weights",
+        "encrypted weights",
+        "relinearisation key",
+        "encrypted rows",
+        "encrypted output",
     ]);
     [ask()].into_iter().chain(own).collect()
 }
@@ -280,6 +295,11 @@ fn protocols() -> [Protocol; 10] {
         protocol("encrypted_activation/paper", &paper::MESSAGES, training(paper_cases())),
         protocol("encrypted_model", &model::MESSAGES, training(model_cases())),
         protocol("encrypted_model/predict", &model::predict::MESSAGES, model_prediction_cases()),
+        protocol(
+            "encrypted_model/predict/hidden",
+            &model::predict::hidden::MESSAGES,
+            hidden_input_cases(),
+        ),
         protocol("plain/predict", &plain::predict::MESSAGES, plain_prediction_cases()),
         protocol(
             "encrypted_activation/predict",

@@ -19,7 +19,7 @@ use cloven_nn::Evaluation;
 use cloven_protocols::{
     Observe, ProtocolError, Queries,
     encrypted_activation::{self, LatticeCipher, ServerLattice},
-    encrypted_model::{self, encrypted_samples},
+    encrypted_model::{self, InputForm, encrypted_samples},
     plain,
 };
 use cloven_wire::{Channel, Link, Party};
@@ -54,6 +54,8 @@ pub struct Request {
     pub input: Option<PathBuf>,
     /// At the server of a job with several clients: whose rows.
     pub client: Option<Party>,
+    /// At the client: the server may not see the rows. Of use under `encrypted-model` with samples in the clear, refused where it cannot be had.
+    pub hide_input: bool,
 }
 
 /// A party that has checked everything it can check alone: job, key, roster, trained weights and, at the client, the rows.
@@ -63,6 +65,8 @@ pub struct Predictor {
     layers: Layers,
     /// At the client.
     rows: Option<Rows>,
+    /// How they go to the server, where there is a choice.
+    form: InputForm,
 }
 
 impl Predictor {
@@ -72,6 +76,9 @@ impl Predictor {
         let role = job.role(&party)?;
         let client = client_of(&job, &party, request.client.as_ref())?;
         let run_folder = &request.run_folder;
+        if request.hide_input {
+            can_hide_input(&job, role)?;
+        }
         let layers = Layers::load(&job, &party, run_folder)?;
         let rows = match (role, &request.input) {
             (Role::Client, Some(input)) => Some(Rows::read(&job, &party, run_folder, input)?),
@@ -92,6 +99,10 @@ impl Predictor {
             client,
             layers,
             rows,
+            form: match request.hide_input {
+                true => InputForm::Encrypted,
+                false => InputForm::Clear,
+            },
         })
     }
 
@@ -217,6 +228,7 @@ impl Predictor {
                     inner,
                     session: fresh_session()?,
                     factor: *factor,
+                    input: self.form,
                 };
                 return Ok(encrypted_model::predict::client(me, queries, link, observe).await);
             }
@@ -242,6 +254,18 @@ impl Predictor {
                 encrypted_activation::predict::client(me, cipher, queries, link, observe).await
             }
         })
+    }
+}
+
+/// Whether rows can be predicted without showing them to the server: only the client can ask for it, and not every protocol can do it.
+pub fn can_hide_input(job: &Job, role: Role) -> Result<(), Error> {
+    let wrong = |problem: &str| Err(Error::configuration("--hide-input", problem));
+    match (role, job.protocol) {
+        (Role::Server, _) => wrong("the client asks for it; a server answers either way"),
+        (Role::Client, Protocol::Plain) => wrong(
+            "under protocol plain the server sees the activation of every row in the clear; train by encrypted-activation or encrypted-model",
+        ),
+        (Role::Client, Protocol::EncryptedActivation | Protocol::EncryptedModel) => Ok(()),
     }
 }
 

@@ -3,8 +3,12 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use cloven_nn::{Evaluation, Network};
-use cloven_protocols::{Leak, encrypted_activation, encrypted_model, plain};
-use cloven_wire::{MessageTraffic, Party, Traffic};
+use cloven_protocols::{
+    Leak, encrypted_activation,
+    encrypted_model::{self, EncryptedWeights, HeldWeights},
+    plain,
+};
+use cloven_wire::{Message, MessageTraffic, Party, Traffic};
 use serde::{Deserialize, Serialize};
 
 use super::Prediction;
@@ -125,15 +129,21 @@ impl PredictionSummary {
                 .collect(),
             peak_rss_bytes: parties.iter().map(|(name, p)| (name.clone(), p.peak_rss_bytes)).collect(),
             params: job.encryption_parameters().ok().flatten(),
-            leaks: leaks(job, client),
+            leaks: leaks(job, client, hid_input(parties)),
             output: None,
             predictions: None,
         }
     }
 }
 
-/// What each party learns when the rows of `client` are predicted.
-pub fn leaks(job: &Job, client: &Party) -> Vec<Leak> {
+/// Whether the first layer was given away to be asked about ciphertexts.
+fn hid_input(parties: &BTreeMap<Party, PartyPrediction>) -> bool {
+    let mut sent = parties.values().flat_map(|party| party.sent_by_message.keys());
+    sent.any(|name| [HeldWeights::NAME, EncryptedWeights::NAME].contains(&name.as_str()))
+}
+
+/// What each party learns when the rows of `client` are predicted. `hide_input` is what the client asked for; a server that does not know says `false`.
+pub fn leaks(job: &Job, client: &Party, hide_input: bool) -> Vec<Leak> {
     let server = job.parties.iter().find(|(_, role)| **role == Role::Server);
     let server = server.map_or("nobody", |(party, _)| party.as_str());
     match job.protocol {
@@ -143,6 +153,7 @@ pub fn leaks(job: &Job, client: &Party) -> Vec<Leak> {
         }
         Protocol::EncryptedActivation => encrypted_activation::predict::leaks(client.as_str(), server),
         Protocol::EncryptedModel => match job.samples() {
+            Samples::Clear if hide_input => encrypted_model::predict::hidden::leaks(client.as_str(), server),
             Samples::Clear => encrypted_model::predict::leaks(client.as_str(), server),
             Samples::Encrypted => encrypted_model::encrypted_samples::predict::leaks(client.as_str(), server),
         },

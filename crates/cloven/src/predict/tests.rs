@@ -25,7 +25,7 @@ fn what_is_learnt_is_of_the_layers_around_the_cut() {
     let leaks_of = |set: &str| {
         let settings = crate::parse_settings(&[set.to_owned()]).unwrap();
         let job = Job::parse(&template("wdbc", None).unwrap(), "test", &settings).unwrap();
-        let all = leaks(&job, &party("hospital")).into_iter();
+        let all = leaks(&job, &party("hospital"), false).into_iter();
         all.map(|leak| format!("{} learns {}. ", leak.party, leak.learns))
             .collect::<String>()
     };

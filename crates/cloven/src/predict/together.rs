@@ -7,7 +7,7 @@ use std::{
 
 use cloven_wire::Party;
 
-use super::{PredictionFormat, PredictionSummary, client_of};
+use super::{PredictionFormat, PredictionSummary, can_hide_input, client_of};
 use crate::{
     Error, Job, Local, Logs, Role, Stamped, Update,
     orchestrate::{Errand, Locals, Place, together},
@@ -26,6 +26,8 @@ pub struct PredictOptions {
     pub client: Option<Party>,
     /// Where the predictions go.
     pub output: Output,
+    /// The server may not see the rows, as in [`Request::hide_input`](super::Request::hide_input).
+    pub hide_input: bool,
     /// What every party's process logs.
     pub logs: Option<Logs>,
 }
@@ -47,6 +49,9 @@ pub fn predict_together(
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<(PredictionSummary, Option<Vec<u8>>), Error> {
     job.refuse_vertical(super::VERB)?;
+    if options.hide_input {
+        can_hide_input(job, Role::Client)?;
+    }
     let private = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
     let (output, back) = match &options.output {
         Output::File(path) => {
@@ -77,6 +82,7 @@ pub fn predict_together(
             if role == Role::Client {
                 arguments.extend(["--input".into(), input.clone().into()]);
                 arguments.extend(["--output".into(), file.clone().into()]);
+                arguments.extend(options.hide_input.then(|| "--hide-input".into()));
             } else {
                 arguments.extend(["--client".into(), client.as_str().into()]);
             }

@@ -1,5 +1,6 @@
 //! Declared bytes of `encrypted_model`: headers and payloads, without TLS.
 
+use cloven_lattice::LatticeError;
 use cloven_wire::Header;
 
 use super::{ProductLayer, encrypted_samples::cost as products, key::Fingerprint, layer::LayerEncryption};
@@ -10,7 +11,7 @@ pub fn set_up(encryption: &LayerEncryption, inner: &[ProductLayer], [train_rows,
     let parts = |rows: usize| encryption.sample_parts(rows).map(|rows| 2 * rows * encryption.inputs());
     let samples = parts(train_rows).chain(parts(test_rows));
     let weights = encryption.weight_parts().map(|blocks| encryption.fresh_len(blocks.len()));
-    from_client(samples.chain(weights)) + prediction_keys(encryption, inner) + products::weights(inner)
+    from_client(samples.chain(weights)) + keys(encryption, inner) + products::weights(inner)
 }
 
 /// One training batch of `rows` rows.
@@ -31,15 +32,52 @@ pub fn refresh(encryption: &LayerEncryption) -> Cost {
         + from_client(parts().map(|blocks| encryption.fresh_len(blocks)))
 }
 
-/// The key's fingerprint, in stride layout the keys for merging, and the relinearisation key of inner layers; of a prediction, with its first batch.
-pub fn prediction_keys(encryption: &LayerEncryption, inner: &[ProductLayer]) -> Cost {
+/// The key's fingerprint, in stride layout the keys for merging, and the relinearisation key of inner layers.
+fn keys(encryption: &LayerEncryption, inner: &[ProductLayer]) -> Cost {
     let merging = Some(encryption.merge_keys_len()).filter(|len| *len > 0);
     from_client([Fingerprint::LEN].into_iter().chain(merging)) + products::relinearisation(inner)
+}
+
+/// What goes with the first batch of a prediction: keys and the form of the input.
+pub fn prediction_keys(encryption: &LayerEncryption, inner: &[ProductLayer]) -> Cost {
+    keys(encryption, inner) + from_client([1])
 }
 
 /// One batch of a prediction.
 pub fn prediction_batch(encryption: &LayerEncryption, inner: &[ProductLayer], rows: usize) -> Cost {
     evaluation_batch(encryption, inner, rows) + from_client([2 * rows * encryption.inputs()])
+}
+
+/// What goes with the first batch of a prediction on hidden rows, in batches of at most `batch`: keys, the form of the input, and the first layer, there
+/// and back in another form.
+///
+/// # Errors
+/// Where no layout fits the layer ([`ProductEncryption::of`](super::ProductEncryption::of)).
+pub fn hidden_prediction_set_up(encryption: &LayerEncryption, batch: usize) -> Result<Cost, LatticeError> {
+    let first = [hidden_layer(encryption, batch)?];
+    let parts = encryption.weight_parts().map(|blocks| encryption.held_part_len(blocks.len()));
+    Ok(from_server(parts) + from_client([1]) + products::weights(&first) + products::prediction_keys(&first))
+}
+
+/// One batch of `rows` rows of a prediction on hidden rows, in batches of at most `batch`.
+///
+/// # Errors
+/// As [`hidden_prediction_set_up`].
+pub fn hidden_prediction_batch(
+    encryption: &LayerEncryption,
+    inner: &[ProductLayer],
+    [batch, rows]: [usize; 2],
+) -> Result<Cost, LatticeError> {
+    let first = [hidden_layer(encryption, batch)?];
+    let of = |layers| products::evaluation_batch(layers, rows, false);
+    Ok(of(&first) + of(inner))
+}
+
+fn hidden_layer(encryption: &LayerEncryption, batch: usize) -> Result<ProductLayer, LatticeError> {
+    Ok(ProductLayer {
+        encryption: encryption.for_hidden_rows(batch)?,
+        input_gradient: false,
+    })
 }
 
 pub(super) fn from_client(payloads: impl IntoIterator<Item = usize>) -> Cost {

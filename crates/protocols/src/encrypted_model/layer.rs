@@ -2,16 +2,19 @@
 //!
 //! The matrix W is inputs x outputs, with the bias as one more row whose input is always 1.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use cloven_lattice::{
     LatticeError, Parameters,
-    linear::{EncodedRows, EncryptedWeights, Scales, WeightProduct},
+    linear::{EncodedRows, EncryptedWeights, RowSource, Scales, WeightProduct},
 };
 use cloven_nn::Network;
 use ndarray::{ArrayD, IxDyn};
 
-use super::key::{Fingerprint, Secrets};
+use super::{
+    key::{Fingerprint, Secrets},
+    product::{ProductEncryption, ProductKey},
+};
 use crate::ProtocolError;
 
 /// log2 of the ring degree.
@@ -148,6 +151,25 @@ impl LayerEncryption {
         self.product.noise_bound(row, updates) / self.product.message_bound(1.0)
     }
 
+    /// The same layer with its rows encrypted as well, in batches of at most `batch` rows.
+    pub(super) fn for_hidden_rows(&self, batch: usize) -> Result<ProductEncryption, LatticeError> {
+        ProductEncryption::new([self.inputs, self.outputs], batch, RowSource::Sent)
+    }
+
+    /// Samples rounded as [`LayerEncryption::integers`] rounds them, in their own units.
+    pub(super) fn rounded(&self, x: &ArrayD<f32>) -> Result<ArrayD<f32>, LatticeError> {
+        let (unit, integers) = (self.unit(), self.integers(x)?);
+        let mut rounded = x.clone();
+        let each = rounded.iter_mut().zip(integers);
+        each.for_each(|(x, integer)| *x = f32::from(integer) * unit);
+        Ok(rounded)
+    }
+
+    /// Samples are rounded to multiples of this.
+    fn unit(&self) -> f32 {
+        1.0 / f32::from(1u16 << self.input_bits)
+    }
+
     /// Samples as integers at the job's scale.
     pub(super) fn integers(&self, x: &ArrayD<f32>) -> Result<Vec<i16>, LatticeError> {
         let scale = f32::from(1u16 << self.input_bits);
@@ -168,7 +190,7 @@ impl LayerEncryption {
 
     /// Prepares rows of integers for products.
     pub(super) fn encode<'a>(&self, rows: impl Iterator<Item = &'a [i16]>) -> Result<EncodedRows, LatticeError> {
-        let unit = 1.0 / f32::from(1u16 << self.input_bits);
+        let unit = self.unit();
         let mut x = Vec::new();
         for row in rows {
             x.extend(row.iter().map(|&integer| f32::from(integer) * unit));
@@ -258,17 +280,23 @@ impl LayerEncryption {
     }
 }
 
-/// The key holder's side. Neither `Debug` nor `Clone`; wiped on drop.
+/// The key holder's side. Neither `Debug` nor `Clone`; the secrets are wiped when their last key is dropped.
 pub struct LayerKey {
     encryption: LayerEncryption,
-    secrets: Secrets,
+    secrets: Arc<Secrets>,
 }
 
 impl LayerKey {
     /// Derived from 32 secret bytes; the same bytes give the same key.
     pub fn new(encryption: LayerEncryption, secret: &[u8; 32]) -> Self {
-        let secrets = Secrets::new(&encryption.parameters, secret);
+        let secrets = Arc::new(Secrets::new(&encryption.parameters, secret));
         Self { encryption, secrets }
+    }
+
+    /// The same secrets, for the same layer with its rows encrypted as well.
+    pub(super) fn for_hidden_rows(&self, batch: usize) -> Result<ProductKey, LatticeError> {
+        let encryption = self.encryption.for_hidden_rows(batch)?;
+        Ok(ProductKey::for_predictions(encryption, self.secrets.clone()))
     }
 
     /// What the layer's encryption is.
@@ -315,11 +343,16 @@ impl LayerKey {
 
     /// Gives the layer what the server holds, times `factor`.
     pub fn decrypt_layer(&self, held: &[u8], factor: f64, layer: &mut Network) -> Result<(), ProtocolError> {
-        let mut matrix = Vec::new();
-        for (q, part) in held.chunks(self.encryption.product.encoded_part_len()).enumerate() {
-            matrix.extend(self.decrypt_block(part, q, factor)?);
+        self.encryption.set_matrix(layer, &self.decrypt_blocks(held, 0, factor)?)
+    }
+
+    /// The rows of W in blocks of inputs that the server holds, from block `first` on, times `factor`, row-major.
+    pub(super) fn decrypt_blocks(&self, held: &[u8], first: usize, factor: f64) -> Result<Vec<f32>, LatticeError> {
+        let mut rows = Vec::new();
+        for (part, q) in held.chunks(self.encryption.product.encoded_part_len()).zip(first..) {
+            rows.extend(self.decrypt_block(part, q, factor)?);
         }
-        self.encryption.set_matrix(layer, &matrix)
+        Ok(rows)
     }
 
     fn encrypt_blocks<'a>(&self, rows: impl Iterator<Item = (usize, &'a [f32])>, times: u64) -> Result<Vec<u8>, LatticeError> {

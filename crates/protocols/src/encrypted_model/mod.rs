@@ -1,8 +1,8 @@
 //! Split learning with an encrypted model (after "CURE: Privacy-Preserving Split Learning Done Right", arXiv 2407.08977): the server trains the
 //! first layers without seeing their weights.
 //!
-//! **Parties.** *Client*: owner of the data, labels, encryption key, the layers after the first, the loss, the optimiser. *Server*: holds the
-//! samples, and the first dense layer W as ciphertexts under the client's key (with the bias as one more row of W).
+//! **Parties.** *Client*: owner of the data, labels, encryption key, the layers after the server's, the loss, the optimiser. *Server*: holds the
+//! samples, and the first layers as ciphertexts under the client's key; of the very first, a dense one, W with the bias as one more row.
 //!
 //! **Flow.** Once: `key`, `merge keys` (in stride layout), `samples`, `encrypted weights` Enc(W). Then per batch of rows x with targets t:
 //!
@@ -10,7 +10,7 @@
 //! 2. client: y = Dec, loss L(tail(y), t), dy; tail is updated            → `encrypted step` Enc(-rate dy)
 //! 3. server: W <- W - rate x^T dy, an addition of ciphertexts
 //!
-//! Evaluation is step 1. Which rows a batch has follows from the job's seed and needs no message.
+//! Evaluation is step 1. A prediction is, too, on rows in the clear or hidden ones ([`predict`]). Which rows a batch has follows from the job's seed and needs no message.
 //!
 //! **Several layers.** Where the server has more layers than the first (dense or convolutions, inside residual blocks too), the client decrypts each
 //! layer's output, computes bias, activation, normalisation and sums in the clear and exactly, and sends the next layer's input encrypted; on the way
@@ -28,7 +28,7 @@
 //! **Weight decay.** W = s W~, where the server holds Enc(W~): the client multiplies outputs by s and divides steps by it, and asks for
 //! W~ before s gets small.
 //!
-//! **Initial weights** are drawn from the client's secret: the server must not know them.
+//! **Initial weights** of all encrypted layers are drawn from the client's secret: the server must not know them.
 //!
 //! **Who learns what.** [`leaks`] says it in full. The client is trusted with everything; responses are not re-randomised, so it could
 //! compute the samples, which are its own. The server learns the samples; no weight, output, gradient or label.
@@ -56,7 +56,7 @@ pub(crate) mod tests;
 pub use client::{Client, TrainedClient, client};
 pub use key::Fingerprint;
 pub use layer::{LayerEncryption, LayerKey};
-pub use msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MESSAGES, MergeKeys, Samples};
+pub use msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, InputForm, Key, MESSAGES, MergeKeys, Samples};
 pub use product::{ProductEncryption, ProductKey};
 pub use products::ProductLayer;
 
@@ -75,7 +75,7 @@ pub fn leaks(client: &str, server: &str, initial_weights_public: bool) -> Vec<Le
         ),
         Leak::new(
             server,
-            "the whole network's architecture (job file), and when the weights are encrypted anew",
+            "the whole network's architecture (job file), and when the first layer's weights are encrypted anew",
         ),
         Leak::new(
             client,
@@ -91,6 +91,6 @@ pub fn leaks(client: &str, server: &str, initial_weights_public: bool) -> Vec<Le
 fn initial_weights_leak(server: &str) -> Leak {
     Leak::new(
         server,
-        "the initial weights of its layer: encryption.initial_weights is public, which is for comparisons only",
+        "the initial weights of its layers: encryption.initial_weights is public, which is for comparisons only",
     )
 }

@@ -84,6 +84,41 @@ impl Message for Samples {
     }
 }
 
+/// Client to server, once in a prediction: how the rows will come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputForm {
+    /// As [`Samples`].
+    Clear,
+    /// As [`EncryptedRows`].
+    Encrypted,
+}
+
+impl Message for InputForm {
+    const KIND: u8 = 19;
+    const NAME: &'static str = "input form";
+    type Expect = ();
+
+    fn max_len((): &()) -> usize {
+        1
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(matches!(self, Self::Encrypted).into());
+    }
+
+    fn decode(reader: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        match reader.u8()? {
+            0 => Ok(Self::Clear),
+            1 => Ok(Self::Encrypted),
+            other => Err(DecodeError::Field {
+                field: "input form",
+                expected: "0 or 1".into(),
+                got: other.to_string(),
+            }),
+        }
+    }
+}
+
 bytes_message!(
     /// Client to server, once, in stride layout: what responses are merged with.
     MergeKeys, 8, "merge keys"

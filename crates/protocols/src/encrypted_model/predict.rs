@@ -6,10 +6,12 @@
 //!
 //! The server's layers after the first are asked for as in [`super::encrypted_samples::predict`].
 //!
-//! Before the first batch the client sends `ask`, the number of rows, and `key`, the fingerprint of its key: a server whose weights are under
-//! another refuses; and in stride layout `merge keys`.
+//! Before the first batch the client sends `ask`, the number of rows; `key`, the fingerprint of its key: a server whose weights are under
+//! another refuses; `input form`; and in stride layout `merge keys`.
 //!
-//! **Who learns what.** [`leaks`] says it in full.
+//! **Hidden input.** With [`InputForm::Encrypted`] the rows are ciphertexts too, and the server learns nothing but their number: [`hidden`].
+//!
+//! **Who learns what.** [`leaks`] and [`hidden::leaks`] say it in full.
 
 use cloven_nn::Network;
 use cloven_wire::{Channel, Link, Message};
@@ -19,7 +21,7 @@ use super::{
     client::{receive_output, send_merge_keys},
     encrypted_samples::{EncryptedRows, Relinearisation},
     layer::{LayerEncryption, LayerKey},
-    msg::{EncryptedOutput, Key, MergeKeys, Samples},
+    msg::{EncryptedOutput, InputForm, Key, MergeKeys, Samples},
     product::ProductKey,
     products::{self, Batch, HeldProducts, ProductLayer},
     samples::Rows,
@@ -27,10 +29,13 @@ use super::{
 };
 use crate::{Ask, Leak, Observe, ProtocolError, Queries, inference};
 
-/// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 7] = [
+pub mod hidden;
+
+/// The name and kind of every message for rows in the clear, in the order of first use.
+pub const MESSAGES: [(&str, u8); 8] = [
     (Ask::NAME, Ask::KIND),
     (Key::NAME, Key::KIND),
+    (InputForm::NAME, InputForm::KIND),
     (MergeKeys::NAME, MergeKeys::KIND),
     (Relinearisation::NAME, Relinearisation::KIND),
     (Samples::NAME, Samples::KIND),
@@ -51,6 +56,8 @@ pub struct Forward<'a> {
     pub session: [u8; 16],
     /// The server's weights are its ciphertexts times this factor.
     pub factor: f64,
+    /// How the rows go to the server.
+    pub input: InputForm,
 }
 
 /// The network's outputs on the client's rows, in order: `[rows, outputs]`.
@@ -60,29 +67,40 @@ pub async fn client<C: Channel>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let mut sent = 0;
+    let (mut sent, mut hidden) = (0, None);
     inference::client(queries, link, observe, async |link: &mut Link<C>, round, x: &ArrayD<f32>| {
         if sent == 0 {
             link.send(round, &Key(me.key.fingerprint())).await?;
-            send_merge_keys(me.key, link, round).await?;
-            products::send_relinearisation(me.inner, link, round).await?;
+            link.send(round, &me.input).await?;
+            match me.input {
+                InputForm::Clear => {
+                    send_merge_keys(me.key, link, round).await?;
+                    products::send_relinearisation(me.inner, link, round).await?;
+                }
+                InputForm::Encrypted => hidden = Some(hidden::FirstLayer::fetch(me, queries.batch, link, round).await?),
+            }
         }
-        // 1.
-        link.send(round, &Samples(me.key.encryption().integers(x)?)).await?;
-        // 3.
-        let y = receive_output(me.key, me.factor, link, round, x.len_of(Axis(0))).await?;
         let batch = Batch::Prediction {
             session: me.session,
             round,
             rows: sent,
         };
         sent += x.len_of(Axis(0)) as u64;
+        let y = match &hidden {
+            Some(first) => first.outputs(x, batch, link).await?,
+            None => {
+                // 1.
+                link.send(round, &Samples(me.key.encryption().integers(x)?)).await?;
+                // 3.
+                receive_output(me.key, me.factor, link, round, x.len_of(Axis(0))).await?
+            }
+        };
         products::forward(me.inner, me.tail, &y, batch, link).await
     })
     .await
 }
 
-/// Answers until the client has all it asked for; `batch` is the job's.
+/// Answers until the client has all it asked for, in whichever form it sends its rows; `batch` is the job's.
 pub async fn server<C: Channel>(
     encryption: &LayerEncryption,
     inner: &[ProductLayer],
@@ -93,32 +111,41 @@ pub async fn server<C: Channel>(
 ) -> Result<(), ProtocolError> {
     let (first, others) = layers.weights.split_first().ok_or_else(nothing_held)?;
     let mut weights = encryption.held(first)?;
-    let mut inner = HeldProducts::holding(inner.to_vec(), others)?;
-    let mut asked = false;
+    let mut products = HeldProducts::holding(inner.to_vec(), others)?;
+    let mut form = None;
     inference::server(batch, link, observe, async |link: &mut Link<C>, round, rows| {
-        if !std::mem::replace(&mut asked, true) {
+        if form.is_none() {
             let Key(_) = link.receive(round, &Some(layers.key)).await?;
-            let keys = receive_merge_keys(encryption, link, round).await?;
-            encryption.give_merge_keys(&mut weights, &keys)?;
-            inner.receive_relinearisation(link, round).await?;
+            let asked = link.receive(round, &()).await?;
+            match asked {
+                InputForm::Clear => {
+                    let keys = receive_merge_keys(encryption, link, round).await?;
+                    encryption.give_merge_keys(&mut weights, &keys)?;
+                    products.receive_relinearisation(link, round).await?;
+                }
+                InputForm::Encrypted => hidden::hand_over(encryption, &weights, &mut products, batch, link, round).await?,
+            }
+            form = Some(asked);
         }
-        let Samples(numbers) = link.receive(round, &(rows * encryption.inputs())).await?;
-        let mut samples = Rows::new(encryption);
-        samples.extend(&numbers);
-        // 2.
-        let x = encryption.encode((0..rows).map(|row| samples.row(row)))?;
-        link.send(round, &EncryptedOutput(encryption.forward(&weights, &x)?)).await?;
-        inner.forward(0, rows, false, link, round).await
+        if form == Some(InputForm::Clear) {
+            let Samples(numbers) = link.receive(round, &(rows * encryption.inputs())).await?;
+            let mut samples = Rows::new(encryption);
+            samples.extend(&numbers);
+            // 2.
+            let x = encryption.encode((0..rows).map(|row| samples.row(row)))?;
+            link.send(round, &EncryptedOutput(encryption.forward(&weights, &x)?)).await?;
+        }
+        products.forward(0, rows, false, link, round).await
     })
     .await
 }
 
-/// What each role learns by predicting.
+/// What each role learns by predicting rows in the clear.
 pub fn leaks(client: &str, server: &str) -> Vec<Leak> {
     vec![
         Leak::new(
             server,
-            "every sample to predict, in the clear; no weight, output or prediction",
+            "every sample to predict, in the clear (unless the client hides its input); no weight, output or prediction",
         ),
         Leak::new(client, "the outputs of the whole network, which is its own"),
     ]

@@ -3,6 +3,8 @@
 //! The server multiplies ciphertexts and keeps nothing but Enc(W). The key holder has the layer in the clear: it adds the bias, runs the optimiser
 //! on the gradient that it decrypts, and encrypts W afresh. So noise never grows, and any optimiser will do.
 
+use std::sync::Arc;
+
 use cloven_lattice::{
     LatticeError, Parameters, RelinearisationKey,
     linear::{self, EncryptedMatrix, EncryptedProduct, OperandNorms, RowSource, TrainingScales},
@@ -157,10 +159,10 @@ fn encrypted_shape(shape: LinearShape) -> linear::LinearShape {
     }
 }
 
-/// The key holder's side. Neither `Debug` nor `Clone`; wiped on drop.
+/// The key holder's side. Neither `Debug` nor `Clone`; the secrets are wiped when their last key is dropped.
 pub struct ProductKey {
     pub(super) encryption: ProductEncryption,
-    pub(super) secrets: Secrets,
+    pub(super) secrets: Arc<Secrets>,
     /// Keeps the ciphertexts of one key's layers apart.
     layer: u64,
 }
@@ -176,6 +178,8 @@ pub(super) enum Purpose {
     Query { session: [u8; 16], row: u64 },
     /// W after so many updates.
     Weights(u64),
+    /// W for one prediction.
+    QueriedWeights { session: [u8; 16] },
     /// dL/dy, by the round.
     Delta(u64),
     /// The relinearisation key.
@@ -189,6 +193,7 @@ impl Purpose {
             Self::Activation { round } => (b"h", round, [0; 16]),
             Self::Query { session, row } => (b"q", row, session),
             Self::Weights(updates) => (b"W", updates, [0; 16]),
+            Self::QueriedWeights { session } => (b"w", 0, session),
             Self::Delta(round) => (b"d", round, [0; 16]),
             Self::Relinearisation => (b"r", 0, [0; 16]),
         };
@@ -196,6 +201,10 @@ impl Purpose {
         [b"encrypted product ", &name[..], &numbers, &session].concat()
     }
 }
+
+/// Stands for the number of a layer that is trained on samples in the clear, and asked on hidden ones: its ciphertexts are kept apart from those of
+/// layers that are trained as products, which are numbered from 0.
+const ONLY_ASKED: u64 = u64::MAX;
 
 impl ProductKey {
     /// The key of a training's first such layer, derived from 32 secret bytes; the same bytes give the same key.
@@ -205,11 +214,20 @@ impl ProductKey {
 
     /// The key of layer number `layer`: the same secret key, with randomness of its own.
     pub fn of_layer(encryption: ProductEncryption, secret: &[u8; 32], layer: usize) -> Self {
-        let secrets = Secrets::new(&encryption.parameters, secret);
+        let secrets = Arc::new(Secrets::new(&encryption.parameters, secret));
         Self {
             encryption,
             secrets,
             layer: layer as u64,
+        }
+    }
+
+    /// The key of a layer that was trained on samples in the clear, for predictions on hidden rows.
+    pub(super) fn for_predictions(encryption: ProductEncryption, secrets: Arc<Secrets>) -> Self {
+        Self {
+            encryption,
+            secrets,
+            layer: ONLY_ASKED,
         }
     }
 
@@ -232,13 +250,13 @@ impl ProductKey {
 
     pub(super) fn relinearisation_key(&self) -> Result<Vec<u8>, LatticeError> {
         // One for all layers of a key.
-        let (Secrets { secret, randomness, .. }, context) = (&self.secrets, Purpose::Relinearisation.context(0));
+        let (Secrets { secret, randomness, .. }, context) = (&*self.secrets, Purpose::Relinearisation.context(0));
         self.encryption.product.relinearisation_key(secret, randomness, &context)
     }
 
     /// Rows: where they are stored, each for itself and with a purpose of its own; else together, with that of the first.
     pub(super) fn encrypt_rows(&self, x: &ArrayD<f32>, purpose: impl Fn(usize) -> Purpose) -> Result<Vec<u8>, LatticeError> {
-        let (Secrets { secret, randomness, .. }, product) = (&self.secrets, &self.encryption.product);
+        let (Secrets { secret, randomness, .. }, product) = (&*self.secrets, &self.encryption.product);
         let numbers = in_order(x);
         let rows = x.len_of(Axis(0));
         let each = if self.encryption.is_stored() { 1 } else { rows.max(1) };
@@ -250,10 +268,10 @@ impl ProductKey {
         Ok(bytes)
     }
 
-    /// Enc(W) of a weight in PyTorch's layout after `updates` updates.
-    pub(super) fn encrypt_weights(&self, weight: &ArrayD<f32>, updates: u64) -> Result<Vec<u8>, LatticeError> {
-        let Secrets { secret, randomness, .. } = &self.secrets;
-        let context = Purpose::Weights(updates).context(self.layer);
+    /// Enc(W) of a weight in PyTorch's layout.
+    pub(super) fn encrypt_weights(&self, weight: &ArrayD<f32>, purpose: Purpose) -> Result<Vec<u8>, LatticeError> {
+        let Secrets { secret, randomness, .. } = &*self.secrets;
+        let context = purpose.context(self.layer);
         let matrix = match self.encryption.shape {
             // In PyTorch's layout a dense weight is outputs x inputs.
             LinearShape::Dense { .. } => in_order(&weight.t().to_owned()),
@@ -276,7 +294,7 @@ impl ProductKey {
         weight: Option<&ArrayD<f32>>,
         round: u64,
     ) -> Result<(Vec<u8>, i32), LatticeError> {
-        let Secrets { secret, randomness, .. } = &self.secrets;
+        let Secrets { secret, randomness, .. } = &*self.secrets;
         let (product, shape) = (&self.encryption.product, self.encryption.shape);
         let of_output = channel_norms(dy, shape.channels_out());
         // Cauchy and Schwarz: an entry is the product of a line of one operand with one of the other.

@@ -85,7 +85,7 @@ impl Products {
         round: u64,
     ) -> Result<(), ProtocolError> {
         for (number, key) in self.keys.iter().enumerate() {
-            let weights = key.encrypt_weights(&network.outside_weight(number), network.updates())?;
+            let weights = key.encrypt_weights(&network.outside_weight(number), Purpose::Weights(network.updates()))?;
             link.send(round, &EncryptedWeights(weights)).await?;
         }
         Ok(())
@@ -193,7 +193,7 @@ pub(super) async fn send_relinearisation<C: Channel>(
 }
 
 /// x W of a layer, without the bias.
-async fn product<C: Channel>(
+pub(super) async fn product<C: Channel>(
     key: &ProductKey,
     x: &ArrayD<f32>,
     batch: Batch,
@@ -343,12 +343,22 @@ impl HeldProducts {
     pub(super) async fn receive_weights<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
         let mut weights = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
-            let EncryptedWeights(bytes) = link.receive(round, &layer.encryption.weights_len()).await?;
-            let matrix = layer.encryption.product().receive_weights(&bytes);
-            let matrix = matrix.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))?;
-            weights.push((bytes, matrix));
+            weights.push(receive_layer(layer, link, round).await?);
         }
         self.weights = weights;
+        Ok(())
+    }
+
+    /// Puts a layer before all others, whose Enc(W) is received.
+    pub(super) async fn receive_first<C: Channel>(
+        &mut self,
+        layer: ProductLayer,
+        link: &mut Link<C>,
+        round: u64,
+    ) -> Result<(), ProtocolError> {
+        self.weights.insert(0, receive_layer(&layer, link, round).await?);
+        self.layers.insert(0, layer);
+        self.rows.insert(0, Vec::new());
         Ok(())
     }
 
@@ -414,6 +424,13 @@ impl HeldProducts {
         }
         Ok(())
     }
+}
+
+async fn receive_layer<C: Channel>(layer: &ProductLayer, link: &mut Link<C>, round: u64) -> Result<Held, ProtocolError> {
+    let EncryptedWeights(bytes) = link.receive(round, &layer.encryption.weights_len()).await?;
+    let matrix = layer.encryption.product().receive_weights(&bytes);
+    let matrix = matrix.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))?;
+    Ok((bytes, matrix))
 }
 
 /// What came is no ciphertext: the peer's fault.

@@ -12,6 +12,8 @@ use super::{
 };
 use crate::{AllSettled, Ask, Begin, Examples, ProtocolError, Settled, Start, plain, testing::*};
 
+mod hidden_input;
+
 const INPUT_BITS: u32 = 5;
 /// Far above the noise of these few batches.
 pub(crate) const PRECISION: f64 = 1e-3;
@@ -201,6 +203,7 @@ async fn one_layer_alone_is_trained_and_asked() {
         inner: &[],
         session: [3; 16],
         factor: trained.client.factor,
+        input: InputForm::Clear,
     };
     let (mut quiet, mut still) = (ignore, ignore);
     let (batch, encryption) = (schedule().evaluation_batch, encryption());
@@ -358,15 +361,32 @@ async fn predict(
     trained: &Trained,
     key: &LayerKey,
     x: &ArrayD<f32>,
-    [a, b]: &mut [MemoryLink; 2],
+    links: &mut [MemoryLink; 2],
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let me = predict::Forward {
+    let inner = inner_keys(1);
+    ask(trained, forward(trained, key, &inner, InputForm::Clear), x, links).await
+}
+
+/// What the client predicts with.
+fn forward<'a>(trained: &'a Trained, key: &'a LayerKey, inner: &'a [ProductKey], input: InputForm) -> predict::Forward<'a> {
+    predict::Forward {
         tail: &trained.client.tail,
         key,
-        inner: &inner_keys(1),
+        inner,
         session: [3; 16],
         factor: trained.client.factor,
-    };
+        input,
+    }
+}
+
+/// A prediction by both parties; an error of one reaches the other.
+async fn ask(
+    trained: &Trained,
+    me: predict::Forward<'_>,
+    x: &ArrayD<f32>,
+    [a, b]: &mut [MemoryLink; 2],
+) -> Result<ArrayD<f32>, ProtocolError> {
+    let key = me.key;
     let (encryption, batch) = (key.encryption().clone(), schedule().evaluation_batch);
     let (mut quiet, mut still) = (ignore, ignore);
     let asking = async {
@@ -445,6 +465,7 @@ fn tampered_payload(frame: &[u8]) -> Vec<Tampered> {
     match header(frame).kind {
         Start::KIND | Begin::KIND | Settled::KIND | AllSettled::KIND => tampered_counts(frame),
         Ask::KIND => tampered_ask(frame),
+        InputForm::KIND => vec![("another form", with(frame, Header::LEN, &[2])), all_ones(frame)],
         EncryptedWeights::KIND => [another_degree(frame), vec![unreduced(32), all_ones(frame)]].concat(),
         EncryptedStep::KIND => [
             another_degree(frame),
@@ -496,14 +517,8 @@ async fn every_message_of_a_prediction_tampered_with_is_refused_by_name() {
     .await;
     let against = async |sender, frames: &[Frame]| {
         let mut link = scripted(sender, frames);
-        let key = LayerKey::new(packed(), &[1; 32]);
-        let me = predict::Forward {
-            tail: &trained.client.tail,
-            key: &key,
-            inner: &inner_keys(1),
-            session: [3; 16],
-            factor: trained.client.factor,
-        };
+        let (key, inner_keys) = (LayerKey::new(packed(), &[1; 32]), inner_keys(1));
+        let me = forward(&trained, &key, &inner_keys, InputForm::Clear);
         match sender {
             0 => {
                 predict::server(

@@ -417,7 +417,7 @@ fn a_repeated_step_with_one_number_changed_uses_no_mask_twice() {
     assert_eq!(shared(&query(0), &rows(0.0, 0)), 0);
 
     let weight = whole(&sgd(0.1)).outside_weight(0);
-    let weights = |key: &ProductKey, updates| seeds(&key.encrypt_weights(&weight, updates).unwrap());
+    let weights = |key: &ProductKey, updates| seeds(&key.encrypt_weights(&weight, Purpose::Weights(updates)).unwrap());
     assert_eq!(weights(&key, 0), weights(&key, 0));
     // An update that changes nothing, and another layer of the same form.
     assert_eq!(shared(&weights(&key, 0), &weights(&key, 1)), 0);
