@@ -81,7 +81,7 @@ pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn
     })
 }
 
-/// The template's job with one dense layer at the server; under `encrypted-model`, whose server holds the first layer, and `vertical`, whose parties are
+/// The template's job with one dense layer at the server; under `encrypted-model`, whose server holds the model's first layers, and `vertical`, whose parties are
 /// others, it is another job.
 pub(crate) fn comparable_job(data: &str, protocol: Protocol, settings: &[(String, toml::Value)]) -> Result<Job, Error> {
     let mut settings = settings.to_vec();

@@ -1,6 +1,6 @@
 //! What a training by `encrypted-model` leaves on disk: the server's layers as ciphertexts, and the client's key to them.
 //!
-//! The ciphertexts may be copied over any channel; the key never leaves the client. Whoever loses the key loses the layer.
+//! The ciphertexts may be copied over any channel; the key never leaves the client. Whoever loses the key loses the layers.
 
 use std::path::Path;
 
@@ -30,11 +30,11 @@ pub(crate) fn read(path: &Path, job: &Job) -> Result<HeldLayers, Error> {
     let length = std::fs::metadata(path).map_err(Error::file(path))?.len();
     if length != expected as u64 {
         return Err(wrong(format!(
-            "expected {expected} bytes of an encrypted layer of this job, got {length}"
+            "expected {expected} bytes of the encrypted layers of this job, got {length}"
         )));
     }
     let bytes = std::fs::read(path).map_err(Error::file(path))?;
-    let damaged = || wrong("the file is damaged, or no encrypted layer".into());
+    let damaged = || wrong("the file is damaged, or holds no encrypted layers".into());
     let (content, digest) = bytes.split_last_chunk::<DIGEST>().ok_or_else(damaged)?;
     if blake3::hash(content) != *digest {
         return Err(damaged());

@@ -47,7 +47,7 @@ const TEMPLATES: [(&str, &str); 7] = [
     ("own", include_str!("templates/own.toml")),
 ];
 
-/// The same for `encrypted-model`, whose server holds the first layer.
+/// The same for `encrypted-model`, whose server holds the model's first layers.
 const MODEL_TEMPLATES: [(&str, &str); 4] = [
     ("wdbc", include_str!("templates/model-wdbc.toml")),
     ("digits", include_str!("templates/model-digits.toml")),

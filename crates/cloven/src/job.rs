@@ -58,7 +58,7 @@ pub enum Protocol {
     Plain,
     /// Split learning with activations and gradients encrypted under the client's key.
     EncryptedActivation,
-    /// Split learning whose first layer is encrypted at the server, under the client's key.
+    /// Split learning whose first layers, one or several, are encrypted at the server, under the client's key.
     EncryptedModel,
     /// Columns of the same rows at several parties, labels at one; a server computes the layers after the first.
     Vertical,
@@ -300,14 +300,14 @@ impl Job {
         self.encryption.and_then(|encryption| encryption.samples).unwrap_or_default()
     }
 
-    /// Where the initial weights of an encrypted layer come from.
+    /// Where the initial weights of encrypted layers come from.
     pub(crate) fn initial_weights(&self) -> InitialWeights {
         self.encryption
             .and_then(|encryption| encryption.initial_weights)
             .unwrap_or_default()
     }
 
-    /// The largest error of an encrypted layer's outputs that noise may cause.
+    /// The largest error of the first encrypted layer's outputs that noise may cause.
     pub(crate) fn precision(&self) -> f64 {
         const USUAL: f64 = 1e-3;
         self.encryption.and_then(|encryption| encryption.precision).unwrap_or(USUAL)

@@ -9,17 +9,18 @@ pub struct Encryption {
     /// `encrypted-activation`: which messages are encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// `encrypted-model`: bits after the point that samples keep; 5 unless given.
+    /// `encrypted-model`, samples in the clear: bits after the point that samples keep; 5 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_bits: Option<u32>,
-    /// `encrypted-model`: so many rows' steps share a ciphertext and outputs are merged (a power of two, up to 256), for slow links; a ciphertext
-    /// for each row unless given.
+    /// `encrypted-model`, samples in the clear: so many rows' steps of the first layer share a ciphertext and outputs are merged (a power of two, up to
+    /// 256), for slow links; a ciphertext for each row unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packing: Option<usize>,
-    /// `encrypted-model`: the largest error of the layer's outputs that noise may cause; 0.001 unless given.
+    /// `encrypted-model`, samples in the clear: the largest error of the first layer's outputs that noise may cause; 0.001 unless given. (Other layers
+    /// are encrypted anew in every batch.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<f64>,
-    /// `encrypted-model`: where the layer's initial weights come from.
+    /// `encrypted-model`: where the initial weights of the server's layers come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_weights: Option<InitialWeights>,
     /// `encrypted-model`: how the server gets the samples.
@@ -31,21 +32,21 @@ pub struct Encryption {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Samples {
-    /// As they are; its layer is updated where it is.
+    /// As they are; its first layer, a dense one, is updated where it is.
     #[default]
     Clear,
     /// Under the client's key; any optimiser, and many times the work and bytes.
     Encrypted,
 }
 
-/// Where the initial weights of an encrypted layer come from.
+/// Where the initial weights of layers on ciphertexts or shares come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InitialWeights {
-    /// The client's own randomness.
+    /// The client's own randomness, or parts that only one holder each knows.
     #[default]
     Secret,
-    /// The job's seed, which the server knows: for comparisons with other protocols only.
+    /// The job's seed, which everybody knows: for comparisons only.
     Public,
 }
 
