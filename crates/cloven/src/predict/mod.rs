@@ -266,6 +266,9 @@ pub fn can_hide_input(job: &Job, role: Role) -> Result<(), Error> {
             "under protocol plain the server sees the activation of every row in the clear; train by encrypted-activation or encrypted-model",
         ),
         (Role::Client, Protocol::EncryptedActivation | Protocol::EncryptedModel) => Ok(()),
+        (Role::Client, Protocol::Vertical) | (Role::Holder | Role::LabelHolder | Role::Dealer, _) => {
+            wrong("under protocol vertical the server sees outputs of the first layer only, in any case")
+        }
     }
 }
 

@@ -113,7 +113,14 @@ fn mistakes_are_named() {
             "sgd without momentum and weight decay",
         ),
         (&["data.test_fraction=0.0"], "expected above 0"),
-        (&["vertical.private_activation=true", "vertical.first_layer=\"plain\"", "vertical.triples=\"he\""], "has no shares"),
+        (
+            &[
+                "vertical.private_activation=true",
+                "vertical.first_layer=\"plain\"",
+                "vertical.triples=\"he\"",
+            ],
+            "has no shares",
+        ),
         (
             &["vertical.acknowledge=['anything']"],
             "expected \"h1-span\", got \"anything\"",
