@@ -221,6 +221,7 @@ fn rewrite(file: &Path, bytes: &[u8]) {
 
 #[test]
 fn damaged_files_never_panic() {
+    let holder: VerticalOptions = toml::from_str("ids.columns = ['id']\ncategorical = ['age']\nparquet.target = 'kind'").unwrap();
     for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY] {
         let (_folder, file) = write(TABLE, compression);
         let good = fs::read(&file).unwrap();
@@ -229,6 +230,7 @@ fn damaged_files_never_panic() {
             bytes[position] ^= 1 << (position / 2 % 8);
             rewrite(&file, &bytes);
             let _ = read_table(&file, &options("kind"));
+            let _ = crate::vertical::read_vertical(&file, &holder);
         }
         for length in (0..good.len()).step_by(31) {
             rewrite(&file, &good[..length]);

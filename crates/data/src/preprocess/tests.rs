@@ -138,6 +138,19 @@ fn another_file_may_number_its_categories_otherwise() {
 }
 
 #[test]
+fn a_column_without_any_category_gives_no_feature() {
+    let trained = table(array![[NAN], [0.0]], &["x"]);
+    let strict = Preprocessing {
+        unknown_category: UnknownCategory::Error,
+        ..options(MissingValues::Zero)
+    };
+    let fitted = Preprocessor::fit(&strict, &trained, &[0]).unwrap();
+    let prepared = fitted.apply(&trained, &[0]).unwrap();
+    assert_eq!((prepared.features.dim(), prepared.counts[0].missing), ((1, 0), 1));
+    assert!(fitted.apply(&trained, &[1]).is_err());
+}
+
+#[test]
 fn tables_of_other_columns_are_refused() {
     let trained = table(array![[0.0, 1.0]], &["x"]);
     let fitted = Preprocessor::fit(&Preprocessing::default(), &trained, &[0]).unwrap();

@@ -1,5 +1,7 @@
 use std::fs;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::source::OnMissing;
 
@@ -291,4 +293,25 @@ fn options_survive_being_written_down() {
         parquet: None,
     };
     assert_eq!(options(&toml::to_string(&all).unwrap()), all);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_bytes_give_a_table_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[a-c0-9,?.\n\"-]{0,80}") {
+        let folder = tempfile::tempdir().unwrap();
+        let headless = options("ids.columns = [0]\ncategorical = [1]\ncsv.header = false");
+        let named = options("ids.columns = ['a']\nsplit_by = ['b']\ncsv = { target = 'c', on_missing = 'drop-row' }");
+        for (number, content) in [&bytes[..], text.as_bytes(), &[b"a,b,c\n", text.as_bytes()].concat()].into_iter().enumerate() {
+            let file = folder.path().join(format!("{number}.csv"));
+            fs::write(&file, content).unwrap();
+            for options in [&headless, &named] {
+                if let Ok(table) = read_vertical(&file, options) {
+                    prop_assert!(table.features.iter().all(|value| !value.is_infinite()));
+                    prop_assert_eq!((table.features.nrows(), table.numbers.len()), (table.len(), table.len()));
+                }
+            }
+        }
+    }
 }
