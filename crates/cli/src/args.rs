@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::LazyLock};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use cloven::{Emulation, MetricsAddress, Party, Protocol};
+use cloven::{Emulation, MetricsAddress, Party, Protocol, predict::Input};
 
 use crate::logging;
 
@@ -17,7 +17,8 @@ static EXIT_CODES: LazyLock<String> = LazyLock::new(|| {
 
 const PREDICT_EXAMPLES: &str = "Examples:\n  cloven predict runs/20261121T093000Z-wdbc-plain --input new.csv\n  \
     cloven predict runs/20261121T093000Z-wdbc-plain --input new.npy --output predictions.csv --json\n  \
-    cloven predict runs/20261121T093000Z-digits-encrypted-model --input new.csv --hide-input\n\n\
+    cloven predict runs/20261121T093000Z-digits-encrypted-model --input new.csv --hide-input\n  \
+    cloven predict runs/20261121T093000Z-credit-vertical --input bank=new-b.csv --input shop=new-s.csv\n\n\
     On two machines, each with its own run folder:\n  cloven predict runs/... --as hospital --input new.csv --output predictions.csv\n  \
     cloven predict runs/... --as cloud             answers until the hospital has its predictions\n\n\
     Columns: row (counted from 0), class, and for each class the probability (for a regression the values).\n\
@@ -26,6 +27,16 @@ const PREDICT_EXAMPLES: &str = "Examples:\n  cloven predict runs/20261121T093000
 fn protocol(name: &str) -> Result<Protocol, String> {
     Protocol::named(name).map_err(|error| error.to_string())
 }
+/// `FILE` or `NAME=FILE`.
+fn input(text: &str) -> Result<Input, String> {
+    let named = text.split_once('=').and_then(|(name, file)| Some((name.parse().ok()?, file)));
+    let (party, file) = named.map_or((None, text), |(party, file)| (Some(party), file));
+    Ok(Input {
+        party,
+        file: file.into(),
+    })
+}
+
 const PLAN_EXAMPLES: &str = "Examples:\n  cloven plan trial/job.toml\n  cloven plan trial/job.toml --link 100Mbps,rtt=50ms\n  \
     cloven plan trial/job.toml --cut 2 --cut 2..4 --memory hospital=2GB --memory cloud=500MB\n  \
     cloven plan ecg/job.toml --rows 13245,13245 --json        without the data, at the server's operator\n\n\
@@ -326,9 +337,10 @@ pub struct PartyArgs {
 pub struct PredictArgs {
     /// The folder of the run that trained the network; without --as, of a `cloven run`, which holds every party's weights
     pub run_folder: PathBuf,
-    /// The rows: CSV, npy, npz, HDF5, IDX, Parquet or WFDB, read as the training data were; the client's only
-    #[arg(long, value_name = "FILE", required_unless_present = "party")]
-    pub input: Option<PathBuf>,
+    /// The rows: CSV, npy, npz, HDF5, IDX, Parquet or WFDB, read as the training data were; the client's only. Under vertical, without --as,
+    /// each holder's (NAME=FILE, several times), or one file that has the columns of all
+    #[arg(long, value_name = "[NAME=]FILE", required_unless_present = "party", value_parser = input)]
+    pub input: Vec<Input>,
     /// Write the predictions to this file: .csv, .npy (probabilities only) or .jsonl [default: CSV on stdout]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -44,8 +44,8 @@ fn together(args: &PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Er
     let options = PredictOptions {
         program: program()?,
         run_folder: args.run_folder.clone(),
-        input: args.input.clone().unwrap_or_default(),
-        client: Some(client.clone()),
+        inputs: args.input.clone(),
+        client: args.client.clone(),
         output: match &args.output {
             Some(path) => Output::File(path.clone()),
             None => Output::Bytes(format(json)),
@@ -104,7 +104,7 @@ fn job(args: &PredictArgs) -> Result<Job, Error> {
 fn request(args: &PredictArgs) -> Request {
     Request {
         run_folder: args.run_folder.clone(),
-        input: args.input.clone(),
+        input: args.input.first().map(|input| input.file.clone()),
         client: args.client.clone(),
         hide_input: args.hide_input,
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::{Error, Job, files};
 
 const MAGIC: &[u8; 16] = b"cloven shares 1\n";
@@ -12,4 +14,29 @@ pub(crate) fn write(path: &Path, job: &Job, shares: &[u8]) -> Result<(), Error> 
     let digest = blake3::hash(&bytes);
     bytes.extend_from_slice(digest.as_bytes());
     files::write(path, &bytes, true)
+}
+
+/// Reads what [`write`] wrote; it must be of this job.
+pub(crate) fn read(path: &Path, job: &Job) -> Result<Zeroizing<Vec<u8>>, Error> {
+    const DIGEST: usize = 32;
+    let damaged = || Error::configuration(path.display(), "the file is damaged");
+    let most = 8 * (job.vertical_terms()?.features() as u64 + 1) * u64::from(u32::MAX);
+    if std::fs::metadata(path).map_err(Error::file(path))?.len() > most {
+        return Err(damaged());
+    }
+    let bytes = Zeroizing::new(std::fs::read(path).map_err(Error::file(path))?);
+    let (content, digest) = bytes.split_last_chunk::<DIGEST>().ok_or_else(damaged)?;
+    if blake3::hash(content) != *digest {
+        return Err(damaged());
+    }
+    let rest = content.strip_prefix(MAGIC).ok_or_else(damaged)?;
+    let (of, shares) = rest.split_first_chunk::<DIGEST>().ok_or_else(damaged)?;
+    match *of == job.digest() {
+        true => Ok(Zeroizing::new(shares.to_vec())),
+        false => Err(Error::OtherJob {
+            path: path.to_owned(),
+            expected: job.digest_hex(),
+            got: blake3::Hash::from_bytes(*of).to_hex().to_string(),
+        }),
+    }
 }

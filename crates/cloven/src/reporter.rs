@@ -197,21 +197,17 @@ impl<'a> Reporter<'a> {
     }
 
     /// The same of a prediction, without what only the client knows.
-    pub(crate) fn prediction(
-        &self,
-        role: Role,
-        seconds: Duration,
-        traffic: Traffic,
-        sent: &BTreeMap<&'static str, MessageTraffic>,
-    ) -> PartyPrediction {
+    pub(crate) fn prediction<C: Channel>(&self, role: Role, seconds: Duration, links: &[Link<C>]) -> PartyPrediction {
         let state = self.state.borrow();
+        let mut sent_by_message = BTreeMap::new();
+        add_messages(&mut sent_by_message, links);
         PartyPrediction {
             role,
             rows: state.rows,
             seconds_total: seconds.as_secs_f64(),
             seconds_predicting: state.predicting_seconds,
-            traffic,
-            sent_by_message: sent.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            traffic: links.iter().map(Link::traffic).sum(),
+            sent_by_message,
             peak_rss_bytes: peak_rss_bytes(),
             outcome: None,
         }

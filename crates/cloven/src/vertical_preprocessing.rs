@@ -15,11 +15,11 @@ pub(crate) struct VerticalPreprocessing {
     /// Digest of the job.
     job: String,
     /// How the training file was read; nothing for a data set inside the program. It holds no path.
-    options: Option<VerticalOptions>,
+    pub(crate) options: Option<VerticalOptions>,
     /// What is done to the columns; nothing without columns.
-    preprocessor: Option<Preprocessor>,
+    pub(crate) preprocessor: Option<Preprocessor>,
     /// At the label holder, the names of the classes in the order of their numbers.
-    classes: Option<Vec<String>>,
+    pub(crate) classes: Option<Vec<String>>,
 }
 
 impl VerticalPreprocessing {
@@ -44,5 +44,23 @@ impl VerticalPreprocessing {
     pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_vec(self).expect("only string keys and finite numbers");
         files::write(path, &text, true)
+    }
+
+    /// Reads the file; it must be of this job.
+    pub(crate) fn read(path: &Path, job: &Job) -> Result<Self, Error> {
+        let text = files::read_text(path)?;
+        let kept: Self = serde_json::from_str(&text).map_err(|e| Error::configuration(path.display(), e))?;
+        if kept.version != Self::VERSION {
+            let problem = format!("expected version {}, got {}", Self::VERSION, kept.version);
+            return Err(Error::configuration(path.display(), problem));
+        }
+        match kept.job == job.digest_hex() {
+            true => Ok(kept),
+            false => Err(Error::OtherJob {
+                path: path.to_owned(),
+                expected: job.digest_hex(),
+                got: kept.job.escape_debug().to_string(),
+            }),
+        }
     }
 }

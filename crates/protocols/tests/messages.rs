@@ -286,7 +286,7 @@ struct Protocol {
     cases: Vec<Case>,
 }
 
-fn protocols() -> [Protocol; 10] {
+fn protocols() -> [Protocol; 11] {
     let protocol = |folder, messages, cases| Protocol { folder, messages, cases };
     let training = |own: Vec<Case>| training_cases().into_iter().chain(own).collect();
     [

@@ -29,7 +29,7 @@ pub struct Vertical {
     pub gradient: Gradient,
     /// Where the first layer's initial weights come from.
     pub initial_weights: InitialWeights,
-    /// Whether the holders evaluate the ReLU after the first layer on their shares, so that the server does not see its input.
+    /// Whether the holders evaluate the ReLU after the first layer, so that the server does not see its input.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub private_activation: bool,
     /// What the parties know of and accept: [`Vertical::SPAN`].
@@ -278,26 +278,24 @@ impl Job {
             _ => (),
         }
         if vertical.private_activation {
-            self.check_private_activation(vertical.first_layer)?;
+            let second = self.cut().ok().and_then(|cut| cut.model.layers.get(1).cloned());
+            let problem = match (vertical.first_layer, second) {
+                (FirstLayer::Plain, _) => "first_layer = \"plain\" protects nothing: leave it out",
+                (_, Some(LayerSpec::Relu {})) => return self.check_words(&vertical),
+                _ => "the layer after the first must be a relu, which the holders can evaluate on shares",
+            };
+            return Err(("vertical.private_activation", problem.into()));
         }
+        self.check_words(&vertical)
+    }
+
+    fn check_words(&self, vertical: &Vertical) -> Result<(), (&'static str, String)> {
         match vertical.acknowledge.iter().find(|word| *word != Vertical::SPAN) {
             Some(unknown) => {
                 let problem = format!("expected {:?}, got {unknown:?}", Vertical::SPAN);
                 Err(("vertical.acknowledge", problem))
             }
             None => Ok(()),
-        }
-    }
-
-    fn check_private_activation(&self, first_layer: FirstLayer) -> Result<(), (&'static str, String)> {
-        let wrong = |problem: &str| Err(("vertical.private_activation", problem.to_owned()));
-        if first_layer == FirstLayer::Plain {
-            return wrong("first_layer = \"plain\" has no shares to evaluate it on");
-        }
-        let cut = self.cut().map_err(|error| ("model", error.to_string()))?;
-        match cut.model.layers.get(1) {
-            Some(LayerSpec::Relu {}) => Ok(()),
-            _ => wrong("needs a relu after the first layer"),
         }
     }
 

@@ -205,7 +205,7 @@ fn check_labels(job: &Job, table: &VerticalTable) -> Result<(), Error> {
 }
 
 /// What stands for the ids; each must be of one row.
-fn digests(party: &Party, table: &VerticalTable) -> Result<Vec<Id>, Error> {
+pub(crate) fn digests(party: &Party, table: &VerticalTable) -> Result<Vec<Id>, Error> {
     let digests: Vec<Id> = table.ids.iter().map(|id| digest(id)).collect();
     let mut seen = HashMap::new();
     for (digest, row) in digests.iter().zip(&table.numbers) {

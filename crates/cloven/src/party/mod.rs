@@ -28,7 +28,7 @@ use self::{
     rows::ClientData,
     scripts::{Encrypted, Trained},
 };
-pub(crate) use self::{rows::targets, scripts::fresh_randomness};
+pub(crate) use self::{holder_rows::digests, rows::targets, scripts::fresh_randomness};
 pub use crate::reporter::Watch;
 use crate::{
     Error, Job, Local, PartySummary, Record, Role, RosterFile, RunFolder, Update, catalogue,

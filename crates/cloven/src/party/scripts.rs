@@ -71,7 +71,7 @@ impl Prepared {
         trained.map_err(|cause| self.protocol_error(cause))
     }
 
-    fn protocol_error(&self, cause: ProtocolError) -> Error {
+    pub(crate) fn protocol_error(&self, cause: ProtocolError) -> Error {
         Error::Protocol {
             party: self.party.clone(),
             cause: Box::new(cause),

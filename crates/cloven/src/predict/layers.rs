@@ -6,9 +6,12 @@ use cloven_nn::{Network, Weights};
 use cloven_protocols::encrypted_model::{HeldLayers, LayerEncryption, LayerKey, ProductKey, ProductLayer};
 use cloven_wire::Party;
 
+use zeroize::Zeroizing;
+
 use crate::{
     Error, Job, Role, RunFolder,
     encrypted_layer::{self, KeptKey},
+    first_layer,
     job::{Mode, Protocol, Samples},
 };
 
@@ -21,6 +24,15 @@ pub(super) enum Layers {
         tail: Box<Network>,
     },
     Server(Box<Network>),
+    /// `vertical`.
+    Holder {
+        /// Of the first layer; none without columns.
+        shares: Zeroizing<Vec<u8>>,
+        /// The label holder's.
+        tail: Option<Box<Network>>,
+    },
+    /// `vertical`: it has no layers.
+    Dealer,
     /// `encrypted-model`.
     KeyHolder {
         tail: Box<Network>,
@@ -58,6 +70,14 @@ impl Layers {
         if job.protocol == Protocol::EncryptedModel {
             return Self::load_encrypted(job, party, run_folder, job.client_network(&cut)?);
         }
+        match job.role(party)? {
+            Role::Dealer => return Ok(Self::Dealer),
+            role @ (Role::Holder | Role::LabelHolder) => {
+                let tail = network(cut.server.end..cut.model.layers.len())?;
+                return Self::load_holder(job, (party, role), run_folder, tail);
+            }
+            Role::Server | Role::Client => (),
+        }
         if job.role(party)? == Role::Server {
             let mut layers = network(cut.server.clone())?;
             give(job, party, &path, &mut [&mut layers])?;
@@ -84,6 +104,25 @@ impl Layers {
 }
 
 impl Layers {
+    fn load_holder(job: &Job, (party, role): (&Party, Role), run_folder: &Path, mut tail: Network) -> Result<Self, Error> {
+        let shares = match job.data.columns.contains_key(party) {
+            false => Zeroizing::default(),
+            true => {
+                let path = RunFolder::first_layer(run_folder, party);
+                must_exist(&path, party)?;
+                first_layer::read(&path, job)?
+            }
+        };
+        if role == Role::Holder {
+            return Ok(Self::Holder { shares, tail: None });
+        }
+        give(job, party, &RunFolder::checkpoint(run_folder, party), &mut [&mut tail])?;
+        Ok(Self::Holder {
+            shares,
+            tail: Some(Box::new(tail)),
+        })
+    }
+
     fn load_product(job: &Job, party: &Party, run_folder: &Path, mut network: Network) -> Result<Self, Error> {
         if job.role(party)? == Role::Server {
             let path = RunFolder::encrypted_layer(run_folder, party);

@@ -9,6 +9,7 @@ mod preprocessing;
 mod rows;
 mod summary;
 mod together;
+mod vertical;
 
 use std::{
     path::{Path, PathBuf},
@@ -26,11 +27,12 @@ use cloven_wire::{Channel, Link, Party};
 use ndarray::{ArrayD, Axis};
 use rand_chacha::rand_core::Rng;
 
-use self::{layers::Layers, rows::Rows};
+use self::{layers::Layers, rows::Rows, vertical::HolderQuery};
 pub use self::{
     predictions::{Prediction, PredictionFormat, Predictions},
     summary::{Outcome, PartyPrediction, PredictionSummary, leaks},
-    together::{Output, PredictOptions, predict_together},
+    together::{Input, Output, PredictOptions, predict_together},
+    vertical::brings_rows,
 };
 pub(crate) use preprocessing::Preprocessing;
 
@@ -65,6 +67,8 @@ pub struct Predictor {
     layers: Layers,
     /// At the client.
     rows: Option<Rows>,
+    /// At a holder.
+    query: Option<HolderQuery>,
     /// How they go to the server, where there is a choice.
     form: InputForm,
 }
@@ -72,7 +76,6 @@ pub struct Predictor {
 impl Predictor {
     /// Loads this party's weights from the run folder and, for a client, the rows. `job` is the run folder's.
     pub fn new(job: Job, party: Party, local: Local, request: &Request) -> Result<Self, Error> {
-        job.refuse_vertical(VERB)?;
         let role = job.role(&party)?;
         let client = client_of(&job, &party, request.client.as_ref())?;
         let run_folder = &request.run_folder;
@@ -82,16 +85,25 @@ impl Predictor {
         let layers = Layers::load(&job, &party, run_folder)?;
         let rows = match (role, &request.input) {
             (Role::Client, Some(input)) => Some(Rows::read(&job, &party, run_folder, input)?),
-            (Role::Server, None) => None,
-            (Role::Holder | Role::LabelHolder | Role::Dealer, _) => return Err(not_for_vertical(VERB)),
-            (Role::Client, None) => {
-                let problem = format!("{party} is the client: say which file holds the rows");
+            (Role::Server | Role::Dealer, None) | (Role::Holder | Role::LabelHolder, Some(_)) => None,
+            (Role::Client | Role::Holder | Role::LabelHolder, None) => {
+                let problem = format!("{party} is the {}: say which file holds the rows", role.name());
                 return Err(Error::configuration("--input", problem));
+            }
+            (Role::Dealer, Some(_)) => {
+                return Err(Error::configuration(
+                    "--input",
+                    format!("{party} is the dealer, who sees no rows"),
+                ));
             }
             (Role::Server, Some(_)) => {
                 let problem = format!("{party} is the server: the rows stay with {client}");
                 return Err(Error::configuration("--input", problem));
             }
+        };
+        let query = match (role, &request.input) {
+            (Role::Holder | Role::LabelHolder, Some(input)) => Some(HolderQuery::read(&job, &party, run_folder, input)?),
+            _ => None,
         };
         let me = party::Prepared::without_data(job, party, local)?;
         Ok(Self {
@@ -99,6 +111,7 @@ impl Predictor {
             client,
             layers,
             rows,
+            query,
             form: match request.hide_input {
                 true => InputForm::Encrypted,
                 false => InputForm::Clear,
@@ -130,40 +143,63 @@ impl Predictor {
     }
 
     async fn take_part(self, reporter: &Reporter<'_>) -> Result<(PartyPrediction, Option<Predictions>), Error> {
-        let partner = self.partner()?;
+        let partners = self.partners()?;
         let endpoint = self.me.endpoint(reporter).await?;
-        let channels = interruptible(self.me.connect_to(&endpoint, &[partner], reporter)).await?;
+        let channels = interruptible(self.me.connect_to(&endpoint, &partners, reporter)).await?;
         let begun = Instant::now();
-        let mut link = Link::new(channels.into_values().next().expect("one party was asked for"));
-        let outputs = match interruptible(self.script(&mut link, reporter)).await {
-            Ok(outputs) => outputs,
+        let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
+        let answer = match interruptible(self.answer(&mut links, reporter)).await {
+            Ok(answer) => answer,
             Err(error) => {
-                link.abort(abort_reason(&error)).await;
+                for link in &mut links {
+                    link.abort(abort_reason(&error)).await;
+                }
                 return Err(error);
             }
         };
-        let mut report = reporter.prediction(self.me.role, begun.elapsed(), link.traffic(), link.sent_by_message());
-        link.into_channel().close().await;
-        let predictions = match (self.rows, outputs) {
-            (Some(rows), Some(outputs)) => {
+        let mut report = reporter.prediction(self.me.role, begun.elapsed(), &links);
+        for link in links {
+            link.into_channel().close().await;
+        }
+        let predictions = match answer {
+            Some((rows, outputs)) => {
                 let (outcome, predictions) = conclude(&self.me.job, rows, &outputs)?;
                 report.outcome = Some(outcome);
                 Some(predictions)
             }
-            _ => None,
+            None => None,
         };
         Ok((report, predictions))
     }
 
-    /// The party at the other end.
-    fn partner(&self) -> Result<Party, Error> {
+    /// Rows and the outputs on them, at the party that gets them.
+    async fn answer<C: Channel>(
+        &self,
+        links: &mut [Link<C>],
+        reporter: &Reporter<'_>,
+    ) -> Result<Option<(Rows, ArrayD<f32>)>, Error> {
+        if self.me.job.protocol == Protocol::Vertical {
+            let (places, outputs) = self.vertical(links, reporter).await?;
+            return Ok(self
+                .query
+                .as_ref()
+                .zip(outputs)
+                .map(|(query, outputs)| query.in_order(&places, &outputs)));
+        }
+        let link = links.first_mut().expect("one party was asked for");
+        let outputs = self.script(link, reporter).await?;
+        Ok(self.rows.clone().zip(outputs))
+    }
+
+    /// The parties at the other ends.
+    fn partners(&self) -> Result<Vec<Party>, Error> {
         let mut parties = self.me.job.parties.iter();
         match self.me.role {
-            Role::Holder | Role::LabelHolder | Role::Dealer => Err(not_for_vertical(VERB)),
-            Role::Server => Ok(self.client.clone()),
-            Role::Client => parties
+            _ if self.me.job.protocol == Protocol::Vertical => Ok(self.others()),
+            Role::Server => Ok(vec![self.client.clone()]),
+            _ => parties
                 .find(|(_, role)| **role == Role::Server)
-                .map(|(party, _)| party.clone())
+                .map(|(party, _)| vec![party.clone()])
                 .ok_or_else(|| Error::configuration("parties", "the job has no server")),
         }
     }
@@ -188,6 +224,7 @@ impl Predictor {
                     .await
                     .map(|()| None)
             }
+            (Layers::Holder { .. } | Layers::Dealer, _) => return Err(not_for_vertical(VERB)),
             (Layers::Server(layers), _) => match self.me.job.protocol {
                 Protocol::Plain | Protocol::EncryptedModel => {
                     plain::predict::server(layers, batch, link, &mut observe).await.map(|()| None)
@@ -237,7 +274,11 @@ impl Predictor {
                 let me = encrypted_samples::predict::Forward { network, keys, session };
                 return Ok(encrypted_samples::predict::client(me, queries, link, observe).await);
             }
-            Layers::Server(_) | Layers::Encrypted { .. } | Layers::EncryptedProduct { .. } => {
+            Layers::Server(_)
+            | Layers::Encrypted { .. }
+            | Layers::EncryptedProduct { .. }
+            | Layers::Holder { .. }
+            | Layers::Dealer => {
                 return Err(Error::configuration("parties", "a server has no rows"));
             }
         };
@@ -302,6 +343,13 @@ fn conclude(job: &Job, rows: Rows, outputs: &ArrayD<f32>) -> Result<(Outcome, Pr
 /// Whose rows are predicted: a client's own, or at the server those of the client that is named or the only one.
 pub fn client_of(job: &Job, party: &Party, named: Option<&Party>) -> Result<Party, Error> {
     let wrong = |problem: String| Err(Error::configuration("--client", problem));
+    if job.protocol == Protocol::Vertical {
+        let holder = job.of_role(Role::LabelHolder).next().cloned();
+        return match named {
+            Some(_) => wrong("under protocol vertical the label holder gets the predictions".into()),
+            None => holder.ok_or_else(|| Error::configuration("parties", "the job has no label holder")),
+        };
+    }
     let clients: Vec<&Party> = job.clients().collect();
     let own = (job.role(party)? == Role::Client).then_some(party);
     match (own, named, clients.as_slice()) {

@@ -11,6 +11,7 @@ use super::Preprocessing;
 use crate::{Error, Job, RunFolder, party::targets};
 
 /// What the client brings to a prediction.
+#[derive(Clone)]
 pub(super) struct Rows {
     /// `[rows, sample shape...]`, standardised as in training.
     pub(super) x: ArrayD<f32>,

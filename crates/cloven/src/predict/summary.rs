@@ -6,7 +6,7 @@ use cloven_nn::{Evaluation, Network};
 use cloven_protocols::{
     Leak, encrypted_activation,
     encrypted_model::{self, EncryptedWeights, HeldWeights},
-    plain,
+    plain, vertical,
 };
 use cloven_wire::{Message, MessageTraffic, Party, Traffic};
 use serde::{Deserialize, Serialize};
@@ -157,8 +157,10 @@ pub fn leaks(job: &Job, client: &Party, hide_input: bool) -> Vec<Leak> {
             Samples::Clear => encrypted_model::predict::leaks(client.as_str(), server),
             Samples::Encrypted => encrypted_model::encrypted_samples::predict::leaks(client.as_str(), server),
         },
-        // Refused before anybody asks.
-        Protocol::Vertical => Vec::new(),
+        Protocol::Vertical => job
+            .vertical_terms()
+            .map(|terms| vertical::predict::leaks(&terms))
+            .unwrap_or_default(),
     }
 }
 

@@ -1,16 +1,18 @@
 //! A prediction with every party as its own process on this machine.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use cloven_wire::Party;
 
-use super::{PredictionFormat, PredictionSummary, can_hide_input, client_of};
+use super::{PredictionFormat, PredictionSummary, brings_rows, can_hide_input, client_of};
 use crate::{
     Error, Job, Local, Logs, Role, Stamped, Update,
-    orchestrate::{Errand, Locals, Place, together},
+    job::Protocol,
+    orchestrate::{Errand, Locals, Place, places, together},
 };
 
 /// Where things are for [`predict_together`].
@@ -20,8 +22,8 @@ pub struct PredictOptions {
     pub program: PathBuf,
     /// The run folder of a `cloven run`, with every party's weights.
     pub run_folder: PathBuf,
-    /// The rows.
-    pub input: PathBuf,
+    /// The rows: a file of everybody who brings some, or one that all of them read.
+    pub inputs: Vec<Input>,
     /// Whose rows, where the job has several clients.
     pub client: Option<Party>,
     /// Where the predictions go.
@@ -30,6 +32,15 @@ pub struct PredictOptions {
     pub hide_input: bool,
     /// What every party's process logs.
     pub logs: Option<Logs>,
+}
+
+/// A file of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Whose; everybody's who brings rows if absent.
+    pub party: Option<Party>,
+    /// Where it is.
+    pub file: PathBuf,
 }
 
 /// Where predictions go.
@@ -48,7 +59,6 @@ pub fn predict_together(
     options: &PredictOptions,
     watch: &mut dyn FnMut(&Stamped),
 ) -> Result<(PredictionSummary, Option<Vec<u8>>), Error> {
-    job.refuse_vertical(super::VERB)?;
     if options.hide_input {
         can_hide_input(job, Role::Client)?;
     }
@@ -60,30 +70,37 @@ pub fn predict_together(
         }
         Output::Bytes(format) => (private.path().join("predictions").with_extension(format.ending()), true),
     };
-    let (client, server) = pair(job, options.client.as_ref())?;
+    let client = client_of(job, server(job)?, options.client.as_ref())?;
+    let inputs = inputs(job, &client, &options.inputs)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::file("runtime"))?;
     let absolute = |path: &Path| std::path::absolute(path).map_err(Error::file(path));
-    let (input, file) = (absolute(&options.input)?, absolute(&output)?);
+    let file = absolute(&output)?;
     let run_folder = absolute(&options.run_folder)?;
-    let locals = Locals::from([&client, &server].map(|party| (party.clone(), Local::default())));
+    let places = match job.protocol {
+        Protocol::Vertical => places(job),
+        _ => Place::stars(&[server(job)?.clone()], std::slice::from_ref(&client)),
+    };
+    let locals: Locals = places.iter().map(|place| (place.party.clone(), Local::default())).collect();
     let errand = Errand {
         job,
         program: &options.program,
-        places: Place::stars(&[server], std::slice::from_ref(&client)),
+        places,
         locals: &locals,
         restart: false,
         metrics: false,
         logs: options.logs.as_ref(),
-        arguments: &|_, role| {
+        arguments: &|party, role| {
             let mut arguments = vec!["predict".into(), run_folder.clone().into()];
-            if role == Role::Client {
+            if let Some(input) = inputs.get(party) {
                 arguments.extend(["--input".into(), input.clone().into()]);
+            }
+            if *party == client {
                 arguments.extend(["--output".into(), file.clone().into()]);
                 arguments.extend(options.hide_input.then(|| "--hide-input".into()));
-            } else {
+            } else if role == Role::Server && job.protocol != Protocol::Vertical {
                 arguments.extend(["--client".into(), client.as_str().into()]);
             }
             arguments
@@ -107,9 +124,38 @@ pub fn predict_together(
     Ok((summary, bytes))
 }
 
-/// The client whose rows are predicted, and the server.
-fn pair(job: &Job, named: Option<&Party>) -> Result<(Party, Party), Error> {
-    let server = job.parties.iter().find(|(_, role)| **role == Role::Server);
-    let (server, _) = server.ok_or_else(|| Error::configuration("parties", "the job has no server"))?;
-    Ok((client_of(job, server, named)?, server.clone()))
+fn server(job: &Job) -> Result<&Party, Error> {
+    let server = job.of_role(Role::Server).next();
+    server.ok_or_else(|| Error::configuration("parties", "the job has no server"))
+}
+
+/// The file of everybody who brings rows.
+fn inputs(job: &Job, client: &Party, given: &[Input]) -> Result<BTreeMap<Party, PathBuf>, Error> {
+    let bring = |(party, role): &(&Party, &Role)| match job.protocol {
+        Protocol::Vertical => brings_rows(**role),
+        _ => *party == client,
+    };
+    let wrong = |problem: String| Err(Error::configuration("--input", problem));
+    let mut inputs = BTreeMap::new();
+    for (party, _) in job.parties.iter().filter(bring) {
+        let own = given
+            .iter()
+            .filter(|input| input.party.as_ref().is_none_or(|name| name == party));
+        match own.collect::<Vec<_>>()[..] {
+            [input] => inputs.insert(
+                party.clone(),
+                std::path::absolute(&input.file).map_err(Error::file(&input.file))?,
+            ),
+            [] => return wrong(format!("say which file holds the rows of {party}: {party}=FILE")),
+            _ => return wrong(format!("several files for {party}")),
+        };
+    }
+    match given
+        .iter()
+        .filter_map(|input| input.party.as_ref())
+        .find(|party| !inputs.contains_key(*party))
+    {
+        Some(stranger) => wrong(format!("{stranger} brings no rows")),
+        None => Ok(inputs),
+    }
 }

@@ -25,12 +25,14 @@ fn the_terms_say_what_the_job_says() {
         "parties.helper=dealer",
         "vertical.triples=dealer",
         "vertical.gradient=open",
+        "vertical.private_activation=true",
         "vertical.initial_weights=public",
     ];
     let job = parse(&settings).unwrap();
     let terms = job.vertical_terms().unwrap();
     assert_eq!(terms.dealer.as_ref().map(Party::as_str), Some("helper"));
     assert_eq!(terms.gradient, vertical::Gradient::Open);
+    assert!(terms.private_activation);
     let weights = terms.public_weights.unwrap();
     assert_eq!(weights.dim(), (31, 8));
     // As an ordinary network of the job's seed has them.
@@ -76,6 +78,7 @@ fn holders_divide_the_columns_in_the_order_of_their_names() {
 
 #[test]
 fn mistakes_are_named() {
+    let tanh = "model.layers=[{type='dense',outputs=4},{type='tanh'},{type='relu'},{type='relu'},{type='dense',outputs=1}]";
     for (settings, expected) in [
         (&["parties.lab=client"][..], "one label-holder, one server"),
         (&["parties.lab=label-holder"], "one label-holder, one server"),
@@ -114,12 +117,12 @@ fn mistakes_are_named() {
         ),
         (&["data.test_fraction=0.0"], "expected above 0"),
         (
-            &[
-                "vertical.private_activation=true",
-                "vertical.first_layer=\"plain\"",
-                "vertical.triples=\"he\"",
-            ],
-            "has no shares",
+            &["vertical.private_activation=true", "vertical.first_layer=plain"],
+            "protects nothing",
+        ),
+        (
+            &["vertical.private_activation=true", tanh],
+            "the layer after the first must be a relu",
         ),
         (
             &["vertical.acknowledge=['anything']"],
@@ -141,7 +144,12 @@ fn mistakes_are_named() {
 
 #[test]
 fn without_protection_nobody_deals() {
-    let job = parse(&["parties.helper=dealer", "vertical.triples=dealer"]).unwrap();
+    let job = parse(&[
+        "parties.helper=dealer",
+        "vertical.triples=dealer",
+        "vertical.private_activation=true",
+    ])
+    .unwrap();
     let plain = job.unprotected();
     plain.validate("plain").unwrap();
     assert_eq!(plain.vertical_terms().unwrap().first_layer, vertical::FirstLayer::Plain);

@@ -2,7 +2,7 @@ use super::*;
 use crate::LocalData;
 
 fn parse(text: &str) -> Result<LocalData, String> {
-    toml::from_str::<toml::Table>(text).unwrap().try_into()
+    LocalData::try_from(toml::from_str::<toml::Table>(text).unwrap())
 }
 
 #[test]
