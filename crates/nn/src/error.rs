@@ -58,6 +58,14 @@ pub enum ModelError {
         /// What was there.
         actual: String,
     },
+    /// Weights of classes that do not belong to the loss or the model.
+    #[error("class_weights: expected {expected}, got {actual}")]
+    ClassWeights {
+        /// What would have been right.
+        expected: String,
+        /// What was there.
+        actual: String,
+    },
     /// An optimiser setting is out of range.
     #[error("optimiser {setting}: expected {expected}, got {actual}")]
     Optimiser {

@@ -40,8 +40,8 @@ mod spec;
 mod streams;
 
 pub use error::ModelError;
-pub use loss::{BatchTargets, Loss};
-pub use metrics::{Evaluation, area_under_curve};
+pub use loss::{BatchTargets, ClassWeights, Loss, WeightedLoss};
+pub use metrics::{Evaluation, area_under_curve, average_precision};
 pub use network::{InputGradient, Network, Weights, save_safetensors};
 pub use optimiser::{LearningRateSchedule, OptimiserSpec};
 pub use preset::{Preset, preset, preset_names};

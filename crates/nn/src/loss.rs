@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use ndarray::{ArrayD, Axis};
 use serde::{Deserialize, Serialize};
 
+pub use self::weights::{ClassWeights, WeightedLoss};
 use crate::ModelError;
 
 /// How far outputs are from targets; the mean over the batch, as PyTorch reduces it.
@@ -71,10 +73,29 @@ impl Loss {
     /// # Errors
     /// As [`Loss::value`].
     pub fn value_and_gradient(&self, outputs: &ArrayD<f32>, targets: &BatchTargets) -> Result<(f64, ArrayD<f32>), ModelError> {
+        self.weighted(outputs, targets, None)
+    }
+
+    /// With the weight of each class (of a cross-entropy) or of the ones of each output, if not all are 1.
+    fn weighted(
+        &self,
+        outputs: &ArrayD<f32>,
+        targets: &BatchTargets,
+        weights: Option<&[f64]>,
+    ) -> Result<(f64, ArrayD<f32>), ModelError> {
+        let weight = |class: usize| weights.map_or(1.0, |weights| weights[class]);
         let (loss, gradient) = match self {
-            Self::CrossEntropy => cross_entropy(outputs, class_targets(outputs, targets)?),
-            Self::Bce => mean_of(outputs, binary_targets(outputs, targets)?, bce),
-            Self::Mse => mean_of(outputs, value_targets(outputs, targets)?, |z, t| {
+            Self::CrossEntropy => cross_entropy(outputs, class_targets(outputs, targets)?, weight),
+            Self::Bce => {
+                let targets = binary_targets(outputs, targets)?;
+                let width = outputs.shape()[1];
+                mean_of(outputs, targets, |index, z, t| {
+                    let counts = if t == 1.0 { weight(index % width) } else { 1.0 };
+                    let (loss, slope) = bce(z, t);
+                    (counts * loss, counts * slope)
+                })
+            }
+            Self::Mse => mean_of(outputs, value_targets(outputs, targets)?, |_, z, t| {
                 ((z - t) * (z - t), 2.0 * (z - t))
             }),
         };
@@ -132,19 +153,20 @@ fn value_targets<'t>(outputs: &ArrayD<f32>, targets: &'t BatchTargets) -> Result
     }
 }
 
-fn cross_entropy(outputs: &ArrayD<f32>, classes: &[u32]) -> (f64, ArrayD<f32>) {
-    let scale = 1.0 / classes.len() as f64;
+fn cross_entropy(outputs: &ArrayD<f32>, classes: &[u32], weight: impl Fn(usize) -> f64) -> (f64, ArrayD<f32>) {
+    let scale = 1.0 / classes.iter().map(|class| weight(*class as usize)).sum::<f64>();
     let mut gradient = outputs.clone();
     let mut loss = 0.0;
     for (mut row, class) in gradient.outer_iter_mut().zip(classes) {
         let class = *class as usize;
         let largest = row.iter().map(|z| f64::from(*z)).fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = row.iter().map(|z| (f64::from(*z) - largest).exp()).sum();
-        loss += sum.ln() - (f64::from(row[class]) - largest);
+        let weight = weight(class);
+        loss += weight * (sum.ln() - (f64::from(row[class]) - largest));
         for (index, z) in row.iter_mut().enumerate() {
             let probability = (f64::from(*z) - largest).exp() / sum;
             let target = if index == class { 1.0 } else { 0.0 };
-            *z = ((probability - target) * scale) as f32;
+            *z = ((probability - target) * (weight * scale)) as f32;
         }
     }
     (loss * scale, gradient)
@@ -162,13 +184,13 @@ fn bce(z: f64, target: f64) -> (f64, f64) {
     (z.max(0.0) - z * target + small.ln_1p(), sigmoid - target)
 }
 
-/// The mean of `each`'s losses, and its derivatives to match.
-fn mean_of(outputs: &ArrayD<f32>, targets: &ArrayD<f32>, each: impl Fn(f64, f64) -> (f64, f64)) -> (f64, ArrayD<f32>) {
+/// The mean of `each`'s losses, and its derivatives to match. `each` is told the value's number in row-major order.
+fn mean_of(outputs: &ArrayD<f32>, targets: &ArrayD<f32>, each: impl Fn(usize, f64, f64) -> (f64, f64)) -> (f64, ArrayD<f32>) {
     let scale = 1.0 / outputs.len() as f64;
     let mut gradient = outputs.clone();
     let mut loss = 0.0;
-    for (z, target) in gradient.iter_mut().zip(targets) {
-        let (value, slope) = each(f64::from(*z), f64::from(*target));
+    for (index, (z, target)) in gradient.iter_mut().zip(targets).enumerate() {
+        let (value, slope) = each(index, f64::from(*z), f64::from(*target));
         loss += value;
         *z = (slope * scale) as f32;
     }

@@ -7,12 +7,12 @@ use ndarray::ArrayD;
 use serde::{Deserialize, Serialize};
 
 use crate::loss::{binary_targets, class_targets};
-use crate::{BatchTargets, Loss, ModelError};
+use crate::{BatchTargets, Loss, ModelError, WeightedLoss};
 
 /// A model measured on a whole data set. What a loss does not define is `None` or empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// The loss over all samples.
+    /// The loss over all samples, with the weights of classes where training has any.
     pub loss: f64,
     /// Share of right decisions, in 0..=1; with several binary outputs (multi-label), over all of them, which is also the mean of
     /// the outputs' own accuracies.
@@ -27,6 +27,14 @@ pub struct Evaluation {
     /// column has no curve and is left out of [`auc`](Evaluation::auc).
     #[serde(default)]
     pub auc_by_class: Vec<Option<f64>>,
+    /// [Average precision](average_precision): the area under the curve of precision against recall, where a rare class shows more than under
+    /// the ROC curve. The macro average of [`average_precision_by_class`](Evaluation::average_precision_by_class), as for `auc`.
+    #[serde(default)]
+    pub average_precision: Option<f64>,
+    /// Average precision of each class against the rest, or of each binary output; `None` where no sample is of the class. One binary output
+    /// has one entry, for its ones.
+    #[serde(default)]
+    pub average_precision_by_class: Vec<Option<f64>>,
     /// Number of samples by true class (row) and decision (column); empty with several binary outputs.
     pub confusion: Vec<Vec<u64>>,
 }
@@ -36,13 +44,14 @@ impl Evaluation {
     /// output by a logit above 0.
     ///
     /// # Errors
-    /// As [`Loss::value`].
-    pub fn new(loss: Loss, outputs: &ArrayD<f32>, targets: &BatchTargets) -> Result<Self, ModelError> {
+    /// As [`WeightedLoss::value`].
+    pub fn new(loss: impl Into<WeightedLoss>, outputs: &ArrayD<f32>, targets: &BatchTargets) -> Result<Self, ModelError> {
+        let loss = loss.into();
         let value = loss.value(outputs, targets)?;
         if !outputs.iter().all(|output| output.is_finite()) {
             return Err(ModelError::Diverged { what: "an output" });
         }
-        match loss {
+        match loss.loss {
             Loss::CrossEntropy => Ok(classes(value, outputs, class_targets(outputs, targets)?)),
             Loss::Bce if outputs.shape()[1] == 1 => Ok(binary(value, outputs, binary_targets(outputs, targets)?)),
             Loss::Bce => Ok(labels(value, outputs, binary_targets(outputs, targets)?)),
@@ -52,6 +61,8 @@ impl Evaluation {
                 recall: vec![],
                 auc: None,
                 auc_by_class: vec![],
+                average_precision: None,
+                average_precision_by_class: vec![],
                 confusion: vec![],
             }),
         }
@@ -79,6 +90,27 @@ pub fn area_under_curve(scores: &[f64], positive: &[bool]) -> Option<f64> {
     Some((rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives))
 }
 
+/// Average precision: the sum over thresholds of `(R_n - R_(n-1)) P_n`, where recall `R_n` and precision `P_n` are those of the samples that
+/// score at least the n-th largest distinct score, so that equal scores enter together. It is the area under the curve of precision
+/// against recall as a step function, without interpolation (scikit-learn's `average_precision_score`); for scores without meaning, about the
+/// share of positives. `None` without a positive. Scores and labels are as many; scores are not NaN.
+pub fn average_precision(scores: &[f64], positive: &[bool]) -> Option<f64> {
+    let mut order: Vec<(f64, bool)> = scores.iter().copied().zip(positive.iter().copied()).collect();
+    order.sort_by(|left, right| right.0.total_cmp(&left.0));
+    let positives = order.iter().filter(|(_, positive)| *positive).count() as f64;
+    if positives == 0.0 {
+        return None;
+    }
+    let (mut taken, mut found, mut area) = (0.0, 0.0, 0.0);
+    for ties in order.chunk_by(|left, right| left.0 == right.0) {
+        let new = ties.iter().filter(|(_, positive)| *positive).count() as f64;
+        taken += ties.len() as f64;
+        found += new;
+        area += new / positives * (found / taken);
+    }
+    Some(area)
+}
+
 fn classes(loss: f64, outputs: &ArrayD<f32>, targets: &[u32]) -> Evaluation {
     let count = outputs.shape()[1];
     let mut confusion = vec![vec![0; count]; count];
@@ -93,14 +125,16 @@ fn classes(loss: f64, outputs: &ArrayD<f32>, targets: &[u32]) -> Evaluation {
     }
     let one_against_rest = margins.iter().enumerate().map(|(class, margins)| {
         let positive: Vec<bool> = targets.iter().map(|target| *target as usize == class).collect();
-        area_under_curve(margins, &positive)
+        (area_under_curve(margins, &positive), average_precision(margins, &positive))
     });
-    let auc_by_class: Vec<_> = one_against_rest.collect();
+    let (auc_by_class, average_precision_by_class): (Vec<_>, Vec<_>) = one_against_rest.unzip();
     Evaluation {
         loss,
         accuracy: Some(accuracy(&confusion)),
         auc: macro_average(&auc_by_class),
         auc_by_class,
+        average_precision: macro_average(&average_precision_by_class),
+        average_precision_by_class,
         recall: recall(&confusion),
         confusion,
     }
@@ -111,12 +145,14 @@ fn binary(loss: f64, outputs: &ArrayD<f32>, targets: &ArrayD<f32>) -> Evaluation
     for (z, target) in outputs.iter().zip(targets) {
         confusion[usize::from(*target == 1.0)][usize::from(*z > 0.0)] += 1;
     }
-    let auc = column_auc(outputs, targets, 0);
+    let (auc, average_precision) = column_areas(outputs, targets, 0);
     Evaluation {
         loss,
         accuracy: Some(accuracy(&confusion)),
         auc,
         auc_by_class: vec![auc],
+        average_precision,
+        average_precision_by_class: vec![average_precision],
         recall: recall(&confusion),
         confusion,
     }
@@ -140,13 +176,16 @@ fn labels(loss: f64, outputs: &ArrayD<f32>, targets: &ArrayD<f32>) -> Evaluation
         }
         share(found, all)
     };
-    let auc_by_class: Vec<_> = (0..count).map(|label| column_auc(outputs, targets, label)).collect();
+    let areas = (0..count).map(|label| column_areas(outputs, targets, label));
+    let (auc_by_class, average_precision_by_class): (Vec<_>, Vec<_>) = areas.unzip();
     Evaluation {
         loss,
         accuracy: Some(right as f64 / outputs.len() as f64),
         recall: (0..count).map(label_recall).collect(),
         auc: macro_average(&auc_by_class),
         auc_by_class,
+        average_precision: macro_average(&average_precision_by_class),
+        average_precision_by_class,
         confusion: vec![],
     }
 }
@@ -175,10 +214,11 @@ fn macro_average(values: &[Option<f64>]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn column_auc(outputs: &ArrayD<f32>, targets: &ArrayD<f32>, label: usize) -> Option<f64> {
+/// Areas under the ROC curve and under the curve of precision against recall.
+fn column_areas(outputs: &ArrayD<f32>, targets: &ArrayD<f32>, label: usize) -> (Option<f64>, Option<f64>) {
     let scores: Vec<f64> = column(outputs, label).map(f64::from).collect();
     let positive: Vec<bool> = column(targets, label).map(|target| target == 1.0).collect();
-    area_under_curve(&scores, &positive)
+    (area_under_curve(&scores, &positive), average_precision(&scores, &positive))
 }
 
 fn column(array: &ArrayD<f32>, index: usize) -> impl Iterator<Item = f32> {

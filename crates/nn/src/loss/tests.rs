@@ -7,7 +7,8 @@ fn array(shape: &[usize], values: &[f32]) -> ArrayD<f32> {
 }
 
 /// Compares the gradient with central differences of the value.
-fn check(loss: Loss, outputs: &ArrayD<f32>, targets: &BatchTargets) {
+fn check(loss: impl Into<WeightedLoss>, outputs: &ArrayD<f32>, targets: &BatchTargets) {
+    let loss = loss.into();
     let (value, gradient) = loss.value_and_gradient(outputs, targets).unwrap();
     assert_eq!(value, loss.value(outputs, targets).unwrap());
     let step = 1.0 / 128.0;
@@ -30,6 +31,140 @@ fn gradients_are_derivatives() {
     check(Loss::CrossEntropy, &outputs, &BatchTargets::Classes(vec![2, 0, 3]));
     check(Loss::Bce, &outputs, &BatchTargets::Values(ones.clone()));
     check(Loss::Mse, &outputs, &BatchTargets::Values(ones * 0.3));
+}
+
+fn weighted(loss: Loss, class_weights: ClassWeights) -> WeightedLoss {
+    WeightedLoss {
+        loss,
+        class_weights: Some(class_weights),
+    }
+}
+
+#[test]
+fn gradients_of_weighted_losses_are_derivatives() {
+    let outputs = array(&[3, 4], &[0.5, -1.0, 2.0, 0.25, -3.0, 0.0, 1.5, 1.5, 4.0, -4.0, 0.75, 1.0]);
+    let ones = array(&[3, 4], &[0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+    let each = ClassWeights::Each(vec![0.5, 2.0, 1.0, 7.0]);
+    let classes = BatchTargets::Classes(vec![2, 0, 3]);
+    check(weighted(Loss::CrossEntropy, each.clone()), &outputs, &classes);
+    let values = BatchTargets::Values(ones);
+    check(weighted(Loss::Bce, each), &outputs, &values);
+    check(weighted(Loss::Bce, ClassWeights::Positive(4.5)), &outputs, &values);
+}
+
+#[test]
+fn weights_of_a_cross_entropy_give_a_weighted_mean() {
+    let outputs = array(&[3, 2], &[1.0, 0.0, 0.5, 2.0, -1.0, 0.0]);
+    let alone = |row: usize, class| {
+        Loss::CrossEntropy
+            .value(&outputs.select(Axis(0), &[row]), &BatchTargets::Classes(vec![class]))
+            .unwrap()
+    };
+    let loss = weighted(Loss::CrossEntropy, ClassWeights::Each(vec![3.0, 0.5]));
+    let value = loss.value(&outputs, &BatchTargets::Classes(vec![0, 1, 0])).unwrap();
+    let expected = (3.0 * alone(0, 0) + 0.5 * alone(1, 1) + 3.0 * alone(2, 0)) / 6.5;
+    assert!((value - expected).abs() < 1e-12);
+}
+
+#[test]
+fn a_positive_counts_as_often_as_its_weight_says() {
+    let (outputs, targets) = (array(&[2, 1], &[0.5, -1.0]), array(&[2, 1], &[1.0, 0.0]));
+    let (value, gradient) = weighted(Loss::Bce, ClassWeights::Positive(3.0))
+        .value_and_gradient(&outputs, &BatchTargets::Values(targets.clone()))
+        .unwrap();
+    let copied = |array: &ArrayD<f32>| array.select(Axis(0), &[0, 0, 0, 1]);
+    let (copies, slopes) = Loss::Bce
+        .value_and_gradient(&copied(&outputs), &BatchTargets::Values(copied(&targets)))
+        .unwrap();
+    // The mean is over two values here and over four there.
+    assert!((value - 2.0 * copies).abs() < 1e-12);
+    assert!((gradient[[0, 0]] - 6.0 * slopes[[0, 0]]).abs() < 1e-6 && (gradient[[1, 0]] - 2.0 * slopes[[3, 0]]).abs() < 1e-6);
+}
+
+#[test]
+fn weights_of_one_are_none() {
+    let outputs = array(&[3, 2], &[0.3, -1.7, 2.0, 0.25, -3.0, 0.1]);
+    let (classes, values) = (
+        BatchTargets::Classes(vec![1, 0, 1]),
+        BatchTargets::Values(array(&[3, 2], &[0.0, 1.0, 1.0, 0.0, 0.0, 1.0])),
+    );
+    for (loss, targets) in [(Loss::CrossEntropy, classes), (Loss::Bce, values)] {
+        let plain = loss.value_and_gradient(&outputs, &targets).unwrap();
+        let ones = weighted(loss, ClassWeights::Each(vec![1.0; 2]));
+        assert_eq!(ones.value_and_gradient(&outputs, &targets).unwrap(), plain);
+        assert_eq!(
+            WeightedLoss::from(loss).value_and_gradient(&outputs, &targets).unwrap(),
+            plain
+        );
+    }
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused() {
+    let each = |weights: &[f64]| ClassWeights::Each(weights.to_vec());
+    for (loss, weights, expected) in [
+        (
+            Loss::Mse,
+            each(&[1.0]),
+            "class_weights: expected none with the loss mse, got some",
+        ),
+        (
+            Loss::CrossEntropy,
+            ClassWeights::Positive(2.0),
+            "class_weights: expected a list of 3, one for each class, got the number 2",
+        ),
+        (
+            Loss::CrossEntropy,
+            each(&[1.0, 2.0]),
+            "class_weights: expected 3, one for each output, got 2",
+        ),
+        (
+            Loss::Bce,
+            each(&[1.0, 0.0, 2.0]),
+            "class_weights: expected positive numbers, got 0",
+        ),
+        (
+            Loss::Bce,
+            ClassWeights::Positive(f64::NAN),
+            "class_weights: expected positive numbers, got NaN",
+        ),
+        (
+            Loss::Bce,
+            ClassWeights::Positive(f64::INFINITY),
+            "class_weights: expected positive numbers, got inf",
+        ),
+    ] {
+        let loss = weighted(loss, weights);
+        assert_eq!(loss.validate(3).unwrap_err().to_string(), expected);
+        let targets = BatchTargets::Values(array(&[1, 3], &[0.0; 3]));
+        assert_eq!(
+            loss.value(&array(&[1, 3], &[0.0; 3]), &targets).unwrap_err().to_string(),
+            expected
+        );
+    }
+    weighted(Loss::Bce, ClassWeights::Positive(2.0)).validate(3).unwrap();
+}
+
+#[test]
+fn weights_in_job_files() {
+    let read = |toml: &str| toml::from_str::<WeightedLoss>(toml);
+    assert_eq!(read("loss = 'mse'").unwrap(), Loss::Mse.into());
+    assert_eq!(
+        read("loss = 'bce'\nclass_weights = 3").unwrap(),
+        weighted(Loss::Bce, ClassWeights::Positive(3.0))
+    );
+    let three = weighted(Loss::CrossEntropy, ClassWeights::Each(vec![1.0, 2.5]));
+    assert_eq!(read("loss = 'cross-entropy'\nclass_weights = [1, 2.5]").unwrap(), three);
+    assert_eq!(
+        toml::from_str::<WeightedLoss>(&toml::to_string(&three).unwrap()).unwrap(),
+        three
+    );
+    assert_eq!(toml::to_string(&WeightedLoss::from(Loss::Bce)).unwrap(), "loss = \"bce\"\n");
+    let error = read("loss = 'bce'\nclass_weights = 'many'").unwrap_err().to_string();
+    assert!(
+        error.contains("expected a number, the weight of ones, or a list of numbers"),
+        "{error}"
+    );
 }
 
 #[test]

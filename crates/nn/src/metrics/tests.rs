@@ -49,6 +49,10 @@ fn one_binary_output() {
     // Pairs: 0.0 beats -1 only; 2.0 both; 0.5 beats -1 and ties once.
     assert_eq!(evaluation.auc, Some((1.0 + 2.0 + 1.5) / 6.0));
     assert_eq!(evaluation.auc_by_class, [evaluation.auc]);
+    // 2.0 finds one of three, all of one right; 0.5 one more, two of three right; 0.0 the last, three of four.
+    let expected = (1.0 + 2.0 / 3.0 + 3.0 / 4.0) / 3.0;
+    assert!((evaluation.average_precision.unwrap() - expected).abs() < 1e-15);
+    assert_eq!(evaluation.average_precision_by_class, [evaluation.average_precision]);
 }
 
 #[test]
@@ -82,11 +86,22 @@ fn labels_of_one_kind_are_left_out_of_the_macro_average() {
     let evaluation = Evaluation::new(Loss::Bce, &outputs, &BatchTargets::Values(targets)).unwrap();
     assert_eq!(evaluation.auc_by_class, [Some(0.75), None, None, Some(1.0)]);
     assert_eq!(evaluation.auc, Some(0.875));
+    // Of the first column 3.0 is right, 2.0 wrong, 1.0 right; a column of ones has all precision.
+    let first = (1.0 + 2.0 / 3.0) / 2.0;
+    assert_eq!(
+        evaluation.average_precision_by_class,
+        [Some(first), Some(1.0), None, Some(1.0)]
+    );
+    assert_eq!(evaluation.average_precision, Some((first + 1.0 + 1.0) / 3.0));
     // Wrong: one of the first column (2.0 for a zero), one of the third (1.0 for a zero); the mean of 3/4, 1, 3/4, 1.
     assert_eq!(evaluation.accuracy, Some(0.875));
     assert_eq!(evaluation.recall, [Some(1.0), Some(1.0), None, Some(1.0)]);
     let nothing = Evaluation::new(Loss::Bce, &outputs, &BatchTargets::Values(ArrayD::zeros(IxDyn(&[4, 4])))).unwrap();
     assert_eq!((nothing.auc, nothing.auc_by_class), (None, vec![None; 4]));
+    assert_eq!(
+        (nothing.average_precision, nothing.average_precision_by_class),
+        (None, vec![None; 4])
+    );
 }
 
 #[test]
@@ -94,6 +109,10 @@ fn an_evaluation_written_before_the_classes_had_areas_is_read() {
     let json = r#"{"loss":2.0,"accuracy":0.5,"recall":[],"auc":0.75,"confusion":[]}"#;
     let evaluation: Evaluation = serde_json::from_str(json).unwrap();
     assert_eq!((evaluation.auc, evaluation.auc_by_class), (Some(0.75), vec![]));
+    assert_eq!(
+        (evaluation.average_precision, evaluation.average_precision_by_class),
+        (None, vec![])
+    );
 }
 
 #[test]
@@ -103,7 +122,43 @@ fn a_regression_has_a_loss_only() {
     let json = serde_json::to_string(&evaluation).unwrap();
     assert_eq!(
         json,
-        r#"{"loss":2.0,"accuracy":null,"recall":[],"auc":null,"auc_by_class":[],"confusion":[]}"#
+        r#"{"loss":2.0,"accuracy":null,"recall":[],"auc":null,"auc_by_class":[],"average_precision":null,"average_precision_by_class":[],"confusion":[]}"#
+    );
+}
+
+#[test]
+fn average_precision_of_known_scores() {
+    // The example of scikit-learn's documentation, and one with ties, by hand.
+    let example = average_precision(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true]).unwrap();
+    assert!((example - 0.833_333_333_333_333_3).abs() < 1e-15, "{example}");
+    let tied = [0.9, 0.5, 0.5, 0.5, 0.1, 0.1, 0.0, 0.0];
+    let positive = [true, true, false, true, false, true, false, false];
+    // 1 of 4 at 1/1, 2 of 4 at 3/4, 1 of 4 at 4/6.
+    let expected = 0.25 + 0.5 * 0.75 + 0.25 * 4.0 / 6.0;
+    assert!((average_precision(&tied, &positive).unwrap() - expected).abs() < 1e-15);
+    assert_eq!(average_precision(&[], &[]), None);
+    assert_eq!(average_precision(&[1.0, 2.0], &[false, false]), None);
+    assert_eq!(average_precision(&[1.0, 2.0], &[true, true]), Some(1.0));
+    assert_eq!(average_precision(&[0.0, -0.0], &[false, true]), Some(0.5));
+}
+
+#[test]
+fn weights_of_classes_enter_the_loss_alone() {
+    let outputs = array(&[3, 1], &[-1.0, 2.0, 0.5]);
+    let targets = BatchTargets::Values(array(&[3, 1], &[0.0, 1.0, 1.0]));
+    let plain = Evaluation::new(Loss::Bce, &outputs, &targets).unwrap();
+    let loss = WeightedLoss {
+        loss: Loss::Bce,
+        class_weights: Some(crate::ClassWeights::Positive(3.0)),
+    };
+    let weighted = Evaluation::new(loss, &outputs, &targets).unwrap();
+    assert!(weighted.loss > plain.loss);
+    assert_eq!(
+        Evaluation {
+            loss: plain.loss,
+            ..weighted
+        },
+        plain
     );
 }
 
@@ -129,5 +184,25 @@ proptest! {
         }
         let expected = (pairs > 0.0).then(|| won / pairs);
         prop_assert_eq!(area_under_curve(&scores, &positive), expected);
+    }
+
+    #[test]
+    fn average_precision_is_a_sum_over_thresholds(samples in prop::collection::vec((0i8..6, any::<bool>()), 1..40)) {
+        let scores: Vec<f64> = samples.iter().map(|(score, _)| f64::from(*score)).collect();
+        let positive: Vec<bool> = samples.iter().map(|(_, positive)| *positive).collect();
+        let count = |threshold: i8, wanted: bool| samples.iter().filter(|(score, positive)| *score >= threshold && (*positive || !wanted)).count() as f64;
+        let positives = count(0, true);
+        let mut expected = 0.0;
+        for threshold in 0..6 {
+            let recall = |threshold| count(threshold, true) / positives;
+            let taken = count(threshold, false);
+            if positives > 0.0 && taken > 0.0 {
+                expected += (recall(threshold) - recall(threshold + 1)) * count(threshold, true) / taken;
+            }
+        }
+        match average_precision(&scores, &positive) {
+            None => prop_assert_eq!(positives, 0.0),
+            Some(actual) => prop_assert!((actual - expected).abs() < 1e-12, "{} and {}", actual, expected),
+        }
     }
 }
