@@ -34,6 +34,7 @@ use self::layer::Place;
 use self::outside::Outside;
 use self::parameter::{Parameter, parameter_error};
 use self::program::{Program, Step};
+use crate::streams::NoiseKey;
 use crate::{ModelError, ModelSpec, OptimiserSpec};
 
 /// A contiguous range of a model's layers. A training step is [`forward_train`](Network::forward_train),
@@ -49,6 +50,8 @@ pub struct Network {
     input: Vec<usize>,
     output: Vec<usize>,
     optimiser: Option<OptimiserSpec>,
+    /// What an optimiser's noise is drawn from.
+    noise: NoiseKey,
     /// Updates made so far.
     updates: u64,
     stage: Stage,
@@ -92,6 +95,7 @@ impl Network {
             layers: Program::new(steps),
             outside: Outside::default(),
             optimiser: None,
+            noise: NoiseKey::public(seed),
             updates: 0,
             stage: Stage::Idle,
         })
@@ -109,6 +113,13 @@ impl Network {
         self.optimiser = Some(optimiser);
         self.updates = 0;
         Ok(self)
+    }
+
+    /// The same network, whose optimiser's noise is drawn from `key` instead of the model's public seed. The key is secret where the noise
+    /// shall hide anything, and one key is for one training run: it is no part of a checkpoint, so that who goes on from one gives it again.
+    pub fn with_noise_key(mut self, key: [u8; 32]) -> Self {
+        self.noise = NoiseKey::secret(key);
+        self
     }
 
     /// Which layers of the model these are.
@@ -198,8 +209,8 @@ impl Network {
         };
         self.updates += 1;
         let update = self.updates;
-        for parameter in self.parameters_mut() {
-            parameter.step(&optimiser, update);
+        for parameter in self.layers.parameters_mut() {
+            parameter.step(&optimiser, update, &self.noise);
         }
         self.stage = Stage::Idle;
         Ok(())

@@ -1,4 +1,4 @@
-//! Optimisers. Both work element by element, which is why a cut network trains exactly as the whole one.
+//! Optimisers. All work element by element, which is why a cut network trains exactly as the whole one.
 
 mod schedule;
 #[cfg(test)]
@@ -8,8 +8,9 @@ pub use self::schedule::LearningRateSchedule;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
+use crate::streams::Stream;
 
-/// How parameters follow their gradients; formulas and defaults are PyTorch's.
+/// How parameters follow their gradients; formulas and defaults are PyTorch's where it has the optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimiserSpec {
@@ -48,9 +49,32 @@ pub enum OptimiserSpec {
         #[serde(default, skip_serializing_if = "LearningRateSchedule::is_constant")]
         schedule: LearningRateSchedule,
     },
+    /// Stochastic gradient Langevin dynamics (Welling and Teh, 2011): `w <- w - eps_t / 2 (g + weight_decay w) + N(0, temperature eps_t)`,
+    /// with `eps_t` the rate at update `t`, usually of the schedule `power`.
+    ///
+    /// `g` is the gradient of the *mean* loss of a batch, as for the other optimisers. With `temperature = 1` that is the update that SPNN
+    /// names (arXiv 2012.09364), whose noise is large beside such gradients. Samples of the posterior of N training rows under a Gaussian prior are
+    /// drawn with `temperature = 1 / N`: their step sizes are then `eps_t / N`, their gradient N times the mean, and the prior's precision is N
+    /// `weight_decay`.
+    ///
+    /// The noise is a function of the parameter's name, the number of the update and a key: the model's seed, which is public, or one's own
+    /// ([`Network::with_noise_key`](crate::Network::with_noise_key)). Noise from a public seed hides nothing from anyone who knows the seed.
+    Sgld {
+        /// Step size, positive; the full rate of a schedule, its `a`.
+        learning_rate: f64,
+        /// Variance of the noise over the step size, at least 0.
+        #[serde(default = "temperature")]
+        temperature: f64,
+        /// L2 penalty, at least 0: a Gaussian prior.
+        #[serde(default)]
+        weight_decay: f64,
+        /// How the rate changes from update to update; the same rate if not given.
+        #[serde(default, skip_serializing_if = "LearningRateSchedule::is_constant")]
+        schedule: LearningRateSchedule,
+    },
 }
 
-/// What the optimiser remembers about one parameter: SGD the velocity, AdamW both means. Empty until first used.
+/// What the optimiser remembers about one parameter: SGD the velocity, AdamW both means, SGLD nothing. Empty until first used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Moments {
     pub first: Vec<f32>,
@@ -61,7 +85,7 @@ impl OptimiserSpec {
     /// The weight decay, whatever the kind.
     pub fn weight_decay(&self) -> f64 {
         match self {
-            Self::Sgd { weight_decay, .. } | Self::AdamW { weight_decay, .. } => *weight_decay,
+            Self::Sgd { weight_decay, .. } | Self::AdamW { weight_decay, .. } | Self::Sgld { weight_decay, .. } => *weight_decay,
         }
     }
 
@@ -73,7 +97,18 @@ impl OptimiserSpec {
             }
             | Self::AdamW {
                 learning_rate, schedule, ..
+            }
+            | Self::Sgld {
+                learning_rate, schedule, ..
             } => schedule.rate(*learning_rate, update),
+        }
+    }
+
+    /// The standard deviation of the noise that update `update`, from 1, adds to every parameter; 0 without noise.
+    pub fn noise_deviation(&self, update: u64) -> f64 {
+        match self {
+            Self::Sgld { temperature, .. } => (temperature * self.rate(update)).sqrt(),
+            Self::Sgd { .. } | Self::AdamW { .. } => 0.0,
         }
     }
 
@@ -114,20 +149,38 @@ impl OptimiserSpec {
                 positive("epsilon", epsilon)?;
                 not_negative("weight_decay", weight_decay)
             }
+            Self::Sgld {
+                learning_rate,
+                temperature,
+                weight_decay,
+                schedule,
+            } => {
+                positive("learning_rate", learning_rate)?;
+                schedule.validate(learning_rate)?;
+                not_negative("temperature", temperature)?;
+                not_negative("weight_decay", weight_decay)
+            }
         }
     }
 
     /// How many arrays of moments, each as large as the parameter, this optimiser keeps.
     pub(crate) fn moment_count(&self) -> usize {
         match *self {
-            Self::Sgd { momentum: 0.0, .. } => 0,
+            Self::Sgd { momentum: 0.0, .. } | Self::Sgld { .. } => 0,
             Self::Sgd { .. } => 1,
             Self::AdamW { .. } => 2,
         }
     }
 
-    /// One step of one parameter; `update` counts from 1. All slices have one length.
-    pub(crate) fn step(&self, update: u64, weights: &mut [f32], gradient: &[f32], moments: &mut Moments) {
+    /// One step of one parameter; `update` counts from 1. All slices have one length; `noise` is this parameter's at this update.
+    pub(crate) fn step(
+        &self,
+        update: u64,
+        weights: &mut [f32],
+        gradient: &[f32],
+        moments: &mut Moments,
+        noise: impl FnOnce() -> Stream,
+    ) {
         match *self {
             Self::Sgd {
                 learning_rate,
@@ -167,6 +220,19 @@ impl OptimiserSpec {
                     epsilon: epsilon as f32,
                 };
                 adamw(weights, gradient, &mut moments.first, &mut moments.second, scalars);
+            }
+            Self::Sgld {
+                learning_rate,
+                weight_decay,
+                schedule,
+                ..
+            } => {
+                let half = (schedule.rate(learning_rate, update) / 2.0) as f32;
+                sgd(weights, gradient, half, weight_decay as f32);
+                match self.noise_deviation(update) {
+                    0.0 => {}
+                    deviation => add_noise(weights, deviation, &mut noise()),
+                }
             }
         }
     }
@@ -209,6 +275,14 @@ fn adamw(weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut 
     }
 }
 
+fn add_noise(weights: &mut [f32], deviation: f64, noise: &mut Stream) {
+    for pair in weights.chunks_mut(2) {
+        for (w, normal) in pair.iter_mut().zip(noise.normal_pair()) {
+            *w += (deviation * normal) as f32;
+        }
+    }
+}
+
 fn positive(setting: &'static str, value: f64) -> Result<(), ModelError> {
     // In f32, in which it is used.
     check(
@@ -242,6 +316,10 @@ fn check(setting: &'static str, actual: f64, fine: bool, expected: &'static str)
             actual,
         })
     }
+}
+
+fn temperature() -> f64 {
+    1.0
 }
 
 fn beta1() -> f64 {

@@ -55,6 +55,7 @@ fn network(job: &Job, rows: [usize; 2], model: &ModelSpec, range: std::ops::Rang
     let slots = match &job.training.optimiser {
         OptimiserSpec::AdamW { .. } => 2,
         OptimiserSpec::Sgd { momentum, .. } => usize::from(*momentum != 0.0),
+        OptimiserSpec::Sgld { .. } => 0,
     };
     let kept = if job.training.checkpoint_every > 0 {
         3 * (1 + slots)

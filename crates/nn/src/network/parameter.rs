@@ -5,7 +5,7 @@ use ndarray::ArrayD;
 
 use super::batch::{array, read, tensor, values_in_order, write};
 use crate::optimiser::Moments;
-use crate::streams::Stream;
+use crate::streams::{NoiseKey, Stream};
 use crate::{ModelError, OptimiserSpec};
 
 /// One weight or bias with its gradient and the optimiser's memory of it.
@@ -127,13 +127,14 @@ impl Parameter {
     }
 
     /// One optimiser step with the kept gradient, which it uses up; `update` counts from 1.
-    pub fn step(&mut self, optimiser: &OptimiserSpec, update: u64) {
+    pub fn step(&mut self, optimiser: &OptimiserSpec, update: u64, noise: &NoiseKey) {
         let Some(gradient) = self.gradient.take() else { return };
         let gradient = gradient.into_data();
         // Nobody else holds the values now, so they leave the tensor and come back without a copy.
         let values = std::mem::replace(&mut self.values, Tensor::empty([0, 0], &Device::flex()));
         let mut values = values.into_data();
-        optimiser.step(update, write(&mut values), read(&gradient), &mut self.moments);
+        let noise = || noise.stream(&self.name, update);
+        optimiser.step(update, write(&mut values), read(&gradient), &mut self.moments, noise);
         self.values = Tensor::from_data(values, &Device::flex());
     }
 }

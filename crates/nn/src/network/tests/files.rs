@@ -10,11 +10,6 @@ use super::{spread, whole};
 use crate::{InputGradient, LayerSpec, LearningRateSchedule, Network, OptimiserSpec};
 
 fn small() -> Network {
-    let layers = vec![
-        LayerSpec::Dense { outputs: 3, bias: true },
-        LayerSpec::Tanh {},
-        LayerSpec::Dense { outputs: 2, bias: true },
-    ];
     let adamw = OptimiserSpec::AdamW {
         learning_rate: 0.1,
         beta1: 0.9,
@@ -23,7 +18,16 @@ fn small() -> Network {
         weight_decay: 0.1,
         schedule: LearningRateSchedule::default(),
     };
-    whole(&[4], layers).with_optimiser(adamw).unwrap()
+    small_with(adamw)
+}
+
+fn small_with(optimiser: OptimiserSpec) -> Network {
+    let layers = vec![
+        LayerSpec::Dense { outputs: 3, bias: true },
+        LayerSpec::Tanh {},
+        LayerSpec::Dense { outputs: 2, bias: true },
+    ];
+    whole(&[4], layers).with_optimiser(optimiser).unwrap()
 }
 
 fn train(network: &mut Network, steps: std::ops::Range<u64>) {
@@ -71,6 +75,47 @@ fn a_checkpoint_goes_on_bit_for_bit() {
         train(network, 3..6);
     }
     assert_eq!(straight.parameters(), resumed.parameters());
+}
+
+fn langevin() -> Network {
+    small_with(OptimiserSpec::Sgld {
+        learning_rate: 0.1,
+        temperature: 1.0,
+        weight_decay: 0.1,
+        schedule: LearningRateSchedule::Power {
+            offset: 3.0,
+            gamma: 0.55,
+            warm_up: 0,
+        },
+    })
+}
+
+#[test]
+fn noise_goes_on_bit_for_bit() {
+    let (_folder, path) = scratch();
+    let mut straight = langevin();
+    train(&mut straight, 0..3);
+    straight.save_checkpoint(&path, &HashMap::new()).unwrap();
+    let before = straight.parameters();
+    let mut resumed = langevin();
+    resumed.load_checkpoint(&path).unwrap();
+    for network in [&mut straight, &mut resumed] {
+        train(network, 3..6);
+    }
+    assert_eq!((straight.parameters(), straight.updates()), (resumed.parameters(), 6));
+    assert_ne!(straight.parameters(), before);
+}
+
+#[test]
+fn noise_of_a_key_is_not_that_of_the_seed() {
+    let trained = |mut network: Network| {
+        train(&mut network, 0..2);
+        network.parameters()
+    };
+    let keyed = |key| trained(langevin().with_noise_key([key; 32]));
+    assert_eq!(keyed(1), keyed(1));
+    assert_ne!(keyed(1), keyed(2));
+    assert_ne!(keyed(1), trained(langevin()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::{BatchTargets, InputGradient, LayerSpec, LearningRateSchedule, Loss, 
 
 const STEPS: u64 = 20;
 
-fn optimisers() -> [OptimiserSpec; 2] {
+fn optimisers() -> [OptimiserSpec; 3] {
     [
         OptimiserSpec::AdamW {
             learning_rate: 1e-2,
@@ -22,6 +22,16 @@ fn optimisers() -> [OptimiserSpec; 2] {
             momentum: 0.9,
             weight_decay: 0.001,
             schedule: LearningRateSchedule::default(),
+        },
+        OptimiserSpec::Sgld {
+            learning_rate: 0.1,
+            temperature: 0.01,
+            weight_decay: 0.001,
+            schedule: LearningRateSchedule::Power {
+                offset: 1.0,
+                gamma: 0.55,
+                warm_up: 2,
+            },
         },
     ]
 }
@@ -210,7 +220,7 @@ fn any_cut_of_a_residual_network_is_the_whole() {
 #[test]
 fn other_threads_change_nothing() {
     let (model, server) = model(true);
-    let [adamw, _] = &optimisers();
+    let [adamw, ..] = &optimisers();
     let alone = train(&model, &[0, server, 9, 10], adamw, 4);
     std::thread::scope(|scope| {
         let others: Vec<_> = (0..4)

@@ -41,6 +41,26 @@ fn rates_by_hand() {
 }
 
 #[test]
+fn rates_of_a_power_by_hand() {
+    let power = |gamma, warm_up| Schedule::Power {
+        offset: 4.0,
+        gamma,
+        warm_up,
+    };
+    // 0.1 / sqrt(4 + t).
+    let curve = [0.1 / 2.0, 0.1 / 5f64.sqrt(), 0.1 / 6f64.sqrt()];
+    close(&rates(power(0.5, 0), 1..=3), &curve);
+    close(&rates(power(0.5, 0), [6, 13]), &[0.1 / 3.0, 0.025]);
+    close(&rates(power(0.5, 2), 1..=5), &[&[0.025, 0.05], &curve[..]].concat());
+    close(&rates(power(0.0, 0), [1, 1000]), &[0.1; 2]);
+    assert!(power(1.0, 0).rate(0.1, u64::MAX) > 0.0);
+}
+
+fn no_noise() -> crate::streams::Stream {
+    panic!("no noise is wanted")
+}
+
+#[test]
 fn an_optimiser_follows_its_schedule() {
     let schedule = Schedule::Step {
         every: 1,
@@ -64,8 +84,8 @@ fn an_optimiser_follows_its_schedule() {
     let (mut by_sgd, mut by_adamw, mut expected) = ([1.0f32], [1.0f32], 1.0f32);
     let mut moments = [super::super::Moments::default(), super::super::Moments::default()];
     for (update, rate) in [(1, 0.5), (2, 0.25), (3, 0.125)] {
-        sgd.step(update, &mut by_sgd, &[1.0], &mut moments[0]);
-        adamw.step(update, &mut by_adamw, &[1.0], &mut moments[1]);
+        sgd.step(update, &mut by_sgd, &[1.0], &mut moments[0], no_noise);
+        adamw.step(update, &mut by_adamw, &[1.0], &mut moments[1], no_noise);
         // Decay is scaled by the rate too, as in PyTorch.
         expected = expected * (1.0 - 0.5 * rate) - rate;
         assert!((by_adamw[0] - expected).abs() < 1e-6, "{by_adamw:?} {expected}");
@@ -103,6 +123,14 @@ fn schedules_in_job_files() {
         }
     );
     assert_eq!(parsed("type = 'constant', warm_up = 5"), Schedule::Constant { warm_up: 5 });
+    assert_eq!(
+        parsed("type = 'power'"),
+        Schedule::Power {
+            offset: 1.0,
+            gamma: 0.55,
+            warm_up: 0
+        }
+    );
     for wrong in [
         "type = 'linear'",
         "type = 'cosine'",
