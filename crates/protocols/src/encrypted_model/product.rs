@@ -3,7 +3,7 @@
 //! The server multiplies ciphertexts and keeps nothing but Enc(W). The key holder has the layer in the clear: it adds the bias, runs the optimiser
 //! on the gradient that it decrypts, and encrypts W afresh. So noise never grows, and any optimiser will do.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use cloven_lattice::{
     LatticeError, Parameters, RelinearisationKey,
@@ -274,7 +274,7 @@ impl ProductKey {
         let context = purpose.context(self.layer);
         let matrix = match self.encryption.shape {
             // In PyTorch's layout a dense weight is outputs x inputs.
-            LinearShape::Dense { .. } => in_order(&weight.t().to_owned()),
+            LinearShape::Dense { inputs, outputs } => transposed(&in_order(weight), [outputs, inputs]).into(),
             LinearShape::Convolution { .. } => in_order(weight),
         };
         self.encryption.product.encrypt_weights(&matrix, secret, randomness, &context)
@@ -330,17 +330,19 @@ impl ProductKey {
     pub(super) fn gradient(&self, dw: Vec<f32>, [x, dy]: [&ArrayD<f32>; 2], lift: i32) -> Result<ArrayD<f32>, LatticeError> {
         let shape = self.encryption.shape;
         let mut dw = match shape {
-            LinearShape::Dense { inputs, outputs } => shaped(&[inputs, outputs], dw)?.reversed_axes(),
-            LinearShape::Convolution { .. } => shaped(&shape.weight(), dw)?,
+            LinearShape::Dense { inputs, outputs } if dw.len() == inputs * outputs => transposed(&dw, [inputs, outputs]),
+            _ => dw,
         };
         let [from, to] = [channel_norms(x, shape.channels_in()), channel_norms(dy, shape.channels_out())];
-        let factor = 2f32.powi(-lift);
-        for (at, entry) in dw.indexed_iter_mut() {
-            // A whisker above, for the rounding of the bound itself.
-            let bound = (to[at[0]] * from[at[1]] * 1.000_001) as f32;
-            *entry = (*entry * factor).clamp(-bound, bound);
+        let (factor, places) = (2f32.powi(-lift), dw.len() / (from.len() * to.len()).max(1));
+        for (of_output, to) in dw.chunks_mut((from.len() * places).max(1)).zip(to) {
+            for (entries, from) in of_output.chunks_mut(places.max(1)).zip(&from) {
+                // A whisker above, for the rounding of the bound itself.
+                let bound = (to * from * 1.000_001) as f32;
+                entries.iter_mut().for_each(|entry| *entry = (*entry * factor).clamp(-bound, bound));
+            }
         }
-        Ok(dw)
+        shaped(&shape.weight(), dw)
     }
 
     /// dL/dx in the shape of x, from the answer to a delta that was multiplied by 2^`lift`.
@@ -365,10 +367,10 @@ fn lift(room: f64, most: f64) -> i32 {
 fn channel_norms(rows: &ArrayD<f32>, channels: usize) -> Vec<f64> {
     let mut squares = vec![0.0; channels];
     let places = rows.len() / (rows.len_of(Axis(0)) * channels).max(1);
-    for row in rows.outer_iter() {
-        for (index, number) in row.iter().enumerate() {
-            squares[index / places] += f64::from(*number).powi(2);
-        }
+    let numbers = in_order(rows);
+    for (index, numbers) in numbers.chunks(places.max(1)).enumerate() {
+        let square = &mut squares[index % channels];
+        numbers.iter().for_each(|number| *square += f64::from(*number).powi(2));
     }
     squares.into_iter().map(f64::sqrt).collect()
 }
@@ -381,8 +383,22 @@ fn greatest(numbers: &[f64]) -> f64 {
     numbers.iter().fold(0.0, |most, number| most.max(*number))
 }
 
-fn in_order(array: &ArrayD<f32>) -> Vec<f32> {
-    array.iter().copied().collect()
+fn in_order(array: &ArrayD<f32>) -> Cow<'_, [f32]> {
+    match array.as_slice() {
+        Some(numbers) => numbers.into(),
+        None => array.iter().copied().collect::<Vec<_>>().into(),
+    }
+}
+
+/// The numbers of a `rows` x `columns` matrix, column after column.
+fn transposed(numbers: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
+    let mut turned = vec![0.0; numbers.len()];
+    for (row, numbers) in numbers.chunks(columns.max(1)).enumerate() {
+        for (column, number) in numbers.iter().enumerate() {
+            turned[column * rows + row] = *number;
+        }
+    }
+    turned
 }
 
 fn shaped(shape: &[usize], numbers: Vec<f32>) -> Result<ArrayD<f32>, LatticeError> {
