@@ -1,7 +1,7 @@
 //! Where encryption randomness comes from: a pseudorandom function of the data.
 
 use cloven_ring::{Coefficients, Poly};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::stream::{Domain, Stream};
 
@@ -33,6 +33,21 @@ impl RandomnessKey {
     /// The same for a plaintext that is a function of `words`.
     pub(crate) fn derive_from_words(&self, context: &[u8], words: Vec<u64>) -> ([u8; SEED], Stream) {
         seed_and_errors(self.output_of_words(context, words))
+    }
+
+    /// For one operand of `words` in `count` ciphertexts that share masks: the seed of its public masks, and that of each ciphertext's secret error.
+    pub(crate) fn derive_shared(
+        &self,
+        context: &[u8],
+        words: Vec<u64>,
+        count: usize,
+    ) -> ([u8; SEED], Zeroizing<Vec<[u8; SEED]>>) {
+        let mut output = self.output_of_words(context, words);
+        let mut mask = [0; SEED];
+        output.fill(&mut mask);
+        let mut errors = Zeroizing::new(vec![[0; SEED]; count]);
+        errors.iter_mut().for_each(|seed| output.fill(seed));
+        (mask, errors)
     }
 
     /// One secret stream that depends on `context` and all of `data`.

@@ -20,6 +20,8 @@ pub(crate) enum Domain {
     Hiding,
     /// The noise of a rounded release.
     Rounding,
+    /// Secrets of ciphertexts that share masks.
+    Secret,
 }
 
 impl Domain {
@@ -30,6 +32,7 @@ impl Domain {
             Self::Public => "cloven v1 lattice public-key encryption",
             Self::Hiding => "cloven v1 lattice response hiding",
             Self::Rounding => "cloven v1 lattice rounding noise",
+            Self::Secret => "cloven v1 lattice secrets of shared masks",
         }
     }
 }

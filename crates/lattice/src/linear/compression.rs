@@ -156,7 +156,7 @@ fn centre(value: i64, bits: u32) -> i64 {
 
 /// round(c 2^B / q) modulo 2^B for c < q < 2^50, in floating point: the product is off by less than 2^-20, which moves a rounding only
 /// where it was undecided to that precision anyway.
-struct Switch {
+pub(super) struct Switch {
     factor: f64,
     mask: u64,
 }
@@ -165,14 +165,14 @@ impl Switch {
     /// 2^52: adding it to a number below 2^51 leaves the number, rounded, in the low bits.
     const MAGIC: f64 = 4_503_599_627_370_496.0;
 
-    fn new(modulus: u64, bits: u32) -> Self {
+    pub(super) fn new(modulus: u64, bits: u32) -> Self {
         Self {
             factor: 2f64.powi(bits as i32) / modulus as f64,
             mask: (1 << bits) - 1,
         }
     }
 
-    fn apply(&self, c: u64) -> u64 {
+    pub(super) fn apply(&self, c: u64) -> u64 {
         let exact = f64::from_bits(c | Self::MAGIC.to_bits()) - Self::MAGIC;
         (exact * self.factor + Self::MAGIC).to_bits() & self.mask
     }

@@ -5,7 +5,7 @@ use cloven_ring::{Coefficients, Poly};
 use crate::{LatticeError, Parameters};
 
 /// Bits below which data are rounded; a larger scale is reached by an exact multiplication, since f32 data hold no more.
-const ROUNDED: u32 = 44;
+pub(super) const ROUNDED: u32 = 44;
 
 /// Integers that stand for numbers at one scale, at no more than [`ROUNDED`] bits.
 pub(super) struct Integers {

@@ -28,6 +28,7 @@ mod outputs;
 mod product;
 mod respond;
 mod shape;
+mod shared_masks;
 #[cfg(test)]
 mod tests;
 
@@ -40,3 +41,4 @@ pub use noise::Norms;
 pub use product::{Product, Scales};
 pub use respond::Weights;
 pub use shape::LinearShape;
+pub use shared_masks::{EncryptedFactor, FactorScales, SharedDelta, SharedProduct, SharedSecrets, SharedTraining, SharedWeights};

@@ -44,6 +44,7 @@ pub mod encrypted_samples;
 mod key;
 mod layer;
 mod msg;
+mod multiply;
 mod precision;
 pub mod predict;
 mod product;

@@ -1,13 +1,16 @@
 //! A linear layer of which rows, weights and steps are all encrypted: what both parties know of it, and the key holder's side.
 //!
+//! Two forms: a dense layer whose rows are sent has ciphertexts that share masks (`SharedTraining`), with few and short answers; rows that are stored, and
+//! convolutions, have ciphertexts under one secret, and answers that are relinearised (`EncryptedProduct`).
+//!
 //! The server multiplies ciphertexts and keeps nothing but Enc(W). The key holder has the layer in the clear: it adds the bias, runs the optimiser
 //! on the gradient that it decrypts, and encrypts W afresh. So noise never grows, and any optimiser will do.
 
 use std::{borrow::Cow, sync::Arc};
 
 use cloven_lattice::{
-    LatticeError, Parameters, RelinearisationKey,
-    linear::{self, EncryptedMatrix, EncryptedProduct, OperandNorms, RowSource, TrainingScales},
+    LatticeError, Parameters, SecretKey,
+    linear::{self, EncryptedProduct, OperandNorms, RowSource, SharedProduct, SharedSecrets, SharedTraining, TrainingScales},
 };
 use cloven_nn::{LinearShape, Network};
 use ndarray::{ArrayD, Axis, IxDyn};
@@ -21,10 +24,19 @@ use crate::ProtocolError;
 /// What both parties know of the layer's encryption.
 #[derive(Debug, Clone)]
 pub struct ProductEncryption {
-    product: EncryptedProduct,
+    form: Form,
     parameters: Parameters,
     shape: LinearShape,
     from: RowSource,
+}
+
+/// How the three products are encrypted.
+#[derive(Debug, Clone)]
+pub(super) enum Form {
+    /// One secret; answers are relinearised.
+    Relinearised(EncryptedProduct),
+    /// Shared masks.
+    Shared(SharedTraining),
 }
 
 impl ProductEncryption {
@@ -36,9 +48,23 @@ impl ProductEncryption {
     /// For any linear layer, in batches of at most `batch` rows.
     pub fn of(shape: LinearShape, batch: usize, from: RowSource) -> Result<Self, LatticeError> {
         let parameters = Parameters::new(LOG2_DEGREE, &[PRIME_BITS])?;
-        let product = EncryptedProduct::for_training(&parameters, batch, encrypted_shape(shape), from, scales(shape))?;
+        let form = match (shape, from) {
+            (LinearShape::Dense { inputs, outputs }, RowSource::Sent) => {
+                Form::Shared(SharedTraining::choose(&parameters, [batch, inputs, outputs], scales(shape))?)
+            }
+            _ => {
+                let shape_there = encrypted_shape(shape);
+                Form::Relinearised(EncryptedProduct::for_training(
+                    &parameters,
+                    batch,
+                    shape_there,
+                    from,
+                    scales(shape),
+                )?)
+            }
+        };
         Ok(Self {
-            product,
+            form,
             parameters,
             shape,
             from,
@@ -62,40 +88,93 @@ impl ProductEncryption {
 
     /// Numbers in a row.
     pub fn inputs(&self) -> usize {
-        self.product.shape().inputs()
+        self.shape.input().iter().product()
     }
 
     /// Numbers in an output.
     pub fn outputs(&self) -> usize {
-        self.product.shape().outputs()
+        self.shape.output().iter().product()
     }
 
     /// The largest output, without the bias, that is surely read right; beyond it training stops.
     pub fn output_bound(&self) -> f64 {
-        self.product.output_bound()
+        match &self.form {
+            Form::Relinearised(product) => product.output_bound(),
+            Form::Shared(products) => products.products()[0].bound(),
+        }
     }
 
     /// Standard deviation of the error of an output, for a row of norm `row` and a matrix of norm `weights` altogether, in which columns are alike.
     pub fn output_deviation(&self, row: f64, weights: f64) -> f64 {
         let column = weights / (self.outputs() as f64).sqrt();
-        let block = column * (self.product.blocks()[1] as f64).sqrt();
-        let norms = |blocks, line| OperandNorms { blocks, line };
-        self.product.output_deviation(norms(row, row), norms(block, column))
+        let norms = |line: f64, lines: usize| OperandNorms {
+            blocks: line * (lines as f64).sqrt(),
+            line,
+        };
+        match &self.form {
+            Form::Relinearised(product) => product.output_deviation(norms(row, 1), norms(column, product.blocks()[1])),
+            Form::Shared(products) => {
+                let product = products.products()[0];
+                let layout = product.layout();
+                product.deviation(norms(row, layout.samples), norms(column, layout.block_outputs))
+            }
+        }
     }
 
-    /// Bytes of a group of rows: of one row, where rows are stored.
+    /// Bytes of a group of rows: of one row, where rows are stored; where they are sent under shared masks, of one that is sent alone.
     pub fn row_len(&self) -> usize {
-        self.product.group_len()
+        match &self.form {
+            Form::Relinearised(product) => product.group_len(),
+            Form::Shared(products) => products.rows_len(1),
+        }
     }
 
     /// Bytes of Enc(W).
     pub fn weights_len(&self) -> usize {
-        self.product.weights_len()
+        match &self.form {
+            Form::Relinearised(product) => product.weights_len(),
+            Form::Shared(products) => products.weights_len(),
+        }
     }
 
     /// Bytes of so many rows.
     pub fn rows_len(&self, rows: usize) -> usize {
-        self.product.rows_len(rows)
+        match &self.form {
+            Form::Relinearised(product) => product.rows_len(rows),
+            Form::Shared(products) => products.rows_len(rows),
+        }
+    }
+
+    /// Bytes of the encrypted delta of so many rows, and of what goes with it.
+    pub(super) fn delta_len(&self, rows: usize) -> usize {
+        match &self.form {
+            Form::Relinearised(product) => product.delta_len(rows),
+            Form::Shared(products) => products.delta_len(rows),
+        }
+    }
+
+    /// Bytes of Enc(x W).
+    pub(super) fn outputs_len(&self, rows: usize) -> usize {
+        match &self.form {
+            Form::Relinearised(product) => product.outputs_len(rows),
+            Form::Shared(products) => products.outputs_len(rows),
+        }
+    }
+
+    /// Bytes of Enc(x^T delta).
+    pub(super) fn gradient_len(&self) -> usize {
+        match &self.form {
+            Form::Relinearised(product) => product.gradient_len(),
+            Form::Shared(products) => products.gradient_len(),
+        }
+    }
+
+    /// Bytes of Enc(delta W^T).
+    pub(super) fn input_gradient_len(&self, rows: usize) -> usize {
+        match &self.form {
+            Form::Relinearised(product) => product.input_gradient_len(rows),
+            Form::Shared(products) => products.input_gradient_len(rows),
+        }
     }
 
     /// Rows in each message of rows, for `rows` rows: all, where a group may hold several.
@@ -107,21 +186,32 @@ impl ProductEncryption {
         crate::schedule::sizes(rows, most)
     }
 
-    /// The products, as the server and the cost's declaration see them.
-    pub(super) fn product(&self) -> &EncryptedProduct {
-        &self.product
+    pub(super) fn form(&self) -> &Form {
+        &self.form
     }
 
-    /// x W of `rows` rows that came as these bytes.
-    pub(super) fn outputs_of(
-        &self,
-        bytes: &[u8],
-        rows: usize,
-        weights: &EncryptedMatrix,
-        key: &RelinearisationKey,
-    ) -> Result<Vec<u8>, LatticeError> {
-        let groups: Vec<&[u8]> = bytes.chunks(self.row_len()).collect();
-        self.product.outputs(&groups, rows, weights, key)
+    /// The products whose answers are relinearised, if they are.
+    pub(super) fn relinearised(&self) -> Option<&EncryptedProduct> {
+        match &self.form {
+            Form::Relinearised(product) => Some(product),
+            Form::Shared(_) => None,
+        }
+    }
+
+    /// Those that ciphertexts with masks in common are under.
+    fn shared_secrets(&self, secrets: &Secrets) -> SharedSecrets {
+        match &self.form {
+            Form::Relinearised(_) => SharedSecrets::derive(&self.parameters, &secrets.randomness, 0),
+            Form::Shared(products) => products.secrets(&secrets.randomness),
+        }
+    }
+
+    /// The largest entries of x^T delta and of delta W^T that are surely read right.
+    fn gradient_bounds(&self) -> [f64; 2] {
+        match &self.form {
+            Form::Relinearised(product) => [product.gradient_bound(), product.input_gradient_bound()],
+            Form::Shared(products) => [1, 2].map(|number: usize| SharedProduct::bound(products.products()[number])),
+        }
     }
 }
 
@@ -163,8 +253,17 @@ fn encrypted_shape(shape: LinearShape) -> linear::LinearShape {
 pub struct ProductKey {
     pub(super) encryption: ProductEncryption,
     pub(super) secrets: Arc<Secrets>,
+    /// None of them where answers are relinearised.
+    shared: SharedSecrets,
     /// Keeps the ciphertexts of one key's layers apart.
     layer: u64,
+}
+
+/// A form, with the secrets that it takes.
+#[derive(Clone, Copy)]
+enum Cipher<'a> {
+    Relinearised(&'a EncryptedProduct, &'a SecretKey),
+    Shared(&'a SharedTraining, &'a SharedSecrets),
 }
 
 /// What a ciphertext is for: the domain of its randomness, together with the layer.
@@ -215,18 +314,22 @@ impl ProductKey {
     /// The key of layer number `layer`: the same secret key, with randomness of its own.
     pub fn of_layer(encryption: ProductEncryption, secret: &[u8; 32], layer: usize) -> Self {
         let secrets = Arc::new(Secrets::new(&encryption.parameters, secret));
+        let shared = encryption.shared_secrets(&secrets);
         Self {
             encryption,
             secrets,
+            shared,
             layer: layer as u64,
         }
     }
 
     /// The key of a layer that was trained on samples in the clear, for predictions on hidden rows.
     pub(super) fn for_predictions(encryption: ProductEncryption, secrets: Arc<Secrets>) -> Self {
+        let shared = encryption.shared_secrets(&secrets);
         Self {
             encryption,
             secrets,
+            shared,
             layer: ONLY_ASKED,
         }
     }
@@ -248,41 +351,62 @@ impl ProductKey {
         self.secrets.draw_weights(network, place, fan_in)
     }
 
-    pub(super) fn relinearisation_key(&self) -> Result<Vec<u8>, LatticeError> {
-        // One for all layers of a key.
+    /// The relinearisation key, the same for all layers of a key; none where answers are not relinearised.
+    pub(super) fn relinearisation_key(&self) -> Result<Option<Vec<u8>>, LatticeError> {
         let (Secrets { secret, randomness, .. }, context) = (&*self.secrets, Purpose::Relinearisation.context(0));
-        self.encryption.product.relinearisation_key(secret, randomness, &context)
+        let product = self.encryption.relinearised();
+        product
+            .map(|product| product.relinearisation_key(secret, randomness, &context))
+            .transpose()
+    }
+
+    /// The arithmetic, with the secrets that it takes.
+    fn cipher(&self) -> Cipher<'_> {
+        match &self.encryption.form {
+            Form::Relinearised(product) => Cipher::Relinearised(product, &self.secrets.secret),
+            Form::Shared(products) => Cipher::Shared(products, &self.shared),
+        }
     }
 
     /// Rows: where they are stored, each for itself and with a purpose of its own; else together, with that of the first.
     pub(super) fn encrypt_rows(&self, x: &ArrayD<f32>, purpose: impl Fn(usize) -> Purpose) -> Result<Vec<u8>, LatticeError> {
-        let (Secrets { secret, randomness, .. }, product) = (&*self.secrets, &self.encryption.product);
+        let (randomness, cipher) = (&self.secrets.randomness, self.cipher());
         let numbers = in_order(x);
         let rows = x.len_of(Axis(0));
         let each = if self.encryption.is_stored() { 1 } else { rows.max(1) };
         let mut bytes = Vec::with_capacity(self.encryption.rows_len(rows));
         for (index, rows) in numbers.chunks(each * self.encryption.inputs()).enumerate() {
             let context = purpose(index * each).context(self.layer);
-            bytes.extend(product.encrypt_rows(rows, secret, randomness, &context)?);
+            let part = match cipher {
+                Cipher::Relinearised(product, secret) => product.encrypt_rows(rows, secret, randomness, &context)?,
+                Cipher::Shared(products, secrets) => products.encrypt_rows(rows, secrets, randomness, &context)?,
+            };
+            bytes.extend(part);
         }
         Ok(bytes)
     }
 
     /// Enc(W) of a weight in PyTorch's layout.
     pub(super) fn encrypt_weights(&self, weight: &ArrayD<f32>, purpose: Purpose) -> Result<Vec<u8>, LatticeError> {
-        let Secrets { secret, randomness, .. } = &*self.secrets;
+        let randomness = &self.secrets.randomness;
         let context = purpose.context(self.layer);
         let matrix = match self.encryption.shape {
             // In PyTorch's layout a dense weight is outputs x inputs.
             LinearShape::Dense { inputs, outputs } => transposed(&in_order(weight), [outputs, inputs]).into(),
             LinearShape::Convolution { .. } => in_order(weight),
         };
-        self.encryption.product.encrypt_weights(&matrix, secret, randomness, &context)
+        match self.cipher() {
+            Cipher::Relinearised(product, secret) => product.encrypt_weights(&matrix, secret, randomness, &context),
+            Cipher::Shared(products, secrets) => products.encrypt_weights(&matrix, secrets, randomness, &context),
+        }
     }
 
     /// x W of `rows` rows: `[rows, sample...]`.
     pub(super) fn decrypt_outputs(&self, answer: &[u8], rows: usize) -> Result<ArrayD<f32>, LatticeError> {
-        let y = self.encryption.product.decrypt_outputs(answer, rows, &self.secrets.secret)?;
+        let y = match self.cipher() {
+            Cipher::Relinearised(product, secret) => product.decrypt_outputs(answer, rows, secret)?,
+            Cipher::Shared(products, secrets) => products.decrypt_outputs(answer, rows, secrets)?,
+        };
         shaped(&[&[rows], &self.encryption.shape.output()[..]].concat(), y)
     }
 
@@ -294,23 +418,27 @@ impl ProductKey {
         weight: Option<&ArrayD<f32>>,
         round: u64,
     ) -> Result<(Vec<u8>, i32), LatticeError> {
-        let Secrets { secret, randomness, .. } = &*self.secrets;
-        let (product, shape) = (&self.encryption.product, self.encryption.shape);
+        let (randomness, shape) = (&self.secrets.randomness, self.encryption.shape);
+        let [most_of_gradient, most_of_input_gradient] = self.encryption.gradient_bounds();
         let of_output = channel_norms(dy, shape.channels_out());
         // Cauchy and Schwarz: an entry is the product of a line of one operand with one of the other.
         let gradient = greatest(&channel_norms(x, shape.channels_in())) * greatest(&of_output);
-        let mut room = product.gradient_bound() / 2.0 / gradient;
+        let mut room = most_of_gradient / 2.0 / gradient;
         if let Some(weight) = weight {
             let by_row = dy.outer_iter().map(|row| norm(row.iter())).fold(0.0, f64::max);
             let by_input = greatest(&channel_norms(weight, shape.channels_in()));
-            room = room.min(product.input_gradient_bound() / 2.0 / (by_row * by_input));
+            room = room.min(most_of_input_gradient / 2.0 / (by_row * by_input));
         }
         let most = dy.iter().fold(0.0, |most, d| f64::from(d.abs()).max(most));
         let lift = lift(room, most);
         let factor = 2f32.powi(lift);
         let delta: Vec<f32> = dy.iter().map(|d| d * factor).collect();
         let context = Purpose::Delta(round).context(self.layer);
-        Ok((product.encrypt_delta(&delta, secret, randomness, &context)?, lift))
+        let bytes = match self.cipher() {
+            Cipher::Relinearised(product, secret) => product.encrypt_delta(&delta, secret, randomness, &context)?,
+            Cipher::Shared(products, secrets) => products.encrypt_delta([&in_order(x), &delta], secrets, randomness, &context)?,
+        };
+        Ok((bytes, lift))
     }
 
     /// dL/dW in PyTorch's layout, from the answer to a delta that was multiplied by 2^`lift`.
@@ -323,7 +451,10 @@ impl ProductKey {
         [x, dy]: [&ArrayD<f32>; 2],
         lift: i32,
     ) -> Result<ArrayD<f32>, LatticeError> {
-        let dw = self.encryption.product.decrypt_gradient(answer, &self.secrets.secret)?;
+        let dw = match self.cipher() {
+            Cipher::Relinearised(product, secret) => product.decrypt_gradient(answer, secret)?,
+            Cipher::Shared(products, secrets) => products.decrypt_gradient(answer, secrets)?,
+        };
         self.gradient(dw, [x, dy], lift)
     }
 
@@ -339,7 +470,9 @@ impl ProductKey {
             for (entries, from) in of_output.chunks_mut(places.max(1)).zip(&from) {
                 // A whisker above, for the rounding of the bound itself.
                 let bound = (to * from * 1.000_001) as f32;
-                entries.iter_mut().for_each(|entry| *entry = (*entry * factor).clamp(-bound, bound));
+                entries
+                    .iter_mut()
+                    .for_each(|entry| *entry = (*entry * factor).clamp(-bound, bound));
             }
         }
         shaped(&shape.weight(), dw)
@@ -347,8 +480,10 @@ impl ProductKey {
 
     /// dL/dx in the shape of x, from the answer to a delta that was multiplied by 2^`lift`.
     pub(super) fn decrypt_input_gradient(&self, answer: &[u8], lift: i32, shape: &[usize]) -> Result<ArrayD<f32>, LatticeError> {
-        let product = &self.encryption.product;
-        let dx = product.decrypt_input_gradient(answer, shape[0], &self.secrets.secret)?;
+        let dx = match self.cipher() {
+            Cipher::Relinearised(product, secret) => product.decrypt_input_gradient(answer, shape[0], secret)?,
+            Cipher::Shared(products, secrets) => products.decrypt_input_gradient(answer, shape[0], secrets)?,
+        };
         let factor = 2f32.powi(-lift);
         shaped(shape, dx.into_iter().map(|d| d * factor).collect())
     }

@@ -3,14 +3,14 @@
 //! Layer by layer, for a batch:
 //!
 //! - forward:  client: Enc(x) → `encrypted rows`;  server: Enc(x W) → `encrypted output`
-//! - backward: client: Enc(2^e dy) → `encrypted delta`;  server: Enc(2^e dy W^T) → `encrypted input gradient`, where a layer before it learns,
+//! - backward: client: Enc(2^e dy), and where the layer's ciphertexts share masks Enc(x^T) → `encrypted delta`;  server: Enc(2^e dy W^T) → `encrypted input gradient`, where a layer before it learns,
 //!   then Enc(2^e x^T dy) → `encrypted gradient`, while the client goes on backwards
 //! - at the end: client: Enc(W) of each layer → `encrypted weights`
 //!
 //! The rows of a layer whose rows the server stores are not sent in training. The client computes biases, activations, normalisations and sums of
 //! residual blocks itself, in the clear and exactly.
 
-use cloven_lattice::{RelinearisationKey, linear::EncryptedMatrix};
+use cloven_lattice::RelinearisationKey;
 use cloven_nn::{InputGradient as Wish, LinearLayer, Network};
 use cloven_wire::{Channel, Link, Message};
 use ndarray::{ArrayD, Axis, Slice, concatenate};
@@ -18,9 +18,10 @@ use ndarray::{ArrayD, Axis, Slice, concatenate};
 use super::{
     encrypted_samples::{EncryptedDelta, EncryptedGradient, EncryptedInputGradient, EncryptedRows, Relinearisation},
     msg::{EncryptedOutput, EncryptedWeights},
+    multiply::{HeldMatrix, nothing_held},
     product::{ProductEncryption, ProductKey, Purpose},
 };
-use crate::{CheckpointError, Parts, ProtocolError, checkpoint::part, error::malformed};
+use crate::{Parts, ProtocolError, checkpoint::part, error::malformed};
 
 /// Where a batch comes from: it names its ciphertexts, and says which rows the server has.
 #[derive(Clone, Copy)]
@@ -151,7 +152,7 @@ impl Products {
         round: u64,
     ) -> Result<(usize, ArrayD<f32>), ProtocolError> {
         let key = &self.keys[number];
-        let len = key.encryption().product().gradient_len();
+        let len = key.encryption().gradient_len();
         let EncryptedGradient(answer) = link.receive(round, &len).await?;
         let dw = key.decrypt_gradient(&answer, [&self.inputs[number], &dy], lift);
         Ok((
@@ -180,14 +181,15 @@ pub(super) async fn forward<C: Channel>(
     network.forward_with(x, product).await
 }
 
-/// Nothing where there are no layers.
+/// Nothing where no layer's answers are relinearised.
 pub(super) async fn send_relinearisation<C: Channel>(
     keys: &[ProductKey],
     link: &mut Link<C>,
     round: u64,
 ) -> Result<(), ProtocolError> {
-    match keys.first() {
-        Some(key) => Ok(link.send(round, &Relinearisation(key.relinearisation_key()?)).await?),
+    let key = keys.iter().find_map(|key| key.relinearisation_key().transpose());
+    match key.transpose()? {
+        Some(key) => Ok(link.send(round, &Relinearisation(key)).await?),
         None => Ok(()),
     }
 }
@@ -221,7 +223,7 @@ async fn receive_output<C: Channel>(
     link: &mut Link<C>,
     round: u64,
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let len = key.encryption().product().outputs_len(rows);
+    let len = key.encryption().outputs_len(rows);
     let EncryptedOutput(answer) = link.receive(round, &len).await?;
     let y = key.decrypt_outputs(&answer, rows);
     y.map_err(|cause| malformed(link.peer(), round, EncryptedOutput::NAME, cause))
@@ -235,7 +237,7 @@ async fn receive_input_gradient<C: Channel>(
     link: &mut Link<C>,
     round: u64,
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let len = key.encryption().product().input_gradient_len(rows);
+    let len = key.encryption().input_gradient_len(rows);
     let EncryptedInputGradient(answer) = link.receive(round, &len).await?;
     let dx = key.decrypt_input_gradient(&answer, lift, x.shape());
     dx.map_err(|cause| malformed(link.peer(), round, EncryptedInputGradient::NAME, cause))
@@ -271,7 +273,7 @@ impl ProductLayer {
 }
 
 /// Enc(W) of a layer, as it came and ready to be multiplied.
-type Held = (Vec<u8>, EncryptedMatrix);
+type Held = (Vec<u8>, HeldMatrix);
 
 /// The server's side.
 pub(super) struct HeldProducts {
@@ -302,7 +304,7 @@ impl HeldProducts {
     fn set_weights(&mut self, weights: Vec<Vec<u8>>) -> Result<(), ProtocolError> {
         let layers = self.layers.iter().zip(weights);
         let held = layers.map(|(layer, bytes)| {
-            let matrix = layer.encryption.product().receive_weights(&bytes)?;
+            let matrix = layer.encryption.receive_weights(&bytes)?;
             Ok((bytes, matrix))
         });
         self.weights = held.collect::<Result<_, ProtocolError>>()?;
@@ -325,14 +327,14 @@ impl HeldProducts {
         self.set_weights(weights)
     }
 
-    /// Nothing where there are no layers.
+    /// Nothing where no layer's answers are relinearised.
     pub(super) async fn receive_relinearisation<C: Channel>(
         &mut self,
         link: &mut Link<C>,
         round: u64,
     ) -> Result<(), ProtocolError> {
-        let Some(layer) = self.layers.first() else { return Ok(()) };
-        let product = layer.encryption.product();
+        let mut products = self.layers.iter().filter_map(|layer| layer.encryption.relinearised());
+        let Some(product) = products.next() else { return Ok(()) };
         let Relinearisation(key) = link.receive(round, &product.relinearisation_key_len()).await?;
         let key = product.receive_relinearisation_key(&key);
         self.relinearisation = Some(key.map_err(|cause| malformed(link.peer(), round, Relinearisation::NAME, cause))?);
@@ -365,8 +367,8 @@ impl HeldProducts {
     /// x W for rows that are here.
     pub(super) fn outputs(&self, number: usize, rows: usize, bytes: &[u8]) -> Result<Vec<u8>, ProtocolError> {
         let (_, matrix) = self.weights.get(number).ok_or_else(nothing_held)?;
-        let key = self.relinearisation.as_ref().ok_or_else(nothing_held)?;
-        Ok(self.layers[number].encryption.outputs_of(bytes, rows, matrix, key)?)
+        let encryption = &self.layers[number].encryption;
+        encryption.multiply_rows(bytes, rows, matrix, self.relinearisation.as_ref())
     }
 
     /// The way forward through the layers from `first` on, whose rows are sent; they are kept for the way back if `kept`.
@@ -386,7 +388,8 @@ impl HeldProducts {
                 let answer = self.outputs(number, rows, &bytes);
                 let answer = answer.map_err(|cause| blamed(cause, link, round, EncryptedRows::NAME))?;
                 link.send(round, &EncryptedOutput(answer)).await?;
-                if kept {
+                // Else they come again with delta.
+                if kept && self.layers[number].encryption.relinearised().is_some() {
                     all.append(&mut bytes);
                 }
             }
@@ -404,22 +407,20 @@ impl HeldProducts {
         round: u64,
     ) -> Result<(), ProtocolError> {
         for (number, layer) in self.layers.iter().enumerate().rev() {
-            let key = self.relinearisation.as_ref().ok_or_else(nothing_held)?;
-            let product = layer.encryption.product();
-            let EncryptedDelta(delta) = link.receive(round, &product.delta_len(rows)).await?;
-            let delta = product.receive_delta(&delta, rows);
+            let (encryption, key) = (&layer.encryption, self.relinearisation.as_ref());
+            let EncryptedDelta(delta) = link.receive(round, &encryption.delta_len(rows)).await?;
+            let delta = encryption.receive_delta(&delta, rows);
             let delta = delta.map_err(|cause| malformed(link.peer(), round, EncryptedDelta::NAME, cause))?;
             if layer.input_gradient {
                 let (_, matrix) = self.weights.get(number).ok_or_else(nothing_held)?;
-                let answer = product.input_gradient(&delta, matrix, key)?;
+                let answer = encryption.input_gradient(&delta, matrix, key)?;
                 link.send(round, &EncryptedInputGradient(answer)).await?;
             }
             let batch = match stored {
                 Some(stored) if number == 0 => stored,
                 _ => &self.rows[number],
             };
-            let groups: Vec<&[u8]> = batch.chunks(layer.encryption.row_len()).collect();
-            let answer = product.gradient(&groups, &delta, key)?;
+            let answer = encryption.gradient(batch, &delta, key)?;
             link.send(round, &EncryptedGradient(answer)).await?;
         }
         Ok(())
@@ -428,7 +429,7 @@ impl HeldProducts {
 
 async fn receive_layer<C: Channel>(layer: &ProductLayer, link: &mut Link<C>, round: u64) -> Result<Held, ProtocolError> {
     let EncryptedWeights(bytes) = link.receive(round, &layer.encryption.weights_len()).await?;
-    let matrix = layer.encryption.product().receive_weights(&bytes);
+    let matrix = layer.encryption.receive_weights(&bytes);
     let matrix = matrix.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))?;
     Ok((bytes, matrix))
 }
@@ -439,10 +440,4 @@ fn blamed<C: Channel>(cause: ProtocolError, link: &Link<C>, round: u64, what: &'
         ProtocolError::Encryption(cause) => malformed(link.peer(), round, what, cause),
         other => other,
     }
-}
-
-/// The training loop asks for nothing before it has been received or restored.
-fn nothing_held() -> ProtocolError {
-    let why = "no encrypted weights, or no key to them, are held".into();
-    CheckpointError { why }.into()
 }

@@ -20,9 +20,9 @@ pub fn set_up(layers: &[ProductLayer], [train_rows, test_rows]: [usize; 2]) -> C
 /// One training batch of `rows` rows; `stored`: the server has the rows of the first layer.
 pub fn training_batch(layers: &[ProductLayer], rows: usize, stored: bool) -> Cost {
     let back = layers.iter().map(|layer| {
-        let product = layer.encryption.product();
-        let input_gradient = layer.input_gradient.then(|| product.input_gradient_len(rows));
-        from_client([product.delta_len(rows)]) + from_server(input_gradient.into_iter().chain([product.gradient_len()]))
+        let encryption = &layer.encryption;
+        let input_gradient = layer.input_gradient.then(|| encryption.input_gradient_len(rows));
+        from_client([encryption.delta_len(rows)]) + from_server(input_gradient.into_iter().chain([encryption.gradient_len()]))
     });
     back.fold(evaluation_batch(layers, rows, stored) + weights(layers), |sum, cost| {
         sum + cost
@@ -32,12 +32,12 @@ pub fn training_batch(layers: &[ProductLayer], rows: usize, stored: bool) -> Cos
 /// One evaluation batch; `stored` as in [`training_batch`].
 pub fn evaluation_batch(layers: &[ProductLayer], rows: usize, stored: bool) -> Cost {
     let forward = layers.iter().enumerate().map(|(number, layer)| {
-        let (encryption, product) = (&layer.encryption, layer.encryption.product());
+        let encryption = &layer.encryption;
         if stored && number == 0 {
-            return from_server([product.outputs_len(rows)]);
+            return from_server([encryption.outputs_len(rows)]);
         }
         let parts = || encryption.row_parts(rows);
-        from_client(parts().map(|rows| encryption.rows_len(rows))) + from_server(parts().map(|rows| product.outputs_len(rows)))
+        from_client(parts().map(|rows| encryption.rows_len(rows))) + from_server(parts().map(|rows| encryption.outputs_len(rows)))
     });
     forward.fold(Cost::default(), |sum, cost| sum + cost)
 }
@@ -47,12 +47,10 @@ pub fn prediction_keys(layers: &[ProductLayer]) -> Cost {
     from_client([Fingerprint::LEN]) + relinearisation(layers)
 }
 
-/// The relinearisation key, if there are layers.
+/// The relinearisation key, if some layer's answers are relinearised.
 pub fn relinearisation(layers: &[ProductLayer]) -> Cost {
-    let key = layers
-        .first()
-        .map(|first| first.encryption.product().relinearisation_key_len());
-    from_client(key)
+    let mut products = layers.iter().filter_map(|layer| layer.encryption.relinearised());
+    from_client(products.next().map(|product| product.relinearisation_key_len()))
 }
 
 /// Enc(W) of every layer.

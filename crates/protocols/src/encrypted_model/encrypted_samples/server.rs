@@ -148,7 +148,7 @@ impl Session<'_> {
         link.send(0, &RowsHeld(held as u64)).await?;
         for rows in encryption.row_parts(missing) {
             let EncryptedRows(bytes) = link.receive(0, &(rows * encryption.row_len())).await?;
-            let checked = encryption.product().receive_rows(&bytes, rows).map(drop);
+            let checked = encryption.check_rows(&bytes, rows);
             checked.map_err(|cause| malformed(link.peer(), 0, EncryptedRows::NAME, cause))?;
             store.append(&bytes)?;
         }

@@ -302,8 +302,8 @@ fn a_weight_without_gradient_stays() {
 #[test]
 fn small_gradients_keep_their_precision() {
     let (key, x) = (key(1), examples(4).x);
-    let relinearisation = key.relinearisation_key().unwrap();
-    let product = key.encryption().product();
+    let relinearisation = key.relinearisation_key().unwrap().unwrap();
+    let product = key.encryption().relinearised().unwrap();
     let relinearisation = product.receive_relinearisation_key(&relinearisation).unwrap();
     let rows = key
         .encrypt_rows(&x, |row| super::super::product::Purpose::Row(row as u64))
@@ -376,7 +376,7 @@ fn rows_of_ones() -> ArrayD<f32> {
 fn a_repeated_step_with_one_number_changed_uses_no_mask_twice() {
     use super::super::product::Purpose;
     let seeds = |bytes: &[u8]| -> Vec<Vec<u8>> {
-        let block = encryption().row_len() / encryption().product().layout().unwrap().input_blocks();
+        let block = encryption().row_len() / encryption().relinearised().unwrap().layout().unwrap().input_blocks();
         bytes.chunks(block).map(|block| block[..32].to_vec()).collect()
     };
     let (key, x) = (key(1), ArrayD::zeros(ndarray::IxDyn(&[4, 12])));

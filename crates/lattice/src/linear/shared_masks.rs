@@ -1,0 +1,202 @@
+//! A product of two encrypted matrices whose ciphertexts share masks: A (m x k) times B (k x n).
+//!
+//! **Ciphertexts.** With the blocks of [`Layout`], A\[i,t\] (i < I, t < T) and B\[t,j\] (j < J), public masks a_t and a'_t, one for each t, and secret ternary
+//! z_i, one for each i (and j):
+//!
+//! ```text
+//! b_it = a_t z_i + e_it + A[i,t]          b'_tj = a'_t z_j + e'_tj + B[t,j]
+//! sum_t A[i,t] B[t,j]  =  c_ij - u_i z_j - v_j z_i + d z_i z_j          (plus noise)
+//! c_ij = sum_t b_it b'_tj    u_i = sum_t b_it a'_t    v_j = sum_t a_t b'_tj    d = sum_t a_t a'_t
+//! ```
+//!
+//! Under one secret every product would have a component of s and one of s^2 of its own, each as long as the ring. Here these are I + J + 1 for all I J products,
+//! and of c_ij only the wanted coefficients travel. There is no relinearisation, no key for it, and no noise of it.
+//!
+//! **Security.** Ciphertexts with the same mask have independent secrets, and those with the same secret independent masks, drawn anew for every operand of
+//! every message: RLWE with several secrets, which follows from RLWE by a hybrid over the secrets. The secrets are never encrypted.
+//!
+//! **Bytes** modulo a prime of 50 bits, N = 2048, B = 30: an operand 32 + 12,800 for each of its blocks (I T and T J); an answer 12,800 for d, 7,680 for each of the
+//! I + J polynomials, 3.75 for each number of A B. An operand that stands in two products is encrypted for each, in the layout that suits it.
+//!
+//! **Noise.** As in [`EncryptedProduct`](super::EncryptedProduct), but for relinearisation: e B + A e' + e e', and the rounding of u_i and v_j to B bits,
+//! multiplied by a secret each.
+
+use super::{compression::Switch, fixed::ROUNDED, layout::Layout};
+use crate::{
+    LatticeError, Parameters,
+    bits::{MAX_BITS, packed_len},
+    encryption::exact_variance,
+    randomness::SEED,
+    wire::residues_len,
+};
+
+mod choose;
+mod keyholder;
+mod server;
+#[cfg(test)]
+mod tests;
+mod training;
+
+pub use keyholder::SharedSecrets;
+pub use server::EncryptedFactor;
+pub use training::{SharedDelta, SharedTraining, SharedWeights};
+
+/// Fixed-point scales of the operands, and response precision, in bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FactorScales {
+    /// A is rounded to multiples of 2^-left.
+    pub left: u32,
+    /// B is rounded to multiples of 2^-right.
+    pub right: u32,
+    /// Polynomials of the answer are rounded to so many bits.
+    pub response: u32,
+}
+
+/// One product of encrypted matrices of fixed sizes, as both parties compute with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SharedProduct {
+    parameters: Parameters,
+    /// k and n, and the blocks.
+    layout: Layout,
+    /// m.
+    rows: usize,
+    scales: FactorScales,
+}
+
+impl SharedProduct {
+    /// For `rows` rows of A in this layout, modulo one prime. Scales are 44 bits at most.
+    pub fn new(parameters: &Parameters, rows: usize, layout: Layout, scales: FactorScales) -> Result<Self, LatticeError> {
+        layout.check(parameters.degree())?;
+        let bits = match parameters.basis().moduli() {
+            [modulus] => modulus.bits(),
+            // Reading wider integers is for products under one secret.
+            several => {
+                return Err(LatticeError::Wide {
+                    what: "number of primes of a product with shared masks",
+                    allowed: 1,
+                    actual: several.len() as u32,
+                });
+            }
+        };
+        let limits = [
+            ("scale", ROUNDED, scales.left.max(scales.right)),
+            ("response precision", MAX_BITS.min(bits - 1), scales.response.max(1)),
+        ];
+        for (what, allowed, actual) in limits {
+            if actual > allowed {
+                return Err(LatticeError::Wide { what, allowed, actual });
+            }
+        }
+        Ok(Self {
+            parameters: parameters.clone(),
+            layout,
+            rows: rows.max(1),
+            scales,
+        })
+    }
+
+    /// The same blocks for matrices of other sizes: m, k, n, none of them empty.
+    #[must_use]
+    pub fn resized(&self, [rows, inputs, outputs]: [usize; 3]) -> Self {
+        let layout = Layout {
+            inputs: inputs.max(1),
+            outputs: outputs.max(1),
+            ..self.layout
+        };
+        Self {
+            layout,
+            rows: rows.max(1),
+            ..self.clone()
+        }
+    }
+
+    /// The blocks.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// I, T, J: blocks of rows of A, of its columns, and of columns of B.
+    pub fn blocks(&self) -> [usize; 3] {
+        [
+            self.layout.groups(self.rows),
+            self.layout.input_blocks(),
+            self.layout.output_blocks(),
+        ]
+    }
+
+    /// Secrets that it needs.
+    pub fn secrets(&self) -> usize {
+        let [i, _, j] = self.blocks();
+        i.max(j)
+    }
+
+    /// Bytes of the encrypted A.
+    pub fn left_len(&self) -> usize {
+        let [i, t, _] = self.blocks();
+        SEED + i * t * self.block_len()
+    }
+
+    /// Bytes of the encrypted B.
+    pub fn right_len(&self) -> usize {
+        let [_, t, j] = self.blocks();
+        SEED + t * j * self.block_len()
+    }
+
+    /// Bytes of the answer A B.
+    pub fn answer_len(&self) -> usize {
+        let [i, _, j] = self.blocks();
+        let wanted: usize = (0..i).map(|i| self.products_len(i)).sum();
+        self.block_len() + (i + j) * self.whole_len() + wanted
+    }
+
+    /// The largest entry of A B that is surely read right; beyond twice of it a result wraps.
+    pub fn bound(&self) -> f64 {
+        2f64.powf(self.parameters.log2_modulus() - 2.0) * self.step()
+    }
+
+    /// Standard deviation of the error of an entry of A B, for the norms of all that stands in A's blocks \[i,t\] for all t (B's, \[t,j\]) and those of the row
+    /// of A (the column of B).
+    pub fn deviation(&self, left: super::OperandNorms, right: super::OperandNorms) -> f64 {
+        let [a, b] = [self.scales.left, self.scales.right].map(|bits| 2f64.powi(-(bits as i32)));
+        let (fresh, degree) = (exact_variance(), self.parameters.degree() as f64);
+        let crossed = |a_norm: f64, b_norm: f64| (b_norm * a).powi(2) + (a_norm * b).powi(2);
+        let noise = fresh * crossed(left.blocks, right.blocks);
+        let squared = (fresh * a * b).powi(2) * degree * self.blocks()[1] as f64;
+        let rounded = crossed(left.line, right.line) / 12.0;
+        let unit = 2f64.powf(self.parameters.log2_modulus() - f64::from(self.scales.response));
+        // c_ij, u_i z_j and v_j z_i; a secret's coefficients have variance 2/3.
+        let answer = (a * b * unit).powi(2) * (1.0 + degree * 4.0 / 3.0) / 12.0;
+        (noise + squared + rounded + answer).sqrt()
+    }
+
+    /// One integer of the product in units of A B.
+    fn step(&self) -> f64 {
+        2f64.powi(-((self.scales.left + self.scales.right) as i32))
+    }
+
+    /// Bytes of one block of an operand.
+    fn block_len(&self) -> usize {
+        residues_len(self.parameters.basis(), 0)
+    }
+
+    /// Bytes of a polynomial of the answer.
+    fn whole_len(&self) -> usize {
+        packed_len(self.parameters.degree(), self.scales.response)
+    }
+
+    /// Bytes of what is wanted of c_ij for all j.
+    fn products_len(&self, i: usize) -> usize {
+        (0..self.layout.output_blocks()).map(|j| self.wanted_len(i, j)).sum()
+    }
+
+    fn wanted_len(&self, i: usize, j: usize) -> usize {
+        packed_len(
+            self.layout.samples_in(i, self.rows) * self.layout.width(j),
+            self.scales.response,
+        )
+    }
+
+    fn switch(&self) -> Switch {
+        Switch::new(self.parameters.basis().moduli()[0].value(), self.scales.response)
+    }
+}
