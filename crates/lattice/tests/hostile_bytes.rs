@@ -17,7 +17,9 @@ use std::{
 
 use cloven_lattice::{
     Ciphertext, Gadget, LatticeError, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
-    linear::{EncryptedProduct, EncryptedWeights, ExactProduct, Layout, Masking, Product, Scales, TrainingScales, WeightProduct},
+    linear::{
+        EncryptedProduct, EncryptedWeights, ExactProduct, Layout, Masking, Product, Scales, SharedProduct, SharedTraining, TrainingScales, WeightProduct,
+    },
 };
 use cloven_ring::Poly;
 use rand::Rng;
@@ -108,7 +110,10 @@ impl Target {
         let valid = match result {
             Ok(()) => true,
             // Decoded, and refused for its value before the rest was read.
-            Err(LatticeError::Range { what: "output", .. }) => return,
+            Err(LatticeError::Range {
+                what: "output" | "product",
+                ..
+            }) => return,
             Err(_) => false,
         };
         assert_eq!(valid, self.is_valid(&bytes), "{}, seed {seed}: {result:?}", self.name);
@@ -473,6 +478,65 @@ fn exact_products() -> Vec<Target> {
     ]
 }
 
+fn shared_products() -> Vec<Target> {
+    let parameters = Parameters::new(11, &[50]).unwrap();
+    let scales = TrainingScales {
+        input: 20,
+        weight: 20,
+        delta: 26,
+        response: 30,
+    };
+    let layer = SharedTraining::choose(&parameters, [4, 60, 20], scales).unwrap();
+    let secrets = layer.secrets(&key());
+    let rows = layer.encrypt_rows(&numbers(240), &secrets, &key(), b"x").unwrap();
+    let weights = layer.encrypt_weights(&numbers(1200), &secrets, &key(), b"w").unwrap();
+    let operands = [&numbers(240)[..], &numbers(80)];
+    let delta = layer.encrypt_delta(operands, &secrets, &key(), b"d").unwrap();
+    let encrypted = layer.receive_weights(&weights).unwrap();
+    let answer = layer.outputs(&rows, 4, &encrypted).unwrap();
+    // One seed, and the blocks of an operand.
+    let operand = |blocks: usize| [vec![Piece::Free(32)], residues(&parameters, 0).repeat(blocks)].concat();
+    let [forward, gradient, backward] = layer.products().map(SharedProduct::blocks);
+    let left = |[i, t, _]: [usize; 3]| operand(i * t);
+    let right = |[_, t, j]: [usize; 3]| operand(t * j);
+    let wholes = vec![response(2048, 30); forward[0] + forward[2]];
+    let layout = *layer.products()[0].layout();
+    let wanted =
+        |i: usize| (0..forward[2]).map(move |j| response(layout.samples.min(4 - i * layout.samples) * layout.width(j), 30));
+    let answer_pieces = [residues(&parameters, 0), wholes, (0..forward[0]).flat_map(wanted).collect()].concat();
+    let (weights_pieces, delta_pieces) = (
+        [right(forward), right(backward)].concat(),
+        [left(backward), left(gradient), right(gradient)].concat(),
+    );
+    let [a, b, c, d] = [(); 4].map(|()| layer.clone());
+    vec![
+        Target {
+            name: "SharedTraining::outputs",
+            valid: rows,
+            pieces: left(forward),
+            decode: Box::new(move |bytes| a.outputs(bytes, 4, &encrypted).map(|_| ())),
+        },
+        Target {
+            name: "SharedTraining::receive_weights",
+            valid: weights,
+            pieces: weights_pieces,
+            decode: Box::new(move |bytes| b.receive_weights(bytes).map(|_| ())),
+        },
+        Target {
+            name: "SharedTraining::receive_delta",
+            valid: delta,
+            pieces: delta_pieces,
+            decode: Box::new(move |bytes| c.receive_delta(bytes, 4).map(|_| ())),
+        },
+        Target {
+            name: "SharedTraining::decrypt_outputs",
+            valid: answer,
+            pieces: answer_pieces,
+            decode: Box::new(move |bytes| d.decrypt_outputs(bytes, 4, &secrets).map(|_| ())),
+        },
+    ]
+}
+
 #[test]
 fn hostile_bytes_are_accepted_exactly_when_they_are_valid() {
     let mut targets = ciphertexts(&Parameters::new(11, &[50]).unwrap(), 3);
@@ -483,6 +547,7 @@ fn hostile_bytes_are_accepted_exactly_when_they_are_valid() {
     targets.extend(strided_products());
     targets.extend(encrypted_products());
     targets.extend(exact_products());
+    targets.extend(shared_products());
     for target in &targets {
         assert!(target.is_valid(&target.valid), "{}: the slow reader", target.name);
         (target.decode)(&target.valid).unwrap();

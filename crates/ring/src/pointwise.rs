@@ -41,6 +41,19 @@ pub(crate) fn mul_add_assign(runnable: Runnable, modulus: &Modulus, sum: &mut [u
     }
 }
 
+/// `sum += left * right` for every term, each slice as long as `sum`.
+pub(crate) fn add_products(runnable: Runnable, modulus: &Modulus, sum: &mut [u64], terms: &[[&[u64]; 2]]) {
+    match runnable {
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::add_products(licence, modulus, sum, terms),
+        _ => {
+            for [left, right] in terms {
+                mul_add_assign(runnable, modulus, sum, left, right);
+            }
+        }
+    }
+}
+
 /// `values = factor * values`, for a factor in `0..q`.
 pub(crate) fn scale_assign(runnable: Runnable, modulus: &Modulus, values: &mut [u64], factor: u64) {
     match runnable {

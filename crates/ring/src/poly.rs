@@ -253,6 +253,19 @@ impl Poly<Evaluations> {
         }
         Ok(())
     }
+
+    /// `self += left * right` for every pair: several in one call cost less than one by one.
+    pub fn add_products<'a>(&mut self, pairs: impl IntoIterator<Item = [&'a Self; 2]>) -> Result<(), RingError> {
+        let pairs: Vec<[&Self; 2]> = pairs.into_iter().collect();
+        let mut factors = pairs.iter().flatten();
+        factors.try_for_each(|factor| self.basis.check_same(&factor.basis))?;
+        let basis = self.basis.clone();
+        for (prime, modulus) in basis.moduli().iter().enumerate() {
+            let terms: Vec<[&[u64]; 2]> = pairs.iter().map(|pair| pair.map(|factor| factor.residues(prime))).collect();
+            pointwise::add_products(basis.runnable(), modulus, self.residues_mut(prime), &terms);
+        }
+        Ok(())
+    }
 }
 
 impl<D: Domain> Zeroize for Poly<D> {

@@ -67,6 +67,36 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn several_products_are_added_as_one_by_one(log2_degree in 1u32..9, bits in 20u32..=50, primes in 1usize..3, count in 0usize..9, extreme: bool, seed: u64) {
+        for backend in Backend::available() {
+            let basis = basis(1 << log2_degree, bits, primes, backend);
+            let mut rng = ChaCha20Rng::seed_from_u64(seed);
+            let terms: Vec<[Poly<Evaluations>; 2]> = (0..count).map(|_| [(); 2].map(|()| poly(&basis, extreme, &mut rng))).collect();
+            let mut sum = poly(&basis, extreme, &mut rng);
+            let mut expected = sum.clone();
+            terms.iter().for_each(|[a, b]| expected.mul_add_assign(a, b).unwrap());
+            sum.add_products(terms.iter().map(|[a, b]| [a, b])).unwrap();
+            prop_assert!(sum == expected, "{backend:?}");
+        }
+    }
+}
+
+#[test]
+fn more_products_than_are_summed_without_a_reduction() {
+    for backend in Backend::available() {
+        let basis = basis(16, 50, 1, backend);
+        let mut largest = Poly::zero(&basis);
+        largest.residues_mut(0).fill(basis.moduli()[0].value() - 1);
+        let (mut sum, mut expected) = (largest.clone(), largest.clone());
+        (0..5000).for_each(|_| expected.mul_add_assign(&largest, &largest).unwrap());
+        sum.add_products((0..5000).map(|_| [&largest; 2])).unwrap();
+        assert!(sum == expected, "{backend:?}");
+    }
+}
+
 #[test]
 fn more_terms_than_are_summed_without_a_reduction() {
     for backend in Backend::available() {

@@ -11,6 +11,9 @@
 //!
 //! [`ExactProduct`] is a plaintext matrix times an encrypted one modulo 2^64, every bit of it, the result in additive shares of the two parties.
 //!
+//! [`SharedProduct`] is one product of two encrypted matrices whose ciphertexts share masks, [`SharedTraining`] the three of a dense layer: fewer and shorter
+//! answers, for operands that are encrypted for one product.
+//!
 //! A response is switched from q to 2^B and holds all of c1 but only the wanted coefficients of c0. Unless it is hidden
 //! ([`Product::respond_hidden`], [`WeightProduct::forward_hidden`]), the key holder can compute the plaintext operand (W, or the rows) from
 //! c1 and the seeds it sent: protocols use a bare response only where the key holder may learn it.

@@ -3,8 +3,25 @@
 use super::{Binary, scalar};
 use crate::Modulus;
 use crate::backend::Ifma;
-use crate::simd512::{Barrett, Constant, Field, load, shoup_quotient, store};
+use crate::simd512::{Barrett, Constant, Field, Reduction, load, shoup_quotient, store};
 use std::arch::x86_64::*;
+
+/// Most terms between two reductions: the high half of a product is below 2^48, and 2^11 of them below 2^59.
+const MAX_TERMS: usize = 1 << 11;
+
+/// Low and high halves are summed unreduced.
+pub(super) fn add_products(_licence: Ifma, modulus: &Modulus, sum: &mut [u64], terms: &[[&[u64]; 2]]) {
+    let (vectors, rest) = sum.as_chunks_mut();
+    let whole = 8 * vectors.len();
+    for terms in terms.chunks(MAX_TERMS) {
+        let vectors_of: Vec<[&[[u64; 8]]; 2]> = terms.iter().map(|term| term.map(|slots| slots.as_chunks().0)).collect();
+        // SAFETY: the token shows that the machine has the features `add_product_vectors` is compiled for.
+        unsafe { add_product_vectors(modulus.value(), vectors, &vectors_of) }
+    }
+    for [left, right] in terms {
+        super::scalar::mul_add_assign(modulus, rest, &left[whole..], &right[whole..]);
+    }
+}
 
 pub(super) fn assign(_licence: Ifma, modulus: &Modulus, op: Binary, left: &mut [u64], right: &[u64]) {
     let ((vectors, rest), (others, other_rest)) = (left.as_chunks_mut(), right.as_chunks());
@@ -88,5 +105,19 @@ fn lift_vectors(q: u64, integers: &[[u64; 8]], residues: &mut [[u64; 8]]) {
     let field = Field::new(q);
     for (r, c) in residues.iter_mut().zip(integers) {
         store(r, field.lift(load(c)));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn add_product_vectors(q: u64, sums: &mut [[u64; 8]], terms: &[[&[[u64; 8]]; 2]]) {
+    let (reduction, zero) = (Reduction::new(q), _mm512_setzero_si512());
+    for (at, sum) in sums.iter_mut().enumerate() {
+        let (mut low, mut high) = (zero, zero);
+        for [left, right] in terms {
+            let (left, right) = (load(&left[at]), load(&right[at]));
+            low = _mm512_madd52lo_epu64(low, left, right);
+            high = _mm512_madd52hi_epu64(high, left, right);
+        }
+        store(sum, reduction.reduce(low, high, load(sum)));
     }
 }

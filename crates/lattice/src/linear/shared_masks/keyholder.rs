@@ -147,9 +147,8 @@ impl SharedProduct {
         let lift = Lift::new(&modulus, self.scales.response);
         let first = i * self.layout.samples * self.layout.outputs;
         for (j, (v, z_j)) in vs.iter().zip(zs).enumerate() {
-            let mut sum = u.clone();
-            sum.mul_assign(z_j)?;
-            sum.mul_add_assign(v, z)?;
+            let mut sum = Poly::zero(self.parameters.basis());
+            sum.add_products([[u, z_j], [v, z]])?;
             let mut sum: Poly<Coefficients> = sum.into_coefficients();
             let targets = self.layout.outputs_of(i, j, self.rows);
             let (wanted, rest) = packed.split_at(self.wanted_len(i, j));

@@ -45,7 +45,7 @@ impl SharedProduct {
         check_size("blocks of the encrypted left matrix", rows * terms, left.blocks.len())?;
         check_size("blocks of the encrypted right matrix", terms * columns, right.blocks.len())?;
         let mut out = Vec::with_capacity(self.answer_len());
-        write_residues(&sum(left.masks.iter().zip(&right.masks))?, 0, &mut out);
+        write_residues(&self.sum(left.masks.iter().zip(&right.masks))?, 0, &mut out);
         let of_row = |i: usize| left.blocks.iter().skip(i * terms).take(terms);
         let of_column = |j: usize| right.blocks.iter().skip(j).step_by(columns);
         let switch = self.switch();
@@ -57,8 +57,8 @@ impl SharedProduct {
         let cost = terms * PRODUCT + FINISH;
         parallel::append(rows + columns, cost, &mut out, |index, out| {
             let sum = match index.checked_sub(rows) {
-                None => sum(of_row(index).zip(&right.masks))?,
-                Some(j) => sum(left.masks.iter().zip(of_column(j)))?,
+                None => self.sum(of_row(index).zip(&right.masks))?,
+                Some(j) => self.sum(left.masks.iter().zip(of_column(j)))?,
             };
             finish(sum, out);
             Ok(())
@@ -66,7 +66,7 @@ impl SharedProduct {
         parallel::append(rows, columns * cost, &mut out, |i, out| {
             let mut values = Vec::new();
             for j in 0..columns {
-                let sum: Poly<Coefficients> = sum(of_row(i).zip(of_column(j)))?.into_coefficients();
+                let sum: Poly<Coefficients> = self.sum(of_row(i).zip(of_column(j)))?.into_coefficients();
                 let residues = sum.residues(0);
                 values.clear();
                 values.extend(self.layout.wanted(i, j, self.rows).map(|at| switch.apply(residues[at])));
@@ -75,6 +75,15 @@ impl SharedProduct {
             Ok(())
         })?;
         Ok(out)
+    }
+
+    fn sum<'a>(
+        &self,
+        pairs: impl Iterator<Item = (&'a Poly<Evaluations>, &'a Poly<Evaluations>)>,
+    ) -> Result<Poly<Evaluations>, LatticeError> {
+        let mut sum = Poly::zero(self.parameters.basis());
+        sum.add_products(pairs.map(|(left, right)| [left, right]))?;
+        Ok(sum)
     }
 
     fn factor(&self, bytes: &[u8]) -> Result<EncryptedFactor, LatticeError> {
@@ -96,23 +105,4 @@ impl SharedProduct {
         let mask = |_| cloven_ring::sample::uniform(&mut stream, self.parameters.basis());
         (0..self.blocks()[1]).map(mask).collect()
     }
-}
-
-/// The sum of the products of at least one pair.
-fn sum<'a>(
-    mut pairs: impl Iterator<Item = (&'a Poly<Evaluations>, &'a Poly<Evaluations>)>,
-) -> Result<Poly<Evaluations>, LatticeError> {
-    let Some((left, right)) = pairs.next() else {
-        return Err(LatticeError::Size {
-            what: "terms of a product",
-            expected: 1,
-            actual: 0,
-        });
-    };
-    let mut sum = left.clone();
-    sum.mul_assign(right)?;
-    for (left, right) in pairs {
-        sum.mul_add_assign(left, right)?;
-    }
-    Ok(sum)
 }

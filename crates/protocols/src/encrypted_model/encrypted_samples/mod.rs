@@ -14,7 +14,8 @@
 //! Evaluation is step 1. A prediction encrypts its rows as well. Where the server has several layers (dense or convolutions, inside residual
 //! blocks too), what goes for each is in `products`.
 //!
-//! **Encryption.** [`cloven_lattice::linear::EncryptedProduct`] with one row a ciphertext; N = 2048, one 50-bit prime, 128-bit classical security.
+//! **Encryption.** [`cloven_lattice::linear::EncryptedProduct`] with one row a ciphertext; N = 2048, one 50-bit prime, 128-bit classical security. Dense
+//! layers after the first: [`cloven_lattice::linear::SharedTraining`].
 //! Products are linear in dy: the client multiplies it by the power of two that uses the range, from the batch's rows and dy, so that small
 //! gradients keep their precision. What would leave the range ends the training.
 //!
