@@ -18,7 +18,8 @@ use std::{
 use cloven_lattice::{
     Ciphertext, Gadget, LatticeError, Parameters, PublicKey, RandomnessKey, RelinearisationKey, SecretKey, Upload,
     linear::{
-        EncryptedProduct, EncryptedWeights, ExactProduct, Layout, Masking, Product, Scales, SharedProduct, SharedTraining, TrainingScales, WeightProduct,
+        EncryptedProduct, EncryptedWeights, ExactProduct, Layout, Masking, Product, Scales, SharedProduct, SharedTraining,
+        TrainingScales, WeightProduct,
     },
 };
 use cloven_ring::Poly;

@@ -182,12 +182,13 @@ pub(super) async fn forward<C: Channel>(
 }
 
 /// Nothing where no layer's answers are relinearised.
-pub(super) async fn send_relinearisation<C: Channel>(
-    keys: &[ProductKey],
+pub(super) async fn send_relinearisation<'k, C: Channel>(
+    keys: impl IntoIterator<Item = &'k ProductKey>,
     link: &mut Link<C>,
     round: u64,
 ) -> Result<(), ProtocolError> {
-    let key = keys.iter().find_map(|key| key.relinearisation_key().transpose());
+    let mut keys = keys.into_iter();
+    let key = keys.find_map(|key| key.relinearisation_key().transpose());
     match key.transpose()? {
         Some(key) => Ok(link.send(round, &Relinearisation(key)).await?),
         None => Ok(()),

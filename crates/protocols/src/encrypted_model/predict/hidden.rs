@@ -4,7 +4,7 @@
 //!
 //! 1. server: Enc(W), in parts        → `held weights`
 //! 2. client: W = Dec, Enc(W) anew    → `encrypted weights`, in the form for encrypted rows ([`ProductEncryption`](super::super::ProductEncryption))
-//! 3. client: the `relinearisation key`
+//! 3. client: the `relinearisation key`, where a layer is a convolution
 //!
 //! Then, for each batch, as in [`encrypted_samples::predict`](super::super::encrypted_samples::predict), for each of the server's layers in order:
 //!
@@ -15,9 +15,9 @@
 //! the noise of one more product. Every ciphertext's randomness is a PRF of the client's key, the prediction's session and its plaintext.
 //!
 //! **Who learns what.** [`leaks`] says it in full. **Assumptions.** Those of [`encrypted_samples`](super::super::encrypted_samples): a semi-honest
-//! server, and that an encryption of s^2 under s is as safe as any other.
+//! server; and where a layer is a convolution, that an encryption of s^2 under s is as safe as any other.
 
-use std::slice::from_ref;
+use std::iter::once;
 
 use cloven_lattice::linear::EncryptedWeights as Weights;
 use cloven_wire::{Channel, Link, Message};
@@ -81,7 +81,7 @@ impl<'a> FirstLayer<'a> {
         link.send(round, &EncryptedWeights(key.encrypt_weights(&weight, purpose)?))
             .await?;
         // 3.
-        products::send_relinearisation(from_ref(&key), link, round).await?;
+        products::send_relinearisation(once(&key).chain(me.inner), link, round).await?;
         let bias = array(&[outputs], bias);
         Ok(Self { me, key, bias })
     }

@@ -8,12 +8,11 @@ use predict::hidden;
 use super::*;
 
 /// The messages that a server of hidden rows receives: two numbers, and ciphertexts.
-const RECEIVED: [&str; 6] = [
+const RECEIVED: [&str; 5] = [
     Ask::NAME,
     Key::NAME,
     InputForm::NAME,
     EncryptedWeights::NAME,
-    Relinearisation::NAME,
     EncryptedRows::NAME,
 ];
 
@@ -123,7 +122,6 @@ async fn the_server_of_hidden_rows_sees_their_number_only() {
             received.iter().map(|e| e.what).collect::<BTreeSet<_>>(),
             BTreeSet::from(RECEIVED)
         );
-        // The relinearisation key is always the same.
         let fresh = received
             .iter()
             .filter(|e| [EncryptedWeights::NAME, EncryptedRows::NAME].contains(&e.what));
@@ -140,12 +138,18 @@ async fn the_server_of_hidden_rows_sees_their_number_only() {
 /// No mask is shared between sessions, nor with the layers that are trained as products.
 #[test]
 fn no_mask_serves_two_predictions_or_layers() {
-    use super::super::product::Purpose;
-    let seeds = |bytes: &[u8], len: usize| -> BTreeSet<Vec<u8>> { bytes.chunks(len).map(|block| block[..32].to_vec()).collect() };
+    use super::super::product::{Form, Purpose};
+    // An operand begins with the seed of its masks.
+    let seeds =
+        |bytes: &[u8], len: usize| -> BTreeSet<Vec<u8>> { [0, len].map(|at| bytes[at % bytes.len()..][..32].to_vec()).into() };
     let hidden = key(1).for_hidden_rows(8).unwrap();
-    let blocks = hidden.encryption().row_len() / hidden.encryption().product().layout().unwrap().input_blocks();
+    let Form::Shared(products) = hidden.encryption().form() else {
+        panic!("the layer is dense");
+    };
+    // W for x W, then for delta W^T.
+    let forward = products.products()[0].right_len();
     let weight = ArrayD::zeros(vec![12, 128]);
-    let weights = |key: &ProductKey, purpose| seeds(&key.encrypt_weights(&weight, purpose).unwrap(), blocks);
+    let weights = |key: &ProductKey, purpose| seeds(&key.encrypt_weights(&weight, purpose).unwrap(), forward);
     let of = |session| Purpose::QueriedWeights { session: [session; 16] };
     let trained = ProductKey::of_layer(hidden.encryption().clone(), &[1; 32], 0);
     assert_eq!(trained.fingerprint(), hidden.fingerprint());
@@ -160,7 +164,7 @@ fn no_mask_serves_two_predictions_or_layers() {
             session: [session; 16],
             row: row as u64,
         };
-        seeds(&key.encrypt_rows(&ArrayD::zeros(vec![8, 128]), purpose).unwrap(), blocks)
+        seeds(&key.encrypt_rows(&ArrayD::zeros(vec![8, 128]), purpose).unwrap(), 0)
     };
     let all = all.into_iter().chain([rows(&hidden, 1), rows(&hidden, 2), rows(&trained, 1)]);
     let (union, total) = all.fold((BTreeSet::new(), 0), |(mut union, total), mut seeds| {
@@ -185,7 +189,13 @@ async fn every_message_of_a_hidden_prediction_tampered_with_is_refused_by_name()
             _ => predict::client(me, queries(&x), &mut link, &mut ignore).await.map(drop),
         }
     };
-    every_tampering_is_refused(&hidden::MESSAGES, &frames, tampered_payload, against).await;
+    every_tampering_is_refused(
+        &without_relinearisation(&hidden::MESSAGES),
+        &frames,
+        tampered_payload,
+        against,
+    )
+    .await;
 }
 
 /// Another key's weights would be noise: refused before any ciphertext is sent.
