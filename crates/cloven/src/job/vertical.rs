@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloven_nn::{LayerSpec, Network};
+use cloven_nn::{LayerSpec, Network, OptimiserSpec};
 use cloven_protocols::{
     Leak,
     vertical::{self, Terms},
@@ -245,8 +245,11 @@ impl Job {
     }
 
     fn check_work(&self) -> Result<(), (&'static str, String)> {
-        if !self.training.optimiser.is_memoryless() || self.training.optimiser.weight_decay() != 0.0 {
-            let problem = "protocol vertical needs sgd without momentum and weight decay: the first layer's weights are shares that steps are added to";
+        let optimiser = &self.training.optimiser;
+        let steps = optimiser.is_memoryless() || matches!(optimiser, OptimiserSpec::Sgld { .. });
+        if !steps || optimiser.weight_decay() != 0.0 {
+            let problem = "protocol vertical needs sgd without momentum and weight decay, or sgld without weight decay: the first layer's weights are shares \
+                           that steps are added to";
             return Err(("training.optimiser", problem.into()));
         }
         if self.data.multi_label {

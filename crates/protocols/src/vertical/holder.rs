@@ -213,7 +213,8 @@ impl<'a> Script<'a> {
         let batches = schedule.batches(order.len());
         for (rows, batch) in order.chunks(schedule.batch).zip(1..).skip(done as usize) {
             *round += 1;
-            let loss = self.batch(peers, *round, rows).await?;
+            let update = u64::from(epoch - 1) * batches as u64 + batch as u64;
+            let loss = self.batch(peers, (*round, update), rows).await?;
             self.loss += loss.unwrap_or_default() * rows.len() as f64;
             observe(Event::Batch {
                 epoch,
@@ -230,11 +231,11 @@ impl<'a> Script<'a> {
         Ok(())
     }
 
-    /// Trains on these training rows; the mean loss, where there are labels.
+    /// Trains on these training rows in the update of this number, from 1; the mean loss, where there are labels.
     async fn batch<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
-        round: u64,
+        (round, update): (u64, u64),
         rows: &[usize],
     ) -> Result<Option<f64>, ProtocolError> {
         // 1., 2.
@@ -248,7 +249,7 @@ impl<'a> Script<'a> {
         };
         // 6.
         if let Some(layer) = &mut self.layer {
-            layer.step(peers, round, rows).await?;
+            layer.step(peers, (round, update), rows).await?;
         }
         Ok(loss)
     }

@@ -215,7 +215,7 @@ impl Script<'_> {
         link.send(round, &y).await?;
         let HiddenGradient(dy) = link.receive(round, y.0.shape()).await?;
         // 5.
-        let rate = self.terms.optimiser.rate(hidden.updates() + 1);
+        let rate = self.terms.rate(hidden.updates() + 1);
         let delta = hidden
             .backward(&dy, Wish::Wanted)?
             .unwrap_or(dy)

@@ -70,7 +70,8 @@ pub struct Terms {
     pub schedule: Schedule,
     /// The order of the training rows.
     pub shuffle: Shuffle,
-    /// The optimiser of all layers: SGD without momentum or weight decay, since a step on shares is an addition.
+    /// The optimiser of all layers: SGD without momentum or weight decay, since a step on shares is an addition; or SGLD, whose noise each holder
+    /// adds a part of.
     pub optimiser: OptimiserSpec,
     /// The job's digest.
     pub job: [u8; 32],
@@ -86,6 +87,24 @@ impl Terms {
     /// The place of a party among the holders of columns.
     pub(super) fn place(&self, party: &Party) -> Option<usize> {
         self.columns.keys().position(|holder| holder == party)
+    }
+
+    /// What the gradient of update `update` (from 1) is multiplied by: SGLD's steps are half of its rate.
+    pub(super) fn rate(&self, update: u64) -> f64 {
+        let rate = self.optimiser.rate(update);
+        match self.optimiser {
+            OptimiserSpec::Sgld { .. } => rate / 2.0,
+            _ => rate,
+        }
+    }
+
+    /// The deviation of the noise that one holder adds to each weight that it changes: the noise of all who change it adds up to the optimiser's.
+    pub(super) fn noise_deviation(&self, update: u64) -> f64 {
+        let who = match self.multiplies_each_batch() {
+            true => self.columns.len() as f64,
+            false => 1.0,
+        };
+        self.optimiser.noise_deviation(update) / who.sqrt()
     }
 
     /// Whether holders multiply with each other in every batch: on shares, unless all but the own weights stay as they are.

@@ -509,3 +509,44 @@ async fn predictions_are_the_outputs_of_the_trained_network() {
         assert!(difference < 2e-3, "{terms:?}: {difference}");
     }
 }
+
+/// SGLD: the noise of all holders together has the optimiser's variance, whoever adds it; without noise it is SGD at half the rate.
+#[tokio::test]
+async fn langevin_noise_is_of_the_variance_that_the_optimiser_names() {
+    let (train_rows, test_rows) = (pooled(8, 40), pooled(3, 40));
+    let sgld = |temperature| cloven_nn::OptimiserSpec::Sgld {
+        learning_rate: 0.02,
+        temperature,
+        weight_decay: 0.0,
+        schedule: Default::default(),
+    };
+    let first = first_layer(&Network::new(&model(40), 0..5, SEED).unwrap());
+    for (gradient, first_of) in [
+        (Gradient::Shared, FirstLayer::Shares),
+        (Gradient::Open, FirstLayer::Shares),
+        (Gradient::Open, FirstLayer::Plain),
+    ] {
+        let mut weights = Vec::new();
+        for temperature in [0.0, 0.5] {
+            let job = Terms {
+                gradient,
+                first_layer: first_of,
+                public_weights: Some(first.clone()),
+                optimiser: sgld(temperature),
+                ..terms(&[("bank", 15), ("shop", 25)], "shop", first_of == FirstLayer::Shares)
+            };
+            let outcome = train(&job, [&train_rows, &test_rows], mesh(&parties(&job)), &Kept::new())
+                .await
+                .unwrap();
+            weights.push(outcome.first);
+        }
+        // Six updates; the gradient's answer to the noise is small beside it.
+        let noise = &weights[1] - &weights[0];
+        let variance = noise.iter().map(|value| value * value).sum::<f64>() / noise.len() as f64;
+        let expected = 6.0 * 0.5 * 0.02;
+        assert!(
+            (0.7..1.4).contains(&(variance / expected)),
+            "{gradient:?} {first_of:?}: {variance} instead of {expected}"
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! `vertical`: from a table to aligned rows to the script.
 
+use cloven_nn::Network;
 use cloven_protocols::{
     Keep, Observe, ProtocolError,
     vertical::{self, Terms, align},
@@ -10,6 +11,7 @@ use zeroize::Zeroizing;
 use super::{Outcome, Trained};
 use crate::{
     Error, Role,
+    job::Cut,
     party::{
         Kept, Prepared,
         aligned::{read_places, write_places},
@@ -54,7 +56,7 @@ impl Prepared {
             Some([train, test]) => {
                 let cut = self.job.cut()?;
                 Some(vertical::Labels {
-                    tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
+                    tail: self.noisy(cut.server.end..cut.model.layers.len(), &cut, kept)?,
                     loss: self.job.training.loss,
                     train,
                     test,
@@ -113,7 +115,7 @@ impl Prepared {
         let keeps = kept.keeps();
         let cut = self.job.cut()?;
         let me = vertical::Server {
-            hidden: self.network(&cut, cut.server.clone())?,
+            hidden: self.noisy(cut.server.clone(), &cut, kept)?,
             secret: &kept.secret,
         };
         let me = vertical::server(me, terms, self.service(kept, &keeps), links, observe).await;
@@ -121,5 +123,11 @@ impl Prepared {
             parts: vec![hidden],
             ..Trained::default()
         }))
+    }
+
+    /// Layers whose optimiser's noise, if it has any, nobody else knows.
+    fn noisy(&self, layers: std::ops::Range<usize>, cut: &Cut, kept: &Kept<'_, '_>) -> Result<Network, Error> {
+        let key = blake3::derive_key("cloven v1 vertical: noise of own layers", &*kept.secret);
+        Ok(self.network(cut, layers)?.with_noise_key(key))
     }
 }

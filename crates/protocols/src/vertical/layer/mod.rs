@@ -6,6 +6,8 @@ mod shared;
 mod unprotected;
 
 use cloven_wire::Channel;
+use rand::Rng;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 pub(super) use self::{
     server::{outputs, send_gradient},
@@ -18,7 +20,7 @@ use crate::{Position, ProtocolError};
 /// A holder's part.
 pub(super) enum Layer<'a> {
     Shared(Box<Shared<'a>>),
-    Plain(Unprotected),
+    Plain(Unprotected<'a>),
 }
 
 impl<'a> Layer<'a> {
@@ -52,16 +54,16 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Step 6.
+    /// Step 6, in this round, as the update of this number.
     pub(super) async fn step<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
-        round: u64,
+        at: (u64, u64),
         rows: &[usize],
     ) -> Result<(), ProtocolError> {
         match self {
-            Self::Shared(layer) => layer.step(peers, round, rows).await,
-            Self::Plain(layer) => layer.step(peers, round, rows).await,
+            Self::Shared(layer) => layer.step(peers, at, rows).await,
+            Self::Plain(layer) => layer.step(peers, at, rows).await,
         }
     }
 
@@ -87,4 +89,16 @@ impl<'a> Layer<'a> {
             Self::Plain(layer) => layer.restore(bytes),
         }
     }
+}
+
+/// Normal numbers of deviation 1: Box and Muller.
+fn normal(rng: &mut ChaCha20Rng) -> f64 {
+    let mut unit = || (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    (-2.0 * (1.0 - unit()).ln()).sqrt() * (std::f64::consts::TAU * unit()).cos()
+}
+
+/// The noise of one holder in one update.
+fn noise_of(secret: &[u8; 32], update: u64) -> ChaCha20Rng {
+    let context = [&secret[..], &update.to_le_bytes()].concat();
+    ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: noise of an update", &context))
 }

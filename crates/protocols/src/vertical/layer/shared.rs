@@ -7,11 +7,10 @@ use cloven_mpc::{
 };
 use cloven_wire::Channel;
 use ndarray::{Array2, Axis, concatenate, s};
-use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
-use super::activation::Activation;
+use super::{activation::Activation, noise_of, normal};
 use crate::{
     CheckpointError, Position, ProtocolError,
     error::refused,
@@ -199,7 +198,7 @@ impl<'a> Shared<'a> {
     pub(super) async fn step<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
-        round: u64,
+        (round, update): (u64, u64),
         rows: &[usize],
     ) -> Result<(), ProtocolError> {
         let width = self.terms.width;
@@ -236,6 +235,28 @@ impl<'a> Shared<'a> {
             for (fellow, part) in peers.fellows.iter().zip(&crossed.theirs) {
                 self.shares[fellow.place].sub_assign(part)?;
             }
+        }
+        self.add_noise(update)
+    }
+
+    /// SGLD's: to every share that changes, fresh and known to this holder alone.
+    fn add_noise(&mut self, update: u64) -> Result<(), ProtocolError> {
+        let deviation = self.terms.noise_deviation(update);
+        if deviation == 0.0 {
+            return Ok(());
+        }
+        let mut rng = noise_of(&self.secret, update);
+        let point = FixedPoint::new(scales::WEIGHTS)?;
+        let all = self.terms.multiplies_each_batch();
+        for share in self
+            .shares
+            .iter_mut()
+            .enumerate()
+            .filter(|(place, _)| all || *place == self.place)
+            .map(|(_, share)| share)
+        {
+            let noise: Vec<f64> = (0..share.words().len()).map(|_| normal(&mut rng) * deviation).collect();
+            share.add_assign(&point.encode(share.rows(), share.columns(), &noise)?)?;
         }
         Ok(())
     }
@@ -308,11 +329,8 @@ fn secret_shares(terms: &Terms, own: &[u8; 32]) -> Result<Vec<Matrix>, ProtocolE
     let mut rng = ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: initial weights", own));
     let deviation = 1.0 / (3.0 * terms.features() as f64 * terms.columns.len() as f64).sqrt();
     let point = FixedPoint::new(scales::WEIGHTS)?;
-    let mut unit = || (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
     let mut share = |columns: usize| {
-        // Box and Muller.
-        let mut normal = || (-2.0 * (1.0 - unit()).ln()).sqrt() * (std::f64::consts::TAU * unit()).cos();
-        let values: Vec<f64> = (0..columns * terms.width).map(|_| normal() * deviation).collect();
+        let values: Vec<f64> = (0..columns * terms.width).map(|_| normal(&mut rng) * deviation).collect();
         point.encode(columns, terms.width, &values)
     };
     Ok(terms.widths().into_iter().map(&mut share).collect::<Result<_, _>>()?)

@@ -4,7 +4,9 @@ use cloven_wire::Channel;
 use ndarray::{Array2, Axis, Ix2, concatenate, s};
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
 
+use super::{noise_of, normal};
 use crate::{
     CheckpointError, ProtocolError,
     vertical::{
@@ -14,15 +16,17 @@ use crate::{
     },
 };
 
-pub(in crate::vertical) struct Unprotected {
+pub(in crate::vertical) struct Unprotected<'a> {
+    terms: &'a Terms,
+    secret: Zeroizing<[u8; 32]>,
     /// All rows of the own columns: training, then test; at the first holder with a last column of ones.
     x: Array2<f32>,
     /// `[columns, width]`.
     weights: Array2<f32>,
 }
 
-impl Unprotected {
-    pub(super) fn new(place: usize, terms: &Terms, columns: &Columns, secret: &[u8; 32]) -> Result<Self, ProtocolError> {
+impl<'a> Unprotected<'a> {
+    pub(super) fn new(place: usize, terms: &'a Terms, columns: &Columns, secret: &[u8; 32]) -> Result<Self, ProtocolError> {
         let x = terms.rows_of(place, columns)?;
         let weights = match &terms.public_weights {
             Some(weights) => {
@@ -39,7 +43,12 @@ impl Unprotected {
                 Array2::from_shape_simple_fn((x.ncols(), terms.width), &mut uniform)
             }
         };
-        Ok(Self { x, weights })
+        Ok(Self {
+            terms,
+            secret: Zeroizing::new(*secret),
+            x,
+            weights,
+        })
     }
 
     pub(super) async fn send_outputs<C: Channel>(
@@ -55,12 +64,18 @@ impl Unprotected {
     pub(super) async fn step<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
-        round: u64,
+        (round, update): (u64, u64),
         rows: &[usize],
     ) -> Result<(), ProtocolError> {
         let PlainGradient(delta) = peers.server.receive(round, &[rows.len(), self.weights.ncols()][..]).await?;
         let delta = delta.into_dimensionality::<Ix2>().expect("the shape that was received");
         self.weights -= &self.x.select(Axis(0), rows).t().dot(&delta);
+        let deviation = self.terms.noise_deviation(update);
+        if deviation > 0.0 {
+            let mut rng = noise_of(&self.secret, update);
+            self.weights
+                .mapv_inplace(|weight| weight + (normal(&mut rng) * deviation) as f32);
+        }
         Ok(())
     }
 
