@@ -56,20 +56,25 @@ pub fn audit(view: &View, truth: &Truth) -> Result<Audit, AuditError> {
         return Ok(audit);
     }
     if let Some(gradient) = joined(view, |batch| batch.gradient.as_ref()) {
-        let with_weights = view.batches.iter().any(|batch| batch.weight_gradient.is_some());
-        let message = match (gradient.clear, with_weights) {
-            (false, _) => "sealed gradient",
-            (true, true) => "gradients",
-            (true, false) => "output gradient",
-        };
-        labels(&gradient.values, message, truth, &mut audit);
+        labels(&gradient.values, &view.gradient_in, truth, &mut audit);
     }
-    if let Some(received) = sealed {
-        let (message, what) = match received.clear {
-            true => ("activation", "numbers in the clear"),
-            false => ("sealed activation", "ciphertext bytes"),
-        };
-        inputs(&received, message, what, truth, &mut audit)?;
+    match sealed {
+        Some(received) if received.clear && view.uploaded => {
+            as_they_are(&received.values, &view.activation_in, truth, &mut audit);
+        }
+        Some(received) => {
+            let what = if received.clear {
+                "numbers in the clear"
+            } else {
+                "ciphertext bytes"
+            };
+            inputs(&received, &view.activation_in, what, truth, &mut audit)?;
+        }
+        None => (),
+    }
+    if view.uploaded {
+        let why = "weights from their ciphertexts: the view holds nothing to hold them against, and no attack short of breaking the encryption is known";
+        audit.not_tried.push(why.to_owned());
     }
     if let Some(recovered) = solve(view, truth, &mut audit) {
         let what = "activations recovered from the gradients";
@@ -116,8 +121,10 @@ fn stacked<T: Clone>(parts: &[Array2<T>]) -> Option<Array2<T>> {
 /// Activations exactly, from a batch's gradient and the gradient of the weight; batches whose gradients are not well conditioned are left out.
 fn solve(view: &View, truth: &Truth, audit: &mut Audit) -> Option<Material> {
     if !view.batches.iter().any(|batch| batch.weight_gradient.is_some()) {
-        let why = "activations by pseudo-inverse: the party is not sent the gradient of its weight batch by batch";
-        audit.not_tried.push(why.to_owned());
+        if !view.uploaded {
+            let why = "activations by pseudo-inverse: the party is not sent the gradient of its weight batch by batch";
+            audit.not_tried.push(why.to_owned());
+        }
         return None;
     }
     let (mut rows, mut train, mut found, mut known) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -174,9 +181,7 @@ fn labels(gradient: &Array2<f32>, message: &str, truth: &Truth, audit: &mut Audi
     };
     let n = gradient.nrows().min(labels.len());
     let (gradient, labels) = (gradient.slice(s![..n, ..]).to_owned(), &labels[..n]);
-    let commonest = most_frequent(labels.iter().copied()).unwrap_or(0);
-    let chance = labels.iter().filter(|label| **label == commonest).count() as f64 / n as f64;
-    let spread = (chance * (1.0 - chance)).sqrt();
+    let [chance, spread] = naming_the_commonest(labels);
     if truth.logits && gradient.ncols() >= truth.classes {
         let scores = gradient.slice(s![.., ..truth.classes]).mapv(f64::from);
         let right = agreement(&least(&scores), labels);
@@ -189,16 +194,9 @@ fn labels(gradient: &Array2<f32>, message: &str, truth: &Truth, audit: &mut Audi
             [right, chance, chance + deviation(spread, n)],
         ));
     }
-    let groups = by_direction(&gradient, truth.classes);
-    let right = agreement_after_naming(&groups, labels, truth.classes);
-    audit.findings.push(Finding::new(
-        "grouping rows by the direction of their gradients; groups are named with the labels of one half of the rows",
-        message,
-        "labels",
-        n - n / 2,
-        "share of labels found",
-        [right, chance, chance + deviation(spread, n - n / 2)],
-    ));
+    audit
+        .findings
+        .push(grouping(&gradient, "their gradients", message, labels, truth.classes));
     if truth.classes == 2 {
         let positive: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
         if let Some(area) = area_under_curve(&norms(&gradient), &positive) {
@@ -212,6 +210,72 @@ fn labels(gradient: &Array2<f32>, message: &str, truth: &Truth, audit: &mut Audi
             ));
         }
     }
+}
+
+/// The share of the commonest label, and its standard deviation for one row: what may be reached without any information.
+fn naming_the_commonest(labels: &[u32]) -> [f64; 2] {
+    let commonest = most_frequent(labels.iter().copied()).unwrap_or(0);
+    let right = labels.iter().filter(|label| **label == commonest).count();
+    let chance = right as f64 / labels.len().max(1) as f64;
+    [chance, (chance * (1.0 - chance)).sqrt()]
+}
+
+fn grouping(rows: &Array2<f32>, of: &str, message: &str, labels: &[u32], classes: usize) -> Finding {
+    let scored = labels.len() - labels.len() / 2;
+    let [chance, spread] = naming_the_commonest(labels);
+    let right = agreement_after_naming(&by_direction(rows, classes), labels, classes);
+    Finding::new(
+        &format!("grouping rows by the direction of {of}; groups are named with the labels of one half of the rows"),
+        message,
+        "labels",
+        scored,
+        "share of labels found",
+        [right, chance, chance + deviation(spread, scored)],
+    )
+}
+
+/// Inputs that were sent in the clear: how they agree with the true ones, and what they say about labels by themselves.
+fn as_they_are(received: &Array2<f32>, message: &str, truth: &Truth, audit: &mut Audit) {
+    let n = received.nrows().min(truth.inputs.nrows());
+    let (received, inputs) = (
+        received.slice(s![..n, ..]).to_owned(),
+        truth.inputs.slice(s![..n, ..]).to_owned(),
+    );
+    if received.dim() != inputs.dim() {
+        return audit
+            .not_tried
+            .push("comparison of the samples with the inputs: they have other sizes".to_owned());
+    }
+    let [ours, torn] =
+        [received.clone(), rotated(&received, n / 2)].map(|rows| fit(&rows.mapv(f64::from), &inputs.mapv(f64::from))[0]);
+    audit.findings.push(Finding::new(
+        "none needed: the samples are sent in the clear",
+        message,
+        "inputs",
+        n,
+        "mean correlation of what was received with its input",
+        [ours, torn, torn.max(0.0) + deviation(0.5, n)],
+    ));
+    if let Some(labels) = truth.labels.as_ref().filter(|_| truth.classes >= 2) {
+        let n = n.min(labels.len());
+        let centred = &received - &received.mean_axis(Axis(0)).unwrap_or_default();
+        let centred = centred.slice(s![..n, ..]).to_owned();
+        audit.findings.push(grouping(
+            &centred,
+            "the samples themselves",
+            message,
+            &labels[..n],
+            truth.classes,
+        ));
+    }
+    let shown = (0..EXAMPLES.min(n)).map(|k| k * n / EXAMPLES).map(|row| Example {
+        shape: truth.shape.clone(),
+        input: inputs.row(row).to_vec(),
+        received: received.row(row).iter().copied().take(MOST_VALUES).collect(),
+        reconstruction: None,
+    });
+    audit.received = "the samples, in the clear".to_owned();
+    audit.examples = shown.collect();
 }
 
 fn inputs(material: &Material, message: &str, what: &str, truth: &Truth, audit: &mut Audit) -> Result<(), AuditError> {

@@ -17,4 +17,4 @@ mod view;
 pub use attacks::{Truth, audit};
 pub use error::AuditError;
 pub use finding::{Audit, Example, Finding};
-pub use view::{Batch, Seen, View, replay};
+pub use view::{Batch, Seen, Upload, View, replay};

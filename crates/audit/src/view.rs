@@ -8,6 +8,10 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use crate::AuditError;
 
+mod upload;
+
+pub use upload::Upload;
+
 /// What a party received of a batch, one line a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
@@ -44,10 +48,16 @@ pub struct Batch {
 pub struct View {
     /// By batch, without gaps.
     pub batches: Vec<Batch>,
+    /// The message that the first activations came in; empty if there was none.
+    pub activation_in: String,
+    /// The message that the first gradients came in; empty if there was none.
+    pub gradient_in: String,
+    /// Whether the activations are the client's rows themselves, uploaded before the first batch.
+    pub uploaded: bool,
 }
 
 impl View {
-    /// Sorts messages into batches; `sizes` are the rows of each, round 1 first. What comes after them is not looked at.
+    /// Sorts messages into batches; of a protocol that sends activations. `sizes` are the rows of each, round 1 first. What comes after them is not looked at.
     ///
     /// # Errors
     /// [`AuditError`] for a damaged recording or a payload that is not what its name says.
@@ -56,6 +66,7 @@ impl View {
         sizes: &[usize],
     ) -> Result<Self, AuditError> {
         let mut rounds: BTreeMap<usize, Batch> = BTreeMap::new();
+        let mut view = Self::default();
         for message in messages {
             let message = message.map_err(Into::into)?;
             let at = match message.round {
@@ -75,13 +86,19 @@ impl View {
                     batch.weight_gradient = Some(tensor_as_matrix(&message, 1)?.mapv(f64::from));
                 }
                 "input gradient" => batch.input_gradient = Some(tensors(&message, 1)?.swap_remove(0)),
+                _ => continue,
+            }
+            match message.name.as_str() {
+                "activation" | "sealed activation" if view.activation_in.is_empty() => view.activation_in = message.name,
+                "output gradient" | "sealed gradient" | "gradients" if view.gradient_in.is_empty() => {
+                    view.gradient_in = message.name;
+                }
                 _ => (),
             }
         }
         let known = rounds.into_iter().enumerate().take_while(|(n, (at, _))| n == at);
-        Ok(Self {
-            batches: known.map(|(_, (_, batch))| batch).collect(),
-        })
+        view.batches = known.map(|(_, (_, batch))| batch).collect();
+        Ok(view)
     }
 }
 
@@ -216,6 +233,10 @@ mod tests {
         ];
         let view = View::read(messages, &[2, 2, 2, 1]).unwrap();
         assert_eq!(view.batches.len(), 2);
+        assert_eq!(
+            (view.activation_in.as_str(), view.gradient_in.as_str()),
+            ("activation", "gradients")
+        );
         assert_eq!(view.batches[0].activation.as_ref().unwrap().values().dim(), (2, 12));
         assert_eq!(view.batches[0].weight_gradient.as_ref().unwrap().dim(), (5, 12));
         assert_eq!(view.batches[1].activation.as_ref().unwrap().values().dim(), (2, 50));

@@ -92,7 +92,7 @@ pub enum Command {
     /// Predict with a trained network, under the same protection as in training
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(PredictArgs),
-    /// Run every protocol on the same job and compare time, bytes and accuracy with plain split learning, in one run
+    /// Run every protocol on the same data and compare time, bytes and accuracy with plain split learning of the same job, in one run
     #[command(after_help = "Examples:\n  cloven bench\n  cloven bench --data mitbih --epochs 2 --repeats 5 --json")]
     Bench(BenchArgs),
     /// Show a run folder as one page: accuracy, curves, time and bytes, what each party learned
@@ -370,7 +370,7 @@ pub struct PredictArgs {
 /// `cloven bench`
 #[derive(ClapArgs)]
 pub struct BenchArgs {
-    /// What to train on: wdbc (inside the program) or mitbih (from the folder in CLOVEN_DATA)
+    /// What to train on: wdbc or digits (inside the program), mitbih or mnist (from the folder in CLOVEN_DATA)
     #[arg(long, default_value = "wdbc")]
     pub data: String,
     /// Epochs of each run

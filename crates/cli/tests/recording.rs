@@ -74,6 +74,55 @@ fn a_recording_stops_after_the_batches_asked_for_and_damage_is_an_error() {
     assert!(error.contains("cloud.view") && error.contains("at byte"), "{error}");
 }
 
+/// The server of an encrypted model: its samples are there as they are and may tell of labels by themselves; no ciphertext gives anything back.
+#[test]
+fn an_audit_of_an_encrypted_model_finds_samples_only_where_they_are_in_the_clear() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = text(&root.path().join("trial"));
+    succeed(&["init", &folder, "--data", "digits", "--protocol", "encrypted-model"]);
+    for samples in ["clear", "encrypted"] {
+        let (job, run) = (format!("{folder}/job.toml"), text(&root.path().join(samples)));
+        let samples_setting = format!("encryption.samples={samples}");
+        let settings = [
+            "training.epochs=1",
+            "data.train_rows=400",
+            "data.test_rows=20",
+            &samples_setting,
+        ];
+        let mut arguments = vec!["run", &job, "--run-folder", &run, "--record"];
+        settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+        succeed(&arguments);
+        let audits = json(&succeed(&["audit", &run, "--json"]));
+        let cloud = &audits["parties"]["cloud"];
+        assert_eq!(cloud["rows"], 400, "{samples}: {cloud}");
+        let findings = cloud["findings"].as_array().unwrap();
+        let (clear, encrypted): (Vec<_>, Vec<_>) = findings.iter().partition(|f| f["messages"] == "samples");
+        assert!(
+            !encrypted.is_empty() && encrypted.iter().all(|f| f["succeeded"] == false),
+            "{findings:?}"
+        );
+        assert!(encrypted.iter().any(|f| f["target"] == "labels"), "{findings:?}");
+        match samples {
+            "clear" => {
+                assert_eq!(clear.len(), 2);
+                assert!(clear.iter().all(|f| f["succeeded"] == true), "{findings:?}");
+                let inputs = clear.iter().find(|f| f["target"] == "inputs").unwrap();
+                assert!(inputs["value"].as_f64().unwrap() > 0.99, "{inputs}");
+            }
+            _ => {
+                assert!(clear.is_empty());
+                assert!(
+                    encrypted.iter().filter(|f| f["target"] == "inputs").count() >= 3,
+                    "{findings:?}"
+                );
+            }
+        }
+        succeed(&["report", &run]);
+        let page = fs::read_to_string(Path::new(&run).join("report.html")).unwrap();
+        assert!(page.contains("cloud as the attacker"));
+    }
+}
+
 /// Real data: each mode gives away what its documentation says, and no more to these attacks.
 #[test]
 fn each_mode_gives_away_what_it_says() {
@@ -114,13 +163,13 @@ fn each_mode_gives_away_what_it_says() {
         of(&plain, "labels", false) == 0 && of(&plain, "inputs", true) >= 3,
         "{plain:?}"
     );
-    let paper = audit("03_ecg_sealed.toml", "paper");
+    let paper = audit("07_ecg_sealed.toml", "paper");
     assert!(
         of(&paper, "activations", true) == 1 && of(&paper, "labels", false) == 0,
         "{paper:?}"
     );
     assert!(of(&paper, "inputs", true) >= 3, "from the recovered activations: {paper:?}");
-    let sealed = audit("03_ecg_sealed.toml", "sealed");
+    let sealed = audit("07_ecg_sealed.toml", "sealed");
     assert!(
         sealed.len() >= 5 && sealed.iter().all(|f| f["succeeded"] == false),
         "{sealed:?}"

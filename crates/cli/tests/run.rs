@@ -380,6 +380,9 @@ fn bench_compares_every_protocol_with_plain() {
     assert_eq!(rows[0]["ratio_to_plain"], 1.0);
     assert_eq!(rows[1]["protocol"], "encrypted-activation");
     assert!(rows[1]["bytes_per_epoch"].as_u64() > rows[0]["bytes_per_epoch"].as_u64());
+    // Its job has another cut: the ratio is to plain split learning of that job.
+    assert_eq!(rows[2]["protocol"], "encrypted-model");
+    assert!(rows[2]["ratio_to_plain"].as_f64().unwrap() > 0.0 && rows[2]["bytes_per_epoch"].as_u64() > Some(0));
 }
 
 #[test]

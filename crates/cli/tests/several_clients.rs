@@ -15,7 +15,7 @@ use serde_json::Value;
 #[test]
 fn three_hospitals_train_sealed_as_well_as_in_plain() {
     let runs = tempfile::tempdir().unwrap();
-    let job = example("04_three_hospitals.toml");
+    let job = example("08_three_hospitals.toml");
     let output = cloven(&["run", &job, "--json", "--compare-plain", "--runs", &text(runs.path())]);
     assert!(output.status.success(), "{}", stderr(&output));
     let summary = json(&stdout(&output));
@@ -106,7 +106,7 @@ const HOSPITALS: [&str; 3] = ["north", "south", "west"];
 /// The job of the example, with rows of its own for each hospital and the same 113 test rows for all.
 fn three_hospitals_with_files(folder: &Path) {
     fs::create_dir(folder).unwrap();
-    fs::copy(example("04_three_hospitals.toml"), folder.join("job.toml")).unwrap();
+    fs::copy(example("08_three_hospitals.toml"), folder.join("job.toml")).unwrap();
     succeed(&["init", &text(folder)]);
     let table = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/wdbc.csv")).unwrap();
     let (header, rows) = table.split_once('\n').unwrap();

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cloven_audit::{AuditError, Truth, View, replay};
+use cloven_audit::{AuditError, Truth, Upload, View, replay};
 use cloven_data::{Samples, Targets};
 use cloven_nn::{LayerSpec, Loss, Network};
 use cloven_wire::{
@@ -19,7 +19,7 @@ pub use cloven_audit::{Audit, Example, Finding};
 
 use crate::{
     Error, Job, Local, Record, Role, catalogue, files,
-    job::{Cut, Mode, Protocol},
+    job::{self, Cut, Mode, Protocol},
 };
 
 /// How [`audit()`] goes about it.
@@ -69,20 +69,15 @@ pub fn audit(run_folder: &Path, options: &AuditOptions) -> Result<Audits, Error>
     let path = run_folder.join("job.toml");
     let job = Job::read(&path, &[])?;
     job.refuse_vertical("cloven audit")?;
-    if job.protocol == Protocol::EncryptedModel {
-        // Ciphertexts and samples: nothing of the labels to attack, and the samples are there as they are.
-        let problem = "the server of encrypted-model receives ciphertexts, and samples in the clear if they are not encrypted: no attack is known to the audit";
-        return Err(Error::configuration(path.display(), problem));
-    }
     let of_role = |role: Role| job.parties.iter().filter(move |(_, r)| **r == role).map(|(party, _)| party);
     let (Some(client), None) = (of_role(Role::Client).next(), of_role(Role::Client).nth(1)) else {
         return Err(Error::configuration(path.display(), "an audit needs a job with one client"));
     };
     let rows = Rows::load(&job, options)?;
-    let theirs = read_view(run_folder, client, &job, &rows.sizes)?;
+    let theirs = read_view(run_folder, client, &job, &rows)?;
     let mut parties = BTreeMap::new();
     for server in of_role(Role::Server) {
-        let Some((view, recording)) = read_view(run_folder, server, &job, &rows.sizes)? else {
+        let Some((view, recording)) = read_view(run_folder, server, &job, &rows)? else {
             continue;
         };
         let truth = rows.truth(&job, &view, theirs.as_ref().map(|(view, _)| view))?;
@@ -113,7 +108,7 @@ fn failed(place: &Path, error: AuditError) -> Error {
 }
 
 /// A party's view and how its recording ends; `None` where there is no recording.
-fn read_view(run_folder: &Path, party: &Party, job: &Job, sizes: &[usize]) -> Result<Option<(View, String)>, Error> {
+fn read_view(run_folder: &Path, party: &Party, job: &Job, rows: &Rows) -> Result<Option<(View, String)>, Error> {
     let path = Record::path(run_folder, party);
     if !path.exists() {
         return Ok(None);
@@ -126,7 +121,14 @@ fn read_view(run_folder: &Path, party: &Party, job: &Job, sizes: &[usize]) -> Re
             format!("expected {party}'s view of this run's job, got another"),
         ));
     }
-    let view = View::read(recording.by_ref(), sizes).map_err(|e| failed(&path, e))?;
+    let view = match job.protocol {
+        Protocol::EncryptedModel => {
+            let (row_len, order) = (uploaded_row_len(job)?, &rows.order);
+            View::read_with_upload(recording.by_ref(), &rows.sizes, Upload { row_len, order })
+        }
+        _ => View::read(recording.by_ref(), &rows.sizes),
+    };
+    let view = view.map_err(|e| failed(&path, e))?;
     // What was not needed; only its end is.
     recording.by_ref().try_for_each(|message| message.map(drop)).map_err(wrong)?;
     let end = recording.end().map_or_else(
@@ -136,9 +138,20 @@ fn read_view(run_folder: &Path, party: &Party, job: &Job, sizes: &[usize]) -> Re
     Ok(Some((view, end)))
 }
 
+/// Bytes of a row that the client of `encrypted-model` uploads.
+fn uploaded_row_len(job: &Job) -> Result<usize, Error> {
+    Ok(match job.samples() {
+        // As 16-bit integers.
+        job::Samples::Clear => 2 * job.layer_encryption()?.inputs(),
+        job::Samples::Encrypted => job.first_product()?.row_len(),
+    })
+}
+
 /// The client's training rows in the order of the first epoch.
 struct Rows {
     samples: Samples,
+    /// Their places in the client's data.
+    order: Vec<usize>,
     /// Rows of each batch.
     sizes: Vec<usize>,
 }
@@ -157,6 +170,7 @@ impl Rows {
         Ok(Self {
             sizes: order.chunks(batch).map(<[usize]>::len).collect(),
             samples: train.select(&order),
+            order,
         })
     }
 

@@ -4,7 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::{Error, RunOptions, Summary, demo::comparable_job, job::Protocol, run};
+use crate::{
+    Error, Job, RunOptions, Summary,
+    demo::{comparable_job, has_its_own_job, ratio_to_plain},
+    init::template,
+    job::Protocol,
+    run,
+};
 
 /// What to compare.
 #[derive(Debug, Clone)]
@@ -26,7 +32,7 @@ pub struct BenchRow {
     pub protocol: String,
     /// Seconds of an epoch's training.
     pub seconds_per_epoch: f64,
-    /// The same over plain split learning in the same repeat.
+    /// The same over plain split learning in the same repeat; of `encrypted-model`, whose job has another cut, over plain split learning of that job.
     pub ratio_to_plain: f64,
     /// Bytes of all messages of all parties in an epoch's training, at the socket.
     pub bytes_per_epoch: u64,
@@ -43,12 +49,13 @@ pub fn bench(options: &BenchOptions, told: &mut dyn FnMut(String)) -> Result<Vec
     for repeat in 1..=options.repeats.max(1) {
         let mut each = Vec::new();
         for protocol in Protocol::ALL {
-            if matches!(protocol, Protocol::EncryptedModel | Protocol::Vertical) {
-                // Another cut, or other parties, than the others': nothing to set beside them.
+            let Some(job) = job_of(protocol, options)? else {
+                if repeat == 1 {
+                    told(format!("{}: no job for {} to compare", protocol.name(), options.data));
+                }
                 continue;
-            }
-            let job = comparable_job(&options.data, protocol, &settings(options))?;
-            let (summary, _) = run(&job, &run_options(options, runs.path()), &mut |_| ())?;
+            };
+            let (summary, _) = run(&job, &run_options(options, protocol, runs.path()), &mut |_| ())?;
             told(format!(
                 "{}, run {repeat} of {}: {:.3} s an epoch",
                 protocol.name(),
@@ -62,6 +69,14 @@ pub fn bench(options: &BenchOptions, told: &mut dyn FnMut(String)) -> Result<Vec
     Ok((0..repeats[0].len()).filter_map(|index| row(&repeats, index)).collect())
 }
 
+/// What the protocol is compared on; `None` where no job is known for it.
+fn job_of(protocol: Protocol, options: &BenchOptions) -> Result<Option<Job>, Error> {
+    if template(&options.data, Some(protocol)).is_err() && template(&options.data, None).is_ok() {
+        return Ok(None);
+    }
+    comparable_job(&options.data, protocol, &settings(options)).map(Some)
+}
+
 /// The settings of every run.
 fn settings(options: &BenchOptions) -> [(String, toml::Value); 2] {
     [
@@ -70,18 +85,19 @@ fn settings(options: &BenchOptions) -> [(String, toml::Value); 2] {
     ]
 }
 
-fn run_options(options: &BenchOptions, runs: &Path) -> RunOptions {
+fn run_options(options: &BenchOptions, protocol: Protocol, runs: &Path) -> RunOptions {
     // No party's own settings: nothing but the job's data set.
-    RunOptions::quiet(&options.program, runs)
+    RunOptions {
+        compare_plain: has_its_own_job(protocol),
+        ..RunOptions::quiet(&options.program, runs)
+    }
 }
 
 /// The figures of the protocol at `index`; plain stands at 0.
 fn row(repeats: &[Vec<Summary>], index: usize) -> Option<BenchRow> {
     let last = repeats.last()?.get(index)?;
     let seconds = repeats.iter().map(|each| each[index].seconds_per_epoch);
-    let ratios = repeats
-        .iter()
-        .map(|each| each[index].seconds_per_epoch / each[0].seconds_per_epoch);
+    let ratios = repeats.iter().map(|each| ratio_to_plain(&each[index], &each[0]));
     Some(BenchRow {
         protocol: last.protocol.clone(),
         seconds_per_epoch: median(seconds.collect()),

@@ -53,7 +53,7 @@ pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn
     let begun = Instant::now();
     let mut runs: Vec<DemoRun> = Vec::new();
     for data in DATA {
-        let mut plain = None;
+        let first = runs.len();
         for protocol in Protocol::ALL {
             // Pictures have no columns for several parties.
             if protocol == Protocol::Vertical && data != "wdbc" {
@@ -62,13 +62,11 @@ pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn
             let job = comparable_job(data, protocol, &[])?;
             begins(&job);
             let (summary, run_folder) = run(&job, &run_options(options, protocol), watch)?;
-            let seconds = summary.seconds_per_epoch;
-            let plain = *plain.get_or_insert(seconds);
+            let plain = runs.get(first).map_or(&summary, |plain| &plain.summary);
             runs.push(DemoRun {
                 report: run_folder.join(Report::FILE),
                 run_folder,
-                // A job of another cut was compared with plain split learning of that cut.
-                ratio_to_plain: seconds / summary.seconds_per_epoch_plain.unwrap_or(plain),
+                ratio_to_plain: ratio_to_plain(&summary, plain),
                 cloud_sees: protocol.server_sees(),
                 summary,
             });
@@ -81,11 +79,21 @@ pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn
     })
 }
 
+/// Seconds of an epoch over those of plain split learning: of the same job where it was trained both ways, else of the job that the protocols share.
+pub(crate) fn ratio_to_plain(summary: &Summary, shared: &Summary) -> f64 {
+    summary.seconds_per_epoch / summary.seconds_per_epoch_plain.unwrap_or(shared.seconds_per_epoch)
+}
+
+/// Whether a protocol cannot train the job that the others share, so that its own is trained both ways.
+pub(crate) fn has_its_own_job(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::EncryptedModel | Protocol::Vertical)
+}
+
 /// The template's job with one dense layer at the server; under `encrypted-model`, whose server holds the model's first layers, and `vertical`, whose parties are
 /// others, it is another job.
 pub(crate) fn comparable_job(data: &str, protocol: Protocol, settings: &[(String, toml::Value)]) -> Result<Job, Error> {
     let mut settings = settings.to_vec();
-    if !matches!(protocol, Protocol::EncryptedModel | Protocol::Vertical) {
+    if !has_its_own_job(protocol) {
         settings.push(("protocol".to_owned(), protocol.name().into()));
         if data == "wdbc" {
             settings.push(("model.server_layers".to_owned(), vec![2].into()));
@@ -98,7 +106,7 @@ fn run_options(options: &DemoOptions, protocol: Protocol) -> RunOptions {
     // No party's own settings: the data are inside the program.
     RunOptions {
         report: true,
-        compare_plain: matches!(protocol, Protocol::EncryptedModel | Protocol::Vertical),
+        compare_plain: has_its_own_job(protocol),
         ..RunOptions::quiet(&options.program, &options.runs)
     }
 }

@@ -51,7 +51,7 @@ const TEMPLATES: [(&str, &str); 7] = [
 const MODEL_TEMPLATES: [(&str, &str); 4] = [
     ("wdbc", include_str!("templates/model-wdbc.toml")),
     ("digits", include_str!("templates/model-digits.toml")),
-    ("mnist", include_str!("../../../examples/06_mnist_encrypted_model.toml")),
+    ("mnist", include_str!("../../../examples/03_mnist_encrypted_model.toml")),
     ("own", include_str!("templates/model-own.toml")),
 ];
 

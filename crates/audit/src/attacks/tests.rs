@@ -33,6 +33,9 @@ fn view(activation: &Array2<f32>, gradient: &Array2<f32>) -> View {
     };
     View {
         batches: (0..ROWS).step_by(BATCH).map(batch).collect(),
+        activation_in: "activation".into(),
+        gradient_in: "output gradient".into(),
+        uploaded: false,
     }
 }
 
@@ -81,6 +84,27 @@ fn noise_gives_nothing_back_and_the_verdict_is_no_promise() {
             .findings
             .iter()
             .all(|f| f.verdict.contains("does not show that none can"))
+    );
+}
+
+/// The server of an encrypted model with samples in the clear: these come back, and what they say of labels; its ciphertexts give nothing.
+#[test]
+fn samples_in_the_clear_are_told_apart_from_ciphertexts() {
+    let mut truth = truth();
+    // A direction of its own for each class.
+    truth.inputs = telling_gradients(&truth);
+    truth.shape = vec![6];
+    let mut view = view(&truth.inputs.mapv(|x| (x * 32.0).round()), &noise(ROWS, 16, 10));
+    view.uploaded = true;
+    let audit = audit(&view, &truth).unwrap();
+    assert_eq!(succeeded(&audit, "inputs"), [true]);
+    assert_eq!(succeeded(&audit, "labels"), [false, true]);
+    assert!(audit.findings.iter().any(|f| f.target == "inputs" && f.value > 0.99));
+    assert!(audit.examples.iter().all(|example| example.reconstruction.is_none()));
+    assert!(
+        audit.not_tried.iter().any(|why| why.starts_with("weights")),
+        "{:?}",
+        audit.not_tried
     );
 }
 

@@ -6,7 +6,7 @@ use crate::{row::Row, timing::median};
 
 const PART: &str = "training";
 const PLAIN: &str = include_str!("../../../../examples/01_ecg.toml");
-const SEALED: &str = include_str!("../../../../examples/03_ecg_sealed.toml");
+const SEALED: &str = include_str!("../../../../examples/07_ecg_sealed.toml");
 
 /// Time and bytes of an epoch, and memory.
 pub fn rows(epochs: u32, repeats: u32) -> Result<Vec<Row>, Error> {

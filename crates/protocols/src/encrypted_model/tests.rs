@@ -364,7 +364,7 @@ async fn predict(
     links: &mut [MemoryLink; 2],
 ) -> Result<ArrayD<f32>, ProtocolError> {
     let inner = inner_keys(1);
-    ask(trained, forward(trained, key, &inner, InputForm::Clear), x, links).await
+    ask(&trained.server, forward(trained, key, &inner, InputForm::Clear), x, links).await
 }
 
 /// What the client predicts with.
@@ -381,13 +381,13 @@ fn forward<'a>(trained: &'a Trained, key: &'a LayerKey, inner: &'a [ProductKey],
 
 /// A prediction by both parties; an error of one reaches the other.
 async fn ask(
-    trained: &Trained,
+    held: &HeldLayers,
     me: predict::Forward<'_>,
     x: &ArrayD<f32>,
     [a, b]: &mut [MemoryLink; 2],
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let key = me.key;
-    let (encryption, batch) = (key.encryption().clone(), schedule().evaluation_batch);
+    let (encryption, batch) = (me.key.encryption(), schedule().evaluation_batch);
+    let inner = if me.inner.is_empty() { Vec::new() } else { inner() };
     let (mut quiet, mut still) = (ignore, ignore);
     let asking = async {
         let outputs = predict::client(me, queries(x), a, &mut quiet).await;
@@ -397,7 +397,7 @@ async fn ask(
         outputs
     };
     let answering = async {
-        let answered = predict::server(&encryption, &inner(), &trained.server, batch, b, &mut still).await;
+        let answered = predict::server(encryption, &inner, held, batch, b, &mut still).await;
         if let Err(error) = &answered {
             b.abort(error.abort_reason()).await;
         }

@@ -19,7 +19,7 @@ const RECEIVED: [&str; 5] = [
 async fn ask_hidden(trained: &Trained, key: &LayerKey, x: &ArrayD<f32>, links: &mut [MemoryLink; 2]) -> ArrayD<f32> {
     let inner = inner_keys(1);
     let me = forward(trained, key, &inner, InputForm::Encrypted);
-    ask(trained, me, x, links).await.unwrap()
+    ask(&trained.server, me, x, links).await.unwrap()
 }
 
 /// In both layouts, with rows that need rounding: the outputs are off by no more than the noise of the product that is added.
@@ -61,7 +61,7 @@ async fn one_layer_alone_gives_exact_outputs_but_for_the_formulas_noise() {
             key: key.fingerprint(),
             weights: vec![encryption.hold_all(&weights).unwrap()],
         };
-        let (nothing, [mut a, mut b]) = (network(LAYERS..LAYERS), links());
+        let nothing = network(SERVER.end..SERVER.end);
         let me = predict::Forward {
             tail: &nothing,
             key: &key,
@@ -70,13 +70,7 @@ async fn one_layer_alone_gives_exact_outputs_but_for_the_formulas_noise() {
             factor: 0.5,
             input: InputForm::Encrypted,
         };
-        let (mut quiet, mut still, batch) = (ignore, ignore, schedule().evaluation_batch);
-        let (outputs, answered) = tokio::join!(
-            predict::client(me, queries(&x), &mut a, &mut quiet),
-            predict::server(&encryption, &[], &layers, batch, &mut b, &mut still)
-        );
-        answered.unwrap();
-        let outputs = outputs.unwrap();
+        let outputs = ask(&layers, me, &x, &mut links()).await.unwrap();
         assert_eq!(outputs.shape(), [rows, 12]);
         let (mut squares, mut most) = (0.0, 0.0f64);
         for (at, y) in outputs.indexed_iter() {
@@ -90,7 +84,7 @@ async fn one_layer_alone_gives_exact_outputs_but_for_the_formulas_noise() {
         let row = norm(x.iter().map(|x| f64::from(x * x)).sum::<f64>() / rows as f64);
         let of_weights = norm(matrix.iter().take(128 * 12).map(|w| f64::from(w * w)).sum::<f64>()) * me.factor;
         let formula = key
-            .for_hidden_rows(batch)
+            .for_hidden_rows(schedule().evaluation_batch)
             .unwrap()
             .encryption()
             .output_deviation(row, of_weights);
@@ -100,7 +94,7 @@ async fn one_layer_alone_gives_exact_outputs_but_for_the_formulas_noise() {
             measured < formula * 1.5 && measured > formula / 4.0,
             "{measured:e}, {formula:e}"
         );
-        assert!(most < 1e-4, "{most:e}");
+        assert!(most < formula * 6.0, "{most:e}, {formula:e}");
     }
 }
 
@@ -115,7 +109,7 @@ async fn the_server_of_hidden_rows_sees_their_number_only() {
         let (x, mut links) = (rounded(11).x + shift, links());
         let mut me = forward(&trained, &key, &inner, InputForm::Encrypted);
         me.session = [session; 16];
-        ask(&trained, me, &x, &mut links).await.unwrap();
+        ask(&trained.server, me, &x, &mut links).await.unwrap();
         let received = links[1].transcript().unwrap().iter();
         let received: Vec<_> = received.filter(|e| e.direction == Direction::Received).collect();
         assert_eq!(
@@ -178,14 +172,17 @@ fn no_mask_serves_two_predictions_or_layers() {
 #[tokio::test]
 async fn every_message_of_a_hidden_prediction_tampered_with_is_refused_by_name() {
     let x = rounded(11).x;
-    let trained = train(packed_roles(PRECISION), &rounded(8), &rounded(3)).await;
+    let (mut me, mut other) = packed_roles(PRECISION);
+    // One layer: its rows of one batch, sent again as those of another layer in the same batch, would be nothing else than what it may send.
+    (me.tail, me.inner, other.inner) = (network(SERVER.end..LAYERS), Vec::new(), Vec::new());
+    let trained = train((me, other), &rounded(8), &rounded(3)).await;
     let key = LayerKey::new(packed(), &[1; 32]);
-    let (_, frames) = relayed(async |mut links: [_; 2]| ask_hidden(&trained, &key, &x, &mut links).await).await;
+    let me = forward(&trained, &key, &[], InputForm::Encrypted);
+    let (_, frames) = relayed(async |mut links: [_; 2]| ask(&trained.server, me, &x, &mut links).await.unwrap()).await;
     let against = async |sender, frames: &[Frame]| {
-        let (mut link, inner_keys, batch) = (scripted(sender, frames), inner_keys(1), schedule().evaluation_batch);
-        let me = forward(&trained, &key, &inner_keys, InputForm::Encrypted);
+        let (mut link, batch) = (scripted(sender, frames), schedule().evaluation_batch);
         match sender {
-            0 => predict::server(&packed(), &inner(), &trained.server, batch, &mut link, &mut ignore).await,
+            0 => predict::server(&packed(), &[], &trained.server, batch, &mut link, &mut ignore).await,
             _ => predict::client(me, queries(&x), &mut link, &mut ignore).await.map(drop),
         }
     };
@@ -204,7 +201,7 @@ async fn another_key_is_refused_before_the_weights_are_handed_over() {
     let (trained, x) = (train(roles(PRECISION), &rounded(8), &rounded(3)).await, rounded(3).x);
     let (other, inner, mut links) = (key(2), inner_keys(2), links());
     let me = forward(&trained, &other, &inner, InputForm::Encrypted);
-    let error = ask(&trained, me, &x, &mut links).await.unwrap_err().to_string();
+    let error = ask(&trained.server, me, &x, &mut links).await.unwrap_err().to_string();
     assert!(error.contains(&key(1).fingerprint().to_string()), "{error}");
     assert_eq!(sent(&links[1], HeldWeights::NAME), 0);
 }
