@@ -1,6 +1,7 @@
 //! The loop that every prediction with a trained network shares, between one client and one server: the client says how many rows it has,
 //! then the network's outputs on them are worked out batch by batch. What happens inside a batch is the protocol's own; it is what happens
-//! in a batch of evaluation, so nothing is sent in a prediction that is not sent in training.
+//! in a batch of evaluation, so nothing is sent in a prediction that is not sent in training (but where a client hides what it showed in training,
+//! [`crate::encrypted_model::predict::hidden`]).
 //!
 //! With several clients each predicts alone with the server.
 
