@@ -1,6 +1,6 @@
 //! The attacker's arithmetic: solving for activations, comparing guesses with the truth.
 
-use ndarray::{Array2, ArrayView1, Axis, Zip, concatenate, s};
+use ndarray::{Array1, Array2, ArrayView1, Axis, Zip, concatenate, s};
 
 /// The activations that solve dW = dy^T a by least squares, a = (dy dy^T)^-1 dy dW with dW as `[outputs, inputs]`, and the condition number
 /// of dy (from the maximum norm of dy dy^T and its inverse). `None` where the rows of dy are linearly dependent.
@@ -31,6 +31,47 @@ fn inverse(matrix: &Array2<f64>) -> Option<Array2<f64>> {
         }
     }
     Some(m.slice(s![.., n..]).to_owned())
+}
+
+/// The eigenvalues of a symmetric matrix and, a line each, their eigenvectors, by Jacobi's rotations; in no order.
+pub fn eigenvectors(symmetric: &Array2<f64>) -> (Array1<f64>, Array2<f64>) {
+    /// Enough for any matrix: convergence is quadratic.
+    const SWEEPS: usize = 30;
+    let n = symmetric.nrows();
+    let (mut a, mut vectors) = (symmetric.clone(), Array2::eye(n));
+    for _ in 0..SWEEPS {
+        let off: f64 = a.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, v)| v * v).sum();
+        if off <= 1e-30 * a.iter().map(|v| v * v).sum::<f64>() {
+            break;
+        }
+        for p in 0..n {
+            for q in p + 1..n {
+                rotate(&mut a, &mut vectors, p, q);
+            }
+        }
+    }
+    (a.diag().to_owned(), vectors)
+}
+
+/// Makes the entry (p, q) zero.
+fn rotate(a: &mut Array2<f64>, vectors: &mut Array2<f64>, p: usize, q: usize) {
+    if a[[p, q]] == 0.0 {
+        return;
+    }
+    let theta = (a[[q, q]] - a[[p, p]]) / (2.0 * a[[p, q]]);
+    let tangent = theta.signum() / (theta.abs() + theta.hypot(1.0));
+    let cosine = 1.0 / tangent.hypot(1.0);
+    let sine = tangent * cosine;
+    for k in 0..a.nrows() {
+        let (kp, kq) = (a[[k, p]], a[[k, q]]);
+        a[[k, p]] = cosine * kp - sine * kq;
+        a[[k, q]] = sine * kp + cosine * kq;
+    }
+    for matrix in [a, vectors] {
+        let (first, second) = (matrix.row(p).to_owned(), matrix.row(q).to_owned());
+        matrix.slice_mut(s![p, ..]).assign(&(&first * cosine - &second * sine));
+        matrix.slice_mut(s![q, ..]).assign(&(&first * sine + &second * cosine));
+    }
 }
 
 /// Pearson's correlation.

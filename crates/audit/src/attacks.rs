@@ -1,18 +1,18 @@
 //! Every attack on a view, scored.
 
-use cloven_nn::area_under_curve;
 use ndarray::{Array2, Axis, concatenate, s};
 
 use crate::{
     Audit, AuditError, Batch, Example, Finding, Seen, View,
-    algebra::{activations, agreement, fit, least},
+    algebra::{activations, fit},
     decoder::{Decoded, decode},
     dependence::{distance_correlation, rotated, time_warping},
-    grouping::{agreement_after_naming, by_direction, most_frequent, norms},
+    grouping::{agreement_after_naming, by_direction, most_frequent},
+    labels::{Labels, label_findings},
 };
 
 /// Fewer rows say too little.
-const FEWEST_ROWS: usize = 40;
+pub(crate) const FEWEST_ROWS: usize = 40;
 /// Rows for the attacks whose work grows with the square of the rows.
 const MOST_PAIRS: usize = 500;
 /// dy below this condition number is solved for activations; the error is about 2^-24 times the condition number.
@@ -56,7 +56,16 @@ pub fn audit(view: &View, truth: &Truth) -> Result<Audit, AuditError> {
         return Ok(audit);
     }
     if let Some(gradient) = joined(view, |batch| batch.gradient.as_ref()) {
-        labels(&gradient.values, &view.gradient_in, truth, &mut audit);
+        match truth.labels.as_ref().filter(|_| truth.classes >= 2) {
+            Some(values) => {
+                let (classes, logits) = (truth.classes, truth.logits);
+                let labels = Labels { values, classes, logits };
+                audit
+                    .findings
+                    .extend(label_findings(&gradient.values, &view.gradient_in, &labels));
+            }
+            None => audit.not_tried.push("labels: the job has no classes".to_owned()),
+        }
     }
     match sealed {
         Some(received) if received.clear && view.uploaded => {
@@ -173,43 +182,6 @@ fn solve(view: &View, truth: &Truth, audit: &mut Audit) -> Option<Material> {
         values: found_all.mapv(|v| v as f32),
         clear: true,
     })
-}
-
-fn labels(gradient: &Array2<f32>, message: &str, truth: &Truth, audit: &mut Audit) {
-    let Some(labels) = truth.labels.as_ref().filter(|_| truth.classes >= 2) else {
-        return audit.not_tried.push("labels: the job has no classes".to_owned());
-    };
-    let n = gradient.nrows().min(labels.len());
-    let (gradient, labels) = (gradient.slice(s![..n, ..]).to_owned(), &labels[..n]);
-    let [chance, spread] = naming_the_commonest(labels);
-    if truth.logits && gradient.ncols() >= truth.classes {
-        let scores = gradient.slice(s![.., ..truth.classes]).mapv(f64::from);
-        let right = agreement(&least(&scores), labels);
-        audit.findings.push(Finding::new(
-            "the place of the least entry of each row's gradient",
-            message,
-            "labels",
-            n,
-            "share of labels found",
-            [right, chance, chance + deviation(spread, n)],
-        ));
-    }
-    audit
-        .findings
-        .push(grouping(&gradient, "their gradients", message, labels, truth.classes));
-    if truth.classes == 2 {
-        let positive: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
-        if let Some(area) = area_under_curve(&norms(&gradient), &positive) {
-            audit.findings.push(Finding::new(
-                "the length of each row's gradient",
-                message,
-                "labels",
-                n,
-                "area under the ROC curve, or one minus it",
-                [area.max(1.0 - area), 0.5, 0.5 + deviation(0.6, n)],
-            ));
-        }
-    }
 }
 
 /// The share of the commonest label, and its standard deviation for one row: what may be reached without any information.
@@ -412,7 +384,7 @@ fn warping(received: &Array2<f32>, inputs: &Array2<f32>, clear: bool, truth: &Tr
 }
 
 /// Four standard deviations of a mean over `n` rows.
-fn deviation(of_one: f64, n: usize) -> f64 {
+pub(crate) fn deviation(of_one: f64, n: usize) -> f64 {
     4.0 * of_one / (n.max(1) as f64).sqrt()
 }
 

@@ -20,6 +20,14 @@ pub enum AuditError {
         /// What it holds.
         got: String,
     },
+    /// Rows that do not fit together.
+    #[error("rows to attack: expected {expected}, got {got}")]
+    Rows {
+        /// What is needed.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
     /// The decoder, or the front that is replayed, failed.
     #[error("model: {0}")]
     Model(#[from] ModelError),

@@ -9,7 +9,7 @@ pub struct Finding {
     pub attack: String,
     /// The messages it looked at.
     pub messages: String,
-    /// What it is after: `labels`, `activations` or `inputs`.
+    /// What it is after: `labels`, `activations`, `inputs` or `column NAME`.
     pub target: String,
     /// The rows it was scored on.
     pub rows: usize,

@@ -2,6 +2,8 @@
 
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 
+use crate::algebra::eigenvectors;
+
 /// Rounds of reassignment.
 const ROUNDS: usize = 20;
 
@@ -25,6 +27,15 @@ pub fn by_direction(rows: &Array2<f32>, groups: usize) -> Vec<u32> {
         }
     }
     group
+}
+
+/// Two groups: the sign of each row along the first principal direction, that of most squares. Rows of zeros are in group 0.
+pub fn by_first_direction(rows: &Array2<f32>) -> Vec<u32> {
+    let rows = rows.mapv(f64::from);
+    let (values, vectors) = eigenvectors(&rows.t().dot(&rows));
+    let first = (0..values.len()).max_by(|&i, &j| values[i].total_cmp(&values[j]));
+    let along = first.map_or_else(|| Array1::zeros(rows.nrows()), |first| rows.dot(&vectors.row(first)));
+    along.iter().map(|v| u32::from(*v > 0.0)).collect()
 }
 
 /// Groups named by the most frequent label of their rows in the first half; the share of right labels in the second half.

@@ -12,9 +12,13 @@ mod dependence;
 mod error;
 mod finding;
 mod grouping;
+mod labels;
+pub mod span;
+pub mod vertical;
 mod view;
 
 pub use attacks::{Truth, audit};
 pub use error::AuditError;
 pub use finding::{Audit, Example, Finding};
+pub use labels::{Labels, label_findings};
 pub use view::{Batch, Seen, Upload, View, replay};

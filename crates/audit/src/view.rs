@@ -133,7 +133,7 @@ fn bytes(payload: &[u8], rows: usize) -> Array2<f32> {
 }
 
 /// A tensor of the message as `[rows, numbers of a row]`.
-fn flat(message: &Received, index: usize, rows: usize) -> Result<Array2<f32>, AuditError> {
+pub(crate) fn flat(message: &Received, index: usize, rows: usize) -> Result<Array2<f32>, AuditError> {
     let tensor = tensors(message, index + 1)?.swap_remove(index);
     if tensor.shape().first() != Some(&rows) {
         return Err(wrong(message, format!("{rows} rows"), format!("shape {:?}", tensor.shape())));
@@ -191,7 +191,7 @@ fn tensors(message: &Received, count: usize) -> Result<Vec<ArrayD<f32>>, AuditEr
     Ok(all)
 }
 
-fn wrong(message: &Received, expected: String, got: String) -> AuditError {
+pub(crate) fn wrong(message: &Received, expected: String, got: String) -> AuditError {
     AuditError::Payload {
         name: message.name.clone(),
         round: message.round,
