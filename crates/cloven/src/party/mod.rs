@@ -208,6 +208,8 @@ impl Prepared {
                 link.abort(AbortReason::PeerLost).await;
             }
             reporter.lost(&links);
+            // Whoever is in the middle of a long message to this party sees that nobody reads it.
+            drop(links);
             if self.hears_of_the_end(&kept, &mut endpoint, reporter).await {
                 break (self.last_state(&kept, reporter).await, Vec::new());
             }
