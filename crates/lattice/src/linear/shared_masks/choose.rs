@@ -4,8 +4,8 @@ use super::{FactorScales, SharedProduct};
 use crate::{LatticeError, Parameters, linear::Layout};
 
 /// What a pair of blocks of rows and columns costs both parties beyond its bytes: a transform and a product or two on each side, about 8 us, in bytes of a link of
-/// 1 Gbit/s.
-const PAIR: usize = 1_000;
+/// 2 Gbit/s.
+const PAIR: usize = 2_000;
 
 impl SharedProduct {
     /// The product of m x k with k x n in the layout that costs least.
