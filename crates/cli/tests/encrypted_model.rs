@@ -108,14 +108,7 @@ fn training_predicting_and_exporting() {
     let sent = |party: &str| hidden["messages_sent"][party].as_object().unwrap().keys().collect::<Vec<_>>();
     assert_eq!(
         sent("hospital"),
-        [
-            "ask",
-            "encrypted rows",
-            "encrypted weights",
-            "input form",
-            "key",
-            "relinearisation key"
-        ]
+        ["ask", "encrypted rows", "encrypted weights", "input form", "key"]
     );
     assert_eq!(sent("cloud"), ["encrypted output", "held weights"]);
     let leaks = hidden["leaks"].to_string();

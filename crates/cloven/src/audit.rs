@@ -1,5 +1,7 @@
 //! `cloven audit`: attacks on the recorded views of a run folder.
 
+mod vertical;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -68,7 +70,10 @@ impl Audits {
 pub fn audit(run_folder: &Path, options: &AuditOptions) -> Result<Audits, Error> {
     let path = run_folder.join("job.toml");
     let job = Job::read(&path, &[])?;
-    job.refuse_vertical("cloven audit")?;
+    if job.protocol == Protocol::Vertical {
+        let parties = vertical::parties(run_folder, &job, options)?;
+        return written(run_folder, &job, parties);
+    }
     let of_role = |role: Role| job.parties.iter().filter(move |(_, r)| **r == role).map(|(party, _)| party);
     let (Some(client), None) = (of_role(Role::Client).next(), of_role(Role::Client).nth(1)) else {
         return Err(Error::configuration(path.display(), "an audit needs a job with one client"));
@@ -84,8 +89,13 @@ pub fn audit(run_folder: &Path, options: &AuditOptions) -> Result<Audits, Error>
         let audit = cloven_audit::audit(&view, &truth).map_err(|e| failed(run_folder, e))?;
         parties.insert(server.clone(), PartyAudit { recording, audit });
     }
+    written(run_folder, &job, parties)
+}
+
+/// Writes `audit.json`.
+fn written(run_folder: &Path, job: &Job, parties: BTreeMap<Party, PartyAudit>) -> Result<Audits, Error> {
     if parties.is_empty() {
-        let problem = "no server's view is recorded: run with --record";
+        let problem = "no party's view is recorded: run with --record";
         return Err(Error::configuration(run_folder.display(), problem));
     }
     let audits = Audits {
@@ -131,11 +141,14 @@ fn read_view(run_folder: &Path, party: &Party, job: &Job, rows: &Rows) -> Result
     let view = view.map_err(|e| failed(&path, e))?;
     // What was not needed; only its end is.
     recording.by_ref().try_for_each(|message| message.map(drop)).map_err(wrong)?;
-    let end = recording.end().map_or_else(
+    Ok(Some((view, how_it_ends(&recording))))
+}
+
+fn how_it_ends<R: std::io::Read>(recording: &Recording<R>) -> String {
+    recording.end().map_or_else(
         || "it was cut: the party's process was ended from outside".to_owned(),
         |e| e.to_string(),
-    );
-    Ok(Some((view, end)))
+    )
 }
 
 /// Bytes of a row that the client of `encrypted-model` uploads.

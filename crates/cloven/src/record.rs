@@ -25,6 +25,11 @@ impl Record {
         run_folder.join("transcript").join(format!("{party}.view"))
     }
 
+    /// Where a holder's rows in the order that all agreed on are, which an audit of a vertical run scores by.
+    pub(crate) fn rows(run_folder: &Path, party: &Party) -> PathBuf {
+        Self::path(run_folder, party).with_extension("rows")
+    }
+
     pub(crate) fn start(self, run_folder: &Path, party: &Party, job: &Job, local: &Local) -> Result<Recorder, Error> {
         let path = Self::path(run_folder, party);
         let folder = path.parent().unwrap_or(run_folder);

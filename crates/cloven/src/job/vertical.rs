@@ -320,7 +320,7 @@ impl Job {
         };
         let problem = format!(
             "after {passes} passes over the same rows the server has seen as many outputs of the first layer ({passes} x {}) as there are columns \
-             and a bias ({features} + 1): their span then holds every column, and a binary one (such as a sex or a diagnosis) can be recovered from it \
+             ({features}): their span then holds every column, and a binary one (such as a sex or a diagnosis) can be recovered from it \
              without knowing a weight; {fewer}, or accept it with acknowledge = [{:?}]",
             terms.width,
             Vertical::SPAN

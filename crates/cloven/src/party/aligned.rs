@@ -30,7 +30,7 @@ pub(super) fn write_places(path: &Path, ids: &[Id], places: &[usize], fresh: boo
 }
 
 /// The order that was kept; it must be of these ids.
-pub(super) fn read_places(path: &Path, ids: &[Id]) -> Result<Vec<usize>, Error> {
+pub(crate) fn read_places(path: &Path, ids: &[Id]) -> Result<Vec<usize>, Error> {
     let damaged = || Error::configuration(path.display(), "the file is damaged");
     let most = MAGIC.len() + 2 * DIGEST + 8 * ids.len();
     let length = std::fs::metadata(path).map_err(Error::file(path))?.len();

@@ -12,7 +12,7 @@ use super::rows::targets;
 use crate::{ColumnRange, Error, Job, Local, LocalData, Party, Role, catalogue, vertical_preprocessing::VerticalPreprocessing};
 
 /// A holder's rows in the order of its table.
-pub(super) struct HolderRows {
+pub(crate) struct HolderRows {
     party: Party,
     table: VerticalTable,
     /// What stands for each row's id in the alignment.
@@ -23,18 +23,18 @@ pub(super) struct HolderRows {
 }
 
 /// The rows that all holders have, in the order that they agreed on, less those that the job leaves out.
-pub(super) struct AlignedRows {
+pub(crate) struct AlignedRows {
     /// None at a label holder without columns.
-    pub(super) columns: Option<Columns>,
+    pub(crate) columns: Option<Columns>,
     /// Of training and test rows, at the label holder.
-    pub(super) targets: Option<[BatchTargets; 2]>,
+    pub(crate) targets: Option<[BatchTargets; 2]>,
     /// What a later prediction needs to know of them.
-    pub(super) preprocessing: VerticalPreprocessing,
+    pub(crate) preprocessing: VerticalPreprocessing,
 }
 
 impl HolderRows {
     /// Reads what a holder brings to a job.
-    pub(super) fn load(job: &Job, party: &Party, role: Role, local: &Local) -> Result<Self, Error> {
+    pub(crate) fn load(job: &Job, party: &Party, role: Role, local: &Local) -> Result<Self, Error> {
         let source = match &local.data {
             Some(data) => data.clone(),
             None => catalogue::find(&job.data.name)?,
@@ -78,12 +78,12 @@ impl HolderRows {
     }
 
     /// What stands for the rows' ids in the alignment.
-    pub(super) fn digests(&self) -> &[Id] {
+    pub(crate) fn digests(&self) -> &[Id] {
         &self.digests
     }
 
     /// The rows at these places, divided by their ids and brought into form as the training rows teach it.
-    pub(super) fn aligned(&self, job: &Job, places: &[usize]) -> Result<AlignedRows, Error> {
+    pub(crate) fn aligned(&self, job: &Job, places: &[usize]) -> Result<AlignedRows, Error> {
         let common = self.table.select(places)?;
         let split = HashSplit {
             test: job.data.test_fraction,

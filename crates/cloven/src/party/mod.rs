@@ -23,12 +23,16 @@ use rand_chacha::rand_core::Rng;
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
+pub(crate) use self::{
+    aligned::read_places,
+    holder_rows::{HolderRows, digests},
+    rows::targets,
+    scripts::fresh_randomness,
+};
 use self::{
-    holder_rows::HolderRows,
     rows::ClientData,
     scripts::{Encrypted, Trained},
 };
-pub(crate) use self::{holder_rows::digests, rows::targets, scripts::fresh_randomness};
 pub use crate::reporter::Watch;
 use crate::{
     Error, Job, Local, PartySummary, Record, Role, RosterFile, RunFolder, Update, catalogue,
@@ -375,6 +379,9 @@ impl Prepared {
                 encrypted_layer::write(&RunFolder::encrypted_layer(run_folder, &self.party), &self.job, layers)?;
             }
             None => (),
+        }
+        if let (Some(places), Some(rows), Some(_)) = (&trained.places, &self.rows, self.record) {
+            aligned::write_places(&Record::rows(run_folder, &self.party), rows.digests(), places, true)?;
         }
         if let Some(shares) = &trained.shares {
             first_layer::write(&RunFolder::first_layer(run_folder, &self.party), &self.job, shares)?;

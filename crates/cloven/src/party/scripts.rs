@@ -146,6 +146,8 @@ pub(super) struct Trained {
     pub(super) shares: Option<Zeroizing<Vec<u8>>>,
     /// `vertical`: how a holder's rows came into form.
     pub(super) preprocessing: Option<VerticalPreprocessing>,
+    /// `vertical`: where in a holder's table the rows are that all have.
+    pub(super) places: Option<Vec<usize>>,
 }
 
 /// What a training by `encrypted_model` leaves: the key at the client, ciphertexts at the server.

@@ -13,7 +13,7 @@
 //! weight of a column of ones that the first holder has besides. Per batch (paper: Algorithm 1, 2):
 //!
 //! 1. holders: shares of X_i [theta_i]_j for each two of them, by matrix triples or by encryption ([`products`](self))
-//! 2. each holder: its shares' sum, plus its share of a fresh zero                  → `share of the first layer's output`
+//! 2. each holder: its shares' sum, plus its share of a fresh zero and noise in the lowest bits → `share of the first layer's output`
 //! 3. server: h1, the hidden layers                                                → `hidden output` to the label holder
 //! 4. label holder: last layers, loss, their update                                → `hidden gradient`
 //! 5. server: backwards, update, delta = learning rate x dL/dh1                     → shares of delta (`gradient = "shared"`), or delta itself (`"open"`)

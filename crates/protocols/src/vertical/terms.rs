@@ -19,6 +19,9 @@ pub mod scales {
     pub const OUTPUT: u32 = COLUMNS + WEIGHTS;
     /// Of the gradient at its output, times the learning rate.
     pub const GRADIENT: u32 = WEIGHTS - COLUMNS;
+    /// The lowest bits of each holder's share of the output are fresh noise: h1 in full would be an exact combination of integers, in which lattice reduction
+    /// finds the columns of a few dozen rows long before their span does. An error of up to 2^-13 of each holder's, as of columns rounded to 2^-12.
+    pub const OUTPUT_NOISE: u32 = OUTPUT - 12;
     /// Columns' numbers must be below this; standardised ones are.
     pub const COLUMN_BOUND: f32 = 256.0;
     /// The first layer's outputs must be below this: half of what the words can hold, since a wrap would be silent.
@@ -167,7 +170,7 @@ impl Terms {
     /// After so many passes over the same rows the server has as many numbers of each row as there are columns: then a binary column can be found
     /// by linear algebra.
     pub fn passes_until_span(&self) -> u32 {
-        (self.features() + 1).div_ceil(self.width) as u32
+        self.features().div_ceil(self.width) as u32
     }
 
     /// What each party learns.

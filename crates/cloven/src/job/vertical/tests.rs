@@ -67,7 +67,7 @@ fn holders_divide_the_columns_in_the_order_of_their_names() {
     let of = |name: &str| job.columns_of(&name.parse().unwrap());
     assert_eq!(
         [of("archive"), of("clinic"), of("lab"), of("cloud")],
-        [0..8, 8..18, 18..30, 30..30]
+        [0..8, 8..18, 18..30, 18..18]
     );
     let names: Vec<_> = job.holders().map(Party::as_str).collect();
     assert_eq!(names, ["archive", "clinic", "lab"]);
@@ -97,7 +97,7 @@ fn mistakes_are_named() {
         (&["model.server_layers=[0,1]"], "layers from 1 on at the server"),
         (&["model.server_layers=[1,2,3,4]"], "at least one after them"),
         (
-            &["model.layers=[{type='relu'},{type='dense',outputs=4},{type='dense',outputs=1}]"],
+            &["model.layers=[{type='relu'},{type='dense',outputs=4},{type='relu'},{type='relu'},{type='dense',outputs=1}]"],
             "a dense first layer with a bias",
         ),
         (

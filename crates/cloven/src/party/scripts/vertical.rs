@@ -75,6 +75,7 @@ impl Prepared {
             parts: me.tail.into_iter().collect(),
             shares: Some(Zeroizing::new(me.shares)).filter(|shares| !shares.is_empty()),
             preprocessing: Some(preprocessing),
+            places: Some(places),
             ..Trained::default()
         }))
     }

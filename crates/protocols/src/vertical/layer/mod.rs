@@ -97,8 +97,8 @@ fn normal(rng: &mut ChaCha20Rng) -> f64 {
     (-2.0 * (1.0 - unit()).ln()).sqrt() * (std::f64::consts::TAU * unit()).cos()
 }
 
-/// The noise of one holder in one update.
-fn noise_of(secret: &[u8; 32], update: u64) -> ChaCha20Rng {
-    let context = [&secret[..], &update.to_le_bytes()].concat();
-    ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: noise of an update", &context))
+/// One holder's noise for one purpose, in one update or round.
+fn noise_of(purpose: &str, secret: &[u8; 32], number: u64) -> ChaCha20Rng {
+    let context = [&secret[..], &number.to_le_bytes(), purpose.as_bytes()].concat();
+    ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: noise of a holder", &context))
 }

@@ -7,6 +7,7 @@ use cloven_mpc::{
 };
 use cloven_wire::Channel;
 use ndarray::{Array2, Axis, concatenate, s};
+use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
@@ -173,6 +174,7 @@ impl<'a> Shared<'a> {
         share.add_assign(&crossed)?;
         let joint = self.joint.as_mut().ok_or_else(not_begun)?;
         share.add_assign(&joint.zeros.share(round, rows.len(), self.terms.width)?)?;
+        blur(&mut share, &mut noise_of("outputs", &self.secret, round));
         Ok(share)
     }
 
@@ -245,7 +247,7 @@ impl<'a> Shared<'a> {
         if deviation == 0.0 {
             return Ok(());
         }
-        let mut rng = noise_of(&self.secret, update);
+        let mut rng = noise_of("an update", &self.secret, update);
         let point = FixedPoint::new(scales::WEIGHTS)?;
         let all = self.terms.multiplies_each_batch();
         for share in self
@@ -282,6 +284,15 @@ impl<'a> Shared<'a> {
             bytes = rest;
         }
         Ok(())
+    }
+}
+
+/// Adds centred noise to the lowest bits of every word.
+fn blur(share: &mut Matrix, rng: &mut ChaCha20Rng) {
+    let half = 1u64 << (scales::OUTPUT_NOISE - 1);
+    for word in share.words_mut() {
+        let noise = rng.next_u64() >> (u64::BITS - scales::OUTPUT_NOISE);
+        *word = word.wrapping_add(noise).wrapping_sub(half);
     }
 }
 

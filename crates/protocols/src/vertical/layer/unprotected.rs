@@ -72,7 +72,7 @@ impl<'a> Unprotected<'a> {
         self.weights -= &self.x.select(Axis(0), rows).t().dot(&delta);
         let deviation = self.terms.noise_deviation(update);
         if deviation > 0.0 {
-            let mut rng = noise_of(&self.secret, update);
+            let mut rng = noise_of("an update", &self.secret, update);
             self.weights
                 .mapv_inplace(|weight| weight + (normal(&mut rng) * deviation) as f32);
         }
