@@ -135,7 +135,6 @@ impl FeatureOptions {
                 classes: csv.classes,
                 regression: csv.regression,
                 on_missing: csv.on_missing,
-                ..ParquetOptions::default()
             }
         };
         self.parquet.clone().unwrap_or_else(from_csv)

@@ -104,13 +104,13 @@ fn credit_data_cut_and_shuffled_are_the_pooled_data() {
     let steps = [7, 11, 13, 17, 19];
     for holders in [2, 3, 5] {
         let mut parts: [Vec<Array2<f32>>; 2] = Default::default();
-        for holder in 0..holders {
+        for (holder, step) in steps.into_iter().enumerate().take(holders) {
             let file = folder.path().join(format!("{holders}-{holder}.csv"));
             let columns: Vec<usize> = (1..24).filter(|column| (column - 1) * holders / 23 == holder).collect();
             // The last holder has the labels too.
             let labels = (holder == holders - 1).then_some(24);
             let written: Vec<usize> = columns.iter().copied().chain(labels).chain([0]).collect();
-            write(&file, &text, &written, &shuffled(30_000, steps[holder]));
+            write(&file, &text, &written, &shuffled(30_000, step));
             let categorical = ["SEX", "EDUCATION", "MARRIAGE"]
                 .into_iter()
                 .filter(|name| columns.iter().any(|&c| text[0][c] == *name));

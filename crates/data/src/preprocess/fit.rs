@@ -99,7 +99,7 @@ fn median(values: &mut [f32]) -> Option<f32> {
     if values.is_empty() {
         return None;
     }
-    let even = values.len() % 2 == 0;
+    let even = values.len().is_multiple_of(2);
     let (below, &mut upper, _) = values.select_nth_unstable_by(values.len() / 2, f32::total_cmp);
     let lower = below.iter().copied().max_by(f32::total_cmp).filter(|_| even);
     Some(lower.map_or(upper, |lower| ((f64::from(lower) + f64::from(upper)) / 2.0) as f32))

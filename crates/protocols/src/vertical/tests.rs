@@ -467,10 +467,10 @@ async fn predictions_are_the_outputs_of_the_trained_network() {
             .into_iter()
             .map(|(holder, links)| (columns_of(&holder), holder, links))
             .map(|(columns, holder, links)| {
-                let own = columns
-                    .is_some()
-                    .then(|| shares.next().unwrap().as_slice())
-                    .unwrap_or_default();
+                let own = match columns {
+                    Some(_) => shares.next().unwrap().as_slice(),
+                    None => &[],
+                };
                 (columns, holder, links, own)
             })
             .collect();

@@ -53,7 +53,7 @@ pub(in crate::vertical) async fn outputs<C: Channel>(
     match h1.iter().all(|value| f64::from(value.abs()) < scales::OUTPUT_BOUND) {
         true => Ok(h1),
         false => Err(ModelError::Diverged {
-            what: "the first layer's output".into(),
+            what: "the first layer's output",
         }
         .into()),
     }

@@ -306,7 +306,8 @@ fn not_begun() -> ProtocolError {
 /// The own columns at 2^12.
 fn encode(place: usize, terms: &Terms, columns: &Columns) -> Result<Matrix, ProtocolError> {
     let x = terms.rows_of(place, columns)?;
-    if let Some(value) = x.iter().find(|value| !(value.abs() < scales::COLUMN_BOUND)) {
+    let fits = |value: &f32| value.abs() < scales::COLUMN_BOUND;
+    if let Some(value) = x.iter().find(|value| !fits(value)) {
         return Err(ProtocolError::Alignment(format!(
             "a column has the value {value}; below {} is needed: standardise, or divide large columns",
             scales::COLUMN_BOUND
