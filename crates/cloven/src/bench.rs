@@ -89,7 +89,7 @@ fn run_options(options: &BenchOptions, protocol: Protocol, runs: &Path) -> RunOp
     // No party's own settings: nothing but the job's data set.
     RunOptions {
         compare_plain: has_its_own_job(protocol),
-        ..RunOptions::quiet(&options.program, runs)
+        ..RunOptions::new(&options.program, runs)
     }
 }
 

@@ -107,6 +107,6 @@ fn run_options(options: &DemoOptions, protocol: Protocol) -> RunOptions {
     RunOptions {
         report: true,
         compare_plain: has_its_own_job(protocol),
-        ..RunOptions::quiet(&options.program, &options.runs)
+        ..RunOptions::new(&options.program, &options.runs)
     }
 }

@@ -51,7 +51,7 @@ pub struct RunOptions {
 
 impl RunOptions {
     /// Nothing but the run itself, in `runs`; no party has settings of its own.
-    pub(crate) fn quiet(program: &Path, runs: &Path) -> Self {
+    pub fn new(program: &Path, runs: &Path) -> Self {
         Self {
             program: program.to_owned(),
             job_folder: runs.join("none"),

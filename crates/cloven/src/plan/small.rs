@@ -68,7 +68,7 @@ fn small_run(job: &Job, program: &Path, carriage: &Carriage, extra: Extra) -> Re
     };
     let runs = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
     let mut slowest: BTreeMap<u32, f64> = BTreeMap::new();
-    let (summary, _) = run(job, &RunOptions::quiet(program, runs.path()), &mut |stamped| {
+    let (summary, _) = run(job, &RunOptions::new(program, runs.path()), &mut |stamped| {
         if let Update::Epoch { epoch, seconds, .. } = &stamped.update {
             let slowest = slowest.entry(*epoch).or_default();
             *slowest = slowest.max(*seconds);
