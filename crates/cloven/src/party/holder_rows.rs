@@ -1,6 +1,6 @@
 //! A holder's rows under `vertical`: ids, columns, labels; first as its table has them, then aligned with the other holders'.
 
-use std::{collections::HashMap, ops::Range, path::Path};
+use std::{collections::HashSet, ops::Range, path::Path};
 
 use cloven_data::{HashSplit, Preprocessing, Preprocessor, Samples, Targets, VerticalOptions, VerticalTable};
 use cloven_nn::BatchTargets;
@@ -61,9 +61,10 @@ impl HolderRows {
             table = for_a_trial(table, range.clone(), party)?;
         }
         check_labels(job, &table)?;
+        let (table, digests) = distinct(party, table)?;
         let rows = Self {
             party: party.clone(),
-            digests: digests(party, &table)?,
+            digests,
             table,
             preprocessing: Preprocessing {
                 standardise: job.data.standardise,
@@ -204,18 +205,18 @@ fn check_labels(job: &Job, table: &VerticalTable) -> Result<(), Error> {
     }
 }
 
-/// What stands for the ids; each must be of one row.
-pub(crate) fn digests(party: &Party, table: &VerticalTable) -> Result<Vec<Id>, Error> {
+/// The rows with an id that no earlier row has, and what stands for their ids. Others are counted and left out: an id stands for one row.
+pub(crate) fn distinct(party: &Party, table: VerticalTable) -> Result<(VerticalTable, Vec<Id>), Error> {
     let digests: Vec<Id> = table.ids.iter().map(|id| digest(id)).collect();
-    let mut seen = HashMap::new();
-    for (digest, row) in digests.iter().zip(&table.numbers) {
-        if let Some(other) = seen.insert(digest, row) {
-            let (first, second) = (other.min(row), other.max(row));
-            let problem = format!("rows {first} and {second} (from 0) of {party} have the same id: an id stands for one row");
-            return Err(Error::configuration("data.ids", problem));
-        }
+    let mut seen = HashSet::new();
+    let first: Vec<usize> = (0..digests.len()).filter(|row| seen.insert(digests[*row])).collect();
+    if first.len() == digests.len() {
+        return Ok((table, digests));
     }
-    Ok(digests)
+    let repeated = digests.len() - first.len();
+    warn!(%party, repeated, "rows whose id an earlier row has were left out");
+    let kept = first.iter().map(|row| digests[*row]).collect();
+    Ok((table.select(&first)?, kept))
 }
 
 /// An id of several parts; their lengths are part of it.

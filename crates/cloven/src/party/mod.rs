@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::{
     aligned::read_places,
-    holder_rows::{HolderRows, digests},
+    holder_rows::{HolderRows, distinct},
     rows::targets,
     scripts::fresh_randomness,
 };

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{Layers, Predictor, rows::Rows};
 use crate::{
     Error, Job, Role, RunFolder,
-    party::{digests, fresh_randomness},
+    party::{distinct, fresh_randomness},
     reporter::Reporter,
     vertical_preprocessing::VerticalPreprocessing,
 };
@@ -31,9 +31,9 @@ impl HolderQuery {
         let kept = VerticalPreprocessing::read(&RunFolder::preprocessing(run_folder, party), job)?;
         let options = kept.options.unwrap_or_else(numbered);
         let names = kept.preprocessor.as_ref().map(Preprocessor::inputs).unwrap_or_default();
-        let table = read_vertical(input, &options.for_prediction(&names))?;
+        let (table, digests) = distinct(party, read_vertical(input, &options.for_prediction(&names))?)?;
         Ok(Self {
-            digests: digests(party, &table)?,
+            digests,
             table,
             preprocessor: kept.preprocessor,
             classes: kept.classes,
