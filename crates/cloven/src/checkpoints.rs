@@ -150,6 +150,11 @@ pub(crate) fn aligned_rows(run_folder: &Path, party: &Party) -> PathBuf {
     folder(run_folder, party).join("rows.aligned")
 }
 
+/// Where a dealer notes that it has dealt everything.
+pub(crate) fn dealt(run_folder: &Path, party: &Party) -> PathBuf {
+    folder(run_folder, party).join("dealt")
+}
+
 /// A party's secret for this run, from which its encryption keys are drawn: the one kept from an earlier start, or a fresh one.
 pub(crate) fn secret(run_folder: &Path, party: &Party, fresh: Zeroizing<[u8; 32]>) -> Result<Zeroizing<[u8; 32]>, Error> {
     let path = folder(run_folder, party).join("secret");

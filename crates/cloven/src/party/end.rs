@@ -8,6 +8,7 @@
 //! mark asks the server alone whether the training is complete. A dealer has nothing to lose, and nobody waits for it.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     time::{Duration, Instant},
 };
@@ -32,6 +33,37 @@ impl Prepared {
         }
         let kept = self.kept(run_folder, reporter)?;
         Ok(kept.is_complete(self.job.schedule().end()).then_some(kept))
+    }
+
+    /// Connects to everybody for the first time in this process. A dealer that had dealt everything looks only a little for others: they may all have
+    /// finished without it, and then nobody comes.
+    pub(super) async fn first_connection(
+        &self,
+        run_folder: &Path,
+        peers: &[Party],
+        endpoint: &mut Endpoint<'_>,
+        reporter: &Reporter<'_>,
+    ) -> Result<Option<BTreeMap<Party, TcpChannel>>, Error> {
+        if !(self.role == Role::Dealer && checkpoints::dealt(run_folder, &self.party).exists()) {
+            return interruptible(self.connect_to(endpoint, peers, reporter)).await.map(Some);
+        }
+        let usual = std::mem::replace(&mut endpoint.connect_deadline, LOOK);
+        let found = interruptible(self.connect_to(endpoint, peers, reporter)).await;
+        endpoint.connect_deadline = usual;
+        match found {
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            found => Ok(found.ok()),
+        }
+    }
+
+    /// Notes that this dealer has dealt everything, until the run is finished.
+    pub(super) fn note_dealt(&self, run_folder: &Path) -> Result<(), Error> {
+        let path = checkpoints::dealt(run_folder, &self.party);
+        match path.parent().is_some_and(Path::exists) {
+            true => crate::files::write(&path, b"all dealt\n", true),
+            // The job keeps nothing.
+            false => Ok(()),
+        }
     }
 
     /// At a dealer, who may have dealt long before the others are done: waits until the server ends the connection in good order. If it is lost

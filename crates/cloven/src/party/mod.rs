@@ -183,8 +183,12 @@ impl Prepared {
             return self.finish_alone(kept, &mut endpoint, run_folder, reporter).await;
         }
         let peers = self.peers();
-        let mut channels = interruptible(self.connect_to(&endpoint, &peers, reporter)).await?;
         let begun = Instant::now();
+        let Some(mut channels) = self.first_connection(run_folder, &peers, &mut endpoint, reporter).await? else {
+            // All was dealt before, and nobody is there who needs it again.
+            let links = &[] as &[Link<TcpChannel>];
+            return Ok(reporter.summary(self.role, begun.elapsed(), links));
+        };
         let start = |record: Record| record.start(run_folder, &self.party, &self.job, &self.local);
         let recorder = self.record.map(start).transpose()?;
         let kept = self.kept(run_folder, reporter)?;
@@ -197,6 +201,7 @@ impl Prepared {
             let mut links: Vec<_> = links.collect();
             let mut result = interruptible(self.script(&mut links, &kept, reporter)).await;
             if self.role == Role::Dealer && result.is_ok() {
+                self.note_dealt(run_folder)?;
                 result = interruptible(self.outlast_server(&mut links))
                     .await
                     .map(|()| Trained::default());
