@@ -257,7 +257,8 @@ struct Mesh {
 }
 
 impl Mesh {
-    const SETTINGS: [&str; 4] = ["--set", "training.epochs=60", "--set", "training.checkpoint_every=4"];
+    /// Long enough to be killed well before the end: a dealer that is killed when the others have all that they need finds nobody.
+    const SETTINGS: [&str; 4] = ["--set", "training.epochs=150", "--set", "training.checkpoint_every=4"];
 
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
@@ -323,7 +324,7 @@ impl Mesh {
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap()
                 .subsec_nanos()
-                % 400;
+                % 200;
             self.wait_for_epochs(run, "lab", 5);
             sleep(Duration::from_millis(moment.into()));
             let (_, child) = parties.iter_mut().find(|(party, _)| *party == victim).unwrap();
