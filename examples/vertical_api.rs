@@ -1,5 +1,5 @@
-//! Trains on columns of two parties with the library, each party a process of its own: `cargo run --release --example vertical_api`, after
-//! `cargo build --release`.
+//! Trains on columns of two parties with the library, each party a process of its own: `cargo run --release -p cloven --example
+//! vertical_api`, after `cargo build --release`.
 
 use std::path::Path;
 

@@ -164,7 +164,6 @@ fn mnist(folder: &Path) -> Source {
     }
 }
 
-/// The five diagnostic superclasses; folds 9 and 10 are for testing, as the authors of PTB-XL recommend of fold 10.
 fn cifar10(folder: &Path) -> Source {
     Source {
         train: folder.join("lossless_train4000.bin.gz"),
@@ -173,6 +172,7 @@ fn cifar10(folder: &Path) -> Source {
     }
 }
 
+/// The five diagnostic superclasses; folds 9 and 10 are for testing, as the authors of PTB-XL recommend of fold 10.
 fn ptbxl(folder: &Path) -> Source {
     Source {
         train: folder.join("x_100hz_i16.idx.gz"),

@@ -28,7 +28,8 @@
 //!
 //! **Who learns what.** [`Terms::leaks`] says it in full.
 //!
-//! **Rounds.** [`cost`] declares messages and bytes. Per training batch, one-way: with a dealer 6 (operand; output share; hidden; gradient; share of delta; operand).
+//! **Rounds.** [`cost`] declares messages and bytes. One way after the other, a training batch takes 4 messages, and with `gradient = "shared"` 4 more on
+//! shares (two exchanges between holders, in each of which one sends before it receives) or 8 under encryption.
 //!
 //! **Assumptions.** All parties follow the protocol (semi-honest); server and holders do not put together what they see; the dealer puts nothing together with
 //! anybody. **Non-goals.** Protection from parties that deviate; hiding the number of common rows.
