@@ -190,7 +190,7 @@ impl Terms {
                 holder.as_str(),
                 "which of its ids all holders have, and how many distinct ids each of them has",
             ));
-            if self.gradient == Gradient::Open && self.columns.contains_key(holder) {
+            if self.shows_gradient() && self.columns.contains_key(holder) {
                 leaks.push(Leak::new(
                     holder.as_str(),
                     "the gradient of every training row at the first layer's output, which in effect tells its label; with it the weights of its own \
@@ -211,8 +211,17 @@ impl Terms {
         leaks
     }
 
+    /// Whether holders get the gradient as it is.
+    fn shows_gradient(&self) -> bool {
+        self.gradient == Gradient::Open || self.first_layer == FirstLayer::Plain
+    }
+
     pub(super) fn output_leak(&self) -> &'static str {
         match self.private_activation {
+            _ if self.first_layer == FirstLayer::Plain => {
+                "each holder's own part of the first layer's output of every training and test row, in every epoch, unprotected: a part made of few \
+                 columns gives them away; no labels"
+            }
             false => {
                 "the first layer's output of every training and test row, in every epoch; no labels, no columns, no weights of that layer"
             }

@@ -550,3 +550,24 @@ async fn langevin_noise_is_of_the_variance_that_the_optimiser_names() {
         );
     }
 }
+
+#[test]
+fn what_is_learnt_is_said() {
+    for terms in jobs() {
+        let said = |party: &str, what: &str| {
+            terms
+                .leaks()
+                .iter()
+                .any(|leak| leak.party == party && leak.learns.contains(what))
+        };
+        let plain = terms.first_layer == FirstLayer::Plain;
+        let open = plain || terms.gradient == Gradient::Open;
+        for holder in terms.columns.keys() {
+            assert_eq!(said(holder.as_str(), "tells its label"), open, "{terms:?}");
+        }
+        assert_eq!(said("server", "unprotected"), plain);
+        assert_eq!(said("server", "relu of the first layer's output"), terms.private_activation);
+        assert!(said("server", "linear algebra"));
+        assert_eq!(said("dealer", "together with any holder"), terms.dealer.is_some());
+    }
+}
