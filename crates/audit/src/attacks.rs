@@ -7,8 +7,7 @@ use crate::{
     algebra::{activations, fit},
     decoder::{Decoded, decode},
     dependence::{distance_correlation, rotated, time_warping},
-    grouping::{agreement_after_naming, by_direction, most_frequent},
-    labels::{Labels, label_findings},
+    labels::{Labels, Scores, grouped_by_direction, label_findings},
 };
 
 /// Fewer rows say too little.
@@ -184,28 +183,6 @@ fn solve(view: &View, truth: &Truth, audit: &mut Audit) -> Option<Material> {
     })
 }
 
-/// The share of the commonest label, and its standard deviation for one row: what may be reached without any information.
-fn naming_the_commonest(labels: &[u32]) -> [f64; 2] {
-    let commonest = most_frequent(labels.iter().copied()).unwrap_or(0);
-    let right = labels.iter().filter(|label| **label == commonest).count();
-    let chance = right as f64 / labels.len().max(1) as f64;
-    [chance, (chance * (1.0 - chance)).sqrt()]
-}
-
-fn grouping(rows: &Array2<f32>, of: &str, message: &str, labels: &[u32], classes: usize) -> Finding {
-    let scored = labels.len() - labels.len() / 2;
-    let [chance, spread] = naming_the_commonest(labels);
-    let right = agreement_after_naming(&by_direction(rows, classes), labels, classes);
-    Finding::new(
-        &format!("grouping rows by the direction of {of}; groups are named with the labels of one half of the rows"),
-        message,
-        "labels",
-        scored,
-        "share of labels found",
-        [right, chance, chance + deviation(spread, scored)],
-    )
-}
-
 /// Inputs that were sent in the clear: how they agree with the true ones, and what they say about labels by themselves.
 fn as_they_are(received: &Array2<f32>, message: &str, truth: &Truth, audit: &mut Audit) {
     let n = received.nrows().min(truth.inputs.nrows());
@@ -232,13 +209,10 @@ fn as_they_are(received: &Array2<f32>, message: &str, truth: &Truth, audit: &mut
         let n = n.min(labels.len());
         let centred = &received - &received.mean_axis(Axis(0)).unwrap_or_default();
         let centred = centred.slice(s![..n, ..]).to_owned();
-        audit.findings.push(grouping(
-            &centred,
-            "the samples themselves",
-            message,
-            &labels[..n],
-            truth.classes,
-        ));
+        let scores = Scores::new(message, &labels[..n], truth.classes);
+        audit
+            .findings
+            .push(grouped_by_direction(&centred, "the samples themselves", &scores));
     }
     let shown = (0..EXAMPLES.min(n)).map(|k| k * n / EXAMPLES).map(|row| Example {
         shape: truth.shape.clone(),

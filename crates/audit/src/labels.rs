@@ -27,32 +27,59 @@ pub fn label_findings(gradient: &Array2<f32>, message: &str, truth: &Labels<'_>)
     if n == 0 {
         return Vec::new();
     }
-    let commonest = most_frequent(labels.iter().copied()).unwrap_or(0);
-    let chance = labels.iter().filter(|label| **label == commonest).count() as f64 / n as f64;
-    let spread = (chance * (1.0 - chance)).sqrt();
-    let found = |attack: &str, scored: usize, right: f64| {
-        let numbers = [right, chance, chance + deviation(spread, scored)];
-        Finding::new(attack, message, "labels", scored, "share of labels found", numbers)
-    };
-    let grouped = |attack: &str, groups: &[u32]| {
-        let right = agreement_after_naming(groups, labels, truth.classes);
-        let attack = format!("{attack}; groups are named with the labels of one half of the rows");
-        found(&attack, n - n / 2, right)
-    };
+    let scores = Scores::new(message, labels, truth.classes);
     let mut findings = Vec::new();
     if truth.logits && gradient.ncols() >= truth.classes {
-        let scores = gradient.slice(s![.., ..truth.classes]).mapv(f64::from);
+        let entries = gradient.slice(s![.., ..truth.classes]).mapv(f64::from);
         let attack = "the place of the least entry of each row's gradient";
-        findings.push(found(attack, n, agreement(&least(&scores), labels)));
+        findings.push(scores.found(attack, n, agreement(&least(&entries), labels)));
     }
-    let groups = by_direction(&gradient, truth.classes);
-    findings.push(grouped("grouping rows by the direction of their gradients", &groups));
+    findings.push(grouped_by_direction(&gradient, "their gradients", &scores));
     if truth.classes == 2 {
         let attack = "the sign of each row's gradient along the direction that all gradients have most in common";
-        findings.push(grouped(attack, &by_first_direction(&gradient)));
+        findings.push(scores.grouped(attack, &by_first_direction(&gradient)));
         findings.extend(by_length(&gradient, message, labels));
     }
     findings
+}
+
+/// Rows grouped by the direction of what was received of them.
+pub(crate) fn grouped_by_direction(rows: &Array2<f32>, of: &str, scores: &Scores<'_>) -> Finding {
+    let groups = by_direction(rows, scores.classes);
+    scores.grouped(&format!("grouping rows by the direction of {of}"), &groups)
+}
+
+/// What attacks on these labels are scored by: the share found, beside that of the commonest label, which needs no information.
+pub(crate) struct Scores<'a> {
+    message: &'a str,
+    labels: &'a [u32],
+    classes: usize,
+    chance: f64,
+}
+
+impl<'a> Scores<'a> {
+    pub(crate) fn new(message: &'a str, labels: &'a [u32], classes: usize) -> Self {
+        let commonest = most_frequent(labels.iter().copied()).unwrap_or(0);
+        let right = labels.iter().filter(|label| **label == commonest).count();
+        Self {
+            message,
+            labels,
+            classes,
+            chance: right as f64 / labels.len().max(1) as f64,
+        }
+    }
+
+    fn found(&self, attack: &str, scored: usize, right: f64) -> Finding {
+        let spread = (self.chance * (1.0 - self.chance)).sqrt();
+        let numbers = [right, self.chance, self.chance + deviation(spread, scored)];
+        Finding::new(attack, self.message, "labels", scored, "share of labels found", numbers)
+    }
+
+    fn grouped(&self, attack: &str, groups: &[u32]) -> Finding {
+        let right = agreement_after_naming(groups, self.labels, self.classes);
+        let attack = format!("{attack}; groups are named with the labels of one half of the rows");
+        self.found(&attack, self.labels.len() - self.labels.len() / 2, right)
+    }
 }
 
 fn by_length(gradient: &Array2<f32>, message: &str, labels: &[u32]) -> Option<Finding> {

@@ -8,8 +8,8 @@ use std::{
 use cloven::{
     Error, Job, Local, Logs, Party, Role, RunFolder, Stamped,
     predict::{
-        Output, PredictOptions, Prediction, PredictionFormat, PredictionSummary, Predictor, Request, can_hide_input, client_of,
-        predict_together,
+        Input, Output, PredictOptions, Prediction, PredictionFormat, PredictionSummary, Predictor, Request, can_hide_input,
+        client_of, predict_together,
     },
 };
 
@@ -104,10 +104,16 @@ fn job(args: &PredictArgs) -> Result<Job, Error> {
 fn request(args: &PredictArgs) -> Request {
     Request {
         run_folder: args.run_folder.clone(),
-        input: args.input.first().map(|input| input.file.clone()),
+        input: own_input(args),
         client: args.client.clone(),
         hide_input: args.hide_input,
     }
+}
+
+/// The file that is this party's: the one with its name, or with none.
+fn own_input(args: &PredictArgs) -> Option<PathBuf> {
+    let own = |input: &&Input| input.party.is_none() || input.party == args.party;
+    args.input.iter().find(own).map(|input| input.file.clone())
 }
 
 /// The party's own settings: those named, or those it trained with.

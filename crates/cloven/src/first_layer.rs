@@ -20,8 +20,10 @@ pub(crate) fn write(path: &Path, job: &Job, shares: &[u8]) -> Result<(), Error> 
 pub(crate) fn read(path: &Path, job: &Job) -> Result<Zeroizing<Vec<u8>>, Error> {
     const DIGEST: usize = 32;
     let damaged = || Error::configuration(path.display(), "the file is damaged");
-    let most = 8 * (job.vertical_terms()?.features() as u64 + 1) * u64::from(u32::MAX);
-    if std::fs::metadata(path).map_err(Error::file(path))?.len() > most {
+    let terms = job.vertical_terms()?;
+    // A word for each weight and bias of all holders.
+    let most = MAGIC.len() + 2 * DIGEST + 8 * (terms.features() + 1) * terms.width;
+    if std::fs::metadata(path).map_err(Error::file(path))?.len() > most as u64 {
         return Err(damaged());
     }
     let bytes = Zeroizing::new(std::fs::read(path).map_err(Error::file(path))?);

@@ -72,9 +72,12 @@ fn truth(run_folder: &Path, job: &Job, terms: &Terms, options: &AuditOptions) ->
     }
     let joined = |of: fn(&Columns) -> &Array2<f32>| {
         let all: Vec<_> = columns.iter().map(|columns| of(columns).view()).collect();
-        concatenate(Axis(1), &all).expect("holders have the same rows")
+        concatenate(Axis(1), &all).map_err(|_| {
+            let problem = "the holders' recorded rows are not equally many: they are not of one run";
+            Error::configuration(run_folder.join("transcript").display(), problem)
+        })
     };
-    let (train, test) = (joined(|columns| &columns.train), joined(|columns| &columns.test));
+    let (train, test) = (joined(|columns| &columns.train)?, joined(|columns| &columns.test)?);
     let rows = [train.nrows(), test.nrows()];
     let classes = job.data.classes.unwrap_or(0);
     let truth = VerticalTruth {

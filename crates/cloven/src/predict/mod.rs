@@ -32,7 +32,6 @@ pub use self::{
     predictions::{Prediction, PredictionFormat, Predictions},
     summary::{Outcome, PartyPrediction, PredictionSummary, leaks},
     together::{Input, Output, PredictOptions, predict_together},
-    vertical::brings_rows,
 };
 pub(crate) use preprocessing::Preprocessing;
 

@@ -8,7 +8,7 @@ use std::{
 
 use cloven_wire::Party;
 
-use super::{PredictionFormat, PredictionSummary, brings_rows, can_hide_input, client_of};
+use super::{PredictionFormat, PredictionSummary, can_hide_input, client_of};
 use crate::{
     Error, Job, Local, Logs, Role, Stamped, Update,
     job::Protocol,
@@ -132,7 +132,7 @@ fn server(job: &Job) -> Result<&Party, Error> {
 /// The file of everybody who brings rows.
 fn inputs(job: &Job, client: &Party, given: &[Input]) -> Result<BTreeMap<Party, PathBuf>, Error> {
     let bring = |(party, role): &(&Party, &Role)| match job.protocol {
-        Protocol::Vertical => brings_rows(**role),
+        Protocol::Vertical => role.has_rows(),
         _ => *party == client,
     };
     let wrong = |problem: String| Err(Error::configuration("--input", problem));

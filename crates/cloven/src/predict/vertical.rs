@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{Layers, Predictor, rows::Rows};
 use crate::{
-    Error, Job, Role, RunFolder,
+    Error, Job, RunFolder,
     party::{distinct, fresh_randomness},
     reporter::Reporter,
     vertical_preprocessing::VerticalPreprocessing,
@@ -130,9 +130,4 @@ impl Predictor {
         let parties = self.me.job.parties.keys();
         parties.filter(|party| **party != self.me.party).cloned().collect()
     }
-}
-
-/// Who brings rows to a prediction.
-pub fn brings_rows(role: Role) -> bool {
-    matches!(role, Role::Client | Role::Holder | Role::LabelHolder)
 }

@@ -124,10 +124,7 @@ pub(super) fn once(terms: &Terms) -> Terms {
 /// What each party learns by predicting.
 pub fn leaks(terms: &Terms) -> Vec<Leak> {
     let mut all = vec![
-        Leak::new(
-            terms.server.as_str(),
-            "the first layer's output of every row (with private activation, relu of it), and how many rows there are; no columns, no predictions",
-        ),
+        Leak::new(terms.server.as_str(), terms.prediction_leak()),
         Leak::new(
             terms.label_holder.as_str(),
             "the hidden layers' output of every row, and the predictions",

@@ -216,7 +216,7 @@ impl Terms {
         self.gradient == Gradient::Open || self.first_layer == FirstLayer::Plain
     }
 
-    pub(super) fn output_leak(&self) -> &'static str {
+    fn output_leak(&self) -> &'static str {
         match self.private_activation {
             _ if self.first_layer == FirstLayer::Plain => {
                 "each holder's own part of the first layer's output of every training and test row, in every epoch, unprotected: a part made of few \
@@ -229,6 +229,17 @@ impl Terms {
                 "relu of the first layer's output of every training and test row, in every epoch: of what is negative, only that it is; no labels, no \
                  columns, no weights of that layer"
             }
+        }
+    }
+
+    /// The same in a prediction.
+    pub(super) fn prediction_leak(&self) -> &'static str {
+        match (self.first_layer, self.private_activation) {
+            (FirstLayer::Plain, _) => {
+                "each holder's own part of the first layer's output of every row, unprotected, and how many rows there are"
+            }
+            (_, true) => "relu of the first layer's output of every row, and how many rows there are; no columns, no predictions",
+            (_, false) => "the first layer's output of every row, and how many rows there are; no columns, no predictions",
         }
     }
 

@@ -89,7 +89,8 @@ pub(in crate::vertical) async fn send_gradient<C: Channel>(
         }
         return Ok(());
     }
-    let context = [&secret[..], &round.to_le_bytes()].concat();
+    // Other gradients, such as those of a training that begins anew, have other shares.
+    let context = [&secret[..], &round.to_le_bytes(), &delta.encode()].concat();
     let mut rng = ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: shares of a gradient", &context));
     let (own, seeds) = share(&delta, holders.len() - 1, &mut rng)?;
     if let Some(last) = holders.pop() {

@@ -44,7 +44,9 @@ pub(in crate::vertical) struct Shared<'a> {
 
 /// What holders compute with together.
 struct Joint {
-    /// A digest of all halves of seeds.
+    /// Of this holder's secret and all fellows' halves of seeds: when one of them begins anew, weights are others, and no noise or mask serves for both.
+    secret: Zeroizing<[u8; 32]>,
+    /// A digest of that and of the dealer's half.
     fingerprint: [u8; 32],
     zeros: ZeroShares,
     products: Products,
@@ -89,24 +91,28 @@ impl<'a> Shared<'a> {
         let halves = halves.into_iter().map(Seed).collect();
         let received = peers.exchange(0, halves, &vec![(); peers.fellows.len()]).await?;
         let received: Vec<_> = received.iter().map(|Seed(half)| half.as_slice()).collect();
-        let mut hasher = blake3::Hasher::new_derive_key("cloven v1 vertical: fingerprint of a session");
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         received.iter().for_each(|half| {
             hasher.update(half);
         });
+        let secret = Zeroizing::new(*hasher.finalize().as_bytes());
         let zeros = setup.finish(&received)?.zero_shares("shares of outputs")?;
         let rows = [self.train_rows, self.x.rows() - self.train_rows];
-        let products = Products::begin(self.place, self.terms, &self.secret, &self.x, rows, peers).await?;
+        let products = Products::begin(self.place, self.terms, &secret, &self.x, rows, peers).await?;
         let activation = match self.terms.private_activation {
             // Transfers are counted from here on.
             true => {
-                let label = format!("activation from epoch {}, batch {}", from.epoch, from.batch);
-                Some(Activation::begin(self.place, &self.session.child(label.as_bytes()), peers).await?)
+                let context = format!("vertical activation from epoch {}, batch {}", from.epoch, from.batch);
+                let session = Session::new(&PartySecret::new(*secret), &[context.as_bytes(), &self.terms.job].concat());
+                Some(Activation::begin(self.place, &session, peers).await?)
             }
             false => None,
         };
-        hasher.update(&self.secret[..]).update(&products.dealer_half());
+        let mut hasher = blake3::Hasher::new_derive_key("cloven v1 vertical: fingerprint of a session");
+        hasher.update(&secret[..]).update(&products.dealer_half());
         self.joint = Some(Joint {
             fingerprint: *hasher.finalize().as_bytes(),
+            secret,
             zeros,
             products,
             constant: None,
@@ -174,7 +180,7 @@ impl<'a> Shared<'a> {
         share.add_assign(&crossed)?;
         let joint = self.joint.as_mut().ok_or_else(not_begun)?;
         share.add_assign(&joint.zeros.share(round, rows.len(), self.terms.width)?)?;
-        blur(&mut share, &mut noise_of("outputs", &self.secret, round));
+        blur(&mut share, &mut noise_of("outputs", &joint.secret, round));
         Ok(share)
     }
 
@@ -247,7 +253,8 @@ impl<'a> Shared<'a> {
         if deviation == 0.0 {
             return Ok(());
         }
-        let mut rng = noise_of("an update", &self.secret, update);
+        let secret = &self.joint.as_ref().ok_or_else(not_begun)?.secret;
+        let mut rng = noise_of("an update", secret, update);
         let point = FixedPoint::new(scales::WEIGHTS)?;
         let all = self.terms.multiplies_each_batch();
         for share in self
