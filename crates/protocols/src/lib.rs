@@ -19,6 +19,7 @@ mod examples;
 mod inference;
 mod message;
 mod schedule;
+mod signed_key;
 #[cfg(test)]
 mod testing;
 mod training;
@@ -36,6 +37,7 @@ pub use examples::{Examples, Subset};
 pub use inference::{Ask, Queries};
 pub use message::{AllSettled, Begin, Settled, Start};
 pub use schedule::{Schedule, Shuffle};
+pub use signed_key::SignedKey;
 pub use training::{Service, Task, release};
 
 /// Parameters of the lattice encryption that a protocol uses.

@@ -4,7 +4,7 @@
 use std::{borrow::Borrow, collections::BTreeSet, path::Path, time::Duration};
 
 use cloven_protocols::{
-    AllSettled, Ask, Begin, Position, Settled, Start,
+    AllSettled, Ask, Begin, Position, Settled, SignedKey, Start,
     encrypted_activation::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
@@ -89,7 +89,7 @@ fn plain_own() -> Vec<Case> {
 
 fn sealed_own() -> Vec<Case> {
     let shapes = vec![vec![3, 2], vec![3]];
-    let key = sealed::SignedKey {
+    let key = SignedKey {
         key: [5; 32],
         signature: vec![6; 70],
     };

@@ -48,7 +48,7 @@ pub use client::{Client, client};
 pub use msg::{
     MESSAGES, MaskKey, MaskKeys, MaskedReveal, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput,
 };
-pub use secure_sum::{Fellows, SignedKey};
+pub use secure_sum::Fellows;
 pub use server::{Server, server};
 
 use crate::{Leak, Parts, ProtocolError, checkpoint::number};

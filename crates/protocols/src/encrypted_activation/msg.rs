@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use cloven_wire::{DecodeError, Message, Party, Reader, f32_array_len, put_f32_array};
 use ndarray::ArrayD;
 
-use super::secure_sum::{KEY, SignedKey};
-use crate::{AllSettled, Begin, Settled, Start, message::bytes_message};
+use crate::{AllSettled, Begin, Settled, SignedKey, Start, message::bytes_message};
 
 /// The name and kind of every message, in the order of first use.
 pub const MESSAGES: [(&str, u8); 12] = [
@@ -64,9 +63,6 @@ impl Message for Reveal {
     }
 }
 
-/// A signature is at most this long.
-const MAX_SIGNATURE: usize = 128;
-
 /// Client to server, with several clients: the public key of its masks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaskKey(pub SignedKey);
@@ -77,15 +73,15 @@ impl Message for MaskKey {
     type Expect = ();
 
     fn max_len((): &()) -> usize {
-        KEY + 1 + MAX_SIGNATURE
+        SignedKey::MAX_LEN
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        put_signed_key(out, &self.0);
+        self.0.put(out);
     }
 
     fn decode(reader: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
-        read_signed_key(reader).map(Self)
+        SignedKey::read(reader).map(Self)
     }
 }
 
@@ -102,7 +98,7 @@ impl Message for MaskKeys {
     fn max_len(clients: &[Party]) -> usize {
         clients
             .iter()
-            .map(|client| 1 + client.as_str().len() + KEY + 1 + MAX_SIGNATURE)
+            .map(|client| 1 + client.as_str().len() + SignedKey::MAX_LEN)
             .sum()
     }
 
@@ -110,7 +106,7 @@ impl Message for MaskKeys {
         for (client, key) in &self.0 {
             out.push(client.as_str().len() as u8);
             out.extend_from_slice(client.as_str().as_bytes());
-            put_signed_key(out, key);
+            key.put(out);
         }
     }
 
@@ -126,30 +122,10 @@ impl Message for MaskKeys {
                     got: String::from_utf8_lossy(name).escape_debug().to_string(),
                 });
             }
-            keys.insert(client.clone(), read_signed_key(reader)?);
+            keys.insert(client.clone(), SignedKey::read(reader)?);
         }
         Ok(Self(keys))
     }
-}
-
-fn put_signed_key(out: &mut Vec<u8>, SignedKey { key, signature }: &SignedKey) {
-    out.extend_from_slice(key);
-    out.push(signature.len() as u8);
-    out.extend_from_slice(signature);
-}
-
-fn read_signed_key(reader: &mut Reader<'_>) -> Result<SignedKey, DecodeError> {
-    let key = reader.array()?;
-    let len = reader.u8()? as usize;
-    if len > MAX_SIGNATURE {
-        return Err(DecodeError::Field {
-            field: "length of a signature",
-            expected: format!("at most {MAX_SIGNATURE}"),
-            got: len.to_string(),
-        });
-    }
-    let signature = reader.bytes(len)?.to_vec();
-    Ok(SignedKey { key, signature })
 }
 
 /// Client to server, with several clients: its share of V as fixed-point numbers under its masks; only the sum over all clients means anything.

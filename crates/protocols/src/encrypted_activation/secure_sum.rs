@@ -19,14 +19,14 @@ use rand::Rng;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::ProtocolError;
+use crate::{ProtocolError, SignedKey};
 
 /// Fractional bits of the fixed-point numbers.
 const FRACTION: i32 = 40;
 /// Their sums stay below this magnitude.
 const LIMIT: f64 = (1u64 << 22) as f64;
-/// Length of a mask key.
-pub(super) const KEY: usize = 32;
+/// What the keys are signed for.
+const PURPOSE: &str = "mask key";
 
 /// The clients of a job, as one of them knows them.
 pub struct Fellows<'a> {
@@ -38,15 +38,6 @@ pub struct Fellows<'a> {
     pub clients: Vec<Party>,
     /// The digest of the job.
     pub job: [u8; 32],
-}
-
-/// A client's public mask key with its owner's signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedKey {
-    /// X25519.
-    pub key: [u8; KEY],
-    /// Its owner's, with the key of the certificate that the others pin; over the job's digest, the key and the owner's name.
-    pub signature: Vec<u8>,
 }
 
 /// A client's secret mask key.
@@ -61,13 +52,7 @@ impl MaskSecret {
 
     /// The public key, signed.
     pub(super) fn signed(&self, fellows: &Fellows<'_>) -> Result<SignedKey, ProtocolError> {
-        let key = PublicKey::from(&self.0).to_bytes();
-        let statement = statement(fellows.job, &fellows.identity.party, &key);
-        let signature = fellows
-            .identity
-            .sign(&statement)
-            .map_err(|e| ProtocolError::Identity(e.to_string()))?;
-        Ok(SignedKey { key, signature })
+        SignedKey::sign(PURPOSE, fellows.job, fellows.identity, PublicKey::from(&self.0).to_bytes())
     }
 
     /// The masks shared with every other client; `keys` are those of all clients. A key that is not its owner's is an error that names the owner.
@@ -75,12 +60,9 @@ impl MaskSecret {
         let me = &fellows.identity.party;
         let others = fellows.clients.iter().filter(|client| *client != me);
         let pair = |other: &Party| {
-            let pinned = fellows.roster.get(other);
             let theirs = keys
                 .get(other)
-                .filter(|theirs| {
-                    pinned.is_some_and(|c| c.verifies(&statement(fellows.job, other, &theirs.key), &theirs.signature))
-                })
+                .filter(|theirs| theirs.is_of(other, PURPOSE, fellows.job, fellows.roster))
                 .ok_or_else(|| other.clone())?;
             let shared = self.0.diffie_hellman(&PublicKey::from(theirs.key));
             // A key of small order gives the same secret with everybody.
@@ -98,11 +80,6 @@ impl MaskSecret {
             sums: 0,
         })
     }
-}
-
-/// What is signed: the kind of statement, the job, whose key, the key.
-fn statement(job: [u8; 32], party: &Party, key: &[u8; KEY]) -> Vec<u8> {
-    [b"mask key\0".as_slice(), &job, key, party.as_str().as_bytes()].concat()
 }
 
 /// The masks that a client shares with each other client.

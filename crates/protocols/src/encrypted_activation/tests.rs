@@ -245,7 +245,7 @@ async fn every_message_tampered_with_is_refused_by_name() {
 /// The messages that several clients add.
 #[tokio::test]
 async fn every_message_of_several_clients_tampered_with_is_refused() {
-    let key = secure_sum::SignedKey {
+    let key = crate::SignedKey {
         key: [5; 32],
         signature: vec![6; 70],
     };

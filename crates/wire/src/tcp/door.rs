@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -29,7 +30,66 @@ const MAX_HANDSHAKES: usize = 16;
 /// How long to leave the door alone when the system cannot accept, such as for want of file descriptors.
 const REST: Duration = Duration::from_millis(100);
 
+/// Where parties dial in, one after the other, in any order and again: see [`Endpoint::reception`].
+pub struct Reception<'a> {
+    listener: &'a TcpListener,
+    door: Arc<Door>,
+    handshakes: JoinSet<(std::io::Result<SocketAddr>, Result<TcpChannel, Rejected>)>,
+}
+
+/// What came of a connection.
+pub enum Arrival {
+    /// A party that is awaited.
+    Party(TcpChannel),
+    /// A party that cannot take part, such as for another job, however often it tries.
+    Unfit(Party, SocketAddr, WireError),
+    /// Anybody else.
+    TurnedAway(SocketAddr, String),
+}
+
+impl Reception<'_> {
+    /// The next connection that came to something; handshakes of several go on at the same time. May be dropped and called again.
+    pub async fn next(&mut self) -> Arrival {
+        loop {
+            tokio::select! {
+                stream = knock(self.listener), if self.handshakes.len() < MAX_HANDSHAKES => {
+                    let door = self.door.clone();
+                    self.handshakes.spawn(async move { (stream.peer_addr(), door.admit(stream).await) });
+                }
+                Some(Ok((from, outcome))) = self.handshakes.join_next() => match (outcome, from) {
+                    (Ok(channel), _) => return Arrival::Party(channel),
+                    (Err(Rejected { party: Some(party), error: Some(error), .. }), Ok(from)) => return Arrival::Unfit(party, from, *error),
+                    (Err(Rejected { why, .. }), Ok(from)) => return Arrival::TurnedAway(from, why),
+                    // It was gone at once.
+                    (Err(_), Err(_)) => (),
+                }
+            }
+        }
+    }
+}
+
 impl Endpoint<'_> {
+    /// Lets the parties of `awaited` in whenever they dial, for as long as the reception is kept. Each connection is a new one: a party that dials again has
+    /// proved its key, so its earlier connection is lost or about to be.
+    ///
+    /// # Errors
+    /// [`WireError::Local`] without a listen address, or for a party that is not pinned.
+    pub fn reception<'p>(&self, awaited: impl IntoIterator<Item = &'p Party>) -> Result<Reception<'_>, WireError> {
+        let awaited: BTreeSet<&Party> = awaited.into_iter().collect();
+        let listener = self.listener.as_ref().ok_or_else(|| WireError::Local {
+            what: match awaited.first() {
+                Some(first) => format!("cannot wait for {first}"),
+                None => "cannot wait for anybody".into(),
+            },
+            cause: "no listen address is configured".into(),
+        })?;
+        Ok(Reception {
+            listener,
+            door: Arc::new(self.door(&awaited)?),
+            handshakes: JoinSet::new(),
+        })
+    }
+
     /// Waits until every party of `awaited` has dialled in. A party that dials again meanwhile replaces its own earlier connection:
     /// it has proved its key, so the earlier one is lost.
     pub(super) async fn accept(
@@ -38,13 +98,11 @@ impl Endpoint<'_> {
         wait: &Wait<'_>,
     ) -> Result<BTreeMap<Party, TcpChannel>, WireError> {
         let mut channels = BTreeMap::new();
-        let Some(first) = awaited.first() else { return Ok(channels) };
-        let listener = self.listener.as_ref().ok_or_else(|| WireError::Local {
-            what: format!("cannot wait for {first}"),
-            cause: "no listen address is configured".into(),
-        })?;
-        let address = listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
-        let door = Arc::new(self.door(&awaited)?);
+        if awaited.is_empty() {
+            return Ok(channels);
+        }
+        let mut reception = self.reception(awaited.iter().copied())?;
+        let address = reception.listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
         awaited.iter().for_each(|&party| {
             wait.tell(Notice::Waiting {
                 party: party.clone(),
@@ -52,31 +110,28 @@ impl Endpoint<'_> {
             })
         });
         let mut missing = awaited;
-        let mut handshakes = JoinSet::new();
         let mut last = None;
         while let Some(&absent) = missing.first() {
-            tokio::select! {
-                stream = knock(listener), if handshakes.len() < MAX_HANDSHAKES => {
-                    let door = door.clone();
-                    handshakes.spawn(async move { (stream.peer_addr(), door.admit(stream).await) });
-                }
-                Some(Ok((from, outcome))) = handshakes.join_next() => match outcome {
-                    Ok(channel) => {
-                        let party = channel.peer().clone();
-                        missing.remove(&party);
-                        wait.tell(Notice::Connected { party: party.clone() });
-                        channels.insert(party, channel);
-                    }
-                    Err(Rejected { party: Some(party), error: Some(error), .. }) if missing.contains(&party) => return Err(*error),
-                    Err(Rejected { why, .. }) => if let Ok(from) = from {
-                        last = Some(format!("from {from}: {why}"));
-                        wait.tell(Notice::TurnedAway { from, why });
-                    },
-                },
+            let arrival = tokio::select! {
+                arrival = reception.next() => arrival,
                 () = sleep_until(wait.until) => {
                     return Err(WireError::Absent { party: absent.clone(), address, waited: wait.deadline, last });
                 }
-            }
+            };
+            let (from, why) = match arrival {
+                Arrival::Party(channel) => {
+                    let party = channel.peer().clone();
+                    missing.remove(&party);
+                    wait.tell(Notice::Connected { party: party.clone() });
+                    channels.insert(party, channel);
+                    continue;
+                }
+                Arrival::Unfit(party, _, error) if missing.contains(&party) => return Err(error),
+                Arrival::Unfit(_, from, error) => (from, error.to_string()),
+                Arrival::TurnedAway(from, why) => (from, why),
+            };
+            last = Some(format!("from {from}: {why}"));
+            wait.tell(Notice::TurnedAway { from, why });
         }
         Ok(channels)
     }

@@ -17,6 +17,7 @@ mod socket;
 mod tls;
 
 pub use connect::{Endpoint, Notice, Reach};
+pub use door::{Arrival, Reception};
 pub use emulation::{Emulation, EmulationError};
 pub use hello::WIRE_VERSION;
 pub use identity::{Certificate, Identity, IdentityError, Roster};

@@ -82,14 +82,14 @@ fn a_key_that_the_server_exchanged_is_refused() {
         },
         |keys: &mut BTreeMap<Party, SignedKey>, all: &[Identity]| {
             let key = &mut keys.get_mut(&party("beta")).unwrap();
-            key.signature = all[1].sign(&statement([8; 32], &party("beta"), &key.key)).unwrap();
+            key.signature = SignedKey::sign(PURPOSE, [8; 32], &all[1], key.key).unwrap().signature;
         },
         |keys: &mut BTreeMap<Party, SignedKey>, _: &[Identity]| drop(keys.remove(&party("beta"))),
         // Of small order, properly signed.
         |keys: &mut BTreeMap<Party, SignedKey>, all: &[Identity]| {
             let key = &mut keys.get_mut(&party("beta")).unwrap();
             key.key = [0; 32];
-            key.signature = all[1].sign(&statement([7; 32], &party("beta"), &[0; 32])).unwrap();
+            key.signature = SignedKey::sign(PURPOSE, [7; 32], &all[1], [0; 32]).unwrap().signature;
         },
     ] {
         let (_, mut keys) = keys(&identities, &roster);
