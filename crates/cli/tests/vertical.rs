@@ -250,6 +250,46 @@ fn real_tables_are_found_by_name() {
     }
 }
 
+/// A number far from all others is moved to the limit that the holder's settings say, and counted; without a limit it is refused, with what to do.
+#[test]
+fn numbers_far_out_are_clipped_and_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let job = own_tables(&root.path().join("far"), 0..200, 0..200);
+    let rows = root.path().join("far/lab/rows.csv");
+    let table = fs::read_to_string(&rows).unwrap();
+    // The first feature of the last row, which may be for training or for testing.
+    let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+    let last = lines.last_mut().unwrap();
+    let mut fields: Vec<&str> = last.split(',').collect();
+    fields[1] = "1e9";
+    *last = fields.join(",");
+    fs::write(&rows, lines.join("\n")).unwrap();
+    let local = root.path().join("far/lab/local.toml");
+    let run = |name: &str, preprocess: &str| {
+        edit(&local, |local| {
+            let preprocess = toml::from_str::<toml::Table>(preprocess).unwrap();
+            local["data"]
+                .as_table_mut()
+                .unwrap()
+                .insert("preprocess".into(), preprocess.into());
+        });
+        let folder = text(&root.path().join(name));
+        // A deviation of training rows that holds the number may leave it within the limit of 32: the limit here is lower.
+        let set = ["--set", "training.epochs=1", "--log", "warn"];
+        cloven(&[&["run", &job, "--run-folder", &folder][..], &set].concat())
+    };
+    let output = run("limited", "clip = 10");
+    let log = stderr(&output);
+    assert!(output.status.success(), "{log}");
+    assert!(log.contains("clipped=1"), "{log}");
+    let kept = fs::read_to_string(root.path().join("limited/checkpoints/lab.preprocessing.json")).unwrap();
+    assert!(kept.contains("\"clip\":10.0") && kept.contains("\"version\":2"), "{kept}");
+    let mut table = toml::Table::new();
+    table.insert("clip".into(), "on".into());
+    let error = stderr(&run("wrong", &toml::to_string(&table).unwrap()));
+    assert!(error.contains("number of standard deviations, or \"off\""), "{error}");
+}
+
 /// Parties on machines of their own, a dealer among them.
 struct Mesh {
     root: tempfile::TempDir,

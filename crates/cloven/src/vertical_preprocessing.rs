@@ -23,7 +23,8 @@ pub(crate) struct VerticalPreprocessing {
 }
 
 impl VerticalPreprocessing {
-    const VERSION: u32 = 1;
+    /// 2: a limit on how far standardised numbers lie from the mean.
+    const VERSION: u32 = 2;
 
     pub(crate) fn new(
         job: &Job,
@@ -50,8 +51,8 @@ impl VerticalPreprocessing {
     pub(crate) fn read(path: &Path, job: &Job) -> Result<Self, Error> {
         let text = files::read_text(path)?;
         let kept: Self = serde_json::from_str(&text).map_err(|e| Error::configuration(path.display(), e))?;
-        if kept.version != Self::VERSION {
-            let problem = format!("expected version {}, got {}", Self::VERSION, kept.version);
+        if !(1..=Self::VERSION).contains(&kept.version) {
+            let problem = format!("expected version 1 to {}, got {}", Self::VERSION, kept.version);
             return Err(Error::configuration(path.display(), problem));
         }
         match kept.job == job.digest_hex() {

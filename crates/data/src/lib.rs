@@ -52,7 +52,7 @@ pub use inspect::{ArraySummary, FileSummary, InspectOptions, Inspection, inspect
 pub use labels::MAX_CLASSES;
 pub use load::load;
 pub use npy::{NpyElement, npy_bytes, write_npy};
-pub use preprocess::{ColumnCount, MissingValues, Prepared, Preprocessing, Preprocessor, UnknownCategory};
+pub use preprocess::{Clip, ColumnCount, MissingValues, Prepared, Preprocessing, Preprocessor, UnknownCategory};
 pub use samples::{Samples, Targets};
 pub use source::{
     BeatClasses, Cifar10Options, Column, CsvOptions, Format, Group, Groups, Hdf5Options, IdxOptions, Normalise, NpyOptions,

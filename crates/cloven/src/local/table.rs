@@ -15,7 +15,7 @@ use crate::{Error, Local};
 /// train = "patients.csv.gz"
 /// ids = ["hospital", "patient"]       # or { columns = [...], fold_case = true }
 /// categorical = ["ward"]
-/// preprocess = { missing = "mean" }
+/// preprocess = { missing = "mean", clip = 32 }
 /// [data.csv]
 /// target = "outcome"                  # at the label holder
 /// ```

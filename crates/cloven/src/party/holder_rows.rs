@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, ops::Range, path::Path};
 
-use cloven_data::{HashSplit, Preprocessing, Preprocessor, Samples, Targets, VerticalOptions, VerticalTable};
+use cloven_data::{ColumnCount, HashSplit, Preprocessing, Preprocessor, Samples, Targets, VerticalOptions, VerticalTable};
 use cloven_nn::BatchTargets;
 use cloven_protocols::vertical::{Columns, Id};
 use ndarray::{Array2, Axis, Ix2};
@@ -121,10 +121,7 @@ impl HolderRows {
         self.check_width(job, preprocessor.width())?;
         let apply = |rows| -> Result<Array2<f32>, Error> {
             let prepared = preprocessor.apply(table, rows)?;
-            for count in prepared.counts {
-                let (column, missing, unknown) = (count.column, count.missing, count.unknown);
-                warn!(party = %self.party, column, missing, unknown, "values were filled in or not known");
-            }
+            log_adjusted(&self.party, &prepared.counts);
             Ok(prepared.features)
         };
         let columns = Columns {
@@ -143,6 +140,14 @@ impl HolderRows {
                 Err(Error::configuration("data.columns", problem))
             }
         }
+    }
+}
+
+/// Logs what became of values, column by column.
+pub(crate) fn log_adjusted(party: &Party, counts: &[ColumnCount]) {
+    for count in counts {
+        let (column, missing, unknown, clipped) = (&count.column, count.missing, count.unknown, count.clipped);
+        warn!(%party, column, missing, unknown, clipped, "values were filled in, not known, or clipped");
     }
 }
 

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::{
     aligned::read_places,
-    holder_rows::{HolderRows, distinct},
+    holder_rows::{HolderRows, distinct, log_adjusted},
     rows::targets,
     scripts::fresh_randomness,
 };

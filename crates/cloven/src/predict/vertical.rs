@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{Layers, Predictor, rows::Rows};
 use crate::{
     Error, Job, RunFolder,
-    party::{distinct, fresh_randomness},
+    party::{distinct, fresh_randomness, log_adjusted},
     reporter::Reporter,
     vertical_preprocessing::VerticalPreprocessing,
 };
@@ -41,8 +41,12 @@ impl HolderQuery {
     }
 
     /// The columns of the rows at these places, as in training.
-    fn columns(&self, places: &[usize]) -> Result<Option<Array2<f32>>, Error> {
-        let apply = |preprocessor: &Preprocessor| Ok(preprocessor.apply(&self.table, places)?.features);
+    fn columns(&self, party: &Party, places: &[usize]) -> Result<Option<Array2<f32>>, Error> {
+        let apply = |preprocessor: &Preprocessor| {
+            let prepared = preprocessor.apply(&self.table, places)?;
+            log_adjusted(party, &prepared.counts);
+            Ok(prepared.features)
+        };
         self.preprocessor.as_ref().map(apply).transpose()
     }
 
@@ -115,7 +119,7 @@ impl Predictor {
         };
         let me = predict::Holder {
             party: party.clone(),
-            columns: query.columns(&places)?,
+            columns: query.columns(party, &places)?,
             shares,
             tail,
             rows: places.len(),

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::fitted::{Fitted, Preprocessor};
-use super::{ColumnCount, Prepared, UnknownCategory, check_rows, refuse_missing};
+use super::{Clip, ColumnCount, Prepared, UnknownCategory, check_rows, refuse_missing};
 use crate::error::DataError;
 use crate::input::MAX_BYTES;
 use crate::vertical::{VerticalColumn, VerticalTable};
@@ -29,7 +29,8 @@ impl Preprocessor {
             });
         }
         refuse_missing(table, rows, |column| !self.columns[column].takes_missing())?;
-        let encoders: Vec<Encoder> = self.columns.iter().zip(&table.columns).map(Encoder::new).collect();
+        let encoders = self.columns.iter().zip(&table.columns);
+        let encoders: Vec<Encoder> = encoders.map(|pair| Encoder::new(self.clip, pair)).collect();
         let mut counts: Vec<ColumnCount> = self.columns.iter().map(|column| ColumnCount::none(column.name())).collect();
         let mut values = vec![0.0; rows.len() * width];
         for (number, &row) in rows.iter().enumerate() {
@@ -38,9 +39,13 @@ impl Preprocessor {
                 let (own, rest) = out.split_at_mut(encoder.width);
                 out = rest;
                 counts[position].missing += usize::from(value.is_nan());
-                if !encoder.encode(*value, own) {
-                    self.take_unknown(table, row, position)?;
-                    counts[position].unknown += 1;
+                match encoder.encode(*value, own) {
+                    Outcome::Known => (),
+                    Outcome::Clipped => counts[position].clipped += 1,
+                    Outcome::Unknown => {
+                        self.take_unknown(table, row, position)?;
+                        counts[position].unknown += 1;
+                    }
                 }
             }
         }
@@ -49,7 +54,7 @@ impl Preprocessor {
             file: table.file.clone(),
         })?;
         self.refuse_infinite(table, rows, &features)?;
-        counts.retain(|count| count.missing + count.unknown > 0);
+        counts.retain(|count| count.missing + count.unknown + count.clipped > 0);
         Ok(Prepared { features, counts })
     }
 
@@ -122,31 +127,41 @@ impl ColumnCount {
             column: column.into(),
             missing: 0,
             unknown: 0,
+            clipped: 0,
         }
     }
+}
+
+/// What became of a value.
+enum Outcome {
+    Known,
+    Unknown,
+    Clipped,
 }
 
 /// A fitted column for the values of one table.
 struct Encoder<'a> {
     fitted: &'a Fitted,
+    clip: Clip,
     width: usize,
     /// For each category of the table, its position among the fitted ones.
     positions: Vec<Option<usize>>,
 }
 
 impl<'a> Encoder<'a> {
-    fn new((fitted, column): (&'a Fitted, &VerticalColumn)) -> Self {
+    fn new(clip: Clip, (fitted, column): (&'a Fitted, &VerticalColumn)) -> Self {
         let known = fitted.categories();
         let texts = column.categories.iter().flatten();
         Encoder {
             fitted,
+            clip,
             width: fitted.width(),
             positions: texts.map(|text| known.binary_search(text).ok()).collect(),
         }
     }
 
-    /// Writes a value over zeros, in the column's places; whether it is known (as a missing one is).
-    fn encode(&self, value: f32, out: &mut [f32]) -> bool {
+    /// Writes a value over zeros, in the column's places. A missing one is known.
+    fn encode(&self, value: f32, out: &mut [f32]) -> Outcome {
         if value.is_nan()
             && self.fitted.has_indicator()
             && let Some(last) = out.last_mut()
@@ -154,18 +169,32 @@ impl<'a> Encoder<'a> {
             *last = 1.0;
         }
         match self.fitted {
-            Fitted::Number { fill, mean, std, .. } => {
+            Fitted::Number {
+                fill,
+                mean,
+                std,
+                standardised,
+                ..
+            } => {
                 let value = if value.is_nan() { fill.unwrap_or_default() } else { value };
+                let far = (f64::from(value) - f64::from(*mean)) / f64::from(*std);
+                let (value, clipped) = match standardised {
+                    true => self.clip.apply(far),
+                    false => (far, false),
+                };
                 if let Some(first) = out.first_mut() {
-                    *first = ((f64::from(value) - f64::from(*mean)) / f64::from(*std)) as f32;
+                    *first = value as f32;
                 }
-                true
+                if clipped { Outcome::Clipped } else { Outcome::Known }
             }
-            Fitted::Category { .. } if value.is_nan() => true,
+            Fitted::Category { .. } if value.is_nan() => Outcome::Known,
             Fitted::Category { .. } => {
                 let position = self.positions.get(value as usize).copied().flatten();
                 let place = position.and_then(|position| out.get_mut(position));
-                place.map(|place| *place = 1.0).is_some()
+                match place.map(|place| *place = 1.0) {
+                    Some(()) => Outcome::Known,
+                    None => Outcome::Unknown,
+                }
             }
         }
     }

@@ -29,7 +29,7 @@ impl Preprocessor {
                 None => number(options, table, column, values),
             }
         });
-        Preprocessor::checked(columns.collect::<Result<_, _>>()?, options.unknown_category)
+        Preprocessor::checked(columns.collect::<Result<_, _>>()?, options.unknown_category, options.clip)
     }
 }
 
@@ -85,6 +85,7 @@ fn number(
         indicator: options.missing_indicator && lacks,
         mean,
         std,
+        standardised: options.standardise,
     })
 }
 

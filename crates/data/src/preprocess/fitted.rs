@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::UnknownCategory;
+use super::{Clip, UnknownCategory};
 use crate::error::DataError;
 use crate::labels::MAX_CLASSES;
 
@@ -21,6 +21,7 @@ const MAX_TEXT: usize = 1 << 16;
 pub struct Preprocessor {
     pub(super) columns: Vec<Fitted>,
     pub(super) unknown_category: UnknownCategory,
+    pub(super) clip: Clip,
 }
 
 /// What was learnt of one column.
@@ -35,6 +36,9 @@ pub(super) enum Fitted {
         /// 0 and 1 where numbers stay as they are.
         mean: f32,
         std: f32,
+        /// Whether mean and deviation are those of the column.
+        #[serde(default)]
+        standardised: bool,
     },
     Category {
         name: String,
@@ -151,21 +155,29 @@ impl Fitted {
 struct Unchecked {
     columns: Vec<Fitted>,
     unknown_category: UnknownCategory,
+    /// Absent in what was kept before there was a limit.
+    #[serde(default = "no_limit")]
+    clip: Clip,
+}
+
+fn no_limit() -> Clip {
+    Clip::Off
 }
 
 impl TryFrom<Unchecked> for Preprocessor {
     type Error = DataError;
 
     fn try_from(read: Unchecked) -> Result<Self, DataError> {
-        Self::checked(read.columns, read.unknown_category)
+        Self::checked(read.columns, read.unknown_category, read.clip)
     }
 }
 
 impl Preprocessor {
-    pub(super) fn checked(columns: Vec<Fitted>, unknown_category: UnknownCategory) -> Result<Self, DataError> {
+    pub(super) fn checked(columns: Vec<Fitted>, unknown_category: UnknownCategory, clip: Clip) -> Result<Self, DataError> {
         let preprocessor = Preprocessor {
             columns,
             unknown_category,
+            clip,
         };
         let check = || {
             let count = preprocessor.columns.len().max(preprocessor.width());

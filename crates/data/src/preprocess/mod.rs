@@ -10,15 +10,17 @@ use crate::error::DataError;
 use crate::vertical::VerticalTable;
 
 mod apply;
+mod clip;
 mod fit;
 mod fitted;
 #[cfg(test)]
 mod tests;
 
+pub use clip::Clip;
 pub use fitted::Preprocessor;
 
 /// What is done to columns; the same at all holders of a job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preprocessing {
     /// What takes the place of a missing number. A missing category, unless it is an error, is none of the categories: zeros only.
@@ -30,6 +32,8 @@ pub struct Preprocessing {
     /// Whether numbers are brought to mean 0 and standard deviation 1 over the training rows, missing values filled before. Columns of
     /// ones and zeros that come from categories and indicators stay as they are.
     pub standardise: bool,
+    /// How far a standardised number may lie from the mean; what lies farther is moved there. Numbers that are not standardised stay as they are.
+    pub clip: Clip,
 }
 
 /// What takes the place of a missing number.
@@ -63,7 +67,7 @@ pub enum UnknownCategory {
 pub struct Prepared {
     /// The features, of shape `[rows, Preprocessor::width]`; every value is finite.
     pub features: Array2<f32>,
-    /// What had to be filled in or was not known, for the columns that had any such value.
+    /// What had to be filled in, was not known or lay too far out, for the columns that had any such value.
     pub counts: Vec<ColumnCount>,
 }
 
@@ -76,6 +80,8 @@ pub struct ColumnCount {
     pub missing: usize,
     /// Categories that no training row has.
     pub unknown: usize,
+    /// Numbers farther from the mean than [`Preprocessing::clip`] lets them be.
+    pub clipped: usize,
 }
 
 fn check_rows(table: &VerticalTable, rows: &[usize]) -> Result<(), DataError> {

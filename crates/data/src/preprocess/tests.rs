@@ -177,6 +177,7 @@ fn values_beyond_floats_after_standardisation_are_refused() {
     let table = table(array![[0.0], [1e-30], [3e38]], &[]);
     let standardising = Preprocessing {
         standardise: true,
+        clip: Clip::Off,
         ..Preprocessing::default()
     };
     let fitted = Preprocessor::fit(&standardising, &table, &[0, 1]).unwrap();
@@ -188,13 +189,78 @@ fn values_beyond_floats_after_standardisation_are_refused() {
 }
 
 #[test]
+fn standardised_numbers_far_out_are_clipped_and_counted() {
+    // Mean 2 and deviation 1 over the training rows, 0 to 3.
+    let table = table(
+        array![
+            [1.0, 7.0],
+            [3.0, 7.0],
+            [1.0, 7.0],
+            [3.0, 7.0],
+            [34.0, 40.0],
+            [-1e30, 7.0],
+            [3e38, NAN]
+        ],
+        &[],
+    );
+    let limited = |standardise, clip| {
+        let options = Preprocessing {
+            standardise,
+            clip,
+            ..options(MissingValues::Mean)
+        };
+        let fitted = Preprocessor::fit(&options, &table, &[0, 1, 2, 3]).unwrap();
+        fitted.apply(&table, &[0, 4, 5, 6]).unwrap()
+    };
+    let usual = limited(true, Clip::default());
+    assert_eq!(usual.features.column(0).to_vec(), [-1.0, 32.0, -32.0, 32.0]);
+    // A constant column has deviation 1; 33 beyond it is too far.
+    assert_eq!(usual.features.column(1).to_vec(), [0.0, 32.0, 0.0, 0.0]);
+    let counts: Vec<_> = usual
+        .counts
+        .iter()
+        .map(|count| (&*count.column, count.clipped, count.missing))
+        .collect();
+    assert_eq!(counts, [("c0", 2, 0), ("c1", 1, 1)]);
+    assert_eq!(
+        limited(true, Clip::At(2.5)).features.column(0).to_vec(),
+        [-1.0, 2.5, -2.5, 2.5]
+    );
+    // Numbers as they are in the file have no deviation.
+    let unlimited = limited(false, Clip::At(2.5));
+    assert_eq!(unlimited.features[[1, 0]], 34.0);
+    assert!(unlimited.counts.iter().all(|count| count.clipped == 0));
+    assert_eq!(limited(true, Clip::Off).features[[1, 0]], 32.0);
+}
+
+#[test]
+fn a_limit_is_a_positive_number_or_off() {
+    let read = |text: &str| serde_json::from_str::<Preprocessing>(&format!(r#"{{"clip":{text}}}"#)).map(|read| read.clip);
+    assert_eq!(serde_json::from_str::<Preprocessing>("{}").unwrap().clip, Clip::At(32.0));
+    assert_eq!(read("8").unwrap(), Clip::At(8.0));
+    assert_eq!(read("0.5").unwrap(), Clip::At(0.5));
+    assert_eq!(read(r#""off""#).unwrap(), Clip::Off);
+    for text in ["0", "-3", "1e99", r#""on""#, "true", "[1]"] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains("number of standard deviations, or \"off\""), "{text}: {error}");
+    }
+    for clip in [Clip::Off, Clip::At(0.1)] {
+        assert_eq!(
+            serde_json::from_str::<Clip>(&serde_json::to_string(&clip).unwrap()).unwrap(),
+            clip
+        );
+    }
+}
+
+#[test]
 fn what_is_read_back_is_checked() {
     let number = r#"{"type":"number","name":"n","fill":null,"indicator":false,"mean":0.5,"std":2.0}"#;
     let read = |columns: &str| {
         let json = format!(r#"{{"columns":[{columns}],"unknown_category":"zeros"}}"#);
         serde_json::from_str::<Preprocessor>(&json).map_err(|error| error.to_string())
     };
-    assert_eq!(read(number).unwrap().width(), 1);
+    // Kept before there was a limit: none.
+    assert_eq!((read(number).unwrap().width(), read(number).unwrap().clip), (1, Clip::Off));
     let categories =
         |list: &str| format!(r#"{{"type":"category","name":"c","categories":[{list}],"indicator":false,"takes_missing":true}}"#);
     assert_eq!(read(&categories(r#""a","b""#)).unwrap().width(), 2);
@@ -237,10 +303,11 @@ fn values() -> impl Strategy<Value = Vec<[f32; 3]>> {
 proptest! {
     /// The rows to predict from play no part in what is learnt, and what is kept says all that matters, bit for bit.
     #[test]
-    fn a_prediction_repeats_training_exactly(rows in values(), missing in policies(), standardise: bool, missing_indicator: bool, cut in 1usize..40) {
+    fn a_prediction_repeats_training_exactly(rows in values(), missing in policies(), standardise: bool, limit: bool, missing_indicator: bool, cut in 1usize..40) {
         let table = table(Array2::from(rows), &["m", "k", "n"]);
         let train: Vec<usize> = (0..cut.min(table.len())).collect();
-        let options = Preprocessing { missing, missing_indicator, standardise, ..Preprocessing::default() };
+        let clip = if limit { Clip::At(1.25) } else { Clip::default() };
+        let options = Preprocessing { missing, missing_indicator, standardise, clip, ..Preprocessing::default() };
         let Ok(fitted) = Preprocessor::fit(&options, &table, &train) else { return Ok(()) };
         prop_assert_eq!(&fitted, &Preprocessor::fit(&options, &table.select(&train).unwrap(), &train).unwrap());
         let kept: Preprocessor = serde_json::from_str(&serde_json::to_string(&fitted).unwrap()).unwrap();
@@ -257,7 +324,7 @@ proptest! {
     #[test]
     fn standardisation_is_that_of_other_data(rows in prop::collection::vec([-1e3f32..1e3, -1f32..1.0], 2..40)) {
         let table = table(Array2::from(rows), &[]);
-        let options = Preprocessing { standardise: true, ..Preprocessing::default() };
+        let options = Preprocessing { standardise: true, clip: Clip::Off, ..Preprocessing::default() };
         let ours = Preprocessor::fit(&options, &table, &all(&table)).unwrap().apply(&table, &all(&table)).unwrap().features;
         let mut theirs = table.features.clone().into_dyn();
         Standardiser::fit(&theirs).apply(&mut theirs).unwrap();

@@ -7,12 +7,13 @@ fn parse(text: &str) -> Result<LocalData, String> {
 
 #[test]
 fn ids_make_a_table_of_a_source() {
-    let text = "train = \"rows.csv\"\nids = [\"company\", 1]\ncategorical = [\"ward\"]\npreprocess = { missing = \"mean\" }\n[csv]\ntarget = \"outcome\"";
+    let text = "train = \"rows.csv\"\nids = [\"company\", 1]\ncategorical = [\"ward\"]\npreprocess = { missing = \"mean\", clip = \"off\" }\n[csv]\ntarget = \"outcome\"";
     let LocalData::Table(table) = parse(text).unwrap() else {
         panic!("no table")
     };
     assert_eq!(table.options.ids.columns, [Column::Name("company".into()), Column::Number(1)]);
     assert_eq!(table.preprocess.missing, cloven_data::MissingValues::Mean);
+    assert_eq!(table.preprocess.clip, cloven_data::Clip::Off);
     // What is written for another process is what was read.
     let again = LocalData::try_from(toml::Table::from(LocalData::Table(table.clone()))).unwrap();
     assert_eq!(again, LocalData::Table(table.clone()));

@@ -316,7 +316,8 @@ fn encode(place: usize, terms: &Terms, columns: &Columns) -> Result<Matrix, Prot
     let fits = |value: &f32| value.abs() < scales::COLUMN_BOUND;
     if let Some(value) = x.iter().find(|value| !fits(value)) {
         return Err(ProtocolError::Alignment(format!(
-            "a column has the value {value}; below {} is needed: standardise, or divide large columns",
+            "a column has the value {value}; below {} is needed: standardise (which limits numbers too, unless preprocess.clip in local.toml says \
+             otherwise), or divide large columns",
             scales::COLUMN_BOUND
         )));
     }
