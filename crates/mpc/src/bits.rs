@@ -55,6 +55,25 @@ impl Bits {
         &self.words
     }
 
+    /// The 64 bits from place `at` on, the first lowest; zeros beyond the end.
+    pub(crate) fn word_at(&self, at: usize) -> u64 {
+        let (word, shift) = (at / (8 * WORD), at % (8 * WORD));
+        let read = |word: usize| self.words.get(word).copied().unwrap_or(0);
+        let low = read(word) >> shift;
+        match shift > 64 {
+            true => (low | read(word + 1) << (128 - shift)) as u64,
+            false => low as u64,
+        }
+    }
+
+    /// `len` bits from place `first` on.
+    pub(crate) fn range(&self, first: usize, len: usize) -> Self {
+        let half = |at: usize| u128::from(self.word_at(at));
+        let word = |at: usize| half(at) | half(at + 64) << 64;
+        let words = (0..len.div_ceil(8 * WORD)).map(|at| word(first + 8 * WORD * at));
+        Self::from_words(words.collect(), len)
+    }
+
     /// All bits in order.
     pub fn iter(&self) -> impl Iterator<Item = bool> + '_ {
         (0..self.len).map(|i| self.words[i / (8 * WORD)] >> (i % (8 * WORD)) & 1 == 1)

@@ -68,6 +68,9 @@ pub enum MpcError {
         /// What has to be done before.
         expected: &'static str,
     },
+    /// A party that prepares or runs something else than this one.
+    #[error("another party is at a different step: layer, chunk or number of outputs")]
+    OutOfStep,
     /// Bytes that no honest party sends.
     #[error("{what} at {index} of the message is not valid")]
     Invalid {

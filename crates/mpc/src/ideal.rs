@@ -1,9 +1,10 @@
 //! Ideal functionalities: a trusted party for tests and for measuring an engine by itself. Whoever runs one sees everything.
 
 use crate::{
-    BitMatrix, MpcError,
+    BitMatrix, Bits, MpcError,
     boolean::Triples,
     correlation::{CotReceiver, CotSender, Delta, masked, random_word},
+    nonlinear::{Layer, Operation, Ring},
     shares::Matrix,
     triples::{DataHalf, OperandHalf, OperandMask, Product, Shape},
 };
@@ -12,19 +13,19 @@ use rand::CryptoRng;
 /// `count` correlated transfers with random bits.
 pub fn correlated_transfers(delta: &Delta, count: usize, rng: &mut impl CryptoRng) -> (CotSender, CotReceiver) {
     let q: Vec<u128> = (0..count).map(|_| random_word(rng)).collect();
-    let choices: Vec<bool> = (0..count).map(|_| rng.next_u32() & 1 == 1).collect();
+    let choices = Bits::random(count, rng);
     let t = q
         .iter()
-        .zip(&choices)
-        .map(|(q, choice)| q ^ masked(*choice, delta.value()))
+        .zip(choices.iter())
+        .map(|(q, choice)| q ^ masked(choice, delta.value()))
         .collect();
     (CotSender::new(delta.clone(), q), CotReceiver { choices, t })
 }
 
 /// The relation of correlated transfers: t = q ^ b Delta for each.
 pub fn transfers_agree(sender: &CotSender, receiver: &CotReceiver) -> bool {
-    let all = receiver.t.iter().zip(&receiver.choices).zip(&sender.q);
-    sender.q.len() == receiver.t.len() && { all }.all(|((t, choice), q)| *t == q ^ masked(*choice, sender.delta.value()))
+    let all = receiver.t.iter().zip(receiver.choices.iter()).zip(&sender.q);
+    sender.q.len() == receiver.t.len() && { all }.all(|((t, choice), q)| *t == q ^ masked(choice, sender.delta.value()))
 }
 
 /// What XOR shares of one shape stand for; `None` if there are none or their shapes differ.
@@ -93,6 +94,28 @@ pub fn matrix_triple(
 pub fn matrix_triple_multiplies(mask: &Matrix, data: &DataHalf, operand: &OperandHalf) -> bool {
     let mut sum = data.c().clone();
     sum.add_assign(operand.c()).is_ok() && data.product().of(mask, operand.b()).is_ok_and(|product| product == sum)
+}
+
+/// What the parties of a non-linear layer open, or for an argmax the indices: of every party the shares of the words, in one order, and its masks.
+pub fn nonlinear(layer: &Layer, words: &[Vec<u64>], masks: &[Vec<u64>]) -> Vec<u64> {
+    let (Ring { bits, truncation }, window) = (layer.ring(), layer.operation().window());
+    let modulo = |word: u64| word & (u64::MAX >> (64 - bits));
+    let sum = |words: &[Vec<u64>], at: usize| words.iter().fold(0u64, |sum, words| sum.wrapping_add(words[at]));
+    let signed = |word: u64| (word << (64 - bits)) as i64 >> (64 - bits);
+    let half = if truncation == 0 { 0 } else { 1 << (truncation - 1) };
+    let outputs = words.first().map_or(0, Vec::len) / window;
+    let output = |output: usize| {
+        let values = (output * window..(output + 1) * window).map(|at| signed(sum(words, at).wrapping_add(half)) >> truncation);
+        let values: Vec<i64> = values.collect();
+        let largest = values.iter().copied().max().unwrap_or(0);
+        let word = match layer.operation() {
+            Operation::ArgMax { .. } => return values.iter().position(|value| *value == largest).unwrap_or(0) as u64,
+            Operation::Truncate | Operation::MaxPool { .. } => largest,
+            Operation::Relu | Operation::MaxPoolRelu { .. } => largest.max(0),
+        };
+        modulo((word as u64).wrapping_sub(sum(masks, output)))
+    };
+    (0..outputs).map(output).collect()
 }
 
 /// What triples are for: shares of the product of a batch of rows and an operand.

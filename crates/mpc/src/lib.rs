@@ -35,6 +35,7 @@ pub mod ideal;
 pub mod ids;
 pub mod intersection;
 mod matrix;
+pub mod nonlinear;
 pub mod oprf;
 mod prg;
 mod session;

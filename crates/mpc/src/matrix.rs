@@ -1,6 +1,6 @@
 //! Packed bits over many instances of one circuit.
 
-use crate::MpcError;
+use crate::{Bits, MpcError};
 use rand::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -31,9 +31,7 @@ impl BitMatrix {
         let mut bits = Self::zeros(rows, columns);
         rng.fill_bytes(bytemuck::cast_slice_mut(&mut bits.words));
         bits.words.iter_mut().for_each(|word| *word = u64::from_le(*word));
-        let mask = bits.last_mask();
-        let stride = bits.stride().max(1);
-        bits.words.chunks_exact_mut(stride).for_each(|row| row[stride - 1] &= mask);
+        bits.clear_padding();
         bits
     }
 
@@ -50,6 +48,22 @@ impl BitMatrix {
             block.zeroize();
         }
         bits
+    }
+
+    /// Rows that stand one after the other in `bits` from place `first` on.
+    pub(crate) fn from_bits(rows: usize, columns: usize, bits: &Bits, first: usize) -> Self {
+        let mut matrix = Self::zeros(rows, columns);
+        let mask = matrix.last_mask();
+        for row in 0..rows {
+            let words = matrix.row_mut(row);
+            for (word, out) in words.iter_mut().enumerate() {
+                *out = bits.word_at(first + row * columns + 64 * word);
+            }
+            if let Some(last) = words.last_mut() {
+                *last &= mask;
+            }
+        }
+        matrix
     }
 
     /// The columns of a matrix of at most 64 rows as values: the inverse of [`Self::from_values`].
@@ -145,6 +159,13 @@ impl BitMatrix {
         Ok(bits)
     }
 
+    /// Clears the bits beyond the columns, which an inversion may have set.
+    pub(crate) fn clear_padding(&mut self) {
+        let (stride, mask) = (self.stride().max(1), self.last_mask());
+        let rows = self.words.chunks_exact_mut(stride);
+        rows.for_each(|row| row[stride - 1] &= mask);
+    }
+
     pub(crate) fn stride(&self) -> usize {
         self.columns.div_ceil(64)
     }
@@ -154,9 +175,22 @@ impl BitMatrix {
         &mut self.words[row * stride..(row + 1) * stride]
     }
 
-    pub(crate) fn set(&mut self, row: usize, column: usize, bit: bool) {
-        let word = &mut self.row_mut(row)[column / 64];
-        *word = *word & !(1 << (column % 64)) | u64::from(bit) << (column % 64);
+    /// `row ^= words`.
+    pub(crate) fn xor_row(&mut self, row: usize, words: &[u64]) {
+        self.row_mut(row).iter_mut().zip(words).for_each(|(own, word)| *own ^= word);
+    }
+
+    /// Row `out` becomes the XOR of two others before it.
+    pub(crate) fn xor_rows(&mut self, [left, right]: [usize; 2], out: usize) {
+        let stride = self.stride();
+        let (before, after) = self.words.split_at_mut(out * stride);
+        let pairs = before[left * stride..][..stride]
+            .iter()
+            .zip(&before[right * stride..][..stride]);
+        after[..stride]
+            .iter_mut()
+            .zip(pairs)
+            .for_each(|(out, (left, right))| *out = left ^ right);
     }
 
     /// The bits of a row's last word that count.
@@ -173,6 +207,14 @@ impl BitMatrix {
             *last &= mask;
         }
     }
+}
+
+/// The lowest bits of `words`, packed.
+pub(crate) fn lowest_bits(words: &[u128]) -> impl Iterator<Item = u64> + '_ {
+    words.chunks(64).map(|words| {
+        let bits = words.iter().enumerate();
+        bits.fold(0, |bits, (at, word)| bits | (*word as u64 & 1) << at)
+    })
 }
 
 /// The bits of the last of the words that hold `columns` bits.
@@ -249,6 +291,20 @@ mod tests {
                     prop_assert_eq!(bits.get(row, column), value >> row & 1 == 1);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn rows_come_out_of_packed_bits() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(2);
+        for columns in [1, 63, 64, 65, 130, 200] {
+            let bits = Bits::random(7 + 5 * columns, rng);
+            let all: Vec<bool> = bits.iter().collect();
+            let matrix = BitMatrix::from_bits(5, columns, &bits, 7);
+            for (row, column) in (0..5).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+                assert_eq!(matrix.get(row, column), all[7 + row * columns + column]);
+            }
+            assert!(BitMatrix::decode(5, columns, &matrix.encode()).unwrap() == matrix);
         }
     }
 

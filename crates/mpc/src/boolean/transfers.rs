@@ -83,11 +83,11 @@ impl TransferSetup {
     pub fn points<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<(TransferPoints, Messages), MpcError> {
         expect("messages", self.parties - 1, messages.len())?;
         let (mut senders, mut points) = (Vec::new(), Vec::new());
+        // One offset for all links, as garbling by several parties takes it; odd: the lowest bits of q and of q ^ delta differ.
+        let offset = transfer::Delta::random(&self.session).expose() | 1;
         for (peer, message) in peers(self.party, self.parties).zip(messages) {
             let session = link(&self.session, self.party.0, peer);
-            // Odd: the lowest bit of q and of q ^ delta differ.
-            let delta = transfer::Delta::new(transfer::Delta::random(&session).expose() | 1);
-            let (sender, message) = SenderSetup::new(&session, self.width, delta, message.as_ref())?;
+            let (sender, message) = SenderSetup::new(&session, self.width, transfer::Delta::new(offset), message.as_ref())?;
             senders.push(sender);
             points.push(message);
         }
@@ -197,18 +197,24 @@ impl Transfers {
         ChaCha20Rng::from_rng(&mut self.random)
     }
 
+    /// This party's offset, the same on all links.
+    pub(crate) fn offset(&self) -> Result<Delta, MpcError> {
+        let link = self.links.first().ok_or(MpcError::EvenOffset)?;
+        Delta::new(link.0.delta().expose())
+    }
+
     /// Transfers with random choices from the other party at place `link`, and the message for [`Self::send`] there.
     pub(crate) fn receive(&mut self, link: usize, count: usize) -> Result<(CotReceiver, Vec<u8>), MpcError> {
         let choices = Bits::random(count, &mut self.random);
-        let (t, message) = self.links[link].1.extend(&choices)?;
-        Ok((CotReceiver::new(choices.iter().collect(), t.to_vec())?, message))
+        let (mut t, message) = self.links[link].1.extend(&choices)?;
+        Ok((CotReceiver::new(choices, std::mem::take(&mut *t))?, message))
     }
 
     /// Transfers to the other party at place `link`, on its message.
     pub(crate) fn send(&mut self, link: usize, count: usize, message: &[u8]) -> Result<CotSender, MpcError> {
         let sender = &mut self.links[link].0;
-        let q = sender.extend(count, message)?;
-        Ok(CotSender::new(Delta::new(sender.delta().expose())?, q.to_vec()))
+        let mut q = sender.extend(count, message)?;
+        Ok(CotSender::new(Delta::new(sender.delta().expose())?, std::mem::take(&mut *q)))
     }
 
     /// Bytes of a message of [`Self::receive`].

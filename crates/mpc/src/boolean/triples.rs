@@ -3,7 +3,7 @@ use crate::{
     Batch, BitMatrix, MpcError,
     circuit::Party,
     correlation::{CotReceiver, CotSender},
-    matrix::expect,
+    matrix::{expect, lowest_bits},
 };
 use rand::CryptoRng;
 use zeroize::Zeroize;
@@ -54,44 +54,58 @@ impl TripleMaker {
         transfers: Vec<(CotSender, CotReceiver)>,
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Vec<Vec<u8>>), MpcError> {
+        expect("peers with transfers", parties.saturating_sub(1), transfers.len())?;
+        let (senders, receivers) = transfers.into_iter().unzip();
+        let (mut maker, messages) = Self::receive((party, parties), batch, ands, receivers, rng)?;
+        maker.senders = senders;
+        Ok((maker, messages))
+    }
+
+    /// As [`Self::start`], before the transfers to the other parties are there: [`Self::senders`] gives them.
+    pub(crate) fn receive(
+        (party, parties): (Party, usize),
+        batch: Batch,
+        ands: usize,
+        receivers: Vec<CotReceiver>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Vec<Vec<u8>>), MpcError> {
         check_parties(party, parties)?;
-        expect("peers with transfers", parties - 1, transfers.len())?;
+        expect("peers with transfers", parties - 1, receivers.len())?;
         let instances = batch.instances();
         let [a, b] = [(); 2].map(|()| BitMatrix::random(ands, instances, rng));
         let c = BitMatrix::zeros(ands, instances);
-        let (senders, receivers): (Vec<_>, Vec<_>) = transfers.into_iter().unzip();
         let mut messages = Vec::with_capacity(receivers.len());
         for receiver in &receivers {
             expect("correlated transfers", ands * instances, receiver.t.len())?;
-            let mut differ = BitMatrix::stack(&[&b])?;
-            for (at, choice) in receiver.choices.iter().enumerate() {
-                let (row, column) = (at / instances, at % instances);
-                differ.set(row, column, b.get(row, column) != *choice);
-            }
-            messages.push(differ.encode());
+            messages.push(receiver.differences(0, &b)?.encode());
         }
-        let triples = Triples { a, b, c };
         let maker = Self {
             party,
             parties,
             batch,
-            senders,
+            senders: Vec::new(),
             receivers,
-            triples,
+            triples: Triples { a, b, c },
         };
         Ok((maker, messages))
     }
 
+    /// Takes the transfers to the other parties.
+    pub(crate) fn senders(&mut self, senders: Vec<CotSender>) {
+        self.senders = senders;
+    }
+
     /// Takes each other party's choices, in order; gives a message to each.
-    pub fn mask(mut self, messages: &[Vec<u8>]) -> Result<(Masking, Vec<Vec<u8>>), MpcError> {
+    pub fn mask<M: AsRef<[u8]>>(mut self, messages: &[M]) -> Result<(Masking, Vec<Vec<u8>>), MpcError> {
         expect("messages", self.parties - 1, messages.len())?;
+        expect("peers with transfers", self.parties - 1, self.senders.len())?;
         let (ands, instances) = (self.triples.a.rows(), self.batch.instances());
         let mut masks = Vec::with_capacity(messages.len());
         let senders = std::mem::take(&mut self.senders);
         let pairs = senders.into_iter().zip(peers(self.party, self.parties));
         for ((sender, peer), message) in pairs.zip(messages) {
-            let differ = BitMatrix::decode(ands, instances, message)?;
-            let sender = sender.corrected((0..ands * instances).map(|at| differ.get(at / instances, at % instances)))?;
+            let differ = BitMatrix::decode(ands, instances, message.as_ref())?;
+            let sender = sender.corrected(&differ)?;
             let delta = sender.delta.value();
             let [zero, one] = [0, delta].map(|offset| self.hashes(&sender.q, offset, [self.party.0, peer]));
             self.triples.c.xor_assign(&zero)?;
@@ -115,12 +129,8 @@ impl TripleMaker {
             hashed.clear();
             hashed.extend(words.iter().map(|word| word ^ offset));
             self.batch.hash(&tweaks, &mut hashed, &mut scratch);
-            for (bits, words) in bits.row_mut(row).iter_mut().zip(hashed.chunks(64)) {
-                *bits = words
-                    .iter()
-                    .enumerate()
-                    .fold(0, |bits, (at, word)| bits | (*word as u64 & 1) << at);
-            }
+            let packed = bits.row_mut(row).iter_mut().zip(lowest_bits(&hashed));
+            packed.for_each(|(bits, lowest)| *bits = lowest);
         }
         hashed.zeroize();
         bits
@@ -129,7 +139,7 @@ impl TripleMaker {
 
 impl Masking {
     /// Takes each other party's masked bits, in order.
-    pub fn finish(self, messages: &[Vec<u8>]) -> Result<Triples, MpcError> {
+    pub fn finish<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Triples, MpcError> {
         let Self(mut maker) = self;
         expect("messages", maker.parties - 1, messages.len())?;
         let (ands, instances) = (maker.triples.a.rows(), maker.batch.instances());
@@ -145,7 +155,7 @@ impl Masking {
         }
         let receivers = std::mem::take(&mut maker.receivers);
         for ((receiver, peer), message) in receivers.iter().zip(peers(maker.party, maker.parties)).zip(messages) {
-            let mask = BitMatrix::decode(ands, instances, message)?;
+            let mask = BitMatrix::decode(ands, instances, message.as_ref())?;
             let received = maker.hashes(&receiver.t, 0, [peer, maker.party.0]);
             maker.triples.c.xor_assign(&received)?;
             for row in 0..ands {

@@ -17,9 +17,9 @@ pub struct Choosing<'c> {
 /// The evaluator between its labels and the last table. Wiped on drop.
 pub struct Evaluator<'c> {
     circuit: &'c Circuit,
-    batch: Batch,
+    pub(crate) batch: Batch,
     /// Per garbler, the active label of each wire and instance.
-    labels: Vec<Vec<u128>>,
+    pub(crate) labels: Vec<Vec<u128>>,
     gate: usize,
     ands: usize,
     words: Vec<u128>,
@@ -43,28 +43,15 @@ impl<'c> Choosing<'c> {
         let mut messages = Vec::with_capacity(garblers);
         for receiver in &transfers {
             expect("correlated transfers", own * instances, receiver.t.len())?;
-            let mut differ = BitMatrix::zeros(own, instances);
-            for (at, choice) in receiver.choices.iter().enumerate() {
-                let (row, column) = (at / instances, at % instances);
-                differ.set(row, column, inputs.get(row, column) != *choice);
-            }
-            messages.push(differ.encode());
+            messages.push(receiver.differences(0, inputs)?.encode());
         }
-        let evaluator = Evaluator {
-            circuit,
-            labels: (0..garblers).map(|_| vec![0; circuit.wires() * instances]).collect(),
-            batch,
-            gate: 0,
-            ands: 0,
-            words: Vec::new(),
-            tweaks: Vec::new(),
-            scratch: Vec::new(),
-        };
+        let labels = (0..garblers).map(|_| vec![0; circuit.wires() * instances]).collect();
+        let evaluator = Evaluator::new(circuit, batch, labels);
         Ok((Self { evaluator, transfers }, messages))
     }
 
     /// Takes each garbler's labels, in order.
-    pub fn labels(self, messages: &[Vec<u8>]) -> Result<Evaluator<'c>, MpcError> {
+    pub fn labels<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Evaluator<'c>, MpcError> {
         let Self {
             mut evaluator,
             transfers,
@@ -73,6 +60,7 @@ impl<'c> Choosing<'c> {
         expect("messages", transfers.len(), messages.len())?;
         let own = Party(transfers.len() as u8);
         for ((labels, receiver), message) in evaluator.labels.iter_mut().zip(&transfers).zip(messages) {
+            let message: &[u8] = message.as_ref();
             expect_bytes(16 * circuit.input_bits() * instances, message)?;
             let words = message.as_chunks::<16>().0.iter().map(|bytes| u128::from_le_bytes(*bytes));
             labels[instances..]
@@ -92,7 +80,7 @@ impl<'c> Choosing<'c> {
     }
 }
 
-impl Evaluator<'_> {
+impl<'c> Evaluator<'c> {
     /// Takes the next tables of each garbler, in order: the same whole gates of all, at most those that remain.
     pub fn consume<M: AsRef<[u8]>>(&mut self, tables: &[M]) -> Result<(), MpcError> {
         expect("messages", self.labels.len(), tables.len())?;
@@ -109,14 +97,42 @@ impl Evaluator<'_> {
             for tables in tables {
                 sum_rows(&tables.as_ref()[gate * per_gate..][..per_gate], &mut rows);
             }
-            if let Gate::And(left, right) = self.circuit.gates[self.gate] {
-                self.evaluate(left, right, &rows);
-                self.gate += 1;
-                self.ands += 1;
-            }
-            self.xors();
+            self.gate(&rows);
         }
         Ok(())
+    }
+
+    /// The evaluator with the labels of all inputs, for each garbler a word per wire and instance.
+    pub(crate) fn new(circuit: &'c Circuit, batch: Batch, labels: Vec<Vec<u128>>) -> Self {
+        Self {
+            circuit,
+            labels,
+            batch,
+            gate: 0,
+            ands: 0,
+            words: Vec::new(),
+            tweaks: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Evaluates all gates by the sums of all garblers' tables.
+    pub(crate) fn run(&mut self, rows: &[[u128; 3]]) -> Result<(), MpcError> {
+        let per_gate = self.labels.len() * self.batch.instances();
+        expect("rows of tables", self.circuit.ands() * per_gate, rows.len())?;
+        self.xors();
+        rows.chunks_exact(per_gate).for_each(|rows| self.gate(rows));
+        Ok(())
+    }
+
+    /// The next AND, and the XORs behind it.
+    fn gate(&mut self, rows: &[[u128; 3]]) {
+        if let Some(Gate::And(left, right)) = self.circuit.gates.get(self.gate).copied() {
+            self.evaluate(left, right, rows);
+            self.gate += 1;
+            self.ands += 1;
+        }
+        self.xors();
     }
 
     /// The evaluator's shares of the outputs, once all tables have been taken. A garbler that evaluates adds them to its own, in one of all shares.
@@ -139,26 +155,36 @@ impl Evaluator<'_> {
         let (instances, garblers) = (self.batch.instances(), self.labels.len());
         self.words.clear();
         self.tweaks.clear();
-        for (instance, garbler) in (0..instances).flat_map(|instance| (0..garblers).map(move |garbler| (instance, garbler))) {
-            let [first, second] = [0, 1].map(|half| self.batch.tweak(instance, tweak_of(self.gate, half, garbler)));
+        for garbler in 0..garblers {
+            let usages = [0, 1].map(|half| tweak_of(self.gate, half, garbler));
             for labels in &self.labels {
-                let [u, v] = [left, right].map(|operand| labels[operand.wire * instances + instance]);
-                self.words.extend([u, v]);
-                self.tweaks.extend([first, second]);
+                let [u, v] = [left, right].map(|operand| &labels[operand.wire * instances..][..instances]);
+                self.words.extend(u.iter().zip(v).flat_map(|(u, v)| [*u, *v]));
+                let tweaks = (0..instances).flat_map(|instance| usages.map(|usage| self.batch.tweak(instance, usage)));
+                self.tweaks.extend(tweaks);
             }
         }
         self.batch.hash(&self.tweaks, &mut self.words, &mut self.scratch);
-        let out = (self.circuit.first_gate() + self.gate) * instances;
-        for (at, (hashes, [g_u, g_v, g_w])) in self.words.chunks_exact(2 * garblers).zip(rows).enumerate() {
-            let (instance, labels) = (at / garblers, &mut self.labels[at % garblers]);
-            let [u, v] = [left, right].map(|operand| labels[operand.wire * instances + instance]);
-            let sum = hashes.iter().fold(*g_w, |sum, hash| sum ^ hash);
-            labels[out + instance] = sum ^ masked(u & 1 == 1, *g_u) ^ masked(v & 1 == 1, g_v ^ u);
+        let first = self.circuit.first_gate() + self.gate;
+        let hashes = self.words.chunks_exact(2 * instances * garblers);
+        for (garbler, (labels, hashes)) in self.labels.iter_mut().zip(hashes).enumerate() {
+            let (before, out) = labels.split_at_mut(first * instances);
+            let out = &mut out[..instances];
+            let [u, v] = [left, right].map(|operand| &before[operand.wire * instances..][..instances]);
+            let rows = rows[garbler..].iter().step_by(garblers);
+            for (((out, [g_u, g_v, g_w]), u), v) in out.iter_mut().zip(rows).zip(u).zip(v) {
+                *out = g_w ^ masked(u & 1 == 1, *g_u) ^ masked(v & 1 == 1, g_v ^ u);
+            }
+            for hashes in hashes.chunks_exact(2 * instances) {
+                let pairs = out.iter_mut().zip(hashes.as_chunks::<2>().0);
+                pairs.for_each(|(out, [u, v])| *out ^= u ^ v);
+            }
         }
     }
 }
 
-fn sum_rows(tables: &[u8], rows: &mut [[u128; 3]]) {
+/// Adds one garbler's tables to the sum of others'.
+pub(crate) fn sum_rows(tables: &[u8], rows: &mut [[u128; 3]]) {
     let words = tables.as_chunks::<16>().0.iter().map(|bytes| u128::from_le_bytes(*bytes));
     rows.as_flattened_mut()
         .iter_mut()

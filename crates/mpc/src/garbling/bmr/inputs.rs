@@ -2,7 +2,7 @@ use super::masks::Common;
 use crate::{
     BitMatrix, MpcError,
     circuit::{Circuit, Party},
-    correlation::{CotSender, Delta, masked},
+    correlation::{CotSender, Delta, add_where},
     matrix::expect,
 };
 use zeroize::Zeroize;
@@ -15,7 +15,7 @@ pub struct InputKeys<'c> {
     instances: usize,
     delta: Delta,
     /// Of the inputs' wires, in order.
-    masks: Vec<bool>,
+    masks: BitMatrix,
     labels: Vec<u128>,
 }
 
@@ -35,7 +35,7 @@ impl<'c> InputKeys<'c> {
             garblers: common.garblers,
             instances,
             delta: common.wires.delta.clone(),
-            masks: common.wires.masks[cells.clone()].to_vec(),
+            masks: common.wires.masks.slice(1, common.circuit.input_bits()),
             labels: common.wires.labels[cells].to_vec(),
         }
     }
@@ -46,10 +46,8 @@ impl<'c> InputKeys<'c> {
         expect("instances", self.instances, inputs.columns())?;
         let mut external = BitMatrix::zeros(inputs.rows(), self.instances);
         for (row, wire) in self.circuit.wires_of(self.party).enumerate() {
-            for column in 0..self.instances {
-                let mask = self.masks[(wire - 1) * self.instances + column];
-                external.set(row, column, inputs.get(row, column) ^ mask);
-            }
+            external.row_mut(row).copy_from_slice(inputs.row(row));
+            external.xor_row(row, self.masks.row(wire - 1));
         }
         let bytes = external.encode();
         Ok((OpenedInputs { keys: self, external }, bytes))
@@ -59,7 +57,7 @@ impl<'c> InputKeys<'c> {
 impl OpenedInputs<'_> {
     /// Takes the other garblers' external values, in order, and of the evaluator (party m) its choices and the transfers to it, of one offset
     /// `delta` with the garbling's; gives the bytes for the evaluator: 16 per input bit of all parties.
-    pub fn labels(self, messages: &[Vec<u8>], choices: &[u8], transfers: CotSender) -> Result<Vec<u8>, MpcError> {
+    pub fn labels<M: AsRef<[u8]>>(self, messages: &[M], choices: &[u8], transfers: CotSender) -> Result<Vec<u8>, MpcError> {
         let Self { keys, external } = self;
         let (circuit, instances) = (keys.circuit, keys.instances);
         expect("messages", keys.garblers - 1, messages.len())?;
@@ -71,7 +69,7 @@ impl OpenedInputs<'_> {
         let evaluator = Party(keys.garblers as u8);
         let rows = circuit.input_bits_of(evaluator);
         let choices = BitMatrix::decode(rows, instances, choices)?;
-        let transfers = transfers.corrected((0..rows * instances).map(|at| choices.get(at / instances, at % instances)))?;
+        let transfers = transfers.corrected(&choices)?;
         let mut words = keys.labels.clone();
         for (row, wire) in circuit.wires_of(evaluator).enumerate() {
             let words = &mut words[(wire - 1) * instances..][..instances];
@@ -85,14 +83,13 @@ impl OpenedInputs<'_> {
         for (peer, message) in peers.zip(messages) {
             values.push((
                 Party(peer),
-                BitMatrix::decode(circuit.input_bits_of(Party(peer)), instances, message)?,
+                BitMatrix::decode(circuit.input_bits_of(Party(peer)), instances, message.as_ref())?,
             ));
         }
         for (owner, external) in &values {
             for (row, wire) in circuit.wires_of(*owner).enumerate() {
-                for column in 0..instances {
-                    words[(wire - 1) * instances + column] ^= masked(external.get(row, column), keys.delta.value());
-                }
+                let words = &mut words[(wire - 1) * instances..][..instances];
+                add_where(external.row(row), keys.delta.value(), words);
             }
         }
         let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();

@@ -2,16 +2,16 @@ use super::{check, garbler::Garbler, inputs::InputKeys};
 use crate::{
     Batch, BitMatrix, MpcError,
     circuit::{Circuit, Gate, Operand, Party},
-    correlation::{CotReceiver, CotSender, Delta, masked, random_word},
+    correlation::{CotReceiver, CotSender, Delta, masked},
     garbling::half_gates::xor_rows,
-    matrix::expect,
+    matrix::{expect, lowest_bits},
 };
 use rand::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// What two garblers share about the masks of the wires.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub(super) struct Pair {
+pub(crate) struct Pair {
     /// The other garbler.
     pub peer: u8,
     /// Per wire and instance: of the other's mask bits times this garbler's offset.
@@ -21,24 +21,22 @@ pub(super) struct Pair {
     /// Per AND and instance: the same two for the gate's constant term.
     pub sent_terms: Vec<u128>,
     pub received_terms: Vec<u128>,
-    /// The random bits of the transfers for the constant terms.
-    choices: Vec<bool>,
 }
 
 /// A garbler's masks and labels. Wiped on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub(super) struct Wires {
+pub(crate) struct Wires {
     pub delta: Delta,
-    /// This garbler's shares of the masks, per wire and instance.
-    pub masks: Vec<bool>,
+    /// This garbler's shares of the masks, a row per wire.
+    pub masks: BitMatrix,
     /// The labels of external value 0, per wire and instance; their lowest bits are 0.
     pub labels: Vec<u128>,
-    /// This garbler's shares of the constant terms' bits, per AND and instance.
-    pub terms: Vec<bool>,
+    /// This garbler's shares of the constant terms' bits, a row per AND.
+    pub terms: BitMatrix,
     pub pairs: Vec<Pair>,
 }
 
-pub(super) struct Common<'c> {
+pub(crate) struct Common<'c> {
     pub circuit: &'c Circuit,
     pub batch: Batch,
     pub party: Party,
@@ -47,10 +45,21 @@ pub(super) struct Common<'c> {
 }
 
 /// A garbler that has told the choices of its masks.
-pub struct Masks<'c>(Common<'c>, Vec<CotSender>);
+pub struct Masks<'c>(Receiving<'c>, Vec<CotSender>);
+
+/// The same without the transfers to the other garblers.
+pub(crate) struct Receiving<'c> {
+    common: Common<'c>,
+    /// The random bits of the transfers for the constant terms, per other garbler.
+    choices: Vec<BitMatrix>,
+}
 
 /// A garbler that has sent its side of the products of masks.
-pub struct Products<'c>(Common<'c>, Vec<CotSender>);
+pub struct Products<'c> {
+    common: Common<'c>,
+    choices: Vec<BitMatrix>,
+    senders: Vec<CotSender>,
+}
 
 /// A garbler that has told the choices of the constant terms.
 pub struct Shares<'c>(Common<'c>, Vec<CotSender>);
@@ -60,58 +69,97 @@ impl<'c> Masks<'c> {
     /// this garbler's one offset `delta`, and instances x (own inputs' bits + 2 ANDs) from it. Gives a message to each.
     pub fn start(
         circuit: &'c Circuit,
-        (party, garblers): (Party, usize),
+        place: (Party, usize),
         batch: Batch,
         delta: Delta,
         transfers: Vec<(CotSender, CotReceiver)>,
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Vec<Vec<u8>>), MpcError> {
+        let (senders, receivers) = transfers.into_iter().unzip();
+        let (receiving, messages) = Receiving::start(circuit, place, batch, delta, receivers, rng)?;
+        Ok((receiving.senders(senders)?, messages))
+    }
+
+    /// Takes each other garbler's choices, in order; gives a message to each.
+    pub fn products<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<(Products<'c>, Vec<Vec<u8>>), MpcError> {
+        let Self(Receiving { mut common, choices }, senders) = self;
+        let (circuit, instances) = (common.circuit, common.batch.instances());
+        expect("messages", common.garblers - 1, messages.len())?;
+        let mut rest = Vec::with_capacity(senders.len());
+        for ((pair, mut sender), message) in common.wires.pairs.iter_mut().zip(senders).zip(messages) {
+            let theirs = masked_wires(circuit, Party(pair.peer));
+            let cells = theirs.len() * instances;
+            expect(
+                "correlated transfers sent",
+                cells + circuit.ands() * instances,
+                sender.q.len(),
+            )?;
+            let differ = BitMatrix::decode(theirs.len(), instances, message.as_ref())?;
+            let now = sender.split(cells).corrected(&differ)?;
+            for (row, wire) in theirs.iter().enumerate() {
+                pair.sent[wire * instances..][..instances].copy_from_slice(&now.q[row * instances..][..instances]);
+            }
+            rest.push(sender);
+        }
+        common.propagate();
+        let masks = common.send_products();
+        Ok((
+            Products {
+                common,
+                choices,
+                senders: rest,
+            },
+            masks,
+        ))
+    }
+}
+
+impl<'c> Receiving<'c> {
+    /// As [`Masks::start`], before the transfers to the other garblers are there.
+    pub(crate) fn start(
+        circuit: &'c Circuit,
+        (party, garblers): (Party, usize),
+        batch: Batch,
+        delta: Delta,
+        receivers: Vec<CotReceiver>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Vec<Vec<u8>>), MpcError> {
         check(circuit, garblers)?;
-        expect("other garblers with transfers", garblers - 1, transfers.len())?;
+        expect("other garblers with transfers", garblers - 1, receivers.len())?;
         let instances = batch.instances();
         let cells = circuit.wires() * instances;
-        let mut masks = vec![false; cells];
-        let mut labels = vec![0; cells];
-        let first = circuit.first_gate() * instances;
-        labels[instances..first]
-            .iter_mut()
-            .for_each(|label| *label = random_word(rng) & !1);
         let own = masked_wires(circuit, party);
         let drawn = BitMatrix::random(own.len(), instances, rng);
+        let mut masks = BitMatrix::zeros(circuit.wires(), instances);
+        let mut labels = vec![0; cells];
+        let inputs = circuit.first_gate() * instances;
+        draw_labels(&mut labels[instances..inputs], rng);
         for (row, wire) in own.iter().enumerate() {
-            for column in 0..instances {
-                masks[wire * instances + column] = drawn.get(row, column);
-                if *wire >= circuit.first_gate() {
-                    labels[wire * instances + column] = random_word(rng) & !1;
-                }
+            masks.row_mut(*wire).copy_from_slice(drawn.row(row));
+            if *wire >= circuit.first_gate() {
+                draw_labels(&mut labels[wire * instances..][..instances], rng);
             }
         }
         let peers = (0..garblers as u8).filter(|peer| *peer != party.0);
-        let (mut pairs, mut senders, mut messages) = (Vec::new(), Vec::new(), Vec::new());
-        for ((sender, receiver), peer) in transfers.into_iter().zip(peers) {
-            expect(
-                "transfers with this garbler's offset",
-                1,
-                (sender.delta.value() == delta.value()).into(),
-            )?;
+        let (mut pairs, mut choices, mut messages) = (Vec::new(), Vec::new(), Vec::new());
+        for (receiver, peer) in receivers.into_iter().zip(peers) {
             let (masked, terms) = (own.len() * instances, circuit.ands() * instances);
             expect("correlated transfers received", masked + terms, receiver.t.len())?;
             let mut received = vec![0; cells];
             for (row, wire) in own.iter().enumerate() {
                 received[wire * instances..][..instances].copy_from_slice(&receiver.t[row * instances..][..instances]);
             }
-            messages.push(differences(&receiver.choices[..masked], instances, |row, column| drawn.get(row, column)).encode());
+            messages.push(receiver.differences(0, &drawn)?.encode());
             pairs.push(Pair {
                 peer,
                 sent: vec![0; cells],
                 received,
                 sent_terms: Vec::new(),
                 received_terms: receiver.t[masked..].to_vec(),
-                choices: receiver.choices[masked..].to_vec(),
             });
-            senders.push(sender);
+            choices.push(BitMatrix::from_bits(circuit.ands(), instances, &receiver.choices, masked));
         }
-        let terms = Vec::new();
+        let terms = BitMatrix::zeros(circuit.ands(), instances);
         let wires = Wires {
             delta,
             masks,
@@ -126,75 +174,71 @@ impl<'c> Masks<'c> {
             garblers,
             wires,
         };
-        Ok((Self(common, senders), messages))
+        Ok((Self { common, choices }, messages))
     }
 
-    /// Takes each other garbler's choices, in order; gives a message to each.
-    pub fn products(self, messages: &[Vec<u8>]) -> Result<(Products<'c>, Vec<Vec<u8>>), MpcError> {
-        let Self(mut common, senders) = self;
-        let (circuit, instances) = (common.circuit, common.batch.instances());
-        expect("messages", common.garblers - 1, messages.len())?;
-        let mut rest = Vec::with_capacity(senders.len());
-        for ((pair, sender), message) in common.wires.pairs.iter_mut().zip(senders).zip(messages) {
-            let theirs = masked_wires(circuit, Party(pair.peer));
-            let cells = theirs.len() * instances;
-            expect(
-                "correlated transfers sent",
-                cells + circuit.ands() * instances,
-                sender.q.len(),
-            )?;
-            let differ = BitMatrix::decode(theirs.len(), instances, message)?;
-            let now = CotSender::new(sender.delta.clone(), sender.q[..cells].to_vec());
-            let now = now.corrected((0..cells).map(|at| differ.get(at / instances, at % instances)))?;
-            for (row, wire) in theirs.iter().enumerate() {
-                pair.sent[wire * instances..][..instances].copy_from_slice(&now.q[row * instances..][..instances]);
-            }
-            rest.push(CotSender::new(sender.delta.clone(), sender.q[cells..].to_vec()));
-        }
-        common.propagate();
-        let mut terms = vec![false; circuit.ands() * instances];
-        let masks = common.send_products(&mut terms);
-        common.wires.terms = terms;
-        Ok((Products(common, rest), masks))
+    /// Takes the transfers to the other garblers.
+    pub(crate) fn senders(self, senders: Vec<CotSender>) -> Result<Masks<'c>, MpcError> {
+        expect("other garblers with transfers", self.common.garblers - 1, senders.len())?;
+        let own = |sender: &CotSender| sender.delta.value() == self.common.wires.delta.value();
+        expect("transfers with this garbler's offset", 1, senders.iter().all(own).into())?;
+        Ok(Masks(self, senders))
     }
 }
 
 impl<'c> Products<'c> {
     /// Takes each other garbler's side of the products, in order; gives a message to each.
-    pub fn shares(self, messages: &[Vec<u8>]) -> Result<(Shares<'c>, Vec<Vec<u8>>), MpcError> {
-        let Self(mut common, senders) = self;
+    pub fn shares<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<(Shares<'c>, Vec<Vec<u8>>), MpcError> {
+        let Self {
+            mut common,
+            choices,
+            senders,
+        } = self;
         let instances = common.batch.instances();
         expect("messages", common.garblers - 1, messages.len())?;
-        let mut terms = std::mem::take(&mut common.wires.terms);
-        common.own_products(&mut terms);
+        common.own_products();
         for (place, message) in messages.iter().enumerate() {
-            let mask = BitMatrix::decode(common.circuit.ands(), instances, message)?;
-            common.receive_products(place, &mask, &mut terms);
+            let mask = BitMatrix::decode(common.circuit.ands(), instances, message.as_ref())?;
+            common.receive_products(place, &mask);
         }
-        let told = common.wires.pairs.iter().map(|pair| {
-            let bit = |row: usize, column: usize| terms[row * instances + column];
-            differences(&pair.choices, instances, bit).encode()
-        });
-        let told = told.collect();
-        common.wires.terms = terms;
+        let mut told = Vec::with_capacity(choices.len());
+        for mut differ in choices {
+            differ.xor_assign(&common.wires.terms)?;
+            told.push(differ.encode());
+        }
         Ok((Shares(common, senders), told))
+    }
+
+    pub(crate) fn common(&self) -> &Common<'c> {
+        &self.common
     }
 }
 
 impl<'c> Shares<'c> {
     /// Takes each other garbler's choices of the constant terms, in order. The garbler can now make tables and, apart from them, open inputs.
-    pub fn finish(self, messages: &[Vec<u8>]) -> Result<(Garbler<'c>, InputKeys<'c>), MpcError> {
+    pub fn finish<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<(Garbler<'c>, InputKeys<'c>), MpcError> {
+        let garbler = self.garbler(messages)?;
+        let keys = InputKeys::new(&garbler.common);
+        Ok((garbler, keys))
+    }
+
+    /// As [`Self::finish`], without the keys.
+    pub(crate) fn garbler<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Garbler<'c>, MpcError> {
         let Self(mut common, senders) = self;
         let (ands, instances) = (common.circuit.ands(), common.batch.instances());
         expect("messages", common.garblers - 1, messages.len())?;
         for ((pair, sender), message) in common.wires.pairs.iter_mut().zip(senders).zip(messages) {
-            let differ = BitMatrix::decode(ands, instances, message)?;
-            let sender = sender.corrected((0..ands * instances).map(|at| differ.get(at / instances, at % instances)))?;
-            pair.sent_terms = sender.q.clone();
+            let differ = BitMatrix::decode(ands, instances, message.as_ref())?;
+            let mut sender = sender.corrected(&differ)?;
+            pair.sent_terms = std::mem::take(&mut sender.q);
         }
-        let keys = InputKeys::new(&common);
-        Ok((Garbler::new(common), keys))
+        Ok(Garbler::new(common))
     }
+}
+
+fn draw_labels(labels: &mut [u128], rng: &mut impl CryptoRng) {
+    rng.fill_bytes(bytemuck::cast_slice_mut(labels));
+    labels.iter_mut().for_each(|label| *label = u128::from_le(*label) & !1);
 }
 
 /// The wires on which a garbler's mask bit is its own: its inputs and the outputs of ANDs.
@@ -212,26 +256,13 @@ pub(super) fn and_gates(circuit: &Circuit) -> impl Iterator<Item = (usize, Opera
     })
 }
 
-/// Where random choices differ from the bits wanted.
-fn differences(choices: &[bool], instances: usize, wanted: impl Fn(usize, usize) -> bool) -> BitMatrix {
-    let mut differ = BitMatrix::zeros(choices.len() / instances, instances);
-    for (at, choice) in choices.iter().enumerate() {
-        let (row, column) = (at / instances, at % instances);
-        differ.set(row, column, wanted(row, column) != *choice);
-    }
-    differ
-}
-
 impl Common<'_> {
     /// Carries masks, labels and shares through the XORs.
     fn propagate(&mut self) {
         let instances = self.batch.instances();
         for (gate, out) in self.circuit.gates.iter().zip(self.circuit.first_gate()..) {
             let Gate::Xor(left, right) = *gate else { continue };
-            for at in 0..instances {
-                let mask = self.wires.masks[left * instances + at] ^ self.wires.masks[right * instances + at];
-                self.wires.masks[out * instances + at] = mask;
-            }
+            self.wires.masks.xor_rows([left, right], out);
             xor_rows(&mut self.wires.labels, instances, [left, right], out);
             for pair in &mut self.wires.pairs {
                 xor_rows(&mut pair.sent, instances, [left, right], out);
@@ -240,63 +271,70 @@ impl Common<'_> {
         }
     }
 
-    /// This garbler's share of an operand's mask; garbler 0 applies complements.
-    fn mask(&self, operand: Operand, instance: usize) -> bool {
-        self.wires.masks[operand.wire * self.batch.instances() + instance] ^ (operand.inverted && self.party.0 == 0)
+    /// This garbler's share of an operand's mask; garbler 0 applies complements. Bits beyond the instances may be set.
+    pub(super) fn mask(&self, operand: Operand) -> impl Iterator<Item = u64> + '_ {
+        let complement = 0u64.wrapping_sub((operand.inverted && self.party.0 == 0).into());
+        self.wires.masks.row(operand.wire).iter().map(move |word| word ^ complement)
     }
 
     /// Own terms: (own mask of u)(own mask of v) ^ own mask of w.
-    fn own_products(&self, terms: &mut [bool]) {
-        let instances = self.batch.instances();
+    fn own_products(&mut self) {
+        let mut terms = std::mem::replace(&mut self.wires.terms, BitMatrix::zeros(0, 0));
         for (row, (gate, left, right)) in and_gates(self.circuit).enumerate() {
-            for instance in 0..instances {
-                let out = self.wires.masks[(self.circuit.first_gate() + gate) * instances + instance];
-                terms[row * instances + instance] ^= self.mask(left, instance) & self.mask(right, instance) ^ out;
-            }
+            let out = self.wires.masks.row(self.circuit.first_gate() + gate);
+            let own = self.mask(left).zip(self.mask(right)).zip(out);
+            let own: Vec<u64> = own.map(|((left, right), out)| left & right ^ out).collect();
+            terms.xor_row(row, &own);
         }
+        terms.clear_padding();
+        self.wires.terms = terms;
     }
 
     /// The sender's side of (own mask of u)(the other's mask of v), per other garbler: one bit each.
-    fn send_products(&self, terms: &mut [bool]) -> Vec<Vec<u8>> {
+    fn send_products(&mut self) -> Vec<Vec<u8>> {
         let (instances, delta) = (self.batch.instances(), self.wires.delta.value());
         let mut messages = Vec::with_capacity(self.wires.pairs.len());
+        let mut terms = std::mem::replace(&mut self.wires.terms, BitMatrix::zeros(0, 0));
         for pair in &self.wires.pairs {
             let mut mask = BitMatrix::zeros(self.circuit.ands(), instances);
             let mut hashes = Hashes::default();
             for (row, (gate, left, right)) in and_gates(self.circuit).enumerate() {
                 // The receiver complements its mask of v by the sender's moving its word.
                 let moved = masked(right.inverted && pair.peer == 0, delta);
-                let words = pair.sent[right.wire * instances..][..instances].iter();
-                let both = words
-                    .enumerate()
-                    .flat_map(|(at, word)| [(at, word ^ moved), (at, word ^ moved ^ delta)]);
-                let bits = hashes.run(&self.batch, product_tweak(gate, self.party.0, pair.peer), both);
-                for (instance, [zero, one]) in bits.as_chunks::<2>().0.iter().enumerate() {
-                    let (zero, one) = (zero & 1 == 1, one & 1 == 1);
-                    terms[row * instances + instance] ^= zero;
-                    mask.set(row, instance, zero ^ one ^ self.mask(left, instance));
-                }
+                let words = &pair.sent[right.wire * instances..][..instances];
+                let usage = product_tweak(gate, self.party.0, pair.peer);
+                terms.xor_row(row, hashes.bits(&self.batch, usage, words, moved));
+                mask.xor_row(row, &hashes.bits);
+                mask.xor_row(row, hashes.bits(&self.batch, usage, words, moved ^ delta));
+                let own = mask.row_mut(row).iter_mut().zip(self.mask(left));
+                own.for_each(|(mask, own)| *mask ^= own);
             }
+            mask.clear_padding();
             messages.push(mask.encode());
         }
+        self.wires.terms = terms;
         messages
     }
 
     /// The receiver's side of (the other's mask of u)(own mask of v).
-    fn receive_products(&self, place: usize, mask: &BitMatrix, terms: &mut [bool]) {
+    fn receive_products(&mut self, place: usize, mask: &BitMatrix) {
         let (instances, pair) = (self.batch.instances(), &self.wires.pairs[place]);
+        let mut terms = std::mem::replace(&mut self.wires.terms, BitMatrix::zeros(0, 0));
         let mut hashes = Hashes::default();
         for (row, (gate, _, right)) in and_gates(self.circuit).enumerate() {
-            let words = pair.received[right.wire * instances..][..instances]
-                .iter()
-                .copied()
-                .enumerate();
-            let bits = hashes.run(&self.batch, product_tweak(gate, pair.peer, self.party.0), words);
-            for (instance, bit) in bits.iter().enumerate() {
-                let taken = self.mask(right, instance) & mask.get(row, instance);
-                terms[row * instances + instance] ^= (bit & 1 == 1) ^ taken;
-            }
+            let words = &pair.received[right.wire * instances..][..instances];
+            terms.xor_row(
+                row,
+                hashes.bits(&self.batch, product_tweak(gate, pair.peer, self.party.0), words, 0),
+            );
+            let taken = mask.row(row).iter().zip(self.mask(right)).map(|(mask, own)| mask & own);
+            terms
+                .row_mut(row)
+                .iter_mut()
+                .zip(taken)
+                .for_each(|(term, taken)| *term ^= taken);
         }
+        self.wires.terms = terms;
     }
 }
 
@@ -311,18 +349,20 @@ struct Hashes {
     tweaks: Vec<u128>,
     words: Vec<u128>,
     scratch: Vec<u128>,
+    bits: Vec<u64>,
 }
 
 impl Hashes {
-    /// Hashes words of (instance, word) for one use.
-    fn run(&mut self, batch: &Batch, usage: u64, words: impl Iterator<Item = (usize, u128)>) -> &[u128] {
+    /// The lowest bits of the hashes of words that an offset is added to, for one use.
+    fn bits(&mut self, batch: &Batch, usage: u64, words: &[u128], offset: u128) -> &[u64] {
         self.tweaks.clear();
+        self.tweaks
+            .extend((0..words.len()).map(|instance| batch.tweak(instance, usage)));
         self.words.clear();
-        for (instance, word) in words {
-            self.tweaks.push(batch.tweak(instance, usage));
-            self.words.push(word);
-        }
+        self.words.extend(words.iter().map(|word| word ^ offset));
         batch.hash(&self.tweaks, &mut self.words, &mut self.scratch);
-        &self.words
+        self.bits.clear();
+        self.bits.extend(lowest_bits(&self.words));
+        &self.bits
     }
 }

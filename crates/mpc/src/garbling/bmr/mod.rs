@@ -48,9 +48,11 @@ mod masks;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use evaluator::sum_rows;
 pub use evaluator::{Choosing, Evaluator};
 pub use garbler::Garbler;
 pub use inputs::{InputKeys, OpenedInputs};
+pub(crate) use masks::{Common, Receiving};
 pub use masks::{Masks, Products, Shares};
 
 use crate::{MpcError, circuit::Circuit};

@@ -174,7 +174,7 @@ fn wrong_messages_are_refused() {
         masks(rng).products(&[vec![0x20; ands + 8]]).err(),
         Some(MpcError::Padding { row: 0 })
     );
-    assert!(masks(rng).products(&[]).is_err());
+    assert!(masks(rng).products::<Vec<u8>>(&[]).is_err());
     let products = |rng: &mut ChaCha20Rng| masks(rng).products(&[vec![0; ands + 8]]).unwrap().0;
     assert_eq!(products(rng).shares(&[vec![0; ands - 1]]).err(), length(ands, ands - 1));
     let shares = |rng: &mut ChaCha20Rng| products(rng).shares(&[vec![0; ands]]).unwrap().0;

@@ -40,11 +40,7 @@ impl<'c> Choosing<'c> {
         expect("rows of input bits", own, inputs.rows())?;
         expect("instances", instances, inputs.columns())?;
         expect("correlated transfers", own * instances, transfers.t.len())?;
-        let mut differ = BitMatrix::zeros(own, instances);
-        for (at, choice) in transfers.choices.iter().enumerate() {
-            let (row, column) = (at / instances, at % instances);
-            differ.row_mut(row)[column / 64] |= u64::from(inputs.get(row, column) != *choice) << (column % 64);
-        }
+        let differ = transfers.differences(0, inputs)?;
         let mut labels = vec![0; circuit.wires() * instances];
         for (row, wire) in circuit.wires_of(EVALUATOR).enumerate() {
             labels[wire * instances..][..instances].copy_from_slice(&transfers.t[row * instances..][..instances]);

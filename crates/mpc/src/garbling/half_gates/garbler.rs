@@ -38,10 +38,7 @@ impl<'c> Garbler<'c> {
         expect("rows of input bits", own, inputs.rows())?;
         expect("instances", instances, inputs.columns())?;
         let choices = BitMatrix::decode(theirs, instances, choices)?;
-        let bits: Vec<bool> = (0..theirs * instances)
-            .map(|at| choices.get(at / instances, at % instances))
-            .collect();
-        let transfers = transfers.corrected(bits.into_iter())?;
+        let transfers = transfers.corrected(&choices)?;
         let mut labels = vec![0; circuit.wires() * instances];
         for (row, wire) in circuit.wires_of(EVALUATOR).enumerate() {
             labels[wire * instances..][..instances].copy_from_slice(&transfers.q[row * instances..][..instances]);

@@ -24,7 +24,7 @@ mod tests;
 pub use evaluator::{Choosing, Evaluator};
 pub use garbler::Garbler;
 
-use crate::circuit::Party;
+use crate::{circuit::Party, matrix::lowest_bits};
 
 /// Who garbles.
 pub const GARBLER: Party = Party(0);
@@ -63,9 +63,12 @@ pub(super) fn output_bits(
     let mut bits = crate::BitMatrix::zeros(circuit.output_bits(), instances);
     for (row, output) in circuit.outputs.iter().enumerate() {
         let labels = &labels[output.wire * instances..][..instances];
-        for (column, label) in labels.iter().enumerate() {
-            let bit = (*label as u64 & 1) ^ u64::from(complement && output.inverted);
-            bits.row_mut(row)[column / 64] |= bit << (column % 64);
+        bits.row_mut(row)
+            .iter_mut()
+            .zip(lowest_bits(labels))
+            .for_each(|(word, lowest)| *word = lowest);
+        if complement && output.inverted {
+            bits.invert_row(row);
         }
     }
     bits

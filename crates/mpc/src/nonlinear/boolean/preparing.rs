@@ -1,0 +1,180 @@
+//! A chunk's triples and random bits.
+
+use crate::{
+    Batch, BitMatrix, MpcError,
+    boolean::{Masking, Transfers, TripleMaker, Triples},
+    nonlinear::{
+        Layer, Next, Resume,
+        conversion::{Conversion, Converted},
+        exchange::take,
+    },
+};
+
+/// A chunk's triples and random bits.
+pub(in crate::nonlinear) struct Material {
+    pub triples: Triples,
+    pub bits: Option<Converted>,
+}
+
+/// A party that prepares a chunk.
+pub(in crate::nonlinear) struct Preparing<'p, 'l> {
+    layer: &'l Layer,
+    instances: usize,
+    stage: Stage<'p>,
+}
+
+enum Stage<'p> {
+    /// It has extended its transfers as a receiver and told its choices; of the random bits the transfers are here.
+    Chosen {
+        transfers: &'p mut Transfers,
+        maker: TripleMaker,
+        bits: BitMatrix,
+        batch: Batch,
+        received: Vec<Vec<u128>>,
+    },
+    /// It has sent its masked bits.
+    Masked {
+        masking: Box<Masking>,
+        conversion: Option<Conversion>,
+    },
+    /// Triples are done, bits are not.
+    Converting { triples: Triples, conversion: Conversion },
+}
+
+impl<'p, 'l> Preparing<'p, 'l> {
+    pub fn start(transfers: &'p mut Transfers, layer: &'l Layer, instances: usize) -> Result<Next<Self>, MpcError> {
+        let (place, ands, bits) = (transfers.place(), layer.circuit.ands(), layer.conversions());
+        let (own, peers) = (usize::from(place.0.0), place.1 - 1);
+        let [batch, conversion_batch] = [transfers.batch(instances)?, transfers.batch(instances)?];
+        let mut random = transfers.fork();
+        let bits = BitMatrix::random(bits, instances, &mut random);
+        let (mut receivers, mut outgoing, mut tails, mut received) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for peer in 0..peers {
+            // Places before this party's number are those of earlier parties, which send the transfers for its bits.
+            let extra = if peer < own { bits.rows() } else { 0 };
+            let (mut receiver, message) = transfers.receive(peer, (ands + extra) * instances)?;
+            let words = receiver.t.split_off(ands * instances);
+            let tail = match extra {
+                0 => Vec::new(),
+                _ => receiver.differences(ands * instances, &bits)?.encode(),
+            };
+            receivers.push(receiver);
+            received.push(words);
+            outgoing.push(message);
+            tails.push(tail);
+        }
+        received.truncate(own);
+        let (maker, choices) = TripleMaker::receive(place, batch, ands, receivers, &mut random)?;
+        for ((message, choices), tail) in outgoing.iter_mut().zip(choices).zip(tails) {
+            message.extend(choices);
+            message.extend(tail);
+        }
+        let expected = (0..peers).map(|peer| {
+            let extra = if peer < own { 0 } else { bits.rows() };
+            transfers.receive_bytes((ands + extra) * instances) + BitMatrix::encoded_len(ands + extra, instances)
+        });
+        let expected = expected.collect();
+        let stage = Stage::Chosen {
+            transfers,
+            maker,
+            bits,
+            batch: conversion_batch,
+            received,
+        };
+        let state = Self { layer, instances, stage };
+        Ok(Next::exchange(state, outgoing, expected))
+    }
+}
+
+/// A round of the conversion alone, or the end.
+fn convert<'p, 'l>(
+    layer: &'l Layer,
+    instances: usize,
+    triples: Triples,
+    conversion: Option<Conversion>,
+) -> Next<Preparing<'p, 'l>> {
+    match conversion {
+        Some(mut conversion) if conversion.goes_on() => {
+            let peers = layer.parties - 1;
+            let (mut outgoing, mut expected) = (vec![Vec::new(); peers], vec![0; peers]);
+            conversion.round(&mut outgoing, &mut expected);
+            let stage = Stage::Converting { triples, conversion };
+            let state = Preparing { layer, instances, stage };
+            Next::exchange(state, outgoing, expected)
+        }
+        conversion => Next::Done(Material {
+            triples,
+            bits: conversion.map(Conversion::finish),
+        }),
+    }
+}
+
+impl Resume for Preparing<'_, '_> {
+    type Output = Material;
+
+    fn resume(self, messages: &[&[u8]]) -> Result<Next<Self>, MpcError> {
+        let (layer, instances, peers) = (self.layer, self.instances, messages.len());
+        match self.stage {
+            Stage::Chosen {
+                transfers,
+                mut maker,
+                bits,
+                batch,
+                received,
+            } => {
+                let (place, ands) = (transfers.place(), layer.circuit.ands());
+                let own = usize::from(place.0.0);
+                let (mut senders, mut choices, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+                for (peer, message) in messages.iter().enumerate() {
+                    let extra = if peer < own { 0 } else { bits.rows() };
+                    let (mut rest, count) = (*message, (ands + extra) * instances);
+                    let extension = take(&mut rest, transfers.receive_bytes(count))?;
+                    let mut sender = transfers.send(peer, count, extension)?;
+                    choices.push(take(&mut rest, BitMatrix::encoded_len(ands, instances))?);
+                    senders.push(sender.split(ands * instances));
+                    if peer >= own {
+                        let differ = BitMatrix::decode(extra, instances, rest)?;
+                        sent.push(std::mem::take(&mut sender.corrected(&differ)?.q));
+                    }
+                }
+                maker.senders(senders);
+                let (masking, mut outgoing) = maker.mask(&choices)?;
+                let mut expected = vec![BitMatrix::encoded_len(ands, instances); peers];
+                let mut conversion = match layer.conversions() {
+                    0 => None,
+                    _ => Some(Conversion::start(
+                        (own, place.1),
+                        layer.ring.bits,
+                        batch,
+                        bits,
+                        transfers.offset()?,
+                        [sent, received],
+                    )),
+                };
+                if let Some(conversion) = &mut conversion {
+                    conversion.round(&mut outgoing, &mut expected);
+                }
+                let stage = Stage::Masked {
+                    masking: Box::new(masking),
+                    conversion,
+                };
+                let state = Preparing { layer, instances, stage };
+                Ok(Next::exchange(state, outgoing, expected))
+            }
+            Stage::Masked { masking, mut conversion } => {
+                let mut rests = messages.to_vec();
+                let bytes = BitMatrix::encoded_len(layer.circuit.ands(), instances);
+                let masks: Vec<&[u8]> = rests.iter_mut().map(|rest| take(rest, bytes)).collect::<Result<_, _>>()?;
+                if let Some(conversion) = &mut conversion {
+                    conversion.receive(&mut rests)?;
+                }
+                let triples = masking.finish(&masks)?;
+                Ok(convert(layer, instances, triples, conversion))
+            }
+            Stage::Converting { triples, mut conversion } => {
+                conversion.receive(&mut messages.to_vec())?;
+                Ok(convert(layer, instances, triples, Some(conversion)))
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+mod costs;
+mod engines;
+mod simulation;
+
+use super::*;
+use crate::circuit::Goal;
+
+const FEW: Engine = Engine::Boolean(Goal::FewAnds);
+const LOW: Engine = Engine::Boolean(Goal::LowDepth);
+
+fn ring(bits: usize, truncation: usize) -> Ring {
+    Ring { bits, truncation }
+}
