@@ -125,4 +125,16 @@ pub enum LatticeError {
         /// What was asked for.
         actual: u32,
     },
+    /// A setting outside its limits.
+    #[error("{what}: expected {least} to {most}, got {actual}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// The least allowed.
+        least: u64,
+        /// The most allowed.
+        most: u64,
+        /// What was asked for, or would be needed.
+        actual: u64,
+    },
 }

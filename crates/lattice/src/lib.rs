@@ -16,9 +16,11 @@
 //! [`linear`].
 
 mod bits;
+pub mod collective;
 mod crt;
 mod encryption;
 mod error;
+mod fraction;
 mod hiding;
 pub mod linear;
 mod merging;
@@ -26,7 +28,9 @@ mod parallel;
 mod parameters;
 mod public;
 mod randomness;
+mod residue;
 mod rounding;
+mod spline;
 mod stream;
 mod switching;
 mod tensor;

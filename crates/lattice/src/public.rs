@@ -40,7 +40,8 @@ impl PublicKey {
         Ok(Self::of(parameters, pair))
     }
 
-    fn of(parameters: Parameters, pair: SeededPair) -> Self {
+    /// From its parts.
+    pub(crate) fn of(parameters: Parameters, pair: SeededPair) -> Self {
         let mut bytes = Vec::with_capacity(Self::encoded_len(&parameters));
         pair.encode(&mut bytes);
         let digest = blake3::Hasher::new_derive_key(DIGEST).update(&bytes).finalize();

@@ -4,7 +4,7 @@ use cloven_ring::{Domain, Poly, RnsBasis};
 
 use crate::{
     LatticeError,
-    bits::{pack, packed_len, unpack_into},
+    bits::{MAX_BITS, pack, packed_len, unpack, unpack_into},
 };
 
 /// The length in bytes of a polynomial sent without its `dropped` lowest bits.
@@ -87,4 +87,54 @@ pub(crate) fn check_len(expected: usize, bytes: &[u8]) -> Result<(), LatticeErro
             actual: bytes.len(),
         }),
     }
+}
+
+/// The parts that fractions of `bits` bits travel in, lowest first, as wide as each other or nearly: where each begins, and its width.
+fn parts(bits: u32) -> impl Iterator<Item = (u32, u32)> {
+    let count = bits.div_ceil(MAX_BITS);
+    let widths = (0..count).map(move |index| (bits + index) / count);
+    widths.scan(0, |end, width| {
+        *end += width;
+        Some((*end - width, width))
+    })
+}
+
+/// Bytes of `count` fractions of `bits` bits.
+pub(crate) fn fractions_len(count: usize, bits: u32) -> usize {
+    parts(bits).map(|(_, width)| packed_len(count, width)).sum()
+}
+
+/// Appends fractions, in units of 2^-128, rounded to `bits` bits (below 128).
+pub(crate) fn write_fractions(values: &[u128], bits: u32, out: &mut Vec<u8>) {
+    let rounded = |value: &u128| value.wrapping_add(1 << (127 - bits)) >> (128 - bits);
+    for (start, width) in parts(bits) {
+        let mask = (1 << width) - 1;
+        let part: Vec<u64> = values.iter().map(|v| (rounded(v) >> start) as u64 & mask).collect();
+        pack(&part, width, out);
+    }
+}
+
+/// Reads what [`write_fractions`] wrote, in units of 2^-128. Length and padding are checked; any other bits are valid.
+pub(crate) fn read_fractions(bytes: &[u8], bits: u32, count: usize) -> Result<Vec<u128>, LatticeError> {
+    let mut values = vec![0; count];
+    for ((start, _), part) in parts(bits).zip(read_parts(bytes, bits, count)?) {
+        let shift = 128 - bits + start;
+        values
+            .iter_mut()
+            .zip(part)
+            .for_each(|(value, part)| *value |= u128::from(part) << shift);
+    }
+    Ok(values)
+}
+
+/// The same part by part.
+pub(crate) fn read_parts(bytes: &[u8], bits: u32, count: usize) -> Result<Vec<Vec<u64>>, LatticeError> {
+    check_len(fractions_len(count, bits), bytes)?;
+    let mut rest = bytes;
+    let read = |(_, width)| {
+        let (packed, tail) = rest.split_at(packed_len(count, width));
+        rest = tail;
+        unpack(packed, width, count)
+    };
+    parts(bits).map(read).collect()
 }

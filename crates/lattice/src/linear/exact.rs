@@ -38,29 +38,25 @@
 
 mod choose;
 mod flooding;
-mod fraction;
 mod keyholder;
 mod noise;
 mod plaintext;
-mod residue;
 mod responder;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 use choose::choose;
-use fraction::Fractions;
 pub use noise::STATISTICAL_BITS;
 use noise::Secrecy;
 pub use plaintext::ExactPlaintext;
-use residue::WordReducer;
 pub use responder::{ExactResponse, Masking};
 pub use wire::{WANTED_BITS, WHOLE_BITS};
 
 use cloven_ring::RnsBasis;
 
 use super::layout::Layout;
-use crate::{LatticeError, Parameters, encryption::SeededPair};
+use crate::{LatticeError, Parameters, encryption::SeededPair, fraction::Fractions, residue::WordReducer};
 
 /// log2(N): at half this degree the security table has no room for the flooding.
 const LOG2_DEGREE: u32 = 13;

@@ -64,7 +64,7 @@ pub(super) fn rows_of(what: &'static str, values: &[f32], width: usize) -> Resul
 }
 
 /// Refuses another number of numbers.
-pub(super) fn check_size(what: &'static str, expected: usize, actual: usize) -> Result<(), LatticeError> {
+pub(crate) fn check_size(what: &'static str, expected: usize, actual: usize) -> Result<(), LatticeError> {
     match expected == actual {
         true => Ok(()),
         false => Err(LatticeError::Size { what, expected, actual }),

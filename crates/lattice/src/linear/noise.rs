@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The noise is bounded by this many deviations: exceeded with probability below 2^-100.
-pub(super) const DEVIATIONS: f64 = 12.0;
+pub(crate) const DEVIATIONS: f64 = 12.0;
 
 /// Euclidean norms that decide about the error of an output.
 #[derive(Debug, Clone, Copy, PartialEq)]

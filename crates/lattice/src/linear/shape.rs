@@ -72,7 +72,7 @@ impl LinearShape {
     }
 
     /// Whether there is something to compute, of a size that can be laid out.
-    pub(super) fn is_reasonable(&self) -> bool {
+    pub(crate) fn is_reasonable(&self) -> bool {
         let steps = match *self {
             Self::Dense { .. } => [1; 4],
             Self::Convolution { stride, padding, .. } => [

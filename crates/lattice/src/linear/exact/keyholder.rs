@@ -5,10 +5,9 @@ use zeroize::Zeroize;
 
 use super::{
     ExactProduct,
-    residue::low_word,
     wire::{self, WHOLE_BITS},
 };
-use crate::{LatticeError, RandomnessKey, SecretKey, linear::fixed::check_size, parallel, wire::check_len};
+use crate::{LatticeError, RandomnessKey, SecretKey, linear::fixed::check_size, parallel, residue::low_word, wire::check_len};
 
 /// Purpose of the randomness, apart from that of other encryptions under the same key.
 const PURPOSE: &str = "cloven v1 lattice purpose: exact encryption";
@@ -94,7 +93,7 @@ impl ExactProduct {
     /// The wanted coefficients of c0 + c1 s, in units of 2^-128.
     pub(super) fn read_response(&self, bytes: &[u8], wanted: &[usize], secret: &SecretKey) -> Result<Vec<u128>, LatticeError> {
         let received = wire::read(bytes, wanted.len())?;
-        let c1 = self.centred(&received.whole)?;
+        let c1 = self.centred([0, 1].map(|half| received.whole[half].as_slice()))?;
         let mut product = secret.times_powers(&self.reading, vec![c1])?;
         let pair = CrtPair::new(self.reading.moduli());
         let of = |(c0, &at): (u128, &usize)| {
@@ -109,7 +108,7 @@ impl ExactProduct {
     }
 
     /// c1, taken centred, modulo the two primes that hold it times the secret: 2^75 N < 2^98.
-    fn centred(&self, [low, high]: &[Vec<u64>; 2]) -> Result<Poly<Coefficients>, LatticeError> {
+    fn centred(&self, [low, high]: [&[u64]; 2]) -> Result<Poly<Coefficients>, LatticeError> {
         let unused = u64::BITS - WHOLE_BITS / 2;
         let signed: Vec<i64> = high.iter().map(|&h| (h << unused) as i64 >> unused).collect();
         let mut c1 = Poly::from_signed(&self.reading, &signed)?;

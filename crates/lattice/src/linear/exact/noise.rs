@@ -23,12 +23,8 @@
 
 use cloven_ring::sample;
 
-use super::{
-    LOG2_DEGREE,
-    flooding::{BITS, HALF_ROOT_INFORMATION},
-    fraction::SHORT,
-};
-use crate::{LatticeError, linear::layout::Layout, linear::noise::DEVIATIONS};
+use super::{LOG2_DEGREE, flooding::BITS};
+use crate::{LatticeError, fraction::SHORT, linear::layout::Layout, linear::noise::DEVIATIONS, spline::HALF_ROOT_INFORMATION};
 
 /// All that the key holder sees is within statistical distance 2^-40 of what follows from its results.
 pub const STATISTICAL_BITS: u32 = 40;

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     Ciphertext, PublicKey, RandomnessKey, SecretKey,
     crt::centred_floats,
+    residue::low_word,
     stream::{Domain, Stream},
 };
 use flooding::Cover;
@@ -72,7 +73,7 @@ impl Parties {
         let first = product.multiply(&product.prepare(x).unwrap(), &ciphertexts, 0, 0).unwrap();
         let mut plain = self.secret.decrypt(&first).unwrap();
         let exact = slow(product.shape, x, w);
-        let low = residue::low_word(product.parameters.basis().moduli());
+        let low = low_word(product.parameters.basis().moduli());
         let outputs = product.layout.outputs_of(0, 0, product.shape[0]);
         for (prime, reducer) in product.reducers.iter().enumerate() {
             let modulus = product.parameters.basis().moduli()[prime];
@@ -144,7 +145,7 @@ fn the_largest_operands_are_exact_under_the_widest_flooding() {
         let parties = Parties::new(shape, bits);
         let product = &parties.product;
         let most = i64::MIN >> (64 - bits);
-        let low = residue::low_word(product.parameters.basis().moduli());
+        let low = low_word(product.parameters.basis().moduli());
         // Words whose encoding is rounded by as much as can be: q m is 2^63 - 1 or 2^63 modulo 2^64, and q is odd.
         let inverse = (0..6).fold(1u64, |i, _| i.wrapping_mul(2u64.wrapping_sub(low.wrapping_mul(i))));
         let rounded = [(1u64 << 63) - 1, 1 << 63].map(|rest| rest.wrapping_mul(inverse));

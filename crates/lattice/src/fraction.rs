@@ -8,11 +8,11 @@ use cloven_ring::{Coefficients, Modulus, Poly};
 use crate::LatticeError;
 
 /// Bound on what a fraction lacks for every prime, in units.
-pub(super) const SHORT: f64 = 3.0;
+pub(crate) const SHORT: f64 = 3.0;
 
 /// How to read the fractions of one modulus.
 #[derive(Debug, Clone)]
-pub(super) struct Fractions {
+pub(crate) struct Fractions {
     /// (q / q_i)^-1 modulo q_i.
     inverses: Vec<u64>,
     places: Vec<Place>,
@@ -27,7 +27,7 @@ struct Place {
 }
 
 impl Fractions {
-    pub(super) fn new(moduli: &[Modulus]) -> Self {
+    pub(crate) fn new(moduli: &[Modulus]) -> Self {
         let inverse = |modulus: &Modulus| {
             let others = moduli.iter().filter(|other| *other != modulus);
             let product = others.fold(1, |p, other| modulus.mul(p, modulus.reduce(other.value())));
@@ -41,12 +41,12 @@ impl Fractions {
     }
 
     /// Multiplies every residue by its (q / q_i)^-1: what [`Fractions::read`] takes.
-    pub(super) fn prepare(&self, poly: &mut Poly<Coefficients>) -> Result<(), LatticeError> {
+    pub(crate) fn prepare(&self, poly: &mut Poly<Coefficients>) -> Result<(), LatticeError> {
         Ok(poly.scale_assign(&self.inverses)?)
     }
 
     /// The fractions of the coefficients at `positions` of a prepared polynomial.
-    pub(super) fn read(&self, prepared: &Poly<Coefficients>, positions: impl Iterator<Item = usize>) -> Vec<u128> {
+    pub(crate) fn read(&self, prepared: &Poly<Coefficients>, positions: impl Iterator<Item = usize>) -> Vec<u128> {
         let residues: Vec<(&Place, &[u64])> = self
             .places
             .iter()

@@ -1,0 +1,226 @@
+//! What all parties agree on: how many they are, the ring, and how much is to be hidden.
+
+use cloven_ring::{Coefficients, Poly};
+
+use super::noise::Noise;
+use crate::{
+    LatticeError, Parameters,
+    fraction::Fractions,
+    linear::LinearShape,
+    residue::{WordReducer, low_wide, low_word},
+};
+
+/// log2(N): at half this degree the security table has no room for the smudging.
+pub(super) const LOG2_DEGREE: u32 = 13;
+/// The longest primes.
+const PRIME_BITS: u32 = 50;
+const RING_BITS: std::ops::RangeInclusive<u32> = 16..=48;
+const PARTIES: std::ops::RangeInclusive<usize> = 2..=64;
+/// Most coefficients revealed, and lambda: beyond, little of the modulus would be left; with less, results could be wrong.
+const LOG2_REVEALED: u32 = 40;
+const STATISTICAL_BITS: std::ops::RangeInclusive<u32> = 20..=64;
+
+/// What a [`Collective`] is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CollectiveSettings {
+    /// n, 2 to 64.
+    pub parties: usize,
+    /// k, 16 to 48: messages are integers modulo 2^k.
+    pub ring_bits: u32,
+    /// lambda: everything that decryptions reveal stays within statistical distance 2^-lambda of what the results alone give. 20 to 64.
+    pub statistical_bits: u32,
+    /// Coefficients decrypted under one collective key, in all its life. At most 2^40.
+    pub revealed: u64,
+}
+
+impl CollectiveSettings {
+    /// With distance 2^-40 over 2^30 revealed coefficients.
+    pub fn new(parties: usize, ring_bits: u32) -> Self {
+        Self {
+            parties,
+            ring_bits,
+            statistical_bits: 40,
+            revealed: 1 << 30,
+        }
+    }
+
+    fn check(&self) -> Result<(), LatticeError> {
+        let log2_revealed = u64::BITS - self.revealed.max(1).leading_zeros() - 1;
+        let limits = [
+            ("parties", *PARTIES.start() as u64, *PARTIES.end() as u64, self.parties as u64),
+            (
+                "ring bits",
+                u64::from(*RING_BITS.start()),
+                u64::from(*RING_BITS.end()),
+                self.ring_bits.into(),
+            ),
+            (
+                "statistical bits",
+                u64::from(*STATISTICAL_BITS.start()),
+                u64::from(*STATISTICAL_BITS.end()),
+                self.statistical_bits.into(),
+            ),
+            (
+                "log2 of the revealed coefficients",
+                0,
+                LOG2_REVEALED.into(),
+                log2_revealed.into(),
+            ),
+        ];
+        match limits
+            .into_iter()
+            .find(|(_, least, most, actual)| !(least..=most).contains(&actual))
+        {
+            None => Ok(()),
+            Some((what, least, most, actual)) => Err(LatticeError::Setting {
+                what,
+                least,
+                most,
+                actual,
+            }),
+        }
+    }
+}
+
+/// The agreed parameters: ring degree and primes inside the security table, with room for the noise of all layers and for smudging.
+#[derive(Debug, Clone)]
+pub struct Collective {
+    pub(super) settings: CollectiveSettings,
+    pub(super) parameters: Parameters,
+    pub(super) noise: Noise,
+    pub(super) fractions: Fractions,
+    /// For every prime.
+    pub(super) reducers: Vec<WordReducer>,
+}
+
+impl Collective {
+    /// Chooses the smallest modulus in which the noise of every one of `layers` (none: of encryptions alone) can be smudged as `settings` demand, with a decryption
+    /// failing with probability below 2^-64. Settings without room for that are refused, with what they have and what they need.
+    pub fn new(settings: CollectiveSettings, layers: &[LinearShape]) -> Result<Self, LatticeError> {
+        settings.check()?;
+        let degree = 1 << LOG2_DEGREE;
+        for layer in layers.iter().filter(|layer| !layer.is_reasonable()) {
+            return Err(LatticeError::NoLayout {
+                inputs: layer.inputs(),
+                outputs: layer.outputs(),
+                degree,
+            });
+        }
+        let noise = Noise::new(&settings, layers)?;
+        let parameters = parameters(noise.log2_modulus())?;
+        let moduli = parameters.basis().moduli();
+        Ok(Self {
+            settings,
+            noise,
+            fractions: Fractions::new(moduli),
+            reducers: moduli.iter().map(WordReducer::new).collect(),
+            parameters,
+        })
+    }
+
+    /// What it was made for.
+    pub fn settings(&self) -> &CollectiveSettings {
+        &self.settings
+    }
+
+    /// Ring degree and primes.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Largest noise of a ciphertext, in units of 1/q, that smudging was sized for. What is decrypted must not have more.
+    pub fn noise_bound(&self) -> f64 {
+        self.noise.bound
+    }
+
+    /// Bits to which a coefficient of a compressed c1 is sent.
+    pub fn whole_bits(&self) -> u32 {
+        self.noise.whole_bits
+    }
+
+    /// Bits to which a coefficient of a compressed c0, or of a decryption share, is sent.
+    pub fn wanted_bits(&self) -> u32 {
+        self.noise.wanted_bits
+    }
+
+    /// Refuses words that are not below 2^k. Without an early exit: that all are is not secret, the words are.
+    pub(super) fn check_words(&self, what: &'static str, words: &[u64]) -> Result<(), LatticeError> {
+        let bits = u64::BITS - words.iter().fold(0, |all, word| all | word).leading_zeros();
+        match bits <= self.settings.ring_bits {
+            true => Ok(()),
+            false => Err(LatticeError::Wide {
+                what,
+                allowed: self.settings.ring_bits,
+                actual: bits,
+            }),
+        }
+    }
+
+    /// round(q m / 2^k) at each position.
+    pub(super) fn encoded(&self, messages: impl Iterator<Item = (usize, u64)> + Clone) -> Poly<Coefficients> {
+        let mut plaintext = Poly::zero(self.parameters.basis());
+        let low = low_word(self.parameters.basis().moduli());
+        let lift = u64::BITS - self.settings.ring_bits;
+        for (prime, reducer) in self.reducers.iter().enumerate() {
+            let residues = plaintext.residues_mut(prime);
+            messages
+                .clone()
+                .for_each(|(at, m)| residues[at] = reducer.scaled(low.wrapping_mul(m << lift)));
+        }
+        plaintext
+    }
+
+    /// The integer from -2^(k-1) that a word stands for, as a plaintext to multiply with.
+    pub(super) fn centred(&self, messages: impl Iterator<Item = (usize, u64)> + Clone) -> Poly<Coefficients> {
+        let mut plaintext = Poly::zero(self.parameters.basis());
+        let lift = u64::BITS - self.settings.ring_bits;
+        for (prime, reducer) in self.reducers.iter().enumerate() {
+            let residues = plaintext.residues_mut(prime);
+            messages
+                .clone()
+                .for_each(|(at, m)| residues[at] = reducer.signed((m << lift) as i64 >> lift));
+        }
+        plaintext
+    }
+
+    /// Fractions, in units of 2^-128, to the nearest coefficients modulo q.
+    pub(super) fn lifted(&self, fractions: &[u128]) -> Poly<Coefficients> {
+        let mut poly = Poly::zero(self.parameters.basis());
+        let low = low_wide(self.parameters.basis().moduli());
+        for (prime, reducer) in self.reducers.iter().enumerate() {
+            let pairs = poly.residues_mut(prime).iter_mut().zip(fractions);
+            pairs.for_each(|(residue, &f)| *residue = reducer.scaled_wide(low.wrapping_mul(f)));
+        }
+        poly
+    }
+
+    /// The message that a fraction rounds to.
+    pub(super) fn message(&self, fraction: u128) -> u64 {
+        let k = self.settings.ring_bits;
+        (fraction.wrapping_add(1 << (127 - k)) >> (128 - k)) as u64
+    }
+
+    /// m 2^-k, in units of 2^-128.
+    pub(super) fn fraction(&self, message: u64) -> u128 {
+        u128::from(message) << (128 - self.settings.ring_bits)
+    }
+}
+
+/// The set with a modulus of at least 2^`log2_modulus`: as few primes as hold it, of equal length or nearly.
+fn parameters(log2_modulus: f64) -> Result<Parameters, LatticeError> {
+    let mut bits = log2_modulus.ceil() as u32;
+    loop {
+        let count = bits.div_ceil(PRIME_BITS);
+        let lengths: Vec<u32> = (0..count).rev().map(|index| (bits + index) / count).collect();
+        let parameters = Parameters::new(LOG2_DEGREE, &lengths)?;
+        if parameters.log2_modulus() >= log2_modulus {
+            return Ok(parameters);
+        }
+        bits += 1;
+    }
+}
+
+/// The ring degree.
+pub(super) fn degree() -> f64 {
+    f64::from(1u32 << LOG2_DEGREE)
+}
