@@ -34,6 +34,7 @@
 mod compressed;
 mod decryption;
 mod encryption;
+mod linear;
 mod noise;
 mod parameters;
 mod party;
@@ -46,6 +47,7 @@ mod tests;
 mod to_shares;
 
 pub use compressed::Compressed;
+pub use linear::{EncryptedLayer, LayerLoader, SecretLinear};
 pub use parameters::{Collective, CollectiveSettings};
 pub use party::PartySecret;
 pub use reference::CommonReference;

@@ -87,9 +87,8 @@ impl Noise {
                 actual: reading_bound(n) + 2.0 * rounding(n),
             });
         }
-        let layers = layers.iter().map(|layer| layer_bound(settings, layer));
         Ok(Self {
-            bound: layers.fold(fresh_bound(settings), f64::max) + zeros_bound(settings),
+            bound: bound(settings, layers),
             smudge_bits,
             whole_bits: (128.0 + rounding(n).log2() - room.log2()).ceil() as u32,
             wanted_bits: k + (2.0 * n / left).log2().ceil() as u32,
@@ -114,6 +113,12 @@ impl Noise {
     pub(super) fn rounding(&self) -> f64 {
         exp2(128.0 - f64::from(self.whole_bits)) * rounding(self.parties)
     }
+}
+
+/// E.
+pub(super) fn bound(settings: &CollectiveSettings, layers: &[LinearShape]) -> f64 {
+    let layers = layers.iter().map(|layer| layer_bound(settings, layer));
+    layers.fold(fresh_bound(settings), f64::max) + zeros_bound(settings)
 }
 
 /// Bound on |e + rho| of an encryption.

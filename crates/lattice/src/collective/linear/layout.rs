@@ -1,0 +1,294 @@
+//! Where weights, masks and outputs stand in polynomials.
+//!
+//! A convolution of stride s is s x s convolutions of stride one, added up: tap d and padding p meet the pixels s (y + t) + f of *phase* f, where d - p = s t + f. With
+//! rows of S coefficients and a spacing of D from one output channel to the next,
+//!
+//! ```text
+//! weight of channel o, tap (t, t'), slot b     D o + B b - (S t + t')
+//! pixel (i, j) of slot b                                        - B b + (S i + j)
+//! output (y, x) of channel o                   D o              + (S y + x)
+//! ```
+//!
+//! A slot is one phase of one input channel; g of them share a ciphertext, with B = D times the output channels that do, and B g <= N. S is so wide that a product
+//! from another row or column never lands on an output, D so wide that none from another channel does, and other slots are whole multiples of B away.
+//! A dense layer is the convolution of pictures of one pixel: S = D = 1. (X^-e = -X^(N-e).)
+//!
+//! Responses come first: as many output channels as fit share a ciphertext, evenly; then slots, which save ciphertexts of weights.
+
+use crate::{LatticeError, linear::LinearShape};
+
+/// One phase of one axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Phase {
+    first: usize,
+    /// Kernel indices, and their t.
+    taps: Vec<(usize, isize)>,
+    /// Pixels that some output meets.
+    pixels: usize,
+}
+
+/// One axis of a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Axis {
+    stride: usize,
+    phases: Vec<Phase>,
+    outputs: usize,
+}
+
+/// A layer in polynomials of degree N.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    shape: LinearShape,
+    degree: usize,
+    axes: [Axis; 2],
+    /// S.
+    row: usize,
+    /// D.
+    spacing: usize,
+    /// Output channels of all, and of one response.
+    channels: usize,
+    pub(super) together: usize,
+    /// g.
+    pub(super) slots: usize,
+}
+
+impl Layout {
+    pub(super) fn new(shape: LinearShape, degree: usize) -> Result<Self, LatticeError> {
+        let refused = LatticeError::NoLayout {
+            inputs: shape.inputs(),
+            outputs: shape.outputs(),
+            degree,
+        };
+        if !shape.is_reasonable() {
+            return Err(refused);
+        }
+        if let LinearShape::Convolution { image, kernel, .. } = shape
+            && image.iter().chain(&kernel).any(|&size| size > degree)
+        {
+            return Err(refused);
+        }
+        let (channels, axes) = match shape {
+            LinearShape::Dense { outputs, .. } => (outputs, [0, 1].map(|_| Axis::new(1, 1, 1, 0))),
+            LinearShape::Convolution {
+                channels,
+                image,
+                kernel,
+                stride,
+                padding,
+            } => {
+                let axis = |axis| Axis::new(image[axis], kernel[axis], stride[axis], padding[axis]);
+                (channels[1], [0, 1].map(axis))
+            }
+        };
+        let row = axes[1].row();
+        let spacing = spacing(&axes, row);
+        let most = degree / spacing;
+        if most == 0 {
+            return Err(refused);
+        }
+        let together = channels.div_ceil(channels.div_ceil(most));
+        let mut layout = Self {
+            shape,
+            degree,
+            axes,
+            row,
+            spacing,
+            channels,
+            together,
+            slots: 1,
+        };
+        let room = degree / (spacing * together);
+        // A kernel may meet nothing but padding.
+        let pieces = layout.pieces().max(1);
+        layout.slots = pieces.div_ceil(pieces.div_ceil(room));
+        Ok(layout)
+    }
+
+    /// Ciphertexts that come back.
+    pub(super) fn responses(&self) -> usize {
+        self.channels.div_ceil(self.together)
+    }
+
+    /// Polynomials of a mask; times the responses, ciphertexts of weights. None where no output meets a pixel.
+    pub(super) fn blocks(&self) -> usize {
+        self.pieces().div_ceil(self.slots)
+    }
+
+    /// Positions and values of the weights of a block and response, from all weights modulo 2^`bits`.
+    pub(super) fn weights(&self, weights: &[u64], block: usize, response: usize, bits: u32) -> Vec<(usize, u64)> {
+        let mut placed = Vec::new();
+        for (slot, (channel, rows, columns)) in self.block(block) {
+            for (index, output) in self.outputs_of(response).enumerate() {
+                let start = self.spacing * (index + slot * self.together);
+                for &(dy, ty) in &rows.taps {
+                    for &(dx, tx) in &columns.taps {
+                        let value = weights[self.weight_at(channel, output, dy, dx)];
+                        let at = start as isize - (self.row as isize * ty + tx);
+                        placed.push(self.place(at, value, bits));
+                    }
+                }
+            }
+        }
+        placed
+    }
+
+    /// Positions and values of a block of an input modulo 2^`bits`.
+    pub(super) fn inputs(&self, input: &[u64], block: usize, bits: u32) -> Vec<(usize, u64)> {
+        let width = match self.shape {
+            LinearShape::Dense { .. } => 1,
+            LinearShape::Convolution { image, .. } => image[1],
+        };
+        let pixels = self.shape.inputs() / self.input_channels();
+        let mut placed = Vec::new();
+        for (slot, (channel, rows, columns)) in self.block(block) {
+            let back = self.spacing * self.together * slot;
+            for i in 0..rows.pixels {
+                let line = channel * pixels + (i * self.axes[0].stride + rows.first) * width;
+                for j in 0..columns.pixels {
+                    let value = input[line + j * self.axes[1].stride + columns.first];
+                    placed.push(self.place((self.row * i + j) as isize - back as isize, value, bits));
+                }
+            }
+        }
+        placed
+    }
+
+    /// Coefficients of a response that are outputs, in the order of the outputs, which follow those of the responses before.
+    pub(super) fn wanted(&self, response: usize) -> Vec<usize> {
+        let [height, width] = [self.axes[0].outputs, self.axes[1].outputs];
+        let channels = 0..self.outputs_of(response).len();
+        let row = move |start: usize| (0..width).map(move |x| start + x);
+        let channel = move |start: usize| (0..height).flat_map(move |y| row(start + self.row * y));
+        channels.flat_map(|index| channel(self.spacing * index)).collect()
+    }
+
+    /// Numbers that tell this layout from others.
+    pub(super) fn numbers(&self) -> [u64; 6] {
+        [
+            self.shape.inputs(),
+            self.shape.outputs(),
+            self.row,
+            self.spacing,
+            self.together,
+            self.slots,
+        ]
+        .map(|number| number as u64)
+    }
+
+    /// Output channels of a response.
+    fn outputs_of(&self, response: usize) -> std::ops::Range<usize> {
+        let first = response * self.together;
+        first..self.channels.min(first + self.together)
+    }
+
+    fn input_channels(&self) -> usize {
+        match self.shape {
+            LinearShape::Dense { inputs, .. } => inputs,
+            LinearShape::Convolution { channels, .. } => channels[0],
+        }
+    }
+
+    /// Phases of all input channels.
+    fn pieces(&self) -> usize {
+        self.input_channels() * self.axes[0].phases.len() * self.axes[1].phases.len()
+    }
+
+    /// The pieces of a block: slot, input channel, and its phases of rows and of columns.
+    fn block(&self, block: usize) -> impl Iterator<Item = (usize, (usize, &Phase, &Phase))> {
+        let first = block * self.slots;
+        let [rows, columns] = [0, 1].map(|axis| &self.axes[axis].phases);
+        let piece = move |index: usize| {
+            let (rest, column) = (index / columns.len(), index % columns.len());
+            (rest / rows.len(), &rows[rest % rows.len()], &columns[column])
+        };
+        (first..self.pieces().min(first + self.slots)).map(piece).enumerate()
+    }
+
+    fn weight_at(&self, channel: usize, output: usize, dy: usize, dx: usize) -> usize {
+        match self.shape {
+            LinearShape::Dense { outputs, .. } => channel * outputs + output,
+            LinearShape::Convolution { channels, kernel, .. } => {
+                ((output * channels[0] + channel) * kernel[0] + dy) * kernel[1] + dx
+            }
+        }
+    }
+
+    /// The coefficient of X^`exponent`, for an exponent from -N to N - 1.
+    fn place(&self, exponent: isize, value: u64, bits: u32) -> (usize, u64) {
+        match usize::try_from(exponent) {
+            Ok(at) => (at, value),
+            Err(_) => (
+                self.degree - exponent.unsigned_abs(),
+                value.wrapping_neg() & ((1 << bits) - 1),
+            ),
+        }
+    }
+}
+
+impl Axis {
+    fn new(image: usize, kernel: usize, stride: usize, padding: usize) -> Self {
+        let outputs = (image + 2 * padding - kernel) / stride + 1;
+        let phases = (0..stride.min(image)).filter_map(|first| Phase::new(first, [image, kernel, stride, padding], outputs));
+        Self {
+            stride,
+            phases: phases.collect(),
+            outputs,
+        }
+    }
+
+    /// S, where this axis is that of columns.
+    fn row(&self) -> usize {
+        let needed = |phase: &Phase| (phase.pixels as isize - phase.least()).max(self.outputs as isize + phase.most());
+        let widest = self.phases.iter().map(needed).max().unwrap_or_default();
+        self.outputs.max(widest.unsigned_abs())
+    }
+
+    /// Least and largest place of any product.
+    fn reach(&self) -> [isize; 2] {
+        let least = self.phases.iter().map(|phase| -phase.most()).min();
+        let most = self
+            .phases
+            .iter()
+            .map(|phase| phase.pixels as isize - 1 - phase.least())
+            .max();
+        [least, most].map(Option::unwrap_or_default)
+    }
+}
+
+impl Phase {
+    /// None where no output meets a pixel of it.
+    fn new(first: usize, [image, kernel, stride, padding]: [usize; 4], outputs: usize) -> Option<Self> {
+        let length = (image - first).div_ceil(stride) as isize;
+        let shift = |tap: usize| tap as isize - padding as isize - first as isize;
+        // A tap that meets padding only is left out.
+        let met = |t: isize| t < length && t + outputs as isize > 0;
+        let taps = (0..kernel).filter(|&tap| shift(tap).rem_euclid(stride as isize) == 0);
+        let taps: Vec<(usize, isize)> = taps
+            .map(|tap| (tap, shift(tap).div_euclid(stride as isize)))
+            .filter(|&(_, t)| met(t))
+            .collect();
+        let most = taps.iter().map(|&(_, t)| t).max()?;
+        Some(Self {
+            first,
+            taps,
+            pixels: length.min(outputs as isize + most).unsigned_abs(),
+        })
+    }
+
+    /// Least and largest t.
+    fn least(&self) -> isize {
+        self.taps.iter().map(|&(_, t)| t).min().unwrap_or_default()
+    }
+
+    fn most(&self) -> isize {
+        self.taps.iter().map(|&(_, t)| t).max().unwrap_or_default()
+    }
+}
+
+/// D: the outputs of a channel and, once, the products on either side of them.
+fn spacing(axes: &[Axis; 2], row: usize) -> usize {
+    let row = row as isize;
+    let [first, last] = [0, 1].map(|end| row * axes[0].reach()[end] + axes[1].reach()[end]);
+    let end = row * (axes[0].outputs as isize - 1) + axes[1].outputs as isize;
+    (end + (-first).max(last + 1 - end).max(0)).unsigned_abs()
+}

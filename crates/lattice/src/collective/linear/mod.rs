@@ -1,0 +1,201 @@
+//! Linear layers that nobody knows: additive shares of F r modulo 2^k from shares of F and of r.
+//!
+//! The parties have additive shares F = sum F_j of a layer's weights and r = sum r_j of an input. Once, they encrypt F under the collective key
+//! ([`SecretLinear::share`], [`SecretLinear::aggregate`], [`LayerLoader`]). Then, for every r:
+//!
+//! ```text
+//! each j       r_j Enc(F) + a fresh encryption of zero, compressed         respond        -> aggregator
+//! aggregator   the sum is Enc(F r); its c1                                 sum, query     -> each other
+//! each other   a masked, smudged decryption share; keeps the mask          to_shares      -> aggregator
+//! aggregator   its own share                                               last_share
+//! ```
+//!
+//! No party uploads its r_j: r Enc(F) is the sum of what each computes from its own part. Outputs are row-major, of [`LinearShape::outputs`] numbers; weights and
+//! inputs as [`LinearShape`] says. Only coefficients that are outputs ever are in a message, but for c1, which is needed whole.
+//!
+//! Bytes of an inference for n parties and C responses: 2 (n - 1) C c1s of N [`Collective::whole_bits`] bits, and 2 (n - 1) times
+//! [`Collective::wanted_bits`] for every output. [`SecretLinear::responses`] is what counts, so the layout (`layout`) makes them few.
+//!
+//! Transforms: 3 primes, blocks B, responses C: 3 B forward and 6 C + 3 C a party to respond, 6 C to read.
+
+mod layer;
+mod layout;
+mod respond;
+
+pub use layer::{EncryptedLayer, LayerLoader};
+
+use super::{Collective, noise};
+use crate::{LatticeError, linear::LinearShape, linear::fixed::check_size, parallel};
+use layout::Layout;
+
+/// Nanoseconds of a product of two words in the clear.
+const MULTIPLY: usize = 1;
+
+/// One linear layer, as all parties compute it.
+#[derive(Debug, Clone)]
+pub struct SecretLinear {
+    collective: Collective,
+    shape: LinearShape,
+    layout: Layout,
+}
+
+impl Collective {
+    /// A layer. Refused where its outputs would be noisier than what this collective smudges: it is made for one of the layers given to
+    /// [`Collective::new`], or for one with no more inputs.
+    pub fn linear(&self, shape: LinearShape) -> Result<SecretLinear, LatticeError> {
+        let layout = Layout::new(shape, self.parameters.degree())?;
+        let actual = noise::bound(&self.settings, &[shape]);
+        match actual <= self.noise.bound {
+            true => Ok(SecretLinear {
+                collective: self.clone(),
+                shape,
+                layout,
+            }),
+            false => Err(LatticeError::Noise {
+                bound: self.noise.bound,
+                actual,
+            }),
+        }
+    }
+}
+
+impl SecretLinear {
+    /// Sizes of input, weights and output.
+    pub fn shape(&self) -> LinearShape {
+        self.shape
+    }
+
+    /// Ciphertexts of the encrypted weights.
+    pub fn ciphertexts(&self) -> usize {
+        self.layout.blocks() * self.layout.responses()
+    }
+
+    /// Bytes of a party's share of one ciphertext of the weights, and of their sum.
+    pub fn share_len(&self) -> usize {
+        self.collective.share_len()
+    }
+
+    /// Bytes of an [`EncryptedLayer`] in memory, about.
+    pub fn memory(&self) -> usize {
+        self.ciphertexts() * 16 * self.collective.parameters.basis().words()
+    }
+
+    /// Ciphertexts of a response.
+    pub fn responses(&self) -> usize {
+        self.layout.responses()
+    }
+
+    /// Bytes that a party sends to the aggregator first: [`SecretLinear::respond`].
+    pub fn response_len(&self) -> usize {
+        self.wanted().map(|wanted| self.collective.compressed_len(wanted.len())).sum()
+    }
+
+    /// Bytes that the aggregator sends to every other party: [`SecretLinear::query`].
+    pub fn query_len(&self) -> usize {
+        self.responses() * self.collective.whole_len()
+    }
+
+    /// Bytes that every other party answers: the message of [`SecretLinear::to_shares`].
+    pub fn answer_len(&self) -> usize {
+        self.wanted().map(|wanted| self.collective.wanted_len(wanted.len())).sum()
+    }
+
+    /// Bytes of all messages of one product, of all parties.
+    pub fn traffic(&self) -> usize {
+        (self.collective.settings.parties - 1) * (self.response_len() + self.query_len() + self.answer_len())
+    }
+
+    /// F x modulo 2^k in the clear, for words below 2^k: what a party computes of its share of the weights and an opened x.
+    pub fn multiply(&self, weights: &[u64], x: &[u64]) -> Result<Vec<u64>, LatticeError> {
+        self.check_operands(weights, x)?;
+        let mask = (1 << self.collective.settings.ring_bits) - 1;
+        let outputs = match self.shape {
+            LinearShape::Dense { outputs, .. } => dense(weights, x, outputs),
+            LinearShape::Convolution {
+                channels,
+                image,
+                kernel,
+                stride,
+                padding,
+            } => {
+                let outputs = self.shape.output_image();
+                let cost = MULTIPLY * channels[0] * kernel[0] * kernel[1] * outputs[0] * outputs[1];
+                let of_channel = |output: usize| {
+                    let weights = weights.chunks_exact(kernel[0] * kernel[1]).skip(output * channels[0]);
+                    let pictures = x.chunks_exact(image[0] * image[1]);
+                    let mut sum = vec![0; outputs[0] * outputs[1]];
+                    for (kernel_of, picture) in weights.zip(pictures) {
+                        let operands = Correlation {
+                            image,
+                            kernel,
+                            stride,
+                            padding,
+                            outputs,
+                        };
+                        operands.add(kernel_of, picture, &mut sum);
+                    }
+                    Ok(sum)
+                };
+                parallel::map(channels[1], cost, of_channel)?.concat()
+            }
+        };
+        Ok(outputs.into_iter().map(|word| word & mask).collect())
+    }
+
+    fn wanted(&self) -> impl Iterator<Item = Vec<usize>> {
+        (0..self.responses()).map(|response| self.wanted_of(response))
+    }
+
+    /// Coefficients of a response that are outputs.
+    pub(super) fn wanted_of(&self, response: usize) -> Vec<usize> {
+        self.layout.wanted(response)
+    }
+
+    fn check_operands(&self, weights: &[u64], x: &[u64]) -> Result<(), LatticeError> {
+        check_size("weights", self.shape.weights(), weights.len())?;
+        check_size("input", self.shape.inputs(), x.len())
+    }
+}
+
+/// x W, wrapping.
+fn dense(weights: &[u64], x: &[u64], outputs: usize) -> Vec<u64> {
+    let mut sum = vec![0u64; outputs];
+    for (row, &x) in weights.chunks_exact(outputs).zip(x) {
+        let terms = sum.iter_mut().zip(row);
+        terms.for_each(|(sum, &w)| *sum = sum.wrapping_add(w.wrapping_mul(x)));
+    }
+    sum
+}
+
+/// Sizes of a cross-correlation of one channel.
+struct Correlation {
+    image: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    outputs: [usize; 2],
+}
+
+impl Correlation {
+    /// Adds the cross-correlation of one picture, wrapping.
+    fn add(&self, kernel: &[u64], picture: &[u64], sum: &mut [u64]) {
+        for (tap, &weight) in kernel.iter().enumerate() {
+            let (dy, dx) = (tap / self.kernel[1], tap % self.kernel[1]);
+            for (y, row) in sum.chunks_exact_mut(self.outputs[1]).enumerate() {
+                let Some(line) = self.at(0, y, dy) else { continue };
+                let line = &picture[line * self.image[1]..][..self.image[1]];
+                for (x, sum) in row.iter_mut().enumerate() {
+                    if let Some(column) = self.at(1, x, dx) {
+                        *sum = sum.wrapping_add(weight.wrapping_mul(line[column]));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The pixel under a tap, if it is not padding.
+    fn at(&self, axis: usize, place: usize, tap: usize) -> Option<usize> {
+        let pixel = (place * self.stride[axis] + tap).checked_sub(self.padding[axis])?;
+        (pixel < self.image[axis]).then_some(pixel)
+    }
+}

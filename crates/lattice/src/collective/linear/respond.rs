@@ -1,0 +1,170 @@
+//! Per inference: products with masks, their sum, and its shares.
+
+use cloven_ring::{Evaluations, Poly};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{EncryptedLayer, SecretLinear};
+use crate::{
+    Ciphertext, LatticeError, PublicKey,
+    collective::{Compressed, PartySecret, ToShares, check_count, party::words_of},
+    linear::fixed::check_size,
+    parallel,
+    stream::Domain,
+    wire::check_len,
+};
+
+const PURPOSE: &str = "cloven v1 lattice purpose: collective response";
+/// Nanoseconds to a residue of a block's transform, of its product with a ciphertext, and of a response's way to the wire.
+const TRANSFORM: usize = 6;
+const PRODUCT: usize = 1;
+const FINISH: usize = 20;
+
+impl SecretLinear {
+    /// r_j Enc(F) for a party's share of the input, words below 2^k: re-randomised under the collective key and compressed. `context` names the inference; the
+    /// randomness is PRF(key, context, r_j, layer, collective key), so that the same step repeats its bytes and no other shares them.
+    pub fn respond(
+        &self,
+        layer: &EncryptedLayer,
+        input: &[u64],
+        public: &PublicKey,
+        secret: &PartySecret,
+        context: &[u8],
+    ) -> Result<Vec<u8>, LatticeError> {
+        check_size("input", self.shape.inputs(), input.len())?;
+        check_size("ciphertexts of a layer", self.ciphertexts(), layer.ciphertexts.len())?;
+        self.collective.check_words("input", input)?;
+        secret.check(&self.collective)?;
+        let products = self.products(layer, input)?;
+        let mut words = words_of(&[&public.digest(), &layer.digest]);
+        words.extend(self.layout.numbers());
+        words.extend(input);
+        let words = Zeroizing::new(words);
+        let mut out = Vec::with_capacity(self.response_len());
+        let cost = FINISH * self.collective.parameters.basis().words();
+        parallel::append(self.responses(), cost, &mut out, |response, out| {
+            let indexed = words.iter().copied().chain([response as u64]).collect();
+            let mut randomness = secret.stream(PURPOSE, Domain::Public, context, indexed);
+            let mut hidden = public.zero(&mut randomness)?;
+            hidden.add_assign(&products[response])?;
+            out.extend(self.collective.compress(hidden, &self.wanted_of(response))?);
+            Ok(())
+        })?;
+        // r_j can be read from them: c1 is a known polynomial times it.
+        products.into_iter().for_each(|mut product| {
+            product.c0.zeroize();
+            product.c1.zeroize();
+        });
+        Ok(out)
+    }
+
+    /// Enc(F r), from the responses of all parties.
+    pub fn sum(&self, responses: &[impl AsRef<[u8]>]) -> Result<Vec<Compressed>, LatticeError> {
+        check_count("responses", self.collective.settings.parties, responses.len())?;
+        let mut sums: Vec<Compressed> = Vec::new();
+        for bytes in responses {
+            let read = self.read_response(bytes.as_ref())?;
+            match sums.is_empty() {
+                true => sums = read,
+                false => sums.iter_mut().zip(&read).try_for_each(|(sum, one)| sum.add_assign(one))?,
+            }
+        }
+        Ok(sums)
+    }
+
+    /// What the aggregator sends to every other party.
+    pub fn query(&self, sums: &[Compressed]) -> Result<Vec<u8>, LatticeError> {
+        check_count("ciphertexts of a response", self.responses(), sums.len())?;
+        let mut out = Vec::with_capacity(self.query_len());
+        sums.iter().for_each(|sum| self.collective.write_whole(sum, &mut out));
+        Ok(out)
+    }
+
+    /// A party's answer to the query, and its additive share of F r.
+    pub fn to_shares(&self, query: &[u8], secret: &PartySecret, context: &[u8]) -> Result<ToShares, LatticeError> {
+        check_len(self.query_len(), query)?;
+        let cost = FINISH * self.collective.parameters.basis().words();
+        let parts = parallel::map(self.responses(), cost, |response| {
+            let whole = &query[response * self.collective.whole_len()..][..self.collective.whole_len()];
+            let context = [context, &(response as u64).to_le_bytes()].concat();
+            self.collective.to_shares(whole, &self.wanted_of(response), secret, &context)
+        })?;
+        let mut joined = ToShares {
+            message: Vec::with_capacity(self.answer_len()),
+            share: Vec::with_capacity(self.shape.outputs()),
+        };
+        for part in parts {
+            joined.message.extend(part.message);
+            joined.share.extend(part.share);
+        }
+        Ok(joined)
+    }
+
+    /// The aggregator's additive share of F r, from the answers of all others.
+    pub fn last_share(
+        &self,
+        sums: &[Compressed],
+        secret: &PartySecret,
+        answers: &[impl AsRef<[u8]>],
+    ) -> Result<Vec<u64>, LatticeError> {
+        check_count("ciphertexts of a response", self.responses(), sums.len())?;
+        let answers: Vec<&[u8]> = answers.iter().map(AsRef::as_ref).collect();
+        answers.iter().try_for_each(|answer| check_len(self.answer_len(), answer))?;
+        let mut starts = vec![0];
+        starts.extend(self.wanted().map(|wanted| self.collective.wanted_len(wanted.len())));
+        (1..starts.len()).for_each(|index| starts[index] += starts[index - 1]);
+        let cost = FINISH * self.collective.parameters.basis().words();
+        let parts = parallel::map(self.responses(), cost, |response| {
+            let of_response = |answer: &&[u8]| answer[starts[response]..starts[response + 1]].to_vec();
+            let messages: Vec<Vec<u8>> = answers.iter().map(of_response).collect();
+            self.collective
+                .last_share(&sums[response], &self.wanted_of(response), secret, &messages)
+        })?;
+        Ok(parts.concat())
+    }
+
+    /// sum_b r_j[b] Enc(F)[b], for every response.
+    pub(in crate::collective) fn products(&self, layer: &EncryptedLayer, input: &[u64]) -> Result<Vec<Ciphertext>, LatticeError> {
+        let (blocks, responses) = (self.layout.blocks(), self.responses());
+        let parameters = &self.collective.parameters;
+        let cost = (TRANSFORM + 2 * PRODUCT * responses) * parameters.basis().words();
+        let share = parallel::share(blocks, cost);
+        let zeros = || -> Vec<Ciphertext> { (0..responses).map(|_| Ciphertext::zero(parameters)).collect() };
+        let sums = parallel::map(blocks.div_ceil(share), share * cost, |piece| {
+            let mut sums = zeros();
+            for block in piece * share..blocks.min((piece + 1) * share) {
+                let mut factor = self.factor(input, block);
+                for (response, sum) in sums.iter_mut().enumerate() {
+                    let ciphertext = &layer.ciphertexts[block * responses + response];
+                    sum.c0.mul_add_assign(&ciphertext.c0, &factor)?;
+                    sum.c1.mul_add_assign(&ciphertext.c1, &factor)?;
+                }
+                factor.zeroize();
+            }
+            Ok(sums)
+        })?;
+        let mut all = sums.into_iter();
+        let mut total = all.next().unwrap_or_else(zeros);
+        for part in all {
+            total.iter_mut().zip(&part).try_for_each(|(sum, one)| sum.add_assign(one))?;
+        }
+        Ok(total)
+    }
+
+    /// A block of an input as a polynomial.
+    fn factor(&self, input: &[u64], block: usize) -> Poly<Evaluations> {
+        let bits = self.collective.settings.ring_bits;
+        let placed = Zeroizing::new(self.layout.inputs(input, block, bits));
+        self.collective.centred(placed.iter().copied()).into_evaluations()
+    }
+
+    fn read_response(&self, bytes: &[u8]) -> Result<Vec<Compressed>, LatticeError> {
+        check_len(self.response_len(), bytes)?;
+        let mut rest = bytes;
+        let read = |wanted: Vec<usize>| {
+            let (one, tail) = rest.split_at(self.collective.compressed_len(wanted.len()));
+            rest = tail;
+            self.collective.read_compressed(one, wanted.len())
+        };
+        self.wanted().map(read).collect()
+    }
+}
