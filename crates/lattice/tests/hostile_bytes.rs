@@ -4,6 +4,9 @@
 //! second), at least one mutation; a failure names decoder and seed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "hostile_bytes/collective.rs"]
+mod collective;
+
 use std::{
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -549,6 +552,7 @@ fn hostile_bytes_are_accepted_exactly_when_they_are_valid() {
     targets.extend(encrypted_products());
     targets.extend(exact_products());
     targets.extend(shared_products());
+    targets.extend(collective::targets());
     for target in &targets {
         assert!(target.is_valid(&target.valid), "{}: the slow reader", target.name);
         (target.decode)(&target.valid).unwrap();

@@ -27,7 +27,7 @@
 //! ```text
 //! n smudges                     n 1.5 2^t            t = 126 - k - ceil(log2 n): at most 3/4
 //! roundings of c0 and shares    2 n 2^(127-K)        gives K: what is left, less the next
-//! switching's rounding of c1    2^(128-V) * 12 sqrt(n N / 18)    at most 1/16: gives V
+//! switching's rounding of c1    2^(128-V) * 12 sqrt(n N / 18)    at most 1/32: gives V
 //! B                             at most 2^-30
 //! ```
 //!
@@ -49,7 +49,7 @@ const PRIMES: f64 = 5.0;
 /// Of what may be smudged, rounding and reading take at most this.
 const ROUNDING_PART: f64 = 0.9;
 /// Of half of the lowest bit, switching's rounding takes at most this; and B less than the margin.
-const SWITCHING_PART: f64 = 1.0 / 16.0;
+const SWITCHING_PART: f64 = 1.0 / 32.0;
 const MARGIN: f64 = 1.0 / 1024.0;
 
 /// Bounds, and the precisions that follow.

@@ -1,0 +1,242 @@
+//! Linear layers of known models under a collective key, for three servers and k = 32: bytes of every message, memory, and every step for one thread
+//! and for two. The first lines also give products of residues that a response takes by count, beside its time.
+//!
+//! `cargo bench -p cloven-lattice --bench collective`; the tables only with `-- --test`, one layer with `-- 'LeNet dense 800'`
+
+use std::{
+    hint::black_box,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use cloven_lattice::{
+    LatticeError, PublicKey,
+    collective::{Collective, CollectiveSettings, CommonReference, Compressed, EncryptedLayer, PartySecret, SecretLinear},
+    linear::LinearShape,
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+use rand::Rng;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+const PARTIES: usize = 3;
+const RING_BITS: u32 = 32;
+
+type Model = (&'static str, Vec<(&'static str, LinearShape)>);
+
+fn models() -> Vec<Model> {
+    let convolution = |channels, image, kernel, stride, padding| LinearShape::Convolution {
+        channels,
+        image: [image; 2],
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [padding; 2],
+    };
+    let dense = |inputs, outputs| LinearShape::Dense { inputs, outputs };
+    vec![
+        (
+            "MiniONN",
+            vec![
+                ("conv 1-16", convolution([1, 16], 28, 5, 1, 0)),
+                ("conv 16-16", convolution([16, 16], 12, 5, 1, 0)),
+                ("dense 256-100", dense(256, 100)),
+                ("dense 100-10", dense(100, 10)),
+            ],
+        ),
+        (
+            "LeNet",
+            vec![
+                ("conv 1-20", convolution([1, 20], 28, 5, 1, 0)),
+                ("conv 20-50", convolution([20, 50], 12, 5, 1, 0)),
+                ("dense 800-500", dense(800, 500)),
+                ("dense 500-10", dense(500, 10)),
+            ],
+        ),
+        (
+            "ResNet-20 layers",
+            vec![
+                ("conv 3-16 on 32", convolution([3, 16], 32, 3, 1, 1)),
+                ("conv 16-16 on 32", convolution([16, 16], 32, 3, 1, 1)),
+                ("conv 16-32 stride 2", convolution([16, 32], 32, 3, 2, 1)),
+                ("conv 1x1 16-32 stride 2", convolution([16, 32], 32, 1, 2, 0)),
+                ("conv 32-32 on 16", convolution([32, 32], 16, 3, 1, 1)),
+                ("conv 32-64 stride 2", convolution([32, 64], 16, 3, 2, 1)),
+                ("conv 64-64 on 8", convolution([64, 64], 8, 3, 1, 1)),
+                ("dense 64-10", dense(64, 10)),
+            ],
+        ),
+    ]
+}
+
+/// Three parties in the middle of an inference.
+struct Job {
+    linear: SecretLinear,
+    secrets: Vec<PartySecret>,
+    reference: CommonReference,
+    public: PublicKey,
+    weights: Vec<u64>,
+    input: Vec<u64>,
+    share: Vec<u8>,
+    layer: EncryptedLayer,
+    responses: Vec<Vec<u8>>,
+    sums: Vec<Compressed>,
+    query: Vec<u8>,
+    answers: Vec<Vec<u8>>,
+}
+
+impl Job {
+    fn new(collective: &Collective, shape: LinearShape) -> Result<Self, LatticeError> {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let linear = collective.linear(shape)?;
+        let secrets: Vec<PartySecret> = (0..PARTIES)
+            .map(|party| PartySecret::new(collective, &[party as u8; 32]))
+            .collect();
+        let reference = CommonReference::new([7; 32]);
+        let shares: Result<Vec<Vec<u8>>, LatticeError> = secrets
+            .iter()
+            .map(|secret| collective.public_key_share(secret, &reference, b"key"))
+            .collect();
+        let public = collective.public_key(&reference, b"key", &shares?)?;
+        let mut words = |count: usize| -> Vec<u64> { (0..count).map(|_| rng.next_u64() >> (64 - RING_BITS)).collect() };
+        let (weights, input) = (words(shape.weights()), words(shape.inputs()));
+        // The sum of one party's share three times: what it encrypts does not matter here.
+        let mut loader = linear.loader(&reference, b"layer");
+        let mut share = Vec::new();
+        for index in 0..linear.ciphertexts() {
+            share = linear.share(index, &weights, &secrets[0], &reference, b"layer")?;
+            loader.push(&linear.aggregate(&[&share, &share, &share])?)?;
+        }
+        let layer = loader.finish()?;
+        let responses: Result<Vec<Vec<u8>>, LatticeError> = secrets
+            .iter()
+            .map(|secret| linear.respond(&layer, &input, &public, secret, b"r"))
+            .collect();
+        let responses = responses?;
+        let sums = linear.sum(&responses)?;
+        let query = linear.query(&sums)?;
+        let answers: Result<Vec<Vec<u8>>, LatticeError> = secrets[1..]
+            .iter()
+            .map(|secret| Ok(linear.to_shares(&query, secret, b"r")?.message))
+            .collect();
+        Ok(Self {
+            answers: answers?,
+            linear,
+            secrets,
+            reference,
+            public,
+            weights,
+            input,
+            share,
+            layer,
+            responses,
+            sums,
+            query,
+        })
+    }
+
+    fn respond(&self, context: &[u8]) -> Result<Vec<u8>, LatticeError> {
+        self.linear
+            .respond(&self.layer, &self.input, &self.public, &self.secrets[1], context)
+    }
+}
+
+fn print(name: &str, collective: &Collective, layers: &[(&str, LinearShape)]) {
+    let parameters = collective.parameters();
+    println!(
+        "{name}: {PARTIES} parties, k = {RING_BITS}; {} primes, {:.1} bits; c1 to {} bits, c0 and shares to {}",
+        parameters.basis().moduli().len(),
+        parameters.log2_modulus(),
+        collective.whole_bits(),
+        collective.wanted_bits(),
+    );
+    let mut total = [0; 2];
+    for (layer, shape) in layers {
+        let linear = collective.linear(*shape).expect("fits");
+        let once = linear.ciphertexts() * linear.share_len() * 2 * (PARTIES - 1);
+        println!(
+            "  {layer}: {} outputs; {} ciphertexts, {} bytes once, {} in memory; {} responses: {} up, {} down, {} up; all parties {}",
+            shape.outputs(),
+            linear.ciphertexts(),
+            once,
+            linear.memory(),
+            linear.responses(),
+            linear.response_len(),
+            linear.query_len(),
+            linear.answer_len(),
+            linear.traffic(),
+        );
+        total[0] += linear.traffic();
+        total[1] += once;
+    }
+    println!("  all: {} bytes an inference, {} once", total[0], total[1]);
+}
+
+fn collective(c: &mut Criterion) {
+    for (name, layers) in models() {
+        let shapes: Vec<LinearShape> = layers.iter().map(|(_, shape)| *shape).collect();
+        let collective = Collective::new(CollectiveSettings::new(PARTIES, RING_BITS), &shapes).expect("fits");
+        print(name, &collective, &layers);
+        for (layer, shape) in layers {
+            for threads in [1, 2] {
+                steps(c, &collective, shape, &format!("{name} {layer}, {threads} threads"), threads);
+            }
+        }
+    }
+}
+
+fn steps(c: &mut Criterion, collective: &Collective, shape: LinearShape, name: &str, threads: usize) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    // Made when the first step is run: filters leave most layers out.
+    let job = std::sync::LazyLock::new(|| Job::new(collective, shape).expect("works"));
+    let round = AtomicU64::new(0);
+    let next = || round.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+    let share = || {
+        drop(black_box(
+            job.linear
+                .share(0, &job.weights, &job.secrets[0], &job.reference, &next())
+                .expect("shares"),
+        ))
+    };
+    let load = || {
+        let mut loader = job.linear.loader(&job.reference, b"layer");
+        loader
+            .push(&job.linear.aggregate(&[&job.share; PARTIES]).expect("adds"))
+            .expect("loads");
+    };
+    let respond = || drop(black_box(job.respond(&next()).expect("responds")));
+    let sum = || {
+        drop(black_box(
+            job.linear
+                .query(&job.linear.sum(&job.responses).expect("adds"))
+                .expect("asks"),
+        ))
+    };
+    let answer = || {
+        drop(black_box(
+            job.linear.to_shares(&job.query, &job.secrets[1], &next()).expect("answers"),
+        ))
+    };
+    let last = || {
+        drop(black_box(
+            job.linear
+                .last_share(&job.sums, &job.secrets[0], &job.answers)
+                .expect("reads"),
+        ))
+    };
+    let multiply = || drop(black_box(job.linear.multiply(&job.weights, &job.input).expect("multiplies")));
+    let mut group = c.benchmark_group(name);
+    group
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(500));
+    group.bench_function("share of one ciphertext", |b| b.iter(|| pool.install(share)));
+    group.bench_function("sum and load of one", |b| b.iter(|| pool.install(load)));
+    group.bench_function("respond", |b| b.iter(|| pool.install(respond)));
+    group.bench_function("sum and query", |b| b.iter(|| pool.install(sum)));
+    group.bench_function("to shares", |b| b.iter(|| pool.install(answer)));
+    group.bench_function("last share", |b| b.iter(|| pool.install(last)));
+    group.bench_function("multiply in the clear", |b| b.iter(|| pool.install(multiply)));
+    group.finish();
+}
+
+criterion_group!(benches, collective);
+criterion_main!(benches);
