@@ -1,6 +1,7 @@
 //! Lattice encryption (RLWE) for the linear core: parameter sets that cannot be built outside the security table, secret and
 //! public keys, and products that need no rotation, relinearisation or rescaling: encrypted rows with a plaintext matrix, plaintext rows
-//! with an encrypted matrix that is updated in place, and two ciphertexts with each other.
+//! with an encrypted matrix that is updated in place, and two ciphertexts with each other. Where no single party may have the secret, [`collective`] has
+//! the same in shares.
 //!
 //! | item | what it is |
 //! |---|---|
@@ -9,6 +10,7 @@
 //! | [`PublicKey`], [`Flooding`] | encryption without the secret; hiding how a response was made |
 //! | [`RoundingNoise`] | releasing decrypted numbers rounded and with noise |
 //! | [`linear`] | matrix products on encrypted data |
+//! | [`collective`] | n-of-n threshold encryption modulo 2^k, and linear layers whose weights nobody knows |
 //! | [`Tensor`], [`centred_coefficients`] | products of ciphertexts; reading integers wider than a prime |
 //! | [`RelinearisationKey`], [`Gadget`] | bringing a product back to two components |
 //!

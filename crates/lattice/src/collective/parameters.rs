@@ -99,7 +99,7 @@ impl Collective {
     pub fn new(settings: CollectiveSettings, layers: &[LinearShape]) -> Result<Self, LatticeError> {
         settings.check()?;
         let degree = 1 << LOG2_DEGREE;
-        for layer in layers.iter().filter(|layer| !layer.is_reasonable()) {
+        if let Some(layer) = layers.iter().find(|layer| !layer.is_reasonable()) {
             return Err(LatticeError::NoLayout {
                 inputs: layer.inputs(),
                 outputs: layer.outputs(),

@@ -2,7 +2,7 @@
 
 use cloven_lattice::{
     LatticeError, PublicKey, SecretKey,
-    collective::{Collective, CollectiveSettings, CommonReference, PartySecret, SecretLinear},
+    collective::{Collective, CollectiveSettings, CommonReference, EncryptedLayer, PartySecret, SecretLinear},
     linear::LinearShape,
 };
 
@@ -182,10 +182,10 @@ fn layers() -> Vec<Target> {
     let [first, second] = secrets;
     let share = linear.share(0, &[5; 150], &first, &reference, b"l").unwrap();
     let sum = linear.aggregate(&[&share, &share]).unwrap();
-    let load = move |linear: &SecretLinear, bytes: &[u8]| {
+    let load = move |linear: &SecretLinear, bytes: &[u8]| -> Result<EncryptedLayer, LatticeError> {
         let mut loader = linear.loader(&reference, b"l");
         loader.push(bytes)?;
-        Ok::<_, LatticeError>(loader.finish()?)
+        loader.finish()
     };
     let layer = load(&linear, &sum).unwrap();
     let one = linear.respond(&layer, &[6; 30], &public, &first, b"r").unwrap();
