@@ -108,4 +108,24 @@ pub enum ModelError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A model in fixed point that is impossible, does not fit its ring, or is not what it should be.
+    #[error("fixed point: {what}: expected {expected}, got {actual}")]
+    FixedPoint {
+        /// Which part of it.
+        what: String,
+        /// What would have been right.
+        expected: String,
+        /// What was there.
+        actual: String,
+    },
+    /// An ONNX model that is malformed or has what Cloven's networks do not.
+    #[error("ONNX {place}: expected {expected}, got {actual}")]
+    Onnx {
+        /// The node by name and operator, or the part of the model.
+        place: String,
+        /// What would have been right.
+        expected: String,
+        /// What was there.
+        actual: String,
+    },
 }

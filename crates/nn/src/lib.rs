@@ -31,6 +31,7 @@
 //! The tensor engine (burn) stays inside this crate: arrays in and out are `ndarray`.
 
 mod error;
+pub mod fixed_point;
 mod loss;
 mod metrics;
 mod network;

@@ -29,6 +29,7 @@ use ndarray::ArrayD;
 use self::batch::{Batch, array_from_batch, batch_from_array};
 use self::buffer::Buffer;
 pub use self::files::{Weights, save_safetensors};
+pub(crate) use self::files::{file_error, read_bytes, write_bytes};
 pub use self::layer::InputGradient;
 use self::layer::Place;
 use self::outside::Outside;

@@ -278,10 +278,13 @@ fn little_endian(array: &ArrayD<f32>) -> Vec<u8> {
     bytes
 }
 
-/// Writes to a temporary file beside `path`, makes it durable, and puts it in place.
 fn write(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Result<(), ModelError> {
+    write_bytes(path, &serialised(path, arrays, metadata)?)
+}
+
+/// Writes to a temporary file beside `path`, makes it durable, and puts it in place.
+pub(crate) fn write_bytes(path: &Path, file: &[u8]) -> Result<(), ModelError> {
     let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
-    let file = serialised(path, arrays, metadata)?;
     // A bare file name has the empty parent, which is no folder.
     let folder = path
         .parent()
@@ -289,7 +292,7 @@ fn write(path: &Path, arrays: &Named, metadata: HashMap<String, String>) -> Resu
         .unwrap_or(Path::new("."));
     let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(|e| problem(&e))?;
     temporary
-        .write_all(&file)
+        .write_all(file)
         .and_then(|()| temporary.as_file().sync_all())
         .map_err(|e| problem(&e))?;
     temporary.persist(path).map_err(|e| problem(&e))?;
@@ -305,7 +308,8 @@ fn read(path: &Path, limit: u64) -> Result<(Named, HashMap<String, String>), Mod
     parse(path, &read_bytes(path, limit)?)
 }
 
-fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
+/// A file of at most `limit` bytes.
+pub(crate) fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
     let problem = |error: &dyn std::fmt::Display| file_error(path, error.to_string());
     let file = File::open(path).map_err(|e| problem(&e))?;
     let mut bytes = Vec::new();
@@ -371,7 +375,7 @@ fn decode(name: &str, view: &TensorView<'_>) -> Result<ArrayD<f32>, ModelError> 
         .map_err(|error| parameter_error(name, format!("values for shape {:?}", view.shape()), error.to_string()))
 }
 
-fn file_error(path: &Path, problem: impl Into<String>) -> ModelError {
+pub(crate) fn file_error(path: &Path, problem: impl Into<String>) -> ModelError {
     ModelError::File {
         path: path.display().to_string(),
         problem: problem.into(),

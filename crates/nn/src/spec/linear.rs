@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::shapes::shapes_along;
 use crate::{InputGradient, LayerSpec, ModelError, ModelSpec};
 
@@ -17,7 +19,8 @@ pub struct LinearLayer {
 }
 
 /// Which product of input and weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LinearShape {
     /// x W; the weight is `[outputs, inputs]` in PyTorch's layout.
     Dense {
@@ -86,7 +89,7 @@ impl LinearShape {
     }
 
     /// Of a layer that is a product, on samples of shape `input`, which fits.
-    fn of(layer: &LayerSpec, input: &[usize]) -> Option<Self> {
+    pub(crate) fn of(layer: &LayerSpec, input: &[usize]) -> Option<Self> {
         match *layer {
             LayerSpec::Dense { outputs, .. } => Some(Self::Dense {
                 inputs: input[0],
