@@ -118,7 +118,7 @@ pub enum Command {
     /// Pin the identities of other parties
     #[command(subcommand)]
     Roster(RosterCommand),
-    /// Look at data files
+    /// Look at data files; align the rows of holders
     #[command(subcommand)]
     Data(DataCommand),
 }
@@ -130,6 +130,7 @@ impl Command {
             Self::Run(args) => Some((&args.logs, None)),
             Self::Party(args) => Some((&args.logs, Some(&args.party))),
             Self::Predict(args) => Some((&args.logs, args.party.as_ref())),
+            Self::Data(DataCommand::Align(args)) => Some((&args.logs, args.party.as_ref())),
             _ => None,
         }
     }
@@ -165,7 +166,7 @@ pub struct InitArgs {
     pub server: Party,
 }
 
-/// What is logged; of `run`, `party` and `predict`
+/// What is logged; of `run`, `party`, `predict` and `data align`
 #[derive(ClapArgs, Clone)]
 pub struct LogArgs {
     /// Log to stderr: error, warn, info, debug (every step), trace (every message), or levels by part, such as info,cloven_wire=trace
@@ -448,9 +449,45 @@ pub enum RosterCommand {
     },
 }
 
+/// `cloven data align`
+#[derive(ClapArgs)]
+pub struct AlignArgs {
+    /// The job file; every holder needs the same
+    pub job: PathBuf,
+    /// Be this holder only, on its own machine [default: all holders, each as a process on this machine]
+    #[arg(long = "as", value_name = "NAME")]
+    pub party: Option<Party>,
+    /// Write the common ids to this file (CSV, readable by its owner only), in the order that all agreed on; without --as, one for a holder each
+    #[arg(long, value_name = "[NAME=]FILE", value_parser = input)]
+    pub out: Vec<Input>,
+    /// The holder's own settings [default: NAME/local.toml beside the job]
+    #[arg(long, value_name = "FILE", requires = "party")]
+    pub local: Option<PathBuf>,
+    /// Accept the job with this digest (at least its first 16 digits) without being asked
+    #[arg(long, value_name = "DIGEST", requires = "party")]
+    pub accept: Option<String>,
+    /// Change a value of the job; every holder needs the same changes
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    #[command(flatten)]
+    pub logs: LogArgs,
+    /// For `cloven data align` itself: updates as JSON lines on stdout, no questions, end when stdin ends
+    #[arg(long, hide = true, requires_all = ["party", "accept"])]
+    pub events: bool,
+}
+
 /// `cloven data`
 #[derive(Subcommand)]
 pub enum DataCommand {
+    /// Find the rows that all holders of a vertical job have, by private set intersection of their ids, without training
+    #[command(
+        after_help = "Examples:\n  cloven data align credit/job.toml --json                     all holders on this machine\n  \
+                      cloven data align credit/job.toml --out bank=bank_ids.csv\n\nOn each holder's own machine, with keys, addresses and consent as for \
+                      `cloven party`; server and dealer take no part:\n  cloven data align credit/job.toml --as bank --out common_ids.csv\n  cloven \
+                      data align credit/job.toml --as bank --accept 3f9c2a7d0b1e4c55 --json\n\nEvery holder learns which of its ids all holders have, and \
+                      how many distinct ids each has. A training aligns anew, in an order of its own."
+    )]
+    Align(Box<AlignArgs>),
     /// Show shapes, types, ranges, classes and missing values of data files
     #[command(after_help = "Examples:\n  cloven data inspect patients.csv.gz\n  cloven data inspect train_ecg.hdf5 --json")]
     Inspect {

@@ -15,6 +15,7 @@ use cloven::{
 };
 
 use crate::{
+    align,
     args::{Args, BenchArgs, Command, DataCommand, InitArgs, PartyArgs, RosterCommand, RunArgs},
     demo, plan,
     predict::predict,
@@ -39,7 +40,12 @@ pub fn dispatch(args: Args, logs: Option<Logs>) -> Result<(), Error> {
         Command::Export(args) => run_folders::export(args, json),
         Command::Audit(args) => run_folders::audit(args, json),
         Command::Roster(command) => roster(command, json),
-        Command::Data(command) => data(command, json),
+        Command::Data(DataCommand::Align(args)) => align::align(*args, logs, json),
+        Command::Data(DataCommand::Inspect {
+            path,
+            no_header,
+            delimiter,
+        }) => inspect_data(&path, no_header, delimiter, json),
     }
 }
 
@@ -327,14 +333,9 @@ fn roster(command: RosterCommand, json: bool) -> Result<(), Error> {
     Ok(())
 }
 
-fn data(command: DataCommand, json: bool) -> Result<(), Error> {
-    let DataCommand::Inspect {
-        path,
-        no_header,
-        delimiter,
-    } = command;
+fn inspect_data(path: &Path, no_header: bool, delimiter: char, json: bool) -> Result<(), Error> {
     let inspection = inspect(
-        &path,
+        path,
         &InspectOptions {
             header: no_header.then_some(false),
             delimiter,

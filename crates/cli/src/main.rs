@@ -1,5 +1,6 @@
 //! The `cloven` command: flags and words only; everything else is in the library.
 
+mod align;
 mod args;
 mod commands;
 mod demo;

@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloven::{Party, Position, Stamped, Update};
+use cloven::{Party, Position, Stamped, Update, data::ColumnCount};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::words::{bytes, is_logging, tell};
+use crate::words::{bytes, is_logging, rows, tell};
 
 /// Without a terminal, a line within an epoch is printed at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -77,6 +77,8 @@ impl Progress {
                 let size = bytes(*size);
                 self.line(&format!("{party}: {messages} messages, {size}, in {path}: {end}"));
             }
+            Update::Aligned { alignment } => self.line(&format!("{party}: {}", rows(alignment))),
+            Update::Adjusted { columns } => self.line(&adjusted(party, columns)),
             Update::Finished { .. } | Update::PredictionFinished { .. } | Update::Failed { .. } => (),
             training if *party == self.lead => self.show_training(training),
             _ => (),
@@ -158,6 +160,12 @@ impl Progress {
                 if let Some(accuracy) = evaluation.accuracy {
                     text += &format!(", accuracy {:.2} %", accuracy * 100.0);
                 }
+                // Of several classes the averages come with the summary.
+                if let ([_], Some(auc), Some(average)) =
+                    (&evaluation.auc_by_class[..], evaluation.auc, evaluation.average_precision)
+                {
+                    text += &format!(", AUC {auc:.4}, average precision {average:.4}");
+                }
                 for (name, subset) in subsets {
                     text += &subset
                         .accuracy
@@ -218,6 +226,27 @@ impl Progress {
             None => tell(text),
         }
     }
+}
+
+/// Columns with values that did not enter the network as they are.
+fn adjusted(party: &Party, columns: &[ColumnCount]) -> String {
+    const MOST: usize = 8;
+    let each = columns.iter().take(MOST).map(|count| {
+        let parts = [
+            (count.missing, "missing"),
+            (count.unknown, "unknown"),
+            (count.clipped, "clipped"),
+        ];
+        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+        format!("{}: {}", count.column, parts.join(", "))
+    });
+    let each: Vec<String> = each.collect();
+    let more = match columns.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!("; and {more} more columns"),
+    };
+    format!("{party}: values filled in, not known or clipped: {}{more}", each.join("; "))
 }
 
 /// Where a party's metrics are, and who can read them.

@@ -6,7 +6,9 @@ use std::{
     sync::OnceLock,
 };
 
-use cloven::{BenchRow, Error, Job, Leak, Party, Summary, predict::PredictionSummary};
+use cloven::{
+    AdjustedValues, Alignment, AlignmentSummary, BenchRow, Error, Job, Leak, Party, Summary, predict::PredictionSummary,
+};
 
 /// Prints an error: one sentence on stderr and, with `--json`, an object on stdout.
 pub fn failure(error: &Error, json: bool) {
@@ -137,6 +139,9 @@ pub fn summary(summary: &Summary) -> String {
     if let Some(auc) = summary.auc {
         row("AUC", format!("{auc:.4}"));
     }
+    if let Some(average) = summary.average_precision {
+        row("average precision", format!("{average:.4}"));
+    }
     if let Some(areas) = summary.auc_by_class.as_ref().filter(|areas| areas.len() > 1) {
         let each: Vec<String> = areas
             .iter()
@@ -176,16 +181,100 @@ pub fn summary(summary: &Summary) -> String {
         let planned = format!("{} an epoch, {ratio:.2} times what crossed", bytes(predicted.bytes_per_epoch));
         row("  predicted", planned);
     }
+    if let Some(before) = summary.bytes_by_phase.get("preprocessing") {
+        let online = summary.bytes_by_phase.get("training").copied().unwrap_or(0) / u64::from(summary.epochs.max(1));
+        row(
+            "  of these online",
+            format!("{}; preprocessing of the whole run {}", bytes(online), bytes(*before)),
+        );
+    }
+    for (holder, alignment) in &summary.alignment {
+        row(&format!("rows of {holder}"), rows(alignment));
+    }
+    for (holder, adjusted) in &summary.adjusted_values {
+        if *adjusted != AdjustedValues::default() {
+            let AdjustedValues {
+                missing,
+                unknown,
+                clipped,
+            } = adjusted;
+            let counts = format!("{missing} missing, {unknown} of no known category, {clipped} clipped");
+            row(&format!("values of {holder}"), counts);
+        }
+    }
     for (party, sent) in &summary.bytes_sent {
+        let processor = summary
+            .cpu_seconds
+            .get(party)
+            .copied()
+            .flatten()
+            .map_or(String::new(), |s| format!(", {} of processor", seconds(s)));
         let memory = summary
             .peak_rss_bytes
             .get(party)
             .copied()
             .flatten()
             .map_or(String::new(), |m| format!(", {} memory", bytes(m)));
-        row(&format!("  {party}"), format!("{} sent{memory}", bytes(*sent)));
+        row(&format!("  {party}"), format!("{} sent{memory}{processor}", bytes(*sent)));
     }
     lines.join("\n")
+}
+
+/// What a holder aligns by this job, and what each learns from it.
+pub fn alignment_of(job: &Job) -> String {
+    format!(
+        "job {}\nalignment of the ids of its holders; no training\n{}",
+        job.digest_hex(),
+        leaks(&job.alignment_leaks())
+    )
+}
+
+/// An alignment as a table.
+pub fn alignment(summary: &AlignmentSummary) -> String {
+    let mut lines = Vec::new();
+    let mut row = |name: &str, value: String| lines.push(format!("  {name:<22}{value}"));
+    row("common ids", summary.common_ids.to_string());
+    if let Some(Alignment {
+        train_rows, test_rows, ..
+    }) = summary.holders.values().next()
+    {
+        row("  of these", format!("{train_rows} for training, {test_rows} for testing"));
+    }
+    for (holder, alignment) in &summary.holders {
+        row(&format!("rows of {holder}"), rows(alignment));
+        if summary.holders.len() == 1 {
+            let each = alignment.others.iter().map(|(other, count)| format!("{other} {count}"));
+            row("others' distinct ids", each.collect::<Vec<_>>().join(", "));
+        }
+    }
+    row("time", seconds(summary.seconds_total));
+    for path in summary.outputs.values() {
+        row("common ids written", path.display().to_string());
+    }
+    lines.join("\n")
+}
+
+/// What became of a holder's rows before the common ones were found.
+pub fn rows(alignment: &Alignment) -> String {
+    let Alignment {
+        rows,
+        missing_ids,
+        dropped_rows,
+        repeated_ids,
+        distinct_ids,
+        common_ids,
+        ..
+    } = alignment;
+    let parts = [
+        (missing_ids, "without an id"),
+        (dropped_rows, "dropped for a missing value"),
+        (repeated_ids, "with an id that an earlier row has"),
+    ];
+    let mut text = format!("{rows} in the table");
+    for (count, what) in parts.into_iter().filter(|(count, _)| **count > 0) {
+        text += &format!(", {count} {what}");
+    }
+    format!("{text}; {distinct_ids} distinct ids, {common_ids} common to all")
 }
 
 /// The rows of `cloven bench` as a table.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::vertical::ColumnCounts;
 pub(crate) use self::vertical::not_for_vertical;
 pub use self::{
+    class_weights::ClassWeights,
     encryption::{Encryption, InitialWeights, Mode, Samples},
     settings::{Setting, parse_settings},
     vertical::Vertical,
@@ -179,6 +180,9 @@ pub struct Training {
     pub checkpoint_every: u32,
     /// The loss.
     pub loss: Loss,
+    /// How much classes count in it; all alike unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
     /// The optimiser, the same on both sides of the cut.
     pub optimiser: OptimiserSpec,
 }
@@ -313,10 +317,15 @@ impl Job {
         self.encryption.and_then(|encryption| encryption.precision).unwrap_or(USUAL)
     }
 
-    /// Parameters of the encryption, where the protocol has one.
-    pub fn encryption_parameters(&self) -> Result<Option<EncryptionParameters>, Error> {
+    /// Parameters of the encryption, where the protocol has one. Under `vertical` they depend on the numbers of training and test rows: none are given
+    /// without.
+    pub fn encryption_parameters(&self, rows: Option<[usize; 2]>) -> Result<Option<EncryptionParameters>, Error> {
         let parameters = match self.protocol {
-            Protocol::Plain | Protocol::Vertical => return Ok(None),
+            Protocol::Plain => return Ok(None),
+            Protocol::Vertical => match rows {
+                Some(rows) => return self.vertical_encryption(rows),
+                None => return Ok(None),
+            },
             Protocol::EncryptedActivation => self.sealing()?.parameters().clone(),
             Protocol::EncryptedModel => match self.samples() {
                 Samples::Clear => self.layer_encryption()?.parameters().clone(),
@@ -327,6 +336,8 @@ impl Job {
             log2_n: parameters.log2_degree(),
             log2_qp: parameters.log2_modulus(),
             security_bits: Parameters::SECURITY_BITS,
+            ring_bits: None,
+            fraction_bits: None,
         }))
     }
 
@@ -480,6 +491,7 @@ fn consecutive(numbers: &[usize], layers: usize) -> Result<Range<usize>, Error> 
     Ok(range)
 }
 
+mod class_weights;
 mod encrypted;
 mod encryption;
 mod settings;

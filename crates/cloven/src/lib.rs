@@ -4,6 +4,8 @@
 //! Data goes one way: [`Job`] and [`Local`] → [`party::Prepared`] → a protocol's script; results come back as [`Update`]s, of which a
 //! [`RunFolder`] keeps a record.
 
+mod align;
+mod alignment;
 mod audit;
 mod bench;
 mod catalogue;
@@ -34,6 +36,8 @@ mod tensorboard;
 mod update;
 mod vertical_preprocessing;
 
+pub use align::{AlignOptions, AlignmentSummary, align};
+pub use alignment::{AdjustedValues, Alignment};
 pub use audit::{Audit, AuditOptions, Audits, Example, Finding, PartyAudit, audit};
 pub use bench::{BenchOptions, BenchRow, bench};
 pub use catalogue::DATASETS;
@@ -41,7 +45,7 @@ pub use demo::{Demo, DemoOptions, DemoRun, demo};
 pub use error::{EXIT_CODES, Error};
 pub use export::{Exported, Layers, export};
 pub use identity::{PublicIdentity, RosterFile};
-pub use job::{Job, Protocol, Role, Vertical, parse_settings};
+pub use job::{ClassWeights, Job, Protocol, Role, Vertical, parse_settings};
 pub use local::{ColumnRange, Deadlines, Limits, Local, LocalData, Part, TableSource};
 pub use logs::Logs;
 pub use metrics::{Metrics, MetricsAddress};
@@ -49,7 +53,7 @@ pub use orchestrate::{RunOptions, run};
 pub use record::Record;
 pub use report::{EpochRow, Facts, Failure, PhaseRow, Report, State};
 pub use run_folder::RunFolder;
-pub use summary::{EncryptionParameters, PartySummary, Summary};
+pub use summary::{EncryptionParameters, PartySummary, PreprocessingTraffic, Summary};
 pub use update::{Stamped, Update};
 
 pub use cloven_data as data;

@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cloven_data::ColumnCount;
 use cloven_nn::Evaluation;
 use cloven_protocols::{Event, Halted, Position};
 use cloven_wire::{Channel, Link, MessageTraffic, Party, Traffic};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PartySummary, Role, Stamped, Update, predict::PartyPrediction};
+use crate::{AdjustedValues, Alignment, PartySummary, PreprocessingTraffic, Role, Stamped, Update, predict::PartyPrediction};
 
 /// Receives updates.
 pub type Watch<'a> = dyn FnMut(Stamped) + 'a;
@@ -31,6 +32,8 @@ pub(crate) struct Figures {
     pub(crate) training_seconds: f64,
     training: Traffic,
     evaluating: Traffic,
+    #[serde(default)]
+    preprocessing: Preprocessing,
     evaluation: Option<Evaluation>,
     subsets: BTreeMap<String, Evaluation>,
     /// Of the epoch that was not.
@@ -38,6 +41,16 @@ pub(crate) struct Figures {
     phase: Traffic,
     /// All bytes.
     earlier: Traffic,
+}
+
+/// Traffic that depends on nobody's data, by the phase that it crossed in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Preprocessing {
+    setup: Traffic,
+    training: Traffic,
+    evaluating: Traffic,
+    /// Of the phase that is not done.
+    phase: Traffic,
 }
 
 /// Adds clock and memory to what a script tells; scripts have neither.
@@ -60,6 +73,13 @@ struct State<'a> {
     training_seconds: f64,
     training: Traffic,
     evaluating: Traffic,
+    preprocessing: Preprocessing,
+    /// What scripts said last of it, on the connections of now.
+    prepared: Traffic,
+    alignment: Option<Alignment>,
+    adjusted: Option<AdjustedValues>,
+    /// Training and test rows of the job.
+    all_rows: Option<[usize; 2]>,
     evaluation: Option<Evaluation>,
     subsets: BTreeMap<String, Evaluation>,
     /// From the first row to the last so far.
@@ -88,6 +108,11 @@ impl<'a> Reporter<'a> {
             training_seconds: 0.0,
             training: Traffic::default(),
             evaluating: Traffic::default(),
+            preprocessing: Preprocessing::default(),
+            prepared: Traffic::default(),
+            alignment: None,
+            adjusted: None,
+            all_rows: None,
             evaluation: None,
             subsets: BTreeMap::new(),
             predicting_seconds: 0.0,
@@ -114,6 +139,20 @@ impl<'a> Reporter<'a> {
             update,
         };
         (self.state.borrow_mut().watch)(stamped);
+    }
+
+    /// A holder found the rows that all have.
+    pub(crate) fn aligned(&self, alignment: Alignment) {
+        self.state.borrow_mut().alignment = Some(alignment.clone());
+        self.tell(Update::Aligned { alignment });
+    }
+
+    /// What became of a holder's values.
+    pub(crate) fn adjusted(&self, columns: Vec<ColumnCount>) {
+        self.state.borrow_mut().adjusted = Some(AdjustedValues::of(&columns));
+        if !columns.is_empty() {
+            self.tell(Update::Adjusted { columns });
+        }
     }
 
     /// Takes a script's event; stops the script when the memory cap is reached.
@@ -152,6 +191,15 @@ impl<'a> Reporter<'a> {
             traffic: links.iter().map(Link::traffic).chain([state.earlier]).sum(),
             training_traffic: state.training,
             evaluation_traffic: state.evaluating,
+            preprocessing_traffic: PreprocessingTraffic {
+                setup: add(state.preprocessing.setup, state.preprocessing.phase),
+                training: state.preprocessing.training,
+                evaluation: state.preprocessing.evaluating,
+            },
+            cpu_seconds: cpu_seconds(),
+            rows: state.all_rows,
+            alignment: state.alignment.clone(),
+            adjusted: state.adjusted,
             sent_by_message,
             peak_rss_bytes: peak_rss_bytes(),
             evaluation: state.evaluation.clone(),
@@ -164,7 +212,7 @@ impl<'a> Reporter<'a> {
     pub(crate) fn lost(&self, links: &[Link<impl Channel>]) {
         let mut state = self.state.borrow_mut();
         state.earlier = links.iter().map(Link::traffic).chain([state.earlier]).sum();
-        state.seen = Traffic::default();
+        (state.seen, state.prepared) = Default::default();
         add_messages(&mut state.earlier_messages, links);
     }
 
@@ -176,6 +224,7 @@ impl<'a> Reporter<'a> {
             training_seconds: state.training_seconds,
             training: state.training,
             evaluating: state.evaluating,
+            preprocessing: state.preprocessing,
             evaluation: state.evaluation.clone(),
             subsets: state.subsets.clone(),
             phase_seconds: seconds,
@@ -189,6 +238,7 @@ impl<'a> Reporter<'a> {
         let mut state = self.state.borrow_mut();
         state.training_seconds = figures.training_seconds;
         (state.training, state.evaluating) = (figures.training, figures.evaluating);
+        state.preprocessing = figures.preprocessing;
         (state.evaluation, state.subsets) = (figures.evaluation, figures.subsets);
         state.carried = (figures.phase_seconds, figures.phase);
         if !state.started {
@@ -246,9 +296,13 @@ impl State<'_> {
             } => {
                 self.phase = (Instant::now(), traffic);
                 (self.rows, self.seen, self.started) = (0, traffic, true);
+                self.all_rows = Some([train_rows, test_rows]);
+                let prepared = std::mem::take(&mut self.preprocessing.phase);
+                self.preprocessing.setup = add(self.preprocessing.setup, prepared);
                 if from == Position::START {
                     (self.training_seconds, self.carried) = (0.0, Default::default());
                     (self.training, self.evaluating) = Default::default();
+                    (self.preprocessing.training, self.preprocessing.evaluating) = Default::default();
                 }
                 Some(Update::Started {
                     epochs,
@@ -258,6 +312,11 @@ impl State<'_> {
                     from,
                     connection: traffic,
                 })
+            }
+            Event::Preprocessing { traffic } => {
+                let more = traffic.since(std::mem::replace(&mut self.prepared, traffic));
+                self.preprocessing.phase = add(self.preprocessing.phase, more);
+                None
             }
             Event::Batch {
                 epoch,
@@ -284,7 +343,9 @@ impl State<'_> {
                 let (seconds, bytes) = self.end_phase(traffic);
                 let rows = std::mem::take(&mut self.rows);
                 self.training_seconds += seconds;
-                self.training = [self.training, bytes].into_iter().sum();
+                self.training = add(self.training, bytes);
+                let prepared = std::mem::take(&mut self.preprocessing.phase);
+                self.preprocessing.training = add(self.preprocessing.training, prepared);
                 Some(Update::Epoch {
                     epoch,
                     loss,
@@ -301,7 +362,9 @@ impl State<'_> {
                 traffic,
             } => {
                 let (seconds, bytes) = self.end_phase(traffic);
-                self.evaluating = [self.evaluating, bytes].into_iter().sum();
+                self.evaluating = add(self.evaluating, bytes);
+                let prepared = std::mem::take(&mut self.preprocessing.phase);
+                self.preprocessing.evaluating = add(self.preprocessing.evaluating, prepared);
                 self.evaluation.clone_from(&evaluation);
                 self.subsets.clone_from(&subsets);
                 Some(Update::Evaluated {
@@ -345,6 +408,10 @@ impl State<'_> {
     }
 }
 
+fn add(one: Traffic, other: Traffic) -> Traffic {
+    [one, other].into_iter().sum()
+}
+
 fn add_messages(sums: &mut BTreeMap<String, MessageTraffic>, links: &[Link<impl Channel>]) {
     for (name, count) in links.iter().flat_map(Link::sent_by_message) {
         let sum = sums.entry((*name).to_owned()).or_default();
@@ -380,4 +447,14 @@ pub(crate) fn memory_bytes() -> Memory {
 
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     memory_bytes().peak
+}
+
+/// Processor time of this process so far, of all its threads, where the system tells (Linux). A tick is a hundredth of a second on every architecture.
+fn cpu_seconds() -> Option<f64> {
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name stands in parentheses and may hold anything; user and system time are the 12th and 13th field after it.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some((ticks(11)? + ticks(12)?) as f64 / TICKS)
 }

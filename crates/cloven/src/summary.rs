@@ -7,7 +7,7 @@ use cloven_protocols::Leak;
 use cloven_wire::{MessageTraffic, Party, Traffic, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
-use crate::{Job, Role, job::Mode, plan::Predicted};
+use crate::{AdjustedValues, Alignment, Job, Role, job::Mode, plan::Predicted};
 
 /// What one party has to report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,10 +27,25 @@ pub struct PartySummary {
     pub training_traffic: Traffic,
     /// Bytes at the socket in evaluation only.
     pub evaluation_traffic: Traffic,
+    /// Of all this, what depends on nobody's data.
+    #[serde(default)]
+    pub preprocessing_traffic: PreprocessingTraffic,
     /// Messages and their bytes (header and payload, before TLS) that this party sent, by name.
     pub sent_by_message: BTreeMap<String, MessageTraffic>,
     /// Largest resident memory of the process, where the system tells.
     pub peak_rss_bytes: Option<u64>,
+    /// Processor time of the process, all its threads, where the system tells; from the last start of the process on.
+    #[serde(default)]
+    pub cpu_seconds: Option<f64>,
+    /// Training and test rows of the job, where the party heard of them.
+    #[serde(default)]
+    pub rows: Option<[usize; 2]>,
+    /// `vertical`: how a holder's rows were found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<Alignment>,
+    /// `vertical`: what became of a holder's values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjusted: Option<AdjustedValues>,
     /// The last evaluation, where this party knows it.
     pub evaluation: Option<Evaluation>,
     /// The same on named subsets of the test rows.
@@ -39,6 +54,18 @@ pub struct PartySummary {
     /// Parties that may still need this one to finish, and its checkpoints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<Party>,
+}
+
+/// Bytes at the socket that depend on nobody's data, such as those of random numbers that products are computed with later: they could be sent before
+/// anybody has any. By the phase that they crossed in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct PreprocessingTraffic {
+    /// Before the first batch.
+    pub setup: Traffic,
+    /// In training.
+    pub training: Traffic,
+    /// In evaluation.
+    pub evaluation: Traffic,
 }
 
 /// Parameters of the encryption, where the protocol has one.
@@ -50,6 +77,12 @@ pub struct EncryptionParameters {
     pub log2_qp: f64,
     /// Classical security by the table.
     pub security_bits: u32,
+    /// Where plaintexts are integers modulo a power of two: that power.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring_bits: Option<u32>,
+    /// Where numbers are fixed-point ones: bits after the point of the columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fraction_bits: Option<u32>,
 }
 
 /// The whole run, as `summary.json` and `--json` give it. In a run of one party alone, `bytes_sent` and `peak_rss_bytes` hold that
@@ -84,6 +117,10 @@ pub struct Summary {
     /// or have only; not given for several clients.
     #[serde(default)]
     pub auc_by_class: Option<Vec<Option<f64>>>,
+    /// Average precision: the area under the curve of precision against recall, where a rare class shows more than under the ROC curve; or its mean
+    /// over classes, each against the rest.
+    #[serde(default)]
+    pub average_precision: Option<f64>,
     /// Recall of each class; not given for several clients.
     pub recall: Option<Vec<Option<f64>>>,
     /// Accuracy on named subsets of the test rows.
@@ -108,12 +145,22 @@ pub struct Summary {
     pub bytes_sent: BTreeMap<Party, u64>,
     /// Bytes of all messages of all parties, at the socket, in an epoch's training (mean).
     pub bytes_per_epoch: u64,
-    /// Bytes of all parties by phase, at the socket.
+    /// Bytes of all parties by phase, at the socket. Where there is a phase `preprocessing`, it holds what depends on nobody's data, whenever it
+    /// crossed, and the other phases hold the rest.
     pub bytes_by_phase: BTreeMap<String, u64>,
     /// Messages and bytes (before TLS) by party and message name.
     pub messages_sent: BTreeMap<Party, BTreeMap<String, MessageTraffic>>,
     /// Largest resident memory of each party's process.
     pub peak_rss_bytes: BTreeMap<Party, Option<u64>>,
+    /// Processor time of each party's process, all its threads.
+    #[serde(default)]
+    pub cpu_seconds: BTreeMap<Party, Option<f64>>,
+    /// `vertical`: how each holder's rows were found.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alignment: BTreeMap<Party, Alignment>,
+    /// `vertical`: values of each holder that did not enter the network as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adjusted_values: BTreeMap<Party, AdjustedValues>,
     /// Parameters of the encryption; null without one.
     pub params: Option<EncryptionParameters>,
     /// What each party learns.
@@ -130,7 +177,8 @@ impl Summary {
         let total = |of: fn(&PartySummary) -> Traffic| all_bytes(parties, of);
         let (training, evaluating) = (total(|p| p.training_traffic), total(|p| p.evaluation_traffic));
         let setup = total(|p| p.traffic) - training - evaluating;
-        let phases = [("setup", setup), ("training", training), ("evaluation", evaluating)];
+        let phases = phases(parties, [setup, training, evaluating]);
+        let rows = parties.values().find_map(|p| p.rows);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             job: job.digest_hex(),
@@ -147,6 +195,7 @@ impl Summary {
             },
             auc: mean(evaluations().map(|e| e.auc)),
             auc_by_class: only.map(|e| e.auc_by_class.clone()).filter(|areas| !areas.is_empty()),
+            average_precision: mean(evaluations().map(|e| e.average_precision)),
             recall: only.filter(|e| e.accuracy.is_some()).map(|e| e.recall.clone()),
             test_accuracy_subsets: know
                 .iter()
@@ -162,13 +211,16 @@ impl Summary {
             predicted: None,
             bytes_sent: parties.iter().map(|(name, p)| (name.clone(), p.traffic.sent)).collect(),
             bytes_per_epoch: training / u64::from(job.training.epochs),
-            bytes_by_phase: phases.map(|(name, bytes)| (name.to_owned(), bytes)).into(),
+            bytes_by_phase: phases,
             messages_sent: parties
                 .iter()
                 .map(|(name, p)| (name.clone(), p.sent_by_message.clone()))
                 .collect(),
             peak_rss_bytes: parties.iter().map(|(name, p)| (name.clone(), p.peak_rss_bytes)).collect(),
-            params: job.encryption_parameters().ok().flatten(),
+            cpu_seconds: parties.iter().map(|(name, p)| (name.clone(), p.cpu_seconds)).collect(),
+            alignment: known(parties, |p| p.alignment.clone()),
+            adjusted_values: known(parties, |p| p.adjusted),
+            params: job.encryption_parameters(rows).ok().flatten(),
             leaks: job.leaks(),
         }
     }
@@ -178,6 +230,28 @@ impl Summary {
         self.test_accuracy_plain = plain.test_accuracy;
         self.seconds_per_epoch_plain = Some(plain.seconds_per_epoch);
     }
+}
+
+/// Bytes by phase, of set-up, training and evaluation.
+fn phases(parties: &BTreeMap<Party, PartySummary>, all: [u64; 3]) -> BTreeMap<String, u64> {
+    let total = |of: fn(&PartySummary) -> Traffic| all_bytes(parties, of);
+    let prepared = [
+        total(|p| p.preprocessing_traffic.setup),
+        total(|p| p.preprocessing_traffic.training),
+        total(|p| p.preprocessing_traffic.evaluation),
+    ];
+    let names = ["setup", "training", "evaluation"];
+    let rest = names.into_iter().zip(all).zip(prepared);
+    let rest = rest.map(|((name, all), prepared)| (name, all.saturating_sub(prepared)));
+    let before = prepared.iter().sum::<u64>();
+    let before = (before > 0).then_some(("preprocessing", before));
+    rest.chain(before).map(|(name, bytes)| (name.to_owned(), bytes)).collect()
+}
+
+/// What some parties have to tell.
+fn known<T>(parties: &BTreeMap<Party, PartySummary>, of: impl Fn(&PartySummary) -> Option<T>) -> BTreeMap<Party, T> {
+    let known = parties.iter().filter_map(|(name, party)| Some((name.clone(), of(party)?)));
+    known.collect()
 }
 
 /// The mean, where all are known and there is at least one.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use cloven_data::ColumnCount;
 use cloven_nn::Evaluation;
 use cloven_protocols::Position;
 use cloven_wire::{Party, Traffic};
 use serde::{Deserialize, Serialize};
 
-use crate::{PartySummary, predict::PartyPrediction};
+use crate::{Alignment, PartySummary, predict::PartyPrediction};
 
 /// An update, who it is from and when it happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,16 @@ pub enum Update {
     },
     /// Its process died and is started again.
     Restarted,
+    /// A holder found the rows that all holders have.
+    Aligned {
+        /// In numbers.
+        alignment: Alignment,
+    },
+    /// Values of a holder's rows were filled in, not known, or moved to the limit.
+    Adjusted {
+        /// By column; names are the holder's own affair, so this is shown to its operator and goes into no file.
+        columns: Vec<ColumnCount>,
+    },
     /// Work begins.
     Started {
         /// Epochs to train.
@@ -193,6 +204,9 @@ pub enum Update {
 impl Update {
     /// Whether the update belongs into `metrics.jsonl`.
     pub fn is_metric(&self) -> bool {
-        matches!(self, Self::Started { .. } | Self::Epoch { .. } | Self::Evaluated { .. })
+        matches!(
+            self,
+            Self::Aligned { .. } | Self::Started { .. } | Self::Epoch { .. } | Self::Evaluated { .. }
+        )
     }
 }

@@ -25,6 +25,12 @@ pub enum Event {
         /// Bytes of the set-up.
         traffic: Traffic,
     },
+    /// What has crossed so far that depends on nobody's data: random numbers for products and activations to come. Told before the event whose
+    /// bytes it is a part of.
+    Preprocessing {
+        /// Bytes so far, of [`Started`](Event::Started)'s and later ones'.
+        traffic: Traffic,
+    },
     /// A training batch is done.
     Batch {
         /// Epoch, from 1.

@@ -55,6 +55,7 @@ pub fn task<'a>(train: &'a Examples, test: &'a Examples) -> Task<'a> {
         test,
         subsets: &[],
         loss: Loss::CrossEntropy,
+        class_weights: None,
         schedule: schedule(),
         shuffle: Shuffle { seed: SEED },
         clients: 1,

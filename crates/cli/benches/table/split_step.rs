@@ -132,6 +132,7 @@ fn split_seconds(train: &Examples) -> f64 {
                 test: &test,
                 subsets: &[],
                 loss: Loss::CrossEntropy,
+                class_weights: None,
                 schedule: schedule(),
                 shuffle,
                 clients: 1,

@@ -101,9 +101,9 @@ fn jobs_keep_their_digest() {
 fn sealed_jobs_need_one_dense_layer_and_no_weight_decay() {
     let sealed = ["protocol=encrypted-activation"];
     let job = parse(ECG, &sealed).unwrap();
-    let parameters = job.encryption_parameters().unwrap().unwrap();
+    let parameters = job.encryption_parameters(None).unwrap().unwrap();
     assert_eq!((parameters.log2_n, parameters.security_bits), (11, 128));
-    assert!(parse(ECG, &[]).unwrap().encryption_parameters().unwrap().is_none());
+    assert!(parse(ECG, &[]).unwrap().encryption_parameters(None).unwrap().is_none());
     assert_ne!(job.digest(), parse(ECG, &[]).unwrap().digest());
     let decay = [sealed[0], "training.optimiser.weight_decay=0.1"];
     assert!(problem(ECG, &decay).contains("the client does not hold the weights that decay"));

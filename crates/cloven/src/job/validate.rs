@@ -70,7 +70,9 @@ impl Job {
         let cut = self.cut()?;
         let shapes = cut.model.shapes()?;
         let output = shapes.last().map(Vec::as_slice).unwrap_or_default();
-        self.check_output(output).or_else(|problem| wrong("model", problem))
+        self.check_output(output).or_else(|problem| wrong("model", problem))?;
+        self.check_class_weights()
+            .or_else(|problem| wrong("training.class_weights", problem))
     }
 
     /// Whether the settings of the encryption are those of the protocol, and in range.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloven_nn::{LayerSpec, Network, OptimiserSpec};
 use cloven_protocols::{
-    Leak,
+    EncryptionSet, Leak,
     vertical::{self, Terms},
 };
 use cloven_wire::Party;
@@ -12,7 +12,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::{Cut, InitialWeights, Job, Protocol, Role};
-use crate::Error;
+use crate::{EncryptionParameters, Error};
 
 /// Every two holders are a connection and an alignment.
 const MAX_HOLDERS: usize = 16;
@@ -32,6 +32,9 @@ pub struct Vertical {
     /// Whether the holders evaluate the ReLU after the first layer, so that the server does not see its input.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub private_activation: bool,
+    /// By which circuit they do.
+    #[serde(skip_serializing_if = "ActivationCircuit::is_usual")]
+    pub activation_circuit: ActivationCircuit,
     /// What the parties know of and accept: [`Vertical::SPAN`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub acknowledge: Vec<String>,
@@ -72,6 +75,23 @@ pub enum Gradient {
     Open,
 }
 
+/// The circuit of the private activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActivationCircuit {
+    /// Fewest bytes, a round for each of 64 bits.
+    #[default]
+    FewAnds,
+    /// Few rounds for several times the bytes: for links with long round trips.
+    LowDepth,
+}
+
+impl ActivationCircuit {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Vertical {
     /// In `acknowledge`: the server sees so many outputs of the first layer that a column can be recovered from their span.
     pub const SPAN: &str = "h1-span";
@@ -98,6 +118,10 @@ impl Job {
                 FirstLayer::He => vertical::FirstLayer::HomomorphicEncryption,
             },
             private_activation: vertical.private_activation,
+            activation_circuit: match vertical.activation_circuit {
+                ActivationCircuit::FewAnds => vertical::ActivationCircuit::FewAnds,
+                ActivationCircuit::LowDepth => vertical::ActivationCircuit::LowDepth,
+            },
             gradient: match vertical.gradient {
                 Gradient::Shared => vertical::Gradient::Shared,
                 Gradient::Open => vertical::Gradient::Open,
@@ -113,6 +137,19 @@ impl Job {
         })
     }
 
+    /// Parameters of the encryption by which holders compute products, if they do; `rows` are training and test rows.
+    pub(super) fn vertical_encryption(&self, rows: [usize; 2]) -> Result<Option<EncryptionParameters>, Error> {
+        let parameters = vertical::encryption_parameters(&self.vertical_terms()?, rows);
+        let parameters = parameters.map_err(|cause| Error::configuration("vertical", cause))?;
+        Ok(parameters.map(|parameters| EncryptionParameters {
+            log2_n: parameters.log2_degree(),
+            log2_qp: parameters.log2_modulus(),
+            security_bits: EncryptionSet::SECURITY_BITS,
+            ring_bits: Some(u64::BITS),
+            fraction_bits: Some(vertical::scales::COLUMNS),
+        }))
+    }
+
     pub(super) fn vertical_leaks(&self) -> Vec<Leak> {
         let Ok(terms) = self.vertical_terms() else { return Vec::new() };
         let mut leaks = terms.leaks();
@@ -121,6 +158,14 @@ impl Job {
             learns: "the first layer's initial weights, with which its outputs in the first batches are equations in a row's columns".into(),
         }));
         leaks
+    }
+
+    /// What each holder learns by finding the rows that all have; nothing for other protocols.
+    pub fn alignment_leaks(&self) -> Vec<Leak> {
+        match self.protocol {
+            Protocol::Vertical => self.vertical_terms().map(|terms| terms.alignment_leaks()).unwrap_or_default(),
+            _ => Vec::new(),
+        }
     }
 
     /// The first layer's weights as the job's seed draws them, `[columns + 1, outputs]`; the bias is the last row.
@@ -162,7 +207,7 @@ impl Job {
         job.parties.retain(|_, role| *role != Role::Dealer);
         let vertical = job.vertical.get_or_insert_default();
         (vertical.first_layer, vertical.triples) = (FirstLayer::Plain, Triples::He);
-        vertical.private_activation = false;
+        (vertical.private_activation, vertical.activation_circuit) = (false, ActivationCircuit::default());
         job
     }
 
@@ -279,6 +324,10 @@ impl Job {
                 return Err(("vertical.triples", problem));
             }
             _ => (),
+        }
+        if !vertical.private_activation && !vertical.activation_circuit.is_usual() {
+            let problem = "only private_activation = true evaluates a circuit";
+            return Err(("vertical.activation_circuit", problem.into()));
         }
         if vertical.private_activation {
             let second = self.cut().ok().and_then(|cut| cut.model.layers.get(1).cloned());

@@ -2,14 +2,18 @@
 
 use std::{collections::HashSet, ops::Range, path::Path};
 
-use cloven_data::{ColumnCount, HashSplit, Preprocessing, Preprocessor, Samples, Targets, VerticalOptions, VerticalTable};
+use cloven_data::{
+    Column, ColumnCount, HashSplit, Preprocessing, Preprocessor, Samples, Targets, VerticalOptions, VerticalTable,
+};
 use cloven_nn::BatchTargets;
-use cloven_protocols::vertical::{Columns, Id};
-use ndarray::{Array2, Axis, Ix2};
+use cloven_protocols::vertical::{Aligned, Columns, Id};
+use ndarray::{Axis, Ix2};
 use tracing::warn;
 
 use super::rows::targets;
-use crate::{ColumnRange, Error, Job, Local, LocalData, Party, Role, catalogue, vertical_preprocessing::VerticalPreprocessing};
+use crate::{
+    Alignment, ColumnRange, Error, Job, Local, LocalData, Party, Role, catalogue, vertical_preprocessing::VerticalPreprocessing,
+};
 
 /// A holder's rows in the order of its table.
 pub(crate) struct HolderRows {
@@ -20,6 +24,8 @@ pub(crate) struct HolderRows {
     preprocessing: Preprocessing,
     /// How the table was read, where it is a file.
     options: Option<VerticalOptions>,
+    /// Rows read, left out and kept; what comes later is 0.
+    counts: Alignment,
 }
 
 /// The rows that all holders have, in the order that they agreed on, less those that the job leaves out.
@@ -30,6 +36,10 @@ pub(crate) struct AlignedRows {
     pub(crate) targets: Option<[BatchTargets; 2]>,
     /// What a later prediction needs to know of them.
     pub(crate) preprocessing: VerticalPreprocessing,
+    /// Training and test rows.
+    pub(crate) rows: [usize; 2],
+    /// What became of values in them, for the columns that had any such.
+    pub(crate) adjusted: Vec<ColumnCount>,
 }
 
 impl HolderRows {
@@ -61,9 +71,18 @@ impl HolderRows {
             table = for_a_trial(table, range.clone(), party)?;
         }
         check_labels(job, &table)?;
+        let (with_id, missing_ids, dropped_rows) = (table.len(), table.missing_ids, table.dropped);
         let (table, digests) = distinct(party, table)?;
         let rows = Self {
             party: party.clone(),
+            counts: Alignment {
+                rows: with_id + missing_ids + dropped_rows,
+                missing_ids,
+                dropped_rows,
+                repeated_ids: with_id - table.len(),
+                distinct_ids: table.len(),
+                ..Alignment::default()
+            },
             digests,
             table,
             preprocessing: Preprocessing {
@@ -83,8 +102,20 @@ impl HolderRows {
         &self.digests
     }
 
-    /// The rows at these places, divided by their ids and brought into form as the training rows teach it.
-    pub(crate) fn aligned(&self, job: &Job, places: &[usize]) -> Result<AlignedRows, Error> {
+    /// What was found together with the other holders, in numbers; `rows` are training and test rows.
+    pub(crate) fn alignment(&self, party: &Party, found: &Aligned, rows: [usize; 2]) -> Alignment {
+        let others = found.distinct.iter().filter(|(holder, _)| *holder != party);
+        Alignment {
+            common_ids: found.places.len(),
+            train_rows: rows[0],
+            test_rows: rows[1],
+            others: others.map(|(holder, count)| (holder.clone(), *count)).collect(),
+            ..self.counts.clone()
+        }
+    }
+
+    /// The rows at these places, and how the job divides them: positions among them of training and test rows.
+    pub(crate) fn divided(&self, job: &Job, places: &[usize]) -> Result<(VerticalTable, [Vec<usize>; 2]), Error> {
         let common = self.table.select(places)?;
         let split = HashSplit {
             test: job.data.test_fraction,
@@ -93,16 +124,37 @@ impl HolderRows {
         let (mut train, mut test) = common.split(&split)?;
         train.truncate(job.data.train_rows.unwrap_or(usize::MAX));
         test.truncate(job.data.test_rows.unwrap_or(usize::MAX));
+        Ok((common, [train, test]))
+    }
+
+    /// Names of the columns of ids.
+    pub(crate) fn id_names(&self) -> Vec<String> {
+        let names = self.options.iter().flat_map(|options| &options.ids.columns);
+        let mut names: Vec<String> = names
+            .map(|column| match column {
+                Column::Name(name) => name.clone(),
+                Column::Number(number) => format!("column {number}"),
+            })
+            .collect();
+        if names.is_empty() {
+            names.push("id".into());
+        }
+        names
+    }
+
+    /// The rows at these places, divided by their ids and brought into form as the training rows teach it.
+    pub(crate) fn aligned(&self, job: &Job, places: &[usize]) -> Result<AlignedRows, Error> {
+        let (common, [train, test]) = self.divided(job, places)?;
         job.check_batches(train.len())?;
         let all = common.targets.as_ref().map(|found| {
             let classes = job.data.classes.unwrap_or(0);
             targets(found.clone(), job.training.loss, classes)
         });
-        let (columns, preprocessor) = match common.columns.is_empty() {
-            true => (None, None),
+        let (columns, preprocessor, adjusted) = match common.columns.is_empty() {
+            true => (None, None, Vec::new()),
             false => {
-                let (columns, preprocessor) = self.prepared(job, &common, [&train, &test])?;
-                (Some(columns), Some(preprocessor))
+                let (columns, preprocessor, adjusted) = self.prepared(job, &common, [&train, &test])?;
+                (Some(columns), Some(preprocessor), adjusted)
             }
         };
         let classes = match &common.targets {
@@ -112,23 +164,28 @@ impl HolderRows {
         Ok(AlignedRows {
             targets: all.map(|all| [all.select(&train), all.select(&test)]),
             columns,
+            rows: [train.len(), test.len()],
+            adjusted,
             preprocessing: VerticalPreprocessing::new(job, self.options.clone(), preprocessor, classes),
         })
     }
 
-    fn prepared(&self, job: &Job, table: &VerticalTable, [train, test]: [&[usize]; 2]) -> Result<(Columns, Preprocessor), Error> {
+    fn prepared(
+        &self,
+        job: &Job,
+        table: &VerticalTable,
+        [train, test]: [&[usize]; 2],
+    ) -> Result<(Columns, Preprocessor, Vec<ColumnCount>), Error> {
         let preprocessor = Preprocessor::fit(&self.preprocessing, table, train)?;
         self.check_width(job, preprocessor.width())?;
-        let apply = |rows| -> Result<Array2<f32>, Error> {
-            let prepared = preprocessor.apply(table, rows)?;
-            log_adjusted(&self.party, &prepared.counts);
-            Ok(prepared.features)
-        };
+        let [train, test] = [preprocessor.apply(table, train)?, preprocessor.apply(table, test)?];
+        let adjusted = together(train.counts, test.counts);
+        log_adjusted(&self.party, &adjusted);
         let columns = Columns {
-            train: apply(train)?,
-            test: apply(test)?,
+            train: train.features,
+            test: test.features,
         };
-        Ok((columns, preprocessor))
+        Ok((columns, preprocessor, adjusted))
     }
 
     fn check_width(&self, job: &Job, got: usize) -> Result<(), Error> {
@@ -141,6 +198,21 @@ impl HolderRows {
             }
         }
     }
+}
+
+/// The counts of both, by column.
+fn together(mut counts: Vec<ColumnCount>, more: Vec<ColumnCount>) -> Vec<ColumnCount> {
+    for count in more {
+        match counts.iter_mut().find(|known| known.column == count.column) {
+            Some(known) => {
+                known.missing += count.missing;
+                known.unknown += count.unknown;
+                known.clipped += count.clipped;
+            }
+            None => counts.push(count),
+        }
+    }
+    counts
 }
 
 /// Logs what became of values, column by column.

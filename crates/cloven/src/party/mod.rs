@@ -76,7 +76,7 @@ pub struct Prepared {
     roster: Roster,
     data: Option<ClientData>,
     /// A holder's, under `vertical`.
-    rows: Option<HolderRows>,
+    pub(crate) rows: Option<HolderRows>,
     record: Option<Record>,
     /// Whether rows and identity are made up, to measure what the scripts cost.
     rehearsal: bool,

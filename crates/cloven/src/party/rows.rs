@@ -1,7 +1,7 @@
 //! A client's rows.
 
 use cloven_data::{Samples, Targets};
-use cloven_nn::{BatchTargets, Loss};
+use cloven_nn::{BatchTargets, ClassWeights, Loss};
 use cloven_protocols::{Examples, Subset};
 use ndarray::ArrayD;
 
@@ -12,6 +12,8 @@ pub(super) struct ClientData {
     pub(super) train: Examples,
     pub(super) test: Examples,
     pub(super) subsets: Vec<Subset>,
+    /// How much classes count in the loss.
+    pub(super) class_weights: Option<ClassWeights>,
     /// What a later prediction needs to know of them.
     pub(super) preprocessing: Option<Preprocessing>,
 }
@@ -30,8 +32,10 @@ impl ClientData {
             .into_iter()
             .map(|(name, rows)| Subset { name, rows })
             .collect();
+        let train = convert(data.train);
         Ok(Self {
-            train: convert(data.train),
+            class_weights: job.class_weights(&train.targets)?,
+            train,
             test: convert(data.test),
             subsets,
             preprocessing: Some(preprocessing),
@@ -44,6 +48,7 @@ impl ClientData {
             train,
             test,
             subsets: Vec::new(),
+            class_weights: None,
             preprocessing: None,
         }
     }

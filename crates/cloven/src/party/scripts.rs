@@ -31,7 +31,8 @@ impl Prepared {
         kept: &Kept<'_, '_>,
         reporter: &Reporter<'_>,
     ) -> Result<Trained, Error> {
-        self.observed_script(links, kept, &mut |event| reporter.observe(event)).await
+        self.observed_script(links, kept, reporter, &mut |event| reporter.observe(event))
+            .await
     }
 
     /// As [`Prepared::script`], for any observer.
@@ -39,10 +40,11 @@ impl Prepared {
         &self,
         links: &mut [Link<C>],
         kept: &Kept<'_, '_>,
+        reporter: &Reporter<'_>,
         observe: &mut Observe<'_>,
     ) -> Result<Trained, Error> {
         if self.job.protocol == Protocol::Vertical {
-            let trained = self.vertical(links, kept, observe).await?;
+            let trained = self.vertical(links, kept, reporter, observe).await?;
             return trained.map_err(|cause| self.protocol_error(cause));
         }
         let trained = match (self.job.protocol, self.job.mode(), &self.data, &mut *links) {
@@ -88,6 +90,7 @@ impl Prepared {
             test,
             subsets,
             loss,
+            class_weights: data.class_weights.as_ref(),
             schedule,
             shuffle,
             clients: self.job.clients().count() as u32,
@@ -123,7 +126,7 @@ impl Prepared {
             heard(&event);
             reporter.observe(event)
         };
-        self.observed_script(links, &kept, observe).await.map(drop)
+        self.observed_script(links, &kept, reporter, observe).await.map(drop)
     }
 }
 

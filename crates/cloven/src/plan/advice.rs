@@ -61,7 +61,7 @@ impl CutPlan {
             limit: limit.map(|(part, _)| part.clone()).unwrap_or_default(),
             parts,
             why: String::new(),
-            params: job.encryption_parameters()?,
+            params: job.encryption_parameters(None)?,
             noise: margin::noise(job)?,
             leaks: job.leaks(),
         })

@@ -28,12 +28,12 @@ use ndarray::{ArrayD, Axis};
 use rand_chacha::rand_core::Rng;
 
 use self::{layers::Layers, rows::Rows, vertical::HolderQuery};
+pub(crate) use self::{predictions::quoted, preprocessing::Preprocessing};
 pub use self::{
     predictions::{Prediction, PredictionFormat, Predictions},
     summary::{Outcome, PartyPrediction, PredictionSummary, leaks},
     together::{Input, Output, PredictOptions, predict_together},
 };
-pub(crate) use preprocessing::Preprocessing;
 
 use crate::{
     Error, Job, Local, Role, Update,

@@ -128,7 +128,7 @@ impl PredictionSummary {
                 .map(|(name, p)| (name.clone(), p.sent_by_message.clone()))
                 .collect(),
             peak_rss_bytes: parties.iter().map(|(name, p)| (name.clone(), p.peak_rss_bytes)).collect(),
-            params: job.encryption_parameters().ok().flatten(),
+            params: job.encryption_parameters(None).ok().flatten(),
             leaks: leaks(job, client, hid_input(parties)),
             output: None,
             predictions: None,

@@ -114,7 +114,7 @@ impl Predictor {
     ) -> Result<Result<Answer, cloven_protocols::ProtocolError>, Error> {
         let party = &self.me.party;
         let places = match align(party, terms, secret, &query.digests, links).await {
-            Ok(places) => places,
+            Ok(found) => found.places,
             Err(cause) => return Ok(Err(cause)),
         };
         let me = predict::Holder {

@@ -14,7 +14,7 @@ pub(super) fn page(report: &Report) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, \
          initial-scale=1\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n\
-         <header><h1>{}</h1><p class=\"meta\">{}</p></header>\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n<footer>Written by cloven {}. \
+         <header><h1>{}</h1><p class=\"meta\">{}</p></header>\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n<footer>Written by cloven {}. \
          This page holds everything it shows and loads nothing.</footer>\n</body>\n</html>\n",
         title(report),
         Markup(include_str!("style.css").to_owned()),
@@ -24,6 +24,7 @@ pub(super) fn page(report: &Report) -> String {
         headline(report),
         curves::curves(&report.facts, report.plain.as_ref()),
         tables::classes(facts.evaluation.as_ref()),
+        tables::alignment(facts),
         tables::costs(facts),
         terms::privacy(report),
         audit::audits(report.audit.as_ref()),
@@ -137,7 +138,14 @@ fn headline(report: &Report) -> Markup {
     }
     if let Some(auc) = summary.auc {
         let loss = summary.test_loss.map(|loss| format!("test loss {loss:.4}"));
-        cards.push(card("AUC (ROC)", format!("{auc:.4}"), loss.into_iter().collect()));
+        let average = summary
+            .average_precision
+            .map(|average| format!("average precision {average:.4}"));
+        cards.push(card(
+            "AUC (ROC)",
+            format!("{auc:.4}"),
+            average.into_iter().chain(loss).collect(),
+        ));
     } else if let Some(loss) = summary.test_loss {
         cards.push(card("Test loss", format!("{loss:.4}"), vec![]));
     }

@@ -97,6 +97,40 @@ fn bar(share: f64) -> Markup {
     markup!(r#"<td class="bar"><span style="width:{}%"></span></td>"#, width)
 }
 
+/// How holders of columns found their common rows, and what became of values in them.
+pub(super) fn alignment(facts: &Facts) -> Markup {
+    let Some(summary) = facts.summary.as_ref().filter(|summary| !summary.alignment.is_empty()) else {
+        return Markup::default();
+    };
+    let rows: Vec<Markup> = summary
+        .alignment
+        .iter()
+        .map(|(holder, alignment)| {
+            let adjusted = summary.adjusted_values.get(holder).copied().unwrap_or_default();
+            let counts = [
+                alignment.rows,
+                alignment.missing_ids,
+                alignment.dropped_rows,
+                alignment.repeated_ids,
+                alignment.distinct_ids,
+                alignment.common_ids,
+                adjusted.missing,
+                adjusted.unknown,
+                adjusted.clipped,
+            ];
+            let cells: Vec<Markup> = counts
+                .into_iter()
+                .map(|count| markup!(r#"<td class="n">{}</td>"#, numbers::count(count as u64)))
+                .collect();
+            markup!("<tr><td>{}</td>{}</tr>", holder.as_str(), cells)
+        })
+        .collect();
+    markup!(
+        r#"<section><h2>Rows that all holders have</h2><div class="scroll"><table class="wide"><caption>Rows of each holder's table, those left out, ids; values of the common rows that were filled in, of no known category, or too far from the mean</caption><tr><th>holder</th><th class="n">rows</th><th class="n">no id</th><th class="n">dropped</th><th class="n">repeated id</th><th class="n">distinct ids</th><th class="n">common ids</th><th class="n">missing values</th><th class="n">unknown</th><th class="n">clipped</th></tr>{}</table></div></section>"#,
+        rows
+    )
+}
+
 /// Where time and bytes went.
 pub(super) fn costs(facts: &Facts) -> Markup {
     let parts = vec![phases(facts), messages(facts)];
@@ -152,7 +186,11 @@ fn totals(facts: &Facts) -> Markup {
     };
     let all = sum(summary.bytes_by_phase.values());
     let mut phases: Vec<_> = summary.bytes_by_phase.iter().collect();
-    phases.sort_by_key(|(name, _)| ["setup", "training", "evaluation"].iter().position(|known| known == name));
+    phases.sort_by_key(|(name, _)| {
+        ["setup", "preprocessing", "training", "evaluation"]
+            .iter()
+            .position(|known| known == name)
+    });
     let rows: Vec<Markup> = phases
         .iter()
         .map(|(name, bytes)| {

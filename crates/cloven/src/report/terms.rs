@@ -28,7 +28,7 @@ pub(super) fn privacy(report: &Report) -> Markup {
         .collect();
     let parameters = match (&report.facts.summary, &report.job) {
         (Some(summary), _) => summary.params.clone(),
-        (None, Some(job)) => job.encryption_parameters().ok().flatten(),
+        (None, Some(job)) => job.encryption_parameters(report.facts.rows).ok().flatten(),
         (None, None) => None,
     };
     markup!(
@@ -49,7 +49,17 @@ fn encryption(parameters: &EncryptionParameters) -> Markup {
         log2_n,
         log2_qp,
         security_bits,
+        ring_bits,
+        fraction_bits,
     } = parameters;
+    let more = [
+        ("plaintexts modulo", ring_bits.map(|bits| format!("2^{bits}"))),
+        ("bits after the point", fraction_bits.map(|bits| bits.to_string())),
+    ];
+    let more: Vec<Markup> = more
+        .into_iter()
+        .filter_map(|(name, value)| Some(markup!(r#"<tr><th>{}</th><td class="n">{}</td></tr>"#, name, value?)))
+        .collect();
     let row = cloven_protocols::EncryptionSet::largest_modulus_bits(*log2_n).map_or_else(
         || "This version's security table has no row for this degree.".to_owned(),
         |allowed| {
@@ -60,12 +70,13 @@ fn encryption(parameters: &EncryptionParameters) -> Markup {
         },
     );
     markup!(
-        r#"<h3>Encryption</h3><table><tr><th>ring degree N</th><td class="n">{}</td></tr><tr><th>modulus log₂(QP)</th><td class="n">{}</td></tr><tr><th>classical security</th><td class="n">{}</td></tr></table><p>{} In words: the best attack known to the table's authors takes about 2<sup>{}</sup> operations of an ordinary computer. The figure is an estimate of known attacks, and it is not one for quantum computers.</p>"#,
+        r#"<h3>Encryption</h3><table><tr><th>ring degree N</th><td class="n">{}</td></tr><tr><th>modulus log₂(QP)</th><td class="n">{}</td></tr><tr><th>classical security</th><td class="n">{}</td></tr>{}</table><p>{} In words: the best attack known to the table's authors takes about 2<sup>{}</sup> operations of an ordinary computer. The figure is an estimate of known attacks, and it is not one for quantum computers.</p>"#,
         1usize
             .checked_shl(*log2_n)
             .map_or_else(|| "?".to_owned(), |n| super::numbers::count(n as u64)),
         format!("{log2_qp:.1} bits"),
         format!("{security_bits} bits"),
+        more,
         row,
         security_bits.to_string()
     )

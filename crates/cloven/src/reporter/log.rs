@@ -52,6 +52,14 @@ pub(super) fn update(update: &Update) {
             let (loss, accuracy) = evaluation.as_ref().map(|e| (e.loss, e.accuracy)).unzip();
             debug!(epoch, loss, accuracy = accuracy.flatten(), seconds, "evaluated");
         }
+        Update::Aligned { alignment } => info!(
+            rows = alignment.rows,
+            missing_ids = alignment.missing_ids,
+            repeated = alignment.repeated_ids,
+            distinct = alignment.distinct_ids,
+            common = alignment.common_ids,
+            "rows that all holders have"
+        ),
         Update::Alone => info!("the training was complete: finishing from the last checkpoint"),
         Update::Unreached { peer, seconds } => warn!(%peer, seconds, "finished; a party could not be told"),
         Update::Asked { rows } => info!(rows, "prediction begins"),
@@ -60,6 +68,7 @@ pub(super) fn update(update: &Update) {
         // Told by others, or logged as they happen.
         Update::Metrics { .. }
         | Update::Restarted
+        | Update::Adjusted { .. }
         | Update::Batch { .. }
         | Update::Checkpoint { .. }
         | Update::Predicted { .. }

@@ -1,6 +1,6 @@
 //! Classes that count more than others, and the loss that counts them so.
 
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::{BatchTargets, Loss};
@@ -38,6 +38,35 @@ impl From<Loss> for WeightedLoss {
             loss,
             class_weights: None,
         }
+    }
+}
+
+impl ClassWeights {
+    /// The weights with which all classes of `targets` count alike: `n / (k n_c)` for a class with `n_c` of the `n` samples of `k` classes (as
+    /// scikit-learn's `balanced`), and for a binary cross-entropy in each output the zeros over the ones. A class that does not occur counts 1.
+    /// `outputs` are the classes of a cross-entropy or the outputs of a binary one; `None` for other losses or targets.
+    pub fn balanced(loss: Loss, targets: &BatchTargets, outputs: usize) -> Option<Self> {
+        let weights = match (loss, targets) {
+            (Loss::CrossEntropy, BatchTargets::Classes(classes)) => {
+                let mut counts = vec![0_usize; outputs];
+                for class in classes {
+                    *counts.get_mut(*class as usize)? += 1;
+                }
+                let all = classes.len() as f64;
+                counts.iter().map(|count| all / (outputs * count) as f64).collect()
+            }
+            (Loss::Bce, BatchTargets::Values(values)) if values.ndim() == 2 && values.shape()[1] == outputs => {
+                let ones = values
+                    .axis_iter(Axis(1))
+                    .map(|column| column.iter().filter(|value| **value == 1.0).count());
+                ones.map(|ones| (values.shape()[0] - ones) as f64 / ones as f64)
+                    .collect::<Vec<_>>()
+            }
+            _ => return None,
+        };
+        // Where one of two numbers is 0, there is nothing to balance.
+        let usable = |weight: f64| if weight.is_finite() && weight > 0.0 { weight } else { 1.0 };
+        Some(Self::Each(weights.into_iter().map(usable).collect()))
     }
 }
 

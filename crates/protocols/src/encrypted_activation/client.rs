@@ -1,6 +1,6 @@
 //! The client's script.
 
-use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network};
+use cloven_nn::{BatchTargets, InputGradient as Wish, Network, WeightedLoss};
 use cloven_wire::{Channel, DecodeError, Link, Message, Party, WireError};
 use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
@@ -45,7 +45,7 @@ pub async fn client<'a, C: Channel, K: ClientCipher>(
     me.forget_unrevealed()?;
     let mut rounds = Rounds {
         me,
-        loss: task.loss,
+        loss: task.weighted_loss(),
         reveals: Reveals::default(),
         masks: None,
     };
@@ -68,7 +68,7 @@ impl<K> Client<'_, K> {
 
 struct Rounds<'a, K> {
     me: Client<'a, K>,
-    loss: Loss,
+    loss: WeightedLoss,
     reveals: Reveals,
     /// With several clients.
     masks: Option<PairMasks>,

@@ -1,7 +1,7 @@
 //! The client's script.
 
 use cloven_lattice::LatticeError;
-use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network, OptimiserSpec};
+use cloven_nn::{BatchTargets, InputGradient as Wish, Network, OptimiserSpec, WeightedLoss};
 use cloven_wire::{Channel, Link, Message};
 use ndarray::{ArrayD, Axis};
 
@@ -55,7 +55,7 @@ pub async fn client<C: Channel>(
     let mut rounds = Rounds {
         inner: Products::new(std::mem::take(&mut me.inner)),
         me,
-        loss: task.loss,
+        loss: task.weighted_loss(),
         task,
         precision,
         factor: 1.0,
@@ -73,7 +73,7 @@ struct Rounds<'a> {
     me: Client,
     /// The server's layers after the first.
     inner: Products,
-    loss: Loss,
+    loss: WeightedLoss,
     task: Task<'a>,
     precision: Precision,
     /// s in W = s W~, where the server holds Enc(W~): weight decay is a change of s.

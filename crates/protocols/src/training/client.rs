@@ -63,7 +63,7 @@ pub(crate) async fn client<C: Channel>(
             let outputs = test_outputs(me, task, link, &mut round).await?;
             observe(Event::Evaluated {
                 epoch,
-                evaluation: Some(Evaluation::new(task.loss, &outputs, &task.test.targets)?),
+                evaluation: Some(Evaluation::new(task.weighted_loss(), &outputs, &task.test.targets)?),
                 subsets: evaluate_subsets(task, &outputs)?,
                 traffic: link.traffic(),
             })?;
@@ -185,7 +185,7 @@ fn evaluate_subsets(task: &Task<'_>, outputs: &ArrayD<f32>) -> Result<BTreeMap<S
         .iter()
         .map(|subset| {
             let outputs = outputs.select(Axis(0), &subset.rows);
-            let evaluation = Evaluation::new(task.loss, &outputs, &task.test.targets.select(&subset.rows))?;
+            let evaluation = Evaluation::new(task.weighted_loss(), &outputs, &task.test.targets.select(&subset.rows))?;
             Ok((subset.name.clone(), evaluation))
         })
         .collect()

@@ -12,7 +12,7 @@ mod server;
 
 use std::ops::Range;
 
-use cloven_nn::{BatchTargets, Loss, Network};
+use cloven_nn::{BatchTargets, ClassWeights, Loss, Network, WeightedLoss};
 use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
 
@@ -31,6 +31,8 @@ pub struct Task<'a> {
     pub subsets: &'a [Subset],
     /// The loss at the network's output.
     pub loss: Loss,
+    /// How much classes count in it, if not all alike.
+    pub class_weights: Option<&'a ClassWeights>,
     /// The job's schedule.
     pub schedule: Schedule,
     /// The order of the training rows.
@@ -41,6 +43,16 @@ pub struct Task<'a> {
     pub keep: Option<&'a dyn Keep>,
     /// The training is [complete](Keep::complete): take the last state from `keep` and send nothing.
     pub alone: bool,
+}
+
+impl Task<'_> {
+    /// The loss with the weights of classes.
+    pub fn weighted_loss(&self) -> WeightedLoss {
+        WeightedLoss {
+            loss: self.loss,
+            class_weights: self.class_weights.cloned(),
+        }
+    }
 }
 
 /// What a server serves.

@@ -6,6 +6,8 @@
 //!
 //! The order depends on the holders' secrets, and is the same again when the same parties align the same ids once more.
 
+use std::collections::BTreeMap;
+
 use cloven_mpc::{
     MpcError, PartySecret, Session,
     ids::Id,
@@ -25,7 +27,16 @@ use crate::{ProtocolError, error::refused};
 const STEP: usize = 1 << 20;
 const FOR_EACH_ID: usize = 64;
 
-/// The places in `ids` (distinct) of the rows that every holder has, in one order at all. `links` as for the training, in the order of names.
+/// What a holder knows after the alignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aligned {
+    /// The places in its ids of the rows that every holder has, in one order at all.
+    pub places: Vec<usize>,
+    /// How many distinct ids each holder has.
+    pub distinct: BTreeMap<Party, usize>,
+}
+
+/// Finds the rows that every holder has; `ids` are distinct. `links` are in the order of names; those to parties that are no holders are left alone.
 ///
 /// # Errors
 /// [`ProtocolError::Alignment`] when there is no id here, or none that all have; [`ProtocolError::Wire`] for what other holders send.
@@ -35,7 +46,7 @@ pub async fn align<C: Channel>(
     secret: &[u8; 32],
     ids: &[Id],
     links: &mut [Link<C>],
-) -> Result<Vec<usize>, ProtocolError> {
+) -> Result<Aligned, ProtocolError> {
     let holders: Vec<&Party> = terms.holders().collect();
     let index = holders.iter().position(|holder| *holder == me).unwrap_or_default();
     if ids.is_empty() {
@@ -53,7 +64,10 @@ pub async fn align<C: Channel>(
         lines => of_many(index, &sizes, &session, ids, lines).await?,
     };
     match common.places.is_empty() {
-        false => Ok(common.places),
+        false => Ok(Aligned {
+            places: common.places,
+            distinct: holders.into_iter().cloned().zip(sizes).collect(),
+        }),
         true => {
             let counts: Vec<_> = holders
                 .iter()

@@ -33,6 +33,9 @@ pub async fn dealer<C: Channel>(
     }
     let mut deal = Deal::new(secret, terms, train_rows + test_rows, links).await?;
     let traffic = |links: &[Link<C>]| -> Traffic { links.iter().map(Link::traffic).sum() };
+    // All that it ever sends.
+    let prepared = |links: &[Link<C>]| Event::Preprocessing { traffic: traffic(links) };
+    observe(prepared(links))?;
     observe(Event::Started {
         epochs: schedule.epochs,
         train_rows,
@@ -52,6 +55,7 @@ pub async fn dealer<C: Channel>(
             };
             deal.step(step, rows, links).await?;
         }
+        observe(prepared(links))?;
         return Ok(());
     }
     let mut round = schedule.rounds_before(from, train_rows, test_rows);
@@ -68,6 +72,7 @@ pub async fn dealer<C: Channel>(
                 };
                 deal.step(step, rows, links).await?;
             }
+            observe(prepared(links))?;
             let (rows, loss, traffic) = (rows.len(), None, traffic(links));
             observe(Event::Batch {
                 epoch,
@@ -98,6 +103,7 @@ pub async fn dealer<C: Channel>(
                 )
                 .await?;
             }
+            observe(prepared(links))?;
             let (evaluation, subsets, traffic) = (None, BTreeMap::new(), traffic(links));
             observe(Event::Evaluated {
                 epoch,

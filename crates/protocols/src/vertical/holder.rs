@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloven_nn::{BatchTargets, Evaluation, InputGradient as Wish, Loss, Network};
+use cloven_nn::{BatchTargets, Evaluation, InputGradient as Wish, Network, WeightedLoss};
 use cloven_wire::{Channel, Link, Party};
 use ndarray::{Array2, Axis, concatenate};
 
@@ -37,7 +37,7 @@ pub struct Labels<'a> {
     /// The layers after the server's.
     pub tail: Network,
     /// The loss at the network's output.
-    pub loss: Loss,
+    pub loss: WeightedLoss,
     /// A target for each training row.
     pub train: &'a BatchTargets,
     /// A target for each test row.
@@ -163,6 +163,7 @@ impl<'a> Script<'a> {
         observe: &mut Observe<'_>,
     ) -> Result<(), ProtocolError> {
         let schedule = self.terms.schedule;
+        observe(prepared(peers))?;
         observe(Event::Started {
             epochs: schedule.epochs,
             train_rows: self.train_rows,
@@ -186,6 +187,7 @@ impl<'a> Script<'a> {
             })?;
             if schedule.evaluates_after(epoch) && self.test_rows > 0 {
                 let evaluation = self.evaluate(peers, &mut round).await?;
+                observe(prepared(peers))?;
                 observe(Event::Evaluated {
                     epoch,
                     evaluation,
@@ -216,6 +218,7 @@ impl<'a> Script<'a> {
             let update = u64::from(epoch - 1) * batches as u64 + batch as u64;
             let loss = self.batch(peers, (*round, update), rows).await?;
             self.loss += loss.unwrap_or_default() * rows.len() as f64;
+            observe(prepared(peers))?;
             observe(Event::Batch {
                 epoch,
                 batch,
@@ -274,7 +277,7 @@ impl<'a> Script<'a> {
         let Some(labels) = &self.labels else { return Ok(None) };
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         let outputs = concatenate(Axis(0), &views).expect("every part has the network's output shape");
-        Ok(Some(Evaluation::new(labels.loss, &outputs, labels.test)?))
+        Ok(Some(Evaluation::new(labels.loss.clone(), &outputs, labels.test)?))
     }
 
     /// Keeps the end of an epoch, and waits until every party has.
@@ -331,6 +334,11 @@ impl<'a> Script<'a> {
             tail: self.labels.map(|labels| labels.tail),
         }
     }
+}
+
+fn prepared<C: Channel>(peers: &Peers<'_, C>) -> Event {
+    let traffic = peers.prepared;
+    Event::Preprocessing { traffic }
 }
 
 impl Labels<'_> {

@@ -48,7 +48,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use align::align;
+pub use align::{Aligned, align};
 pub use cloven_mpc::ids::Id;
 pub use dealer::{dealer, predicting_dealer};
 pub use holder::{Columns, Holder, Labels, TrainedHolder, holder};
@@ -57,5 +57,6 @@ pub use msg::{
     HiddenGradient, MESSAGES, MaskedOperand, MaskedRows, OpenGradient, OutputShare, PlainGradient, PlainOutput, ReceiverKey,
     Seed, SetSize, TripleShares, Work,
 };
+pub use products::encryption_parameters;
 pub use server::{Server, server};
-pub use terms::{FirstLayer, Gradient, Terms, scales};
+pub use terms::{ActivationCircuit, FirstLayer, Gradient, Terms, scales};

@@ -12,6 +12,8 @@ pub(super) struct Peers<'a, C> {
     pub(super) fellows: Vec<Fellow<'a, C>>,
     pub(super) server: &'a mut Link<C>,
     pub(super) dealer: Option<&'a mut Link<C>>,
+    /// Bytes so far that do not depend on anybody's data.
+    pub(super) prepared: Traffic,
 }
 
 /// The link to another holder of columns.
@@ -42,7 +44,12 @@ impl<'a, C: Channel> Peers<'a, C> {
         let own = usize::from(terms.place(me).is_some());
         let whole = fellows.len() + own == terms.columns.len() && dealer.is_some() == terms.dealer.is_some();
         match server {
-            Some(server) if whole => Ok(Self { fellows, server, dealer }),
+            Some(server) if whole => Ok(Self {
+                fellows,
+                server,
+                dealer,
+                prepared: Traffic::default(),
+            }),
             _ => Err(ProtocolError::Wire(WireError::Local {
                 what: format!("taking part as {me}"),
                 cause: "a party of the job is not connected".into(),
@@ -55,6 +62,12 @@ impl<'a, C: Channel> Peers<'a, C> {
         let fellows = self.fellows.iter().map(|fellow| fellow.link.traffic());
         let dealer = self.dealer.iter().map(|link| link.traffic());
         fellows.chain(dealer).chain([self.server.traffic()]).sum()
+    }
+
+    /// What has crossed since `before` did not depend on anybody's data.
+    pub(super) fn count_prepared(&mut self, before: Traffic) {
+        let since = self.traffic().since(before);
+        self.prepared = [self.prepared, since].into_iter().sum();
     }
 
     /// Sends a message to each fellow and receives one from each, all at the same time.

@@ -28,6 +28,9 @@ pub mod scales {
     pub const OUTPUT_BOUND: f64 = 256.0;
 }
 
+/// What a holder learns by the alignment.
+const IDS: &str = "which of its ids all holders have, and how many distinct ids each of them has";
+
 /// How the products between two holders are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstLayer {
@@ -48,6 +51,16 @@ pub enum Gradient {
     Open,
 }
 
+/// The circuit by which holders evaluate the ReLU on shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ActivationCircuit {
+    /// As few ANDs as there can be, one after the other: a round for each bit, fewest bytes.
+    #[default]
+    FewAnds,
+    /// Few rounds for several times the ANDs: for links with long round trips.
+    LowDepth,
+}
+
 /// What every party knows of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Terms {
@@ -65,6 +78,8 @@ pub struct Terms {
     pub first_layer: FirstLayer,
     /// Whether the holders evaluate the ReLU after the first layer, so that the server does not see its input.
     pub private_activation: bool,
+    /// By which circuit.
+    pub activation_circuit: ActivationCircuit,
     /// How the gradient gets to the holders.
     pub gradient: Gradient,
     /// Initial weights that everybody knows, `[columns of all + 1, width]`, the bias last: for comparisons. Else nobody knows them.
@@ -173,6 +188,11 @@ impl Terms {
         self.features().div_ceil(self.width) as u32
     }
 
+    /// What each holder learns by finding the rows that all have.
+    pub fn alignment_leaks(&self) -> Vec<Leak> {
+        self.holders().map(|holder| Leak::new(holder.as_str(), IDS)).collect()
+    }
+
     /// What each party learns.
     pub fn leaks(&self) -> Vec<Leak> {
         let server = self.server.as_str();
@@ -186,10 +206,7 @@ impl Terms {
             Leak::new(server, "the number of common rows"),
         ];
         for holder in self.holders() {
-            leaks.push(Leak::new(
-                holder.as_str(),
-                "which of its ids all holders have, and how many distinct ids each of them has",
-            ));
+            leaks.push(Leak::new(holder.as_str(), IDS));
             if self.shows_gradient() && self.columns.contains_key(holder) {
                 leaks.push(Leak::new(
                     holder.as_str(),

@@ -28,6 +28,7 @@ pub(super) fn terms(columns: &[(&str, usize)], label_holder: &str, dealer: bool)
         width: WIDTH,
         first_layer: FirstLayer::Shares,
         private_activation: false,
+        activation_circuit: ActivationCircuit::default(),
         gradient: Gradient::Shared,
         public_weights: None,
         schedule: schedule(),
@@ -187,7 +188,7 @@ async fn run_holder(
     });
     let labels = (*holder == terms.label_holder).then(|| Labels {
         tail: layers(terms.features(), depth - 1..depth),
-        loss: Loss::Bce,
+        loss: Loss::Bce.into(),
         train: &train.targets,
         test: &test.targets,
     });
@@ -259,7 +260,7 @@ fn unsplit(train: &Examples, features: usize) -> Network {
     let depth = model(features).layers.len();
     let me = plain::Unsplit {
         network: layers(features, 0..depth),
-        loss: Loss::Bce,
+        loss: Loss::Bce.into(),
         train,
         schedule: schedule(),
         shuffle: Shuffle { seed: SEED },

@@ -152,6 +152,11 @@ impl State {
             "Area under the ROC curve on the test rows, or a subset of them.",
             |e| e.auc,
         );
+        of_tests(
+            "cloven_test_average_precision_ratio",
+            "Average precision on the test rows, or a subset of them.",
+            |e| e.average_precision,
+        );
     }
 
     fn cost(&self, page: &mut Page<'_>) {

@@ -1,9 +1,11 @@
 //! `vertical`: from a table to aligned rows to the script.
 
-use cloven_nn::Network;
+use std::collections::BTreeMap;
+
+use cloven_nn::{Network, WeightedLoss};
 use cloven_protocols::{
     Keep, Observe, ProtocolError,
-    vertical::{self, Terms, align},
+    vertical::{self, Aligned, Terms, align},
 };
 use cloven_wire::{Channel, Link};
 use zeroize::Zeroizing;
@@ -17,6 +19,7 @@ use crate::{
         aligned::{read_places, write_places},
         holder_rows::HolderRows,
     },
+    reporter::Reporter,
 };
 
 impl Prepared {
@@ -24,11 +27,15 @@ impl Prepared {
         &self,
         links: &mut [Link<C>],
         kept: &Kept<'_, '_>,
+        reporter: &Reporter<'_>,
         observe: &mut Observe<'_>,
     ) -> Outcome {
         let terms = self.job.vertical_terms()?;
         match (&self.rows, self.role) {
-            (Some(rows), _) => self.vertical_holder(rows, &terms, kept, links, observe).await,
+            (Some(rows), _) => {
+                let telling = (reporter, observe);
+                self.vertical_holder(rows, &terms, kept, links, telling).await
+            }
             (None, Role::Dealer) => {
                 let done = vertical::dealer(&kept.secret, &terms, links, observe).await;
                 Ok(done.map(|()| Trained::default()))
@@ -43,13 +50,16 @@ impl Prepared {
         terms: &Terms,
         kept: &Kept<'_, '_>,
         links: &mut [Link<C>],
-        observe: &mut Observe<'_>,
+        (reporter, observe): (&Reporter<'_>, &mut Observe<'_>),
     ) -> Outcome {
-        let places = match self.places(rows, terms, kept, links).await? {
-            Ok(places) => places,
+        let found = match self.places(rows, terms, kept, links).await? {
+            Ok(found) => found,
             Err(cause) => return Ok(Err(cause)),
         };
-        let rows = rows.aligned(&self.job, &places)?;
+        let table = rows;
+        let rows = table.aligned(&self.job, &found.places)?;
+        reporter.aligned(table.alignment(&self.party, &found, rows.rows));
+        reporter.adjusted(rows.adjusted);
         let preprocessing = rows.preprocessing;
         let labels = match &rows.targets {
             None => None,
@@ -57,7 +67,10 @@ impl Prepared {
                 let cut = self.job.cut()?;
                 Some(vertical::Labels {
                     tail: self.noisy(cut.server.end..cut.model.layers.len(), &cut, kept)?,
-                    loss: self.job.training.loss,
+                    loss: WeightedLoss {
+                        loss: self.job.training.loss,
+                        class_weights: self.job.class_weights(train)?,
+                    },
                     train,
                     test,
                 })
@@ -75,7 +88,7 @@ impl Prepared {
             parts: me.tail.into_iter().collect(),
             shares: Some(Zeroizing::new(me.shares)).filter(|shares| !shares.is_empty()),
             preprocessing: Some(preprocessing),
-            places: Some(places),
+            places: Some(found.places),
             ..Trained::default()
         }))
     }
@@ -87,23 +100,25 @@ impl Prepared {
         terms: &Terms,
         kept: &Kept<'_, '_>,
         links: &mut [Link<C>],
-    ) -> Result<Result<Vec<usize>, ProtocolError>, Error> {
+    ) -> Result<Result<Aligned, ProtocolError>, Error> {
         if let (Some(path), true) = (&kept.aligned, kept.alone.get() || kept.ending.get()) {
-            return Ok(Ok(read_places(path, rows.digests())?));
+            let distinct = BTreeMap::new();
+            let places = read_places(path, rows.digests())?;
+            return Ok(Ok(Aligned { places, distinct }));
         }
-        let places = match align(&self.party, terms, &kept.secret, rows.digests(), links).await {
-            Ok(places) => places,
+        let found = match align(&self.party, terms, &kept.secret, rows.digests(), links).await {
+            Ok(found) => found,
             Err(cause) => return Ok(Err(cause)),
         };
         if let Some(path) = &kept.aligned {
             write_places(
                 path,
                 rows.digests(),
-                &places,
+                &found.places,
                 kept.links.iter().all(|link| link.positions().is_empty()),
             )?;
         }
-        Ok(Ok(places))
+        Ok(Ok(found))
     }
 
     async fn vertical_server<C: Channel>(

@@ -1,6 +1,6 @@
 //! The client's script.
 
-use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network};
+use cloven_nn::{BatchTargets, InputGradient as Wish, Network, WeightedLoss};
 use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
 
@@ -36,14 +36,17 @@ pub async fn client<C: Channel, K: ClientCipher>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<Client<K>, ProtocolError> {
-    let mut rounds = Rounds { me, loss: task.loss };
+    let mut rounds = Rounds {
+        me,
+        loss: task.weighted_loss(),
+    };
     training::client(&mut rounds, &task, link, observe).await?;
     Ok(rounds.me)
 }
 
 struct Rounds<K> {
     me: Client<K>,
-    loss: Loss,
+    loss: WeightedLoss,
 }
 
 impl<C: Channel, K: ClientCipher> ClientRounds<C> for Rounds<K> {

@@ -62,7 +62,7 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
         // 1.
         let z = products.forward_train(network, x, link, round).await?;
         // 2. and 3.
-        let (loss, dz) = task.loss.value_and_gradient(&z, t)?;
+        let (loss, dz) = task.weighted_loss().value_and_gradient(&z, t)?;
         products.backward(network, &dz, Wish::NotWanted, link, round).await?;
         // 4.
         network.update()?;

@@ -13,6 +13,7 @@ use crate::{
     ProtocolError,
     error::refused,
     vertical::{
+        ActivationCircuit,
         msg::{ActivationShare, ActivationStep},
         peers::Peers,
     },
@@ -23,9 +24,13 @@ const WIDTH: u32 = 4;
 /// No step of one batch is longer.
 const STEP: usize = 1 << 28;
 
-/// The circuit: the fewest ANDs, since its 64 rounds are short ones.
-pub(super) fn relu(holders: usize) -> Result<Relu, ProtocolError> {
-    Ok(Relu::new(holders, Goal::FewAnds)?)
+/// The circuit.
+pub(super) fn relu(holders: usize, circuit: ActivationCircuit) -> Result<Relu, ProtocolError> {
+    let goal = match circuit {
+        ActivationCircuit::FewAnds => Goal::FewAnds,
+        ActivationCircuit::LowDepth => Goal::LowDepth,
+    };
+    Ok(Relu::new(holders, goal)?)
 }
 
 pub(super) struct Activation {
@@ -38,19 +43,22 @@ impl Activation {
     /// Base transfers between every two holders. The session is of this beginning of the run only: transfers are counted from here.
     pub(super) async fn begin<C: Channel>(
         place: usize,
+        circuit: ActivationCircuit,
         session: &Session,
         peers: &mut Peers<'_, C>,
     ) -> Result<Self, ProtocolError> {
         let (number, holders) = (Number(place as u8), peers.fellows.len() + 1);
+        let before = peers.traffic();
         let (setup, messages) = TransferSetup::start(session, (number, holders), Width::new(WIDTH)?)?;
         let received = exchange(peers, 0, messages).await?;
         let (points, messages) = check(peers, 0, setup.points(&received))?;
         let received = exchange(peers, 0, messages).await?;
         let (sums, messages) = check(peers, 0, points.sums(&received))?;
         let received = exchange(peers, 0, messages).await?;
+        peers.count_prepared(before);
         Ok(Self {
             number,
-            relu: relu(holders)?,
+            relu: relu(holders, circuit)?,
             transfers: check(peers, 0, sums.finish(&received))?,
         })
     }
@@ -63,9 +71,11 @@ impl Activation {
         shares: &[u64],
     ) -> Result<(), ProtocolError> {
         let mut triples = Vec::new();
+        let before = peers.traffic();
         for values in self.relu.chunks(shares.len())? {
             triples.push(self.triples(peers, round, values).await?);
         }
+        peers.count_prepared(before);
         let mut step = self.relu.start(self.number, shares, triples)?;
         loop {
             match step {

@@ -34,7 +34,7 @@ pub(in crate::vertical) async fn outputs<C: Channel>(
         let parts = try_join_all(parts).await?;
         parts.iter().fold(ArrayD::zeros(IxDyn(&shape)), |sum, part| sum + part)
     } else if terms.private_activation {
-        let relu = relu(terms.columns.len())?;
+        let relu = relu(terms.columns.len(), terms.activation_circuit)?;
         let (values, len) = (rows * terms.width, relu.reveal_bytes(rows * terms.width)?);
         let shares = holders.map(async |link| {
             let ActivationShare(share) = link.receive(round, &len).await?;

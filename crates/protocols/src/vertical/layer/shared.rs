@@ -104,7 +104,7 @@ impl<'a> Shared<'a> {
             true => {
                 let context = format!("vertical activation from epoch {}, batch {}", from.epoch, from.batch);
                 let session = Session::new(&PartySecret::new(*secret), &[context.as_bytes(), &self.terms.job].concat());
-                Some(Activation::begin(self.place, &session, peers).await?)
+                Some(Activation::begin(self.place, self.terms.activation_circuit, &session, peers).await?)
             }
             false => None,
         };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloven_lattice::{
-    PublicKey, RandomnessKey, SecretKey,
+    Parameters, PublicKey, RandomnessKey, SecretKey,
     linear::{ExactProduct, Masking},
 };
 use cloven_mpc::shares::Matrix;
@@ -17,7 +17,7 @@ use crate::{
     ProtocolError,
     error::malformed,
     vertical::{
-        Gradient, Terms,
+        FirstLayer, Gradient, Terms,
         layer::STRIP,
         msg::{EncryptedOperand, EncryptedProduct, ReceiverKey},
         peers::Peers,
@@ -172,6 +172,21 @@ fn transposed(x: &Matrix) -> Vec<i64> {
     let (rows, columns) = (x.rows(), x.columns());
     let at = |place: usize| x.words()[place % rows * columns + place / rows] as i64;
     (0..rows * columns).map(at).collect()
+}
+
+/// The encryption's parameters, where a job of so many training and test rows computes products by it.
+///
+/// # Errors
+/// As when the training begins.
+pub fn encryption_parameters(terms: &Terms, rows: [usize; 2]) -> Result<Option<Parameters>, ProtocolError> {
+    let bits = match (terms.first_layer, &terms.dealer) {
+        (FirstLayer::HomomorphicEncryption, _) => COLUMN_BITS,
+        (FirstLayer::Shares, None) => super::triples::MASK_BITS,
+        (FirstLayer::Shares, Some(_)) | (FirstLayer::Plain, _) => return Ok(None),
+    };
+    let shapes: Vec<[usize; 3]> = shapes(terms, rows).into_iter().collect();
+    let all = ExactProduct::for_shapes(&shapes, bits, revealed(terms, rows))?;
+    Ok(all.first().map(|product| product.parameters().clone()))
 }
 
 /// Every product of the job: both directions, whole and last batches, all holders' columns.

@@ -7,6 +7,7 @@ mod triples;
 use cloven_mpc::shares::Matrix;
 use cloven_wire::Channel;
 
+pub use self::encrypted::encryption_parameters;
 pub(super) use self::triples::{dealt_seed, id};
 use self::{encrypted::Encrypted, triples::Triples};
 use super::{FirstLayer, Terms, peers::Peers};

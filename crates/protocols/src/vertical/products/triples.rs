@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Bits of a mask.
-const MASK_BITS: u32 = 64;
+pub(super) const MASK_BITS: u32 = 64;
 /// Words of masked rows in a message, unless a row has more.
 const PIECE: usize = 1 << 18;
 /// Numbers of batches' triples begin here; below are those of strips.
@@ -54,6 +54,7 @@ impl Triples {
         rows: [usize; 2],
         peers: &mut Peers<'_, C>,
     ) -> Result<Self, ProtocolError> {
+        let before = peers.traffic();
         let own = Zeroizing::new(blake3::derive_key("cloven v1 vertical: seed of triples", secret));
         let (seed, source) = match &mut peers.dealer {
             Some(dealer) => {
@@ -66,6 +67,7 @@ impl Triples {
                 (own, Source::Encryption(Box::new(encrypted)))
             }
         };
+        peers.count_prepared(before);
         let mut secret = TripleSecret::new(Number(place as u8), seed);
         let mut mask = secret.data_mask(x.rows(), x.columns())?;
         let pieces = pieces(&mut mask, x)?;
@@ -102,7 +104,9 @@ impl Triples {
         operands: &[&Matrix],
     ) -> Result<Crossed, ProtocolError> {
         let mask = self.mask.select(rows)?;
+        let before = peers.traffic();
         let (halves, others) = self.triples(peers, step, rows, &mask).await?;
+        peers.count_prepared(before);
         let (mut theirs, mut messages) = (Vec::new(), Vec::new());
         for ((half, masked), operand) in others.into_iter().zip(&self.masked).zip(operands) {
             let (share, message) = half.multiply(&masked.select(rows)?, operand)?;

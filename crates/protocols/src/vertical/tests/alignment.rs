@@ -17,7 +17,11 @@ async fn aligned(terms: &Terms, sets: &[Vec<Id>]) -> Vec<Result<Vec<usize>, Prot
         .into_iter()
         .zip(sets)
         .zip(SECRETS)
-        .map(async |(((holder, mut links), ids), secret)| align(holder, terms, &[secret; 32], ids, &mut links).await);
+        .map(async |(((holder, mut links), ids), secret)| {
+            align(holder, terms, &[secret; 32], ids, &mut links)
+                .await
+                .map(|aligned| aligned.places)
+        });
     join_all(tasks).await
 }
 
