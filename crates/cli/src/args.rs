@@ -89,7 +89,17 @@ pub enum Command {
                       cloven party ecg/job.toml --as hospital --metrics 9100 --metrics-linger 60\n  \
                       cloven party ecg/job.toml --as hospital --accept 3f9c2a7d0b1e4c55 --log debug --log-json 2> hospital.log")]
     Party(PartyArgs),
-    /// Predict with a trained network, under the same protection as in training
+    /// Be a server of a service (protocol secure-inference), on its own machine: answer users until interrupted
+    #[command(
+        after_help = "Examples:\n  cloven serve clinic/job.toml --as gate --share gate.share --pool 8\n  \
+                      cloven serve clinic/job.toml --as east --accept 3f9c2a7d0b1e4c55\n\nThe gateway answers when all servers have met; a server that is lost is \
+                      waited for, and then all meet again, with everything made anew."
+    )]
+    Serve(ServeArgs),
+    /// Bring a trained network into a form that servers share
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Predict with a trained network, under the same protection as in training, or ask a service
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(PredictArgs),
     /// Run every protocol on the same data and compare time, bytes and accuracy with plain split learning of the same job, in one run
@@ -131,6 +141,7 @@ impl Command {
             Self::Party(args) => Some((&args.logs, Some(&args.party))),
             Self::Predict(args) => Some((&args.logs, args.party.as_ref())),
             Self::Data(DataCommand::Align(args)) => Some((&args.logs, args.party.as_ref())),
+            Self::Serve(args) => Some((&args.logs, Some(&args.party))),
             _ => None,
         }
     }
@@ -210,6 +221,9 @@ pub struct RunArgs {
     /// Let every party serve its metrics for Prometheus at a free port of 127.0.0.1; the addresses are printed
     #[arg(long)]
     pub metrics: bool,
+    /// Of a service: so many inferences are kept prepared
+    #[arg(long, default_value_t = 2, value_name = "COUNT")]
+    pub pool: usize,
     #[command(flatten)]
     pub logs: LogArgs,
     /// Predict time and bytes first, as `cloven plan` does for this cut [default: only where that was measured before]
@@ -333,10 +347,63 @@ pub struct PartyArgs {
     pub events: bool,
 }
 
+/// `cloven serve`
+#[derive(ClapArgs)]
+pub struct ServeArgs {
+    /// The job file; every party needs the same
+    pub job: PathBuf,
+    /// Which server this is
+    #[arg(long = "as", value_name = "NAME")]
+    pub party: Party,
+    /// This server's share of the network [default: `share` in local.toml, or shares/NAME.share beside the job]
+    #[arg(long, value_name = "FILE")]
+    pub share: Option<PathBuf>,
+    /// The server's own settings [default: NAME/local.toml beside the job]
+    #[arg(long, value_name = "FILE")]
+    pub local: Option<PathBuf>,
+    /// Accept the job with this digest (at least its first 16 digits) without being asked
+    #[arg(long, value_name = "DIGEST")]
+    pub accept: Option<String>,
+    /// Change a value of the job; every party needs the same changes
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// At the gateway: so many inferences are kept prepared; without one, a request waits until one is
+    #[arg(long, default_value_t = 4, value_name = "COUNT")]
+    pub pool: usize,
+    /// At the gateway: end in good order after so many inferences
+    #[arg(long, value_name = "COUNT")]
+    pub stop_after: Option<u64>,
+    #[command(flatten)]
+    pub logs: LogArgs,
+    /// For `cloven run`: updates as JSON lines on stdout, no questions, end when stdin ends
+    #[arg(long, hide = true, requires = "accept")]
+    pub events: bool,
+}
+
+/// `cloven model`
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Make a share of a trained network for every server of a job
+    #[command(
+        after_help = "Example:\n  cloven model share model.onnx --job clinic/job.toml --output shares\n\nAll shares together are the network; any of them alone, or all but \
+                      one, say nothing about it."
+    )]
+    Share {
+        /// The network: .onnx, or .safetensors with PyTorch's names for the layers of the job's [trial]
+        model: PathBuf,
+        /// The job file of the service
+        #[arg(long, value_name = "FILE")]
+        job: PathBuf,
+        /// The folder for NAME.share of every server
+        #[arg(long, value_name = "FOLDER", default_value = "shares")]
+        output: PathBuf,
+    },
+}
+
 /// `cloven predict`
 #[derive(ClapArgs)]
 pub struct PredictArgs {
-    /// The folder of the run that trained the network; without --as, of a `cloven run`, which holds every party's weights
+    /// The folder of the run that trained the network (without --as, of a `cloven run`, which holds every party's weights), or the job file of a service
     pub run_folder: PathBuf,
     /// The rows: CSV, npy, npz, HDF5, IDX, Parquet or WFDB, read as the training data were; the client's only. Under vertical, without --as,
     /// each holder's (NAME=FILE, several times), or one file that has the columns of all

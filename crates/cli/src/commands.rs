@@ -12,6 +12,7 @@ use cloven::{
     init::{InitOptions, init, roster_add, roster_path},
     parse_settings,
     party::Prepared,
+    service::ServiceJob,
 };
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     demo, plan,
     predict::predict,
     progress::Progress,
-    run_folders,
+    run_folders, service,
     words::{self, print_line, tell},
 };
 
@@ -30,10 +31,14 @@ pub fn dispatch(args: Args, logs: Option<Logs>) -> Result<(), Error> {
     match args.command {
         Command::Demo(args) => demo::demo(args, json),
         Command::Init(args) => make(args, json),
+        Command::Run(args) if ServiceJob::is_in(&args.job) => service::run(args, logs, json),
         Command::Run(args) => run(args, logs, json),
+        Command::Serve(args) => service::serve(args, json),
+        Command::Model(command) => service::model(command, json),
         Command::Plan(args) => plan::plan(args, json),
         Command::Party(args) if args.events => under_run(&args.party.clone(), || take_part(&args)),
         Command::Party(args) => party(args, json),
+        Command::Predict(args) if args.run_folder.is_file() => service::predict(args, json),
         Command::Predict(args) => predict(args, logs, json),
         Command::Bench(args) => run_bench(args, json),
         Command::Report(args) => run_folders::report(args, json),
@@ -246,7 +251,11 @@ pub fn show_terms(terms: &str, given: Option<&str>) {
 
 /// The operator's consent: `--accept` with this job's digest, or yes to a question.
 pub fn accept(job: &Job, given: Option<&str>, question: &str) -> Result<(), Error> {
-    let digest = job.digest_hex();
+    accept_digest(&job.digest_hex(), given, question)
+}
+
+/// The same of a job with this digest.
+pub fn accept_digest(digest: &str, given: Option<&str>, question: &str) -> Result<(), Error> {
     let accepted = match given {
         Some(given) => given.len() >= 16 && digest.starts_with(&given.to_lowercase()),
         None => words::ask(question),
@@ -254,7 +263,7 @@ pub fn accept(job: &Job, given: Option<&str>, question: &str) -> Result<(), Erro
     match accepted {
         true => Ok(()),
         false => Err(Error::NotAccepted {
-            digest,
+            digest: digest.to_owned(),
             given: given.map(str::to_owned),
         }),
     }

@@ -9,6 +9,7 @@ mod plan;
 mod predict;
 mod progress;
 mod run_folders;
+mod service;
 mod words;
 
 use std::process::ExitCode;

@@ -79,7 +79,12 @@ impl Progress {
             }
             Update::Aligned { alignment } => self.line(&format!("{party}: {}", rows(alignment))),
             Update::Adjusted { columns } => self.line(&adjusted(party, columns)),
-            Update::Finished { .. } | Update::PredictionFinished { .. } | Update::Failed { .. } => (),
+            Update::UserLeft { user, why } => self.line(&format!("{party}: {user} left early: {why}")),
+            Update::Finished { .. }
+            | Update::PredictionFinished { .. }
+            | Update::Served { .. }
+            | Update::AnswersFinished { .. }
+            | Update::Failed { .. } => (),
             training if *party == self.lead => self.show_training(training),
             _ => (),
         }
@@ -118,6 +123,9 @@ impl Progress {
                     self.line(&format!("{}: goes on from epoch {epoch}, batch {batch}", self.lead));
                 }
             }
+            Update::Met => self.line(&format!("{}: the servers have met", self.lead)),
+            Update::Prepared { ready, wanted } => self.line(&format!("{}: {ready} of {wanted} inferences prepared", self.lead)),
+            Update::Answered { inferences } => self.line(&format!("{}: {inferences} inferences answered", self.lead)),
             Update::Asked { rows } => {
                 self.plan.rows = *rows;
                 self.begun = Instant::now();

@@ -91,14 +91,14 @@ pub fn align(job: &Job, options: &AlignOptions, watch: &mut dyn FnMut(&Stamped))
     let outputs: BTreeMap<Party, PathBuf> = outputs.collect::<Result<_, Error>>()?;
     let holders: Vec<(Party, Role)> = holders(job).collect();
     let errand = Errand {
-        job,
+        digest: job.digest_hex(),
         program: &options.program,
         places: Place::mesh(&holders),
         locals: &locals,
         restart: false,
         metrics: false,
         logs: options.logs.as_ref(),
-        arguments: &|party, _| {
+        arguments: &|party| {
             let mut arguments: Vec<OsString> = vec!["data".into(), "align".into(), path.clone().into()];
             if let Some(output) = outputs.get(party) {
                 arguments.extend(["--out".into(), output.clone().into()]);

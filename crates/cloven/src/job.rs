@@ -17,13 +17,13 @@ use cloven_wire::Party;
 use serde::{Deserialize, Serialize};
 
 use self::vertical::ColumnCounts;
-pub(crate) use self::vertical::not_for_vertical;
 pub use self::{
     class_weights::ClassWeights,
     encryption::{Encryption, InitialWeights, Mode, Samples},
     settings::{Setting, parse_settings},
     vertical::Vertical,
 };
+pub(crate) use self::{settings::set, vertical::not_for_vertical};
 use crate::{EncryptionParameters, Error, files::read_text};
 
 /// A parsed and validated `job.toml`.

@@ -31,6 +31,7 @@ mod record;
 mod report;
 mod reporter;
 mod run_folder;
+pub mod service;
 mod summary;
 mod tensorboard;
 mod update;

@@ -51,6 +51,9 @@ pub struct Local {
     /// holders on one data set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<ColumnRange>,
+    /// This server's share of the network, in a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<PathBuf>,
     /// Caps.
     #[serde(default)]
     pub limits: Limits,
@@ -217,6 +220,9 @@ impl Local {
         for file in [&mut local.key, &mut local.certificate, &mut local.roster] {
             *file = base.join(&*file);
         }
+        if let Some(share) = &mut local.share {
+            *share = base.join(&*share);
+        }
         if let Some(data) = &mut local.data {
             data.resolve(base);
         }
@@ -249,6 +255,7 @@ impl Default for Local {
             data: None,
             part: None,
             columns: None,
+            share: None,
             limits: Limits::default(),
             deadlines: Deadlines::default(),
         }

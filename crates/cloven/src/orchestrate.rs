@@ -159,14 +159,14 @@ async fn all_parties(
 ) -> Result<BTreeMap<Party, PartySummary>, Error> {
     let run_folder = folder.path().to_owned();
     let errand = Errand {
-        job,
+        digest: job.digest_hex(),
         program: &options.program,
         places: places(job),
         locals,
         restart: job.training.checkpoint_every > 0,
         metrics: options.metrics,
         logs: options.logs.as_ref(),
-        arguments: &|_, _| {
+        arguments: &|_| {
             let job = run_folder.join("job.toml");
             // Under `--events` a party makes no folder: what it finds there, it goes on from.
             let mut arguments = vec!["party".into(), job.into(), "--run-folder".into(), run_folder.clone().into()];

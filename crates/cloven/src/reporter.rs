@@ -93,6 +93,40 @@ struct State<'a> {
     earlier_messages: BTreeMap<String, MessageTraffic>,
     /// Whether this process has begun to work.
     started: bool,
+    service: ServiceFigures,
+}
+
+/// What a server of a service has measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceFigures {
+    /// Meetings of the servers: keys, encrypted weights, transfers.
+    pub meeting: Figure,
+    /// Inferences that were prepared.
+    pub preparing: Figure,
+    /// Inferences that were answered.
+    pub answering: Figure,
+}
+
+/// How often something was done, and what all of it took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// How often.
+    pub times: u64,
+    /// Seconds, waiting for other parties included.
+    pub seconds: f64,
+    /// Bytes at this party's sockets.
+    pub traffic: Traffic,
+}
+
+impl Figure {
+    /// With one more time.
+    fn and(self, (seconds, traffic): (f64, Traffic)) -> Self {
+        Self {
+            times: self.times + 1,
+            seconds: self.seconds + seconds,
+            traffic: [self.traffic, traffic].into_iter().sum(),
+        }
+    }
 }
 
 impl<'a> Reporter<'a> {
@@ -121,6 +155,7 @@ impl<'a> Reporter<'a> {
             earlier: Traffic::default(),
             earlier_messages: BTreeMap::new(),
             started: false,
+            service: ServiceFigures::default(),
         };
         Self {
             party,
@@ -263,6 +298,15 @@ impl<'a> Reporter<'a> {
         }
     }
 
+    /// The same of a server of a service; `links` are those that were not lost.
+    pub(crate) fn service<C: Channel>(&self, links: &[Link<C>]) -> (ServiceFigures, Traffic, BTreeMap<String, MessageTraffic>) {
+        let state = self.state.borrow();
+        let mut sent_by_message = state.earlier_messages.clone();
+        add_messages(&mut sent_by_message, links);
+        let traffic = links.iter().map(Link::traffic).chain([state.earlier]).sum();
+        (state.service, traffic, sent_by_message)
+    }
+
     fn check_memory(&self) -> Result<(), Halted> {
         let (Some(cap), mut state) = (self.memory_mb, self.state.borrow_mut()) else {
             return Ok(());
@@ -284,6 +328,15 @@ impl<'a> Reporter<'a> {
 }
 
 impl State<'_> {
+    /// Whether it is time to tell of progress again.
+    fn tells(&mut self) -> bool {
+        let due = self.told.elapsed() >= TELL_EVERY;
+        if due {
+            self.told = Instant::now();
+        }
+        due
+    }
+
     fn absorb(&mut self, event: Event) -> Option<Update> {
         match event {
             Event::Started {
@@ -327,11 +380,7 @@ impl State<'_> {
             } => {
                 self.rows += rows;
                 self.seen = traffic;
-                if self.told.elapsed() < TELL_EVERY {
-                    return None;
-                }
-                self.told = Instant::now();
-                Some(Update::Batch {
+                self.tells().then_some(Update::Batch {
                     epoch,
                     batch,
                     rows: self.rows,
@@ -380,14 +429,27 @@ impl State<'_> {
                 self.phase = (Instant::now(), traffic);
                 Some(Update::Asked { rows })
             }
+            Event::Met { traffic } => {
+                self.service.meeting = self.service.meeting.and(self.end_phase(traffic));
+                Some(Update::Met)
+            }
+            Event::Working { traffic } => {
+                self.phase = (Instant::now(), traffic);
+                None
+            }
+            Event::Prepared { ready, wanted, traffic } => {
+                self.service.preparing = self.service.preparing.and(self.end_phase(traffic));
+                self.tells().then_some(Update::Prepared { ready, wanted })
+            }
+            Event::Answered { inferences: _, traffic } => {
+                self.service.answering = self.service.answering.and(self.end_phase(traffic));
+                let inferences = self.service.answering.times;
+                self.tells().then_some(Update::Answered { inferences })
+            }
             Event::Predicted { rows, traffic } => {
                 self.rows = rows;
                 self.predicting_seconds = self.phase.0.elapsed().as_secs_f64();
-                if self.told.elapsed() < TELL_EVERY {
-                    return None;
-                }
-                self.told = Instant::now();
-                Some(Update::Predicted { rows, traffic })
+                self.tells().then_some(Update::Predicted { rows, traffic })
             }
         }
     }

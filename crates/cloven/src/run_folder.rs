@@ -10,6 +10,20 @@ use cloven_wire::Party;
 
 use crate::{Error, Failure, Job, Stamped, Summary, checkpoints, files};
 
+/// Makes `<time>-<name>` under `parent`, or `path` itself when one is given, which must not exist; with a `job.toml` in it.
+pub(crate) fn make(parent: &Path, path: Option<&Path>, name: &str, job: &str) -> Result<PathBuf, Error> {
+    let path = match path {
+        Some(path) => {
+            fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(Error::file(path))?;
+            fs::create_dir(path).map_err(Error::file(path))?;
+            path.to_owned()
+        }
+        None => create_numbered(parent, &format!("{}-{name}", timestamp()))?,
+    };
+    files::write(&path.join("job.toml"), job.as_bytes(), false)?;
+    Ok(path)
+}
+
 /// A run folder that is being written.
 pub struct RunFolder {
     path: PathBuf,
@@ -19,15 +33,12 @@ pub struct RunFolder {
 impl RunFolder {
     /// Makes `runs/<time>-<data>-<protocol>` under `parent`, or `path` itself when one is given; it must not exist.
     pub fn create(parent: &Path, path: Option<&Path>, job: &Job) -> Result<Self, Error> {
-        let path = match path {
-            Some(path) => {
-                fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(Error::file(path))?;
-                fs::create_dir(path).map_err(Error::file(path))?;
-                path.to_owned()
-            }
-            None => create_numbered(parent, &format!("{}-{}-{}", timestamp(), job.data.name, job.protocol.name()))?,
-        };
-        files::write(&path.join("job.toml"), job.to_toml().as_bytes(), false)?;
+        let path = make(
+            parent,
+            path,
+            &format!("{}-{}", job.data.name, job.protocol.name()),
+            &job.to_toml(),
+        )?;
         let metrics = path.join("metrics.jsonl");
         let metrics = File::create(&metrics).map_err(Error::file(metrics))?;
         Ok(Self { path, metrics })

@@ -8,7 +8,11 @@ use cloven_protocols::Position;
 use cloven_wire::{Party, Traffic};
 use serde::{Deserialize, Serialize};
 
-use crate::{Alignment, PartySummary, predict::PartyPrediction};
+use crate::{
+    Alignment, PartySummary,
+    predict::PartyPrediction,
+    service::{ServerReport, UserReport},
+};
 
 /// An update, who it is from and when it happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -155,6 +159,27 @@ pub enum Update {
         /// Rows to predict.
         rows: usize,
     },
+    /// The servers of a service have met, and can work.
+    Met,
+    /// Inferences of a service wait to be used; sent a few times a second.
+    Prepared {
+        /// So many.
+        ready: usize,
+        /// So many are kept, at the gateway.
+        wanted: usize,
+    },
+    /// A server has answered so many inferences; sent a few times a second.
+    Answered {
+        /// So many.
+        inferences: u64,
+    },
+    /// A user of a service is gone before it had all answers, or sent what it may not.
+    UserLeft {
+        /// The user.
+        user: Party,
+        /// What happened.
+        why: String,
+    },
     /// Some batches of a prediction are done; sent a few times a second.
     Predicted {
         /// Rows done so far.
@@ -191,6 +216,16 @@ pub enum Update {
     PredictionFinished {
         /// What it has to report.
         report: Box<PartyPrediction>,
+    },
+    /// The server of a service is done.
+    Served {
+        /// What it has to report.
+        report: Box<ServerReport>,
+    },
+    /// The user of a service has its answers.
+    AnswersFinished {
+        /// What it has to report.
+        report: Box<UserReport>,
     },
     /// The party failed.
     Failed {

@@ -34,6 +34,12 @@ pub enum ProtocolError {
     /// The rows of the parties do not fit together.
     #[error("alignment: {0}")]
     Alignment(String),
+    /// A user's input cannot be shared.
+    #[error("input: {0}")]
+    Input(String),
+    /// A model is not one that the parties of the job can evaluate.
+    #[error("model: {0}")]
+    Structure(String),
     /// Training would be less exact than is accepted.
     #[error(
         "encryption: the error of an output could reach {actual:.2e} within one batch, and {accepted:.2e} is accepted; samples of fewer bits \
@@ -63,7 +69,12 @@ impl ProtocolError {
             Self::Wire(error) => error.abort_reason(),
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
             Self::Encryption(_) => AbortReason::Diverged,
-            Self::Model(_) | Self::Identity(_) | Self::Precision { .. } | Self::Alignment(_) => AbortReason::Configuration,
+            Self::Model(_)
+            | Self::Identity(_)
+            | Self::Precision { .. }
+            | Self::Alignment(_)
+            | Self::Input(_)
+            | Self::Structure(_) => AbortReason::Configuration,
             Self::Checkpoint(_) | Self::Computation(_) => AbortReason::Internal,
             Self::Halted(_) => AbortReason::Limit,
         }

@@ -71,6 +71,32 @@ pub enum Event {
         /// Bytes of the set-up.
         traffic: Traffic,
     },
+    /// The servers of a service have met: keys, encrypted weights and transfers are set up.
+    Met {
+        /// Bytes of it.
+        traffic: Traffic,
+    },
+    /// A server has waited for work, and begins some.
+    Working {
+        /// Bytes so far.
+        traffic: Traffic,
+    },
+    /// One more inference of a service is prepared.
+    Prepared {
+        /// Prepared ones that wait to be used.
+        ready: usize,
+        /// How many are kept prepared.
+        wanted: usize,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
+    /// A server has done its part of one more inference of a service.
+    Answered {
+        /// Inferences so far.
+        inferences: u64,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
     /// A batch of a prediction is done.
     Predicted {
         /// Rows done so far.

@@ -27,6 +27,7 @@ mod training;
 pub mod encrypted_activation;
 pub mod encrypted_model;
 pub mod plain;
+pub mod secure_inference;
 pub mod vertical;
 
 pub use checkpoint::{CheckpointError, Keep, Parts, Position, superseded};

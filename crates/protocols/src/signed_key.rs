@@ -41,7 +41,9 @@ impl SignedKey {
     /// Whether `owner`, as pinned, signed it for `purpose`.
     pub(crate) fn is_of(&self, owner: &Party, purpose: &str, job: [u8; 32], roster: &Roster) -> bool {
         let statement = statement(purpose, job, owner, &self.key);
-        roster.get(owner).is_some_and(|pinned| pinned.verifies(&statement, &self.signature))
+        roster
+            .get(owner)
+            .is_some_and(|pinned| pinned.verifies(&statement, &self.signature))
     }
 
     pub(crate) fn put(&self, out: &mut Vec<u8>) {

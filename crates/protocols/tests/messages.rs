@@ -9,7 +9,7 @@ use cloven_protocols::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
     encrypted_model::{self as model, encrypted_samples as hidden},
-    plain, vertical,
+    plain, secure_inference as inference, vertical,
 };
 use cloven_wire::{
     Message, Party,
@@ -280,13 +280,41 @@ fn vertical_own() -> Vec<Case> {
     ]
 }
 
+fn inference_cases() -> Vec<Case> {
+    let key = SignedKey {
+        key: [5; 32],
+        signature: vec![6; 70],
+    };
+    let meeting = inference::Meeting {
+        model: [1; 16],
+        nonce: [2; 32],
+    };
+    vec![
+        case(meeting, [1; 16]),
+        case(inference::KeyStep(vec![1, 2]), 2),
+        case(inference::WeightStep(vec![3]), 1),
+        case(inference::TransferStep(vec![4, 5]), 2),
+        case(inference::RemoteKey(key.clone()), ()),
+        case(inference::Command::Infer(2, vec![7; 112]), (5, 2)),
+        case(inference::ProductStep(vec![6]), 1),
+        case(inference::ActivationPreparation(vec![7, 8]), 2),
+        case(inference::ServerKeys(vec![key.clone(), key]), 2),
+        ask(),
+        case(inference::SealedInput(vec![9; 4]), 4),
+        case(inference::MaskedInput(vec![10]), 1),
+        case(inference::ActivationStep(vec![11, 12]), 2),
+        case(inference::SealedShare(vec![13]), 1),
+        case(inference::SealedOutput(vec![14, 15]), 2),
+    ]
+}
+
 struct Protocol {
     folder: &'static str,
     messages: &'static [(&'static str, u8)],
     cases: Vec<Case>,
 }
 
-fn protocols() -> [Protocol; 11] {
+fn protocols() -> [Protocol; 12] {
     let protocol = |folder, messages, cases| Protocol { folder, messages, cases };
     let training = |own: Vec<Case>| training_cases().into_iter().chain(own).collect();
     [
@@ -317,6 +345,7 @@ fn protocols() -> [Protocol; 11] {
             hidden_prediction_cases(),
         ),
         protocol("vertical", &vertical::MESSAGES, training(vertical_own())),
+        protocol("secure_inference", &inference::MESSAGES, inference_cases()),
     ]
 }
 

@@ -24,7 +24,8 @@ pub fn parse_settings(settings: &[String]) -> Result<Vec<Setting>, Error> {
         .collect()
 }
 
-pub(super) fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Error> {
+/// Puts a value into a table; on the way to a dotted key tables are made.
+pub(crate) fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Error> {
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);

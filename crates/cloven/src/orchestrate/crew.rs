@@ -91,12 +91,12 @@ impl<'a> Crew<'a> {
     }
 
     fn start(&mut self, place: &Place) -> Result<(), Error> {
-        let Place { party, role, .. } = place;
+        let Place { party, .. } = place;
         let local = self.write_local(place)?;
-        let Errand { program, job, .. } = self.errand;
+        let Errand { program, digest, .. } = self.errand;
         let mut child = Command::new(program)
-            .args((self.errand.arguments)(party, *role))
-            .args(["--as", party.as_str(), "--accept", &job.digest_hex(), "--events", "--local"])
+            .args((self.errand.arguments)(party))
+            .args(["--as", party.as_str(), "--accept", digest, "--events", "--local"])
             .arg(local)
             .args(self.errand.logs.into_iter().flat_map(Logs::arguments))
             .stdin(Stdio::piped())

@@ -6,7 +6,7 @@ use cloven_wire::Party;
 use tracing::warn;
 
 use super::crew::{Crew, News};
-use crate::{Error, Job, Local, Logs, PublicIdentity, Role, RosterFile, Stamped, Update, identity, party::interrupted};
+use crate::{Error, Local, Logs, PublicIdentity, Role, RosterFile, Stamped, Update, identity, party::interrupted};
 
 /// So often a party's process may be killed without progress before the run fails.
 const DEATHS: u32 = 3;
@@ -16,7 +16,8 @@ pub(crate) type Locals = BTreeMap<Party, Local>;
 
 /// What parties do together, each as a process of its own.
 pub(crate) struct Errand<'a> {
-    pub(crate) job: &'a Job,
+    /// The digest of the job, which every party accepts.
+    pub(crate) digest: String,
     /// The `cloven` program.
     pub(crate) program: &'a Path,
     /// Everybody's place, in the order in which they start.
@@ -30,14 +31,15 @@ pub(crate) struct Errand<'a> {
     /// What every party's process logs.
     pub(crate) logs: Option<&'a Logs>,
     /// The verb of a party and what belongs to it. Who it is, its consent, its settings and `--events` are added.
-    pub(crate) arguments: &'a dyn Fn(&Party, Role) -> Vec<OsString>,
+    pub(crate) arguments: &'a dyn Fn(&Party) -> Vec<OsString>,
 }
 
 /// How a party gets to the others.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) party: Party,
-    pub(crate) role: Role,
+    /// Whether it finds nobody, and is not waited for, when it is started again after the others have all that they need of it.
+    pub(crate) dispensable: bool,
     /// Whether others dial it.
     pub(crate) listens: bool,
     /// Whom it dials: it starts when all of these listen.
@@ -49,13 +51,13 @@ impl Place {
     pub(crate) fn stars(servers: &[Party], clients: &[Party]) -> Vec<Self> {
         let server = |party: &Party| Self {
             party: party.clone(),
-            role: Role::Server,
+            dispensable: false,
             listens: true,
             dials: Vec::new(),
         };
         let client = |party: &Party| Self {
             party: party.clone(),
-            role: Role::Client,
+            dispensable: false,
             listens: false,
             dials: servers.to_vec(),
         };
@@ -66,7 +68,7 @@ impl Place {
     pub(crate) fn mesh(parties: &[(Party, Role)]) -> Vec<Self> {
         let place = |(number, (party, role)): (usize, &(Party, Role))| Self {
             party: party.clone(),
-            role: *role,
+            dispensable: *role == Role::Dealer,
             listens: number + 1 < parties.len(),
             dials: parties[..number].iter().map(|(other, _)| other.clone()).collect(),
         };
@@ -82,15 +84,14 @@ pub(crate) async fn together<T>(
     finished: &dyn Fn(Update) -> Option<T>,
 ) -> Result<BTreeMap<Party, T>, Error> {
     let private = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
-    make_identities(errand.job, private.path())?;
+    make_identities(&errand.places, private.path())?;
     let mut crew = Crew::new(errand, private.path());
     crew.start_ready()?;
     let mut done = BTreeMap::new();
     let mut first_failure = None;
     let mut deaths = BTreeMap::new();
-    // A dealer that was started again when the others had all that they need finds nobody.
     let awaits = |place: &Place, done: &BTreeMap<Party, T>, deaths: &BTreeMap<Party, u32>| {
-        let idle = place.role == Role::Dealer && deaths.contains_key(&place.party);
+        let idle = place.dispensable && deaths.contains_key(&place.party);
         !idle && !done.contains_key(&place.party)
     };
     while first_failure.is_none() && errand.places.iter().any(|place| awaits(place, &done, &deaths)) {
@@ -104,7 +105,10 @@ pub(crate) async fn together<T>(
         match news {
             News::Update(stamped) => {
                 watch(&stamped)?;
-                if matches!(stamped.update, Update::Batch { .. } | Update::Epoch { .. }) {
+                if matches!(
+                    stamped.update,
+                    Update::Batch { .. } | Update::Epoch { .. } | Update::Predicted { .. }
+                ) {
                     deaths.remove(&party);
                 }
                 match stamped.update {
@@ -174,13 +178,12 @@ pub(super) fn died(party: Party, status: Option<ExitStatus>) -> Error {
 }
 
 /// A folder per party with a fresh key, and every other party pinned in its roster.
-fn make_identities(job: &Job, private: &Path) -> Result<(), Error> {
-    let identities: Vec<PublicIdentity> = job
-        .parties
-        .keys()
-        .map(|p| identity::create(p, &private.join(p.as_str())))
+fn make_identities(places: &[Place], private: &Path) -> Result<(), Error> {
+    let identities: Vec<PublicIdentity> = places
+        .iter()
+        .map(|place| identity::create(&place.party, &private.join(place.party.as_str())))
         .collect::<Result<_, _>>()?;
-    for party in job.parties.keys() {
+    for Place { party, .. } in places {
         let mut roster = RosterFile::default();
         for other in identities.iter().filter(|i| i.party != *party) {
             roster.add(other, false)?;

@@ -23,15 +23,12 @@ use rand_chacha::rand_core::Rng;
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
+use self::scripts::{Encrypted, Trained};
 pub(crate) use self::{
     aligned::read_places,
     holder_rows::{HolderRows, distinct, log_adjusted},
-    rows::targets,
+    rows::{ClientData, targets},
     scripts::fresh_randomness,
-};
-use self::{
-    rows::ClientData,
-    scripts::{Encrypted, Trained},
 };
 pub use crate::reporter::Watch;
 use crate::{

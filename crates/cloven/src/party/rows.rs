@@ -8,9 +8,9 @@ use ndarray::ArrayD;
 use crate::{Error, Job, LocalData, Part, predict::Preprocessing};
 
 /// A client's rows, in the form that the loss takes.
-pub(super) struct ClientData {
-    pub(super) train: Examples,
-    pub(super) test: Examples,
+pub(crate) struct ClientData {
+    pub(crate) train: Examples,
+    pub(crate) test: Examples,
     pub(super) subsets: Vec<Subset>,
     /// How much classes count in the loss.
     pub(super) class_weights: Option<ClassWeights>,
@@ -19,7 +19,7 @@ pub(super) struct ClientData {
 }
 
 impl ClientData {
-    pub(super) fn new(source: &LocalData, part: Option<Part>, job: &Job) -> Result<Self, Error> {
+    pub(crate) fn new(source: &LocalData, part: Option<Part>, job: &Job) -> Result<Self, Error> {
         let data = source.load(job, part)?;
         let preprocessing = Preprocessing::new(job, source, &data);
         let (loss, classes) = (job.training.loss, job.data.classes.unwrap_or(0));

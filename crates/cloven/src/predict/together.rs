@@ -85,14 +85,14 @@ pub fn predict_together(
     };
     let locals: Locals = places.iter().map(|place| (place.party.clone(), Local::default())).collect();
     let errand = Errand {
-        job,
+        digest: job.digest_hex(),
         program: &options.program,
         places,
         locals: &locals,
         restart: false,
         metrics: false,
         logs: options.logs.as_ref(),
-        arguments: &|party, role| {
+        arguments: &|party| {
             let mut arguments = vec!["predict".into(), run_folder.clone().into()];
             if let Some(input) = inputs.get(party) {
                 arguments.extend(["--input".into(), input.clone().into()]);
@@ -100,7 +100,7 @@ pub fn predict_together(
             if *party == client {
                 arguments.extend(["--output".into(), file.clone().into()]);
                 arguments.extend(options.hide_input.then(|| "--hide-input".into()));
-            } else if role == Role::Server && job.protocol != Protocol::Vertical {
+            } else if job.parties.get(party) == Some(&Role::Server) && job.protocol != Protocol::Vertical {
                 arguments.extend(["--client".into(), client.as_str().into()]);
             }
             arguments

@@ -64,7 +64,13 @@ pub(super) fn update(update: &Update) {
         Update::Unreached { peer, seconds } => warn!(%peer, seconds, "finished; a party could not be told"),
         Update::Asked { rows } => info!(rows, "prediction begins"),
         Update::Recorded { path, messages, .. } => info!(path, messages, "recorded what was received"),
-        Update::Finished { .. } | Update::PredictionFinished { .. } => info!("finished"),
+        Update::Met => info!("the servers have met"),
+        Update::Prepared { ready, wanted } => debug!(ready, wanted, "inferences are prepared"),
+        Update::Answered { inferences } => debug!(inferences, "inferences are answered"),
+        Update::UserLeft { user, why } => warn!(%user, why, "a user left early"),
+        Update::Finished { .. } | Update::PredictionFinished { .. } | Update::Served { .. } | Update::AnswersFinished { .. } => {
+            info!("finished")
+        }
         // Told by others, or logged as they happen.
         Update::Metrics { .. }
         | Update::Restarted

@@ -263,10 +263,7 @@ impl Layer {
 
     /// What a party adds to its words so that shifting them rounds to nearest.
     pub(super) fn rounding(&self) -> u64 {
-        match self.ring.truncation {
-            0 => 0,
-            places => 1 << (places - 1),
-        }
+        0
     }
 
     /// A party's words of some outputs as rows of bits, in the order of the circuit's inputs; party 0 rounds.

@@ -1,0 +1,240 @@
+//! A server of a service: it meets the others, works with them, and when one is lost meets them again, with everything made anew.
+
+use std::{collections::BTreeMap, path::Path, pin::Pin, time::Instant};
+
+use cloven_nn::fixed_point::ModelShare;
+use cloven_protocols::{
+    Event,
+    secure_inference::{self as inference, Desk, Requests, Server, Work},
+};
+use cloven_wire::{
+    Channel, Link, Party,
+    tcp::{Arrival, Endpoint, TcpChannel},
+};
+use futures_util::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
+use rand_chacha::rand_core::Rng;
+use zeroize::Zeroizing;
+
+use super::{job::ServiceRole, member::Member, report::ServerReport};
+use crate::{
+    Error, Update,
+    party::{Watch, abort_reason, fresh_randomness, interruptible},
+    reporter::Reporter,
+};
+
+impl Member {
+    /// Serves with this server's share of the network, a file of [`share_model`](super::share_model), until the work is done or the operator interrupts.
+    ///
+    /// # Errors
+    /// [`Error`] of this server's own, or when another one stays away for longer than `deadlines.reconnect_seconds`.
+    pub fn serve(self, share: &Path, work: Work, watch: &mut Watch<'_>) -> Result<ServerReport, Error> {
+        self.local.limits.cap_threads();
+        let model = &ModelShare::load(share)?;
+        let mut watch = |stamped| watch(stamped);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::file("runtime"))?;
+        let reporter = Reporter::new(self.party.clone(), self.local.limits.memory_mb, &mut watch);
+        let begun = Instant::now();
+        let links = runtime.block_on(interruptible(async {
+            let endpoint = self.endpoint(&reporter).await?;
+            match self.role {
+                ServiceRole::Gateway => self.gateway(model, work, &endpoint, &reporter).await,
+                ServiceRole::Server => self.remote(model, &endpoint, &reporter).await,
+                ServiceRole::User => Err(Error::configuration(
+                    "--as",
+                    format!("{} is a user: cloven predict", self.party),
+                )),
+            }
+        }))?;
+        let report = ServerReport::new(self.role, begun.elapsed(), &reporter, &links);
+        runtime.block_on(async {
+            for link in links {
+                link.into_channel().close().await;
+            }
+        });
+        reporter.tell(Update::Served {
+            report: Box::new(report.clone()),
+        });
+        Ok(report)
+    }
+
+    /// A remote server: connects to all other servers, again and again until the gateway ends the service.
+    async fn remote(
+        &self,
+        model: &ModelShare,
+        endpoint: &Endpoint<'_>,
+        reporter: &Reporter<'_>,
+    ) -> Result<Vec<Link<TcpChannel>>, Error> {
+        let peers = self.reach(self.job.servers().filter(|server| **server != self.party))?;
+        loop {
+            let channels = endpoint.connect(&peers, &|notice| reporter.tell(notice.into())).await;
+            let channels = channels.map_err(|cause| self.failed(cause))?;
+            let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
+            let secret = secret()?;
+            let server = self.server(model, &secret);
+            let result = inference::remote(server, &self.terms, &mut links, &mut |event| reporter.observe(event)).await;
+            let result = result.map_err(|cause| self.failed(cause));
+            match self.lost_or(result, &mut links, reporter).await? {
+                true => reporter.lost(&links),
+                false => return Ok(links),
+            }
+        }
+    }
+
+    /// The gateway: everybody dials it, servers and users, whenever they like.
+    async fn gateway(
+        &self,
+        model: &ModelShare,
+        work: Work,
+        endpoint: &Endpoint<'_>,
+        reporter: &Reporter<'_>,
+    ) -> Result<Vec<Link<TcpChannel>>, Error> {
+        let others = self.job.parties.keys().filter(|party| **party != self.party);
+        let mut reception = endpoint.reception(others).map_err(|cause| self.failed(cause))?;
+        let (desk, requests) = inference::desk();
+        let mut requests = Some(requests);
+        let mut sessions = FuturesUnordered::new();
+        let mut waiting: BTreeMap<Party, TcpChannel> = BTreeMap::new();
+        let mut meeting: Option<Pin<Box<dyn Future<Output = Met>>>> = None;
+        let mut work = work;
+        loop {
+            if meeting.is_none() && waiting.len() == self.terms.remotes.len() {
+                if let Some(requests) = requests.take() {
+                    let channels = std::mem::take(&mut waiting);
+                    meeting = Some(Box::pin(self.meet(model, work, channels, requests, reporter)));
+                }
+            }
+            tokio::select! {
+                arrival = reception.next() => match arrival {
+                    Arrival::Party(channel) => {
+                        let peer = channel.peer().clone();
+                        reporter.tell(Update::Connected { peer: peer.clone() });
+                        match self.job.role(&peer)? {
+                            ServiceRole::User => sessions.push(self.session(channel, desk.clone(), reporter)),
+                            _ => drop(waiting.insert(peer, channel)),
+                        }
+                    }
+                    Arrival::Unfit(_, from, error) => reporter.tell(Update::TurnedAway { from: from.to_string(), why: error.to_string() }),
+                    Arrival::TurnedAway(from, why) => reporter.tell(Update::TurnedAway { from: from.to_string(), why }),
+                },
+                Some(done) = OptionFuture::from(meeting.as_mut()) => {
+                    meeting = None;
+                    let Met { mut links, result, requests: back, answered } = done;
+                    if let Some(left) = &mut work.inferences {
+                        *left = left.saturating_sub(answered);
+                    }
+                    match self.lost_or(result, &mut links, reporter).await? {
+                        true => reporter.lost(&links),
+                        false => {
+                            // The last answers are on their way.
+                            while sessions.next().await.is_some() {}
+                            return Ok(links);
+                        }
+                    }
+                    requests = Some(back);
+                }
+                Some(()) = sessions.next() => (),
+            }
+        }
+    }
+
+    /// The servers meet, and work until one is lost or the work is done.
+    async fn meet(
+        &self,
+        model: &ModelShare,
+        work: Work,
+        channels: BTreeMap<Party, TcpChannel>,
+        mut requests: Requests,
+        reporter: &Reporter<'_>,
+    ) -> Met {
+        let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
+        let mut answered = 0;
+        let result = match secret() {
+            Err(error) => Err(error),
+            Ok(secret) => {
+                let mut observe = |event: Event| {
+                    if let Event::Answered { inferences, .. } = &event {
+                        answered = *inferences;
+                    }
+                    reporter.observe(event)
+                };
+                let server = self.server(model, &secret);
+                let done = inference::gateway(server, &self.terms, work, &mut links, &mut requests, &mut observe).await;
+                done.map_err(|cause| self.failed(cause))
+            }
+        };
+        Met {
+            links,
+            result,
+            requests,
+            answered,
+        }
+    }
+
+    /// A user, until it has what it asked for or is gone. What is wrong with it is told and hurts nobody else.
+    async fn session(&self, channel: TcpChannel, mut desk: Desk, reporter: &Reporter<'_>) {
+        let mut link = Link::new(channel);
+        let served = desk.serve(&self.terms, &mut link, &mut |_| Ok(())).await;
+        match served {
+            Ok(()) => link.into_channel().close().await,
+            Err(cause) => {
+                let peer = link.peer().clone();
+                link.abort(cause.abort_reason()).await;
+                reporter.tell(Update::UserLeft {
+                    user: peer,
+                    why: cause.to_string(),
+                });
+            }
+        }
+    }
+
+    fn server<'s>(&'s self, model: &'s ModelShare, secret: &'s [u8; 32]) -> Server<'s> {
+        Server {
+            identity: &self.identity,
+            model,
+            secret,
+        }
+    }
+
+    /// Whether the work ended by the loss of a server that is waited for; it and the others are told.
+    async fn lost_or(
+        &self,
+        result: Result<(), Error>,
+        links: &mut [Link<TcpChannel>],
+        reporter: &Reporter<'_>,
+    ) -> Result<bool, Error> {
+        let Err(error) = result else { return Ok(false) };
+        let lost = self.lost(&error);
+        for link in links {
+            link.abort(match &lost {
+                Some(_) => cloven_wire::AbortReason::PeerLost,
+                None => abort_reason(&error),
+            })
+            .await;
+        }
+        match lost {
+            Some(lost) => {
+                reporter.tell(lost);
+                Ok(true)
+            }
+            None => Err(error),
+        }
+    }
+}
+
+/// How a meeting of the servers ended, with what is needed for the next.
+struct Met {
+    links: Vec<Link<TcpChannel>>,
+    result: Result<(), Error>,
+    requests: Requests,
+    answered: u64,
+}
+
+/// For one meeting.
+fn secret() -> Result<Zeroizing<[u8; 32]>, Error> {
+    let mut secret = Zeroizing::new([0; 32]);
+    fresh_randomness()?.fill_bytes(&mut *secret);
+    Ok(secret)
+}

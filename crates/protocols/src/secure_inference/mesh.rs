@@ -1,0 +1,218 @@
+//! The links between servers, as one of them has them. All servers take the same steps in the same order; each step has a number, which its messages carry as
+//! their round.
+
+use std::time::Duration;
+
+use cloven_mpc::nonlinear::{Next, Resume};
+use cloven_wire::{Channel, DecodeError, Link, Party, Traffic, WireError};
+use futures_util::future::try_join_all;
+
+use super::{
+    Terms,
+    msg::{Command, Meeting, RemoteKey, Step},
+};
+use crate::{ProtocolError, SignedKey};
+
+/// A message that is at most so long fits into the buffers of a connection: it is sent before anything is received.
+const SHORT: usize = 16 << 10;
+
+/// The links of server `me` to the others.
+pub(super) struct Mesh<'a, C> {
+    pub(super) me: usize,
+    /// To the other servers, in order.
+    links: Vec<&'a mut Link<C>>,
+    step: u64,
+}
+
+impl<'a, C: Channel> Mesh<'a, C> {
+    /// # Errors
+    /// [`WireError::Local`] when a server is not connected.
+    pub(super) fn new(me: &Party, terms: &Terms, links: &'a mut [Link<C>]) -> Result<Self, ProtocolError> {
+        let mut found: Vec<_> = links
+            .iter_mut()
+            .filter_map(|link| Some((terms.number(link.peer())?, link)))
+            .collect();
+        found.sort_by_key(|(number, _)| *number);
+        let number = terms.number(me);
+        let others = (0..=terms.remotes.len()).filter(|other| Some(*other) != number);
+        match number {
+            Some(me) if others.eq(found.iter().map(|(number, _)| *number)) => Ok(Self {
+                me,
+                links: found.into_iter().map(|(_, link)| link).collect(),
+                step: 0,
+            }),
+            _ => Err(ProtocolError::Wire(WireError::Local {
+                what: format!("taking part as {me}"),
+                cause: "a server of the job is not connected".into(),
+            })),
+        }
+    }
+
+    /// Servers in all.
+    pub(super) fn servers(&self) -> usize {
+        self.links.len() + 1
+    }
+
+    /// Bytes at all links.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.links.iter().map(|link| link.traffic()).sum()
+    }
+
+    /// Sends each other server its message and receives one of `expected` bytes from it, all at the same time; where nothing is to be sent or received, nothing is.
+    pub(super) async fn exchange<M: Step>(
+        &mut self,
+        messages: Vec<Vec<u8>>,
+        expected: &[usize],
+    ) -> Result<Vec<Vec<u8>>, ProtocolError> {
+        self.step += 1;
+        let (me, round) = (self.me, self.step);
+        let each = self.links.iter_mut().enumerate().zip(messages).zip(expected);
+        let all = each.map(|(((place, link), message), expected)| async move {
+            // Of two that both have a long message one receives first, so that they cannot block each other.
+            let first = place >= me || message.len() <= SHORT;
+            let (send, receive) = (!message.is_empty(), *expected > 0);
+            let message = M::from(message);
+            if send && first {
+                link.send(round, &message).await?;
+            }
+            let received = match receive {
+                true => link.receive::<M>(round, expected).await?.into(),
+                false => Vec::new(),
+            };
+            if send && !first {
+                link.send(round, &message).await?;
+            }
+            Ok(received)
+        });
+        try_join_all(all).await
+    }
+
+    /// Every server sends the same message, of the same length, to all others; the messages of all, in the servers' order.
+    pub(super) async fn broadcast<M: Step>(&mut self, own: Vec<u8>) -> Result<Vec<Vec<u8>>, ProtocolError> {
+        let others = self.links.len();
+        let mut all = self
+            .exchange::<M>(vec![own.clone(); others], &vec![own.len(); others])
+            .await?;
+        all.insert(self.me, own);
+        Ok(all)
+    }
+
+    /// Every remote server sends the gateway its message of `len` bytes; there, the messages of all, the gateway's first.
+    pub(super) async fn gather<M: Step>(&mut self, own: Vec<u8>, len: usize) -> Result<Option<Vec<Vec<u8>>>, ProtocolError> {
+        if self.me == 0 {
+            let mut all = self.collect::<M>(len).await?;
+            all.insert(0, own);
+            return Ok(Some(all));
+        }
+        self.answer::<M>(own).await?;
+        Ok(None)
+    }
+
+    /// The gateway sends every other server the same message of `len` bytes; everybody has it.
+    pub(super) async fn spread<M: Step>(&mut self, own: Option<Vec<u8>>, len: usize) -> Result<Vec<u8>, ProtocolError> {
+        let others = self.links.len();
+        if let Some(own) = own {
+            self.exchange::<M>(vec![own.clone(); others], &vec![0; others]).await?;
+            return Ok(own);
+        }
+        let mut expected = vec![0; others];
+        expected[0] = len;
+        Ok(self.exchange::<M>(vec![Vec::new(); others], &expected).await?.swap_remove(0))
+    }
+}
+
+/// What the gateway says happens next.
+impl<C: Channel> Mesh<'_, C> {
+    /// At the gateway: tells every other server its part of what happens next, in order.
+    pub(super) async fn command(&mut self, each: Vec<Command>) -> Result<(), ProtocolError> {
+        self.step += 1;
+        let round = self.step;
+        let all = self.links.iter_mut().zip(each);
+        try_join_all(all.map(|(link, command)| async move { link.send(round, &command).await })).await?;
+        Ok(())
+    }
+
+    /// At a remote server: what happens next, where these are the numbers of the next inference to prepare and of the oldest prepared one.
+    pub(super) async fn next_command(&mut self, numbers: (u64, u64)) -> Result<Command, ProtocolError> {
+        self.step += 1;
+        Ok(self.links[0].receive(self.step, &numbers).await?)
+    }
+
+    /// How long the gateway may leave the other servers without a word.
+    pub(super) fn patience(&mut self) -> Duration {
+        let deadlines = self.links.iter_mut().map(|link| link.channel_mut().deadlines().peer);
+        deadlines.min().unwrap_or(Duration::from_secs(1)) / 4
+    }
+
+    /// At the gateway: a message of every other server, in order.
+    pub(super) async fn collect<M: Step>(&mut self, len: usize) -> Result<Vec<Vec<u8>>, ProtocolError> {
+        let others = self.links.len();
+        self.exchange::<M>(vec![Vec::new(); others], &vec![len; others]).await
+    }
+
+    /// At the gateway: the key of every other server, in order.
+    pub(super) async fn collect_keys(&mut self) -> Result<Vec<SignedKey>, ProtocolError> {
+        self.step += 1;
+        let round = self.step;
+        let keys = self.links.iter_mut().map(|link| async move {
+            let RemoteKey(key) = link.receive(round, &()).await?;
+            Ok(key)
+        });
+        try_join_all(keys).await
+    }
+
+    /// At a remote server: the key to which users seal.
+    pub(super) async fn send_key(&mut self, key: SignedKey) -> Result<(), ProtocolError> {
+        self.step += 1;
+        Ok(self.links[0].send(self.step, &RemoteKey(key)).await?)
+    }
+
+    /// At a remote server: a message to the gateway.
+    pub(super) async fn answer<M: Step>(&mut self, message: Vec<u8>) -> Result<(), ProtocolError> {
+        let others = self.links.len();
+        let mut messages = vec![Vec::new(); others];
+        messages[0] = message;
+        self.exchange::<M>(messages, &vec![0; others]).await?;
+        Ok(())
+    }
+
+    /// What the servers must agree on, and fresh randomness of each, in the servers' order.
+    pub(super) async fn meet(&mut self, own: Meeting) -> Result<Vec<[u8; 32]>, ProtocolError> {
+        self.step += 1;
+        let round = self.step;
+        let each = self.links.iter_mut().map(|link| async move {
+            link.send(round, &own).await?;
+            let theirs: Meeting = link.receive(round, &own.model).await?;
+            Ok::<_, ProtocolError>(theirs.nonce)
+        });
+        let mut nonces = try_join_all(each).await?;
+        nonces.insert(self.me, own.nonce);
+        Ok(nonces)
+    }
+}
+
+impl<C: Channel> Mesh<'_, C> {
+    /// Runs a secure computation to its end.
+    pub(super) async fn run<M: Step, S: Resume>(&mut self, mut next: Next<S>) -> Result<S::Output, ProtocolError> {
+        loop {
+            match next {
+                Next::Done(output) => return Ok(output),
+                Next::Exchange(mut exchange) => {
+                    let received = self.exchange::<M>(exchange.outgoing(), exchange.expected()).await?;
+                    next = exchange.receive(&received)?;
+                }
+            }
+        }
+    }
+
+    /// The error of a message of server `number` that cannot be.
+    pub(super) fn malformed(&self, number: usize, what: &'static str, cause: DecodeError) -> ProtocolError {
+        let place = number.saturating_sub(usize::from(number > self.me));
+        ProtocolError::Wire(WireError::Malformed {
+            party: self.links[place].peer().clone(),
+            round: self.step,
+            what,
+            cause,
+        })
+    }
+}

@@ -1,0 +1,211 @@
+//! The steps of a model as the servers take them: which value each step reads, and which values are opened under a mask.
+
+use cloven_mpc::nonlinear::{self, Layer, Ring};
+use cloven_nn::LinearShape;
+use cloven_nn::fixed_point::{Ending, Operation, Step, Structure, Window};
+
+use super::{Engine, Output, Terms};
+use crate::ProtocolError;
+
+/// A model's steps with what belongs to them. "Opened" values are known to all servers less a mask that is shared: the input and what leaves an activation.
+pub(super) struct Plan {
+    /// Length of each opened value; the input is the first.
+    pub(super) opened: Vec<usize>,
+    /// The products, in order.
+    pub(super) products: Vec<Product>,
+    /// The activations, in order.
+    pub(super) activations: Vec<Activation>,
+    pub(super) steps: Vec<Planned>,
+    /// For an output that is the number of the largest: of the scores.
+    pub(super) largest: Option<Layer>,
+}
+
+/// A product with a shared weight.
+pub(super) struct Product {
+    pub(super) shape: LinearShape,
+    /// The opened value that it multiplies.
+    pub(super) input: usize,
+}
+
+/// What is evaluated by circuits.
+pub(super) struct Activation {
+    pub(super) layer: Layer,
+    /// Where the windows are, for a pooling.
+    pub(super) window: Option<Window>,
+    /// The opened value that comes out.
+    pub(super) output: usize,
+}
+
+pub(super) enum Planned {
+    /// By the number of the product.
+    Product(usize),
+    /// By the number of the activation.
+    Activation(usize),
+    SumPool {
+        window: Window,
+        multiplier: i64,
+    },
+    Offset(i64),
+    Fork,
+    Turn,
+    Join {
+        body_shift: u32,
+        shortcut_shift: u32,
+    },
+}
+
+impl Plan {
+    /// # Errors
+    /// [`ProtocolError::Structure`] for a model that does not fit the terms, or a product of what is not opened.
+    pub(super) fn new(structure: &Structure, terms: &Terms) -> Result<Self, ProtocolError> {
+        let misfit = |what: &str, expected: usize, got: usize| match expected == got {
+            true => Ok(()),
+            false => Err(ProtocolError::Structure(format!(
+                "the model's {what} is {got}, the job's {expected}"
+            ))),
+        };
+        misfit("ring_bits", terms.ring_bits as usize, structure.ring_bits as usize)?;
+        misfit(
+            "fraction_bits",
+            terms.fraction_bits as usize,
+            structure.fraction_bits as usize,
+        )?;
+        let inputs = structure.input.iter().product();
+        misfit("number of inputs", terms.inputs, inputs)?;
+        misfit("number of outputs", terms.outputs, structure.outputs()?)?;
+        misfit(
+            "number of bits after the point of outputs",
+            terms.score_bits as usize,
+            structure.output_scale()? as usize,
+        )?;
+        let mut walk = Walk {
+            terms,
+            plan: Self {
+                opened: vec![inputs],
+                products: Vec::new(),
+                activations: Vec::new(),
+                steps: Vec::new(),
+                largest: None,
+            },
+            current: (Some(0), inputs),
+            waiting: Vec::new(),
+        };
+        structure.steps.iter().try_for_each(|step| walk.take(step))?;
+        let mut plan = walk.plan;
+        plan.largest = match (terms.output, structure.ending) {
+            (Output::Scores, _) => None,
+            (Output::ArgMax, Ending::Scores | Ending::ArgMax) => {
+                let operation = nonlinear::Operation::ArgMax { classes: terms.outputs };
+                Some(terms.layer(operation, 0)?)
+            }
+        };
+        Ok(plan)
+    }
+}
+
+impl Terms {
+    fn layer(&self, operation: nonlinear::Operation, truncation: u32) -> Result<Layer, ProtocolError> {
+        let ring = Ring {
+            bits: self.ring_bits as usize,
+            truncation: truncation as usize,
+        };
+        let engine = match self.engine {
+            Engine::Boolean => nonlinear::Engine::Boolean(cloven_mpc::circuit::Goal::FewAnds),
+            Engine::BooleanLowDepth => nonlinear::Engine::Boolean(cloven_mpc::circuit::Goal::LowDepth),
+            Engine::Garbled => nonlinear::Engine::Garbled,
+        };
+        Ok(Layer::new(operation, ring, engine, self.remotes.len() + 1)?)
+    }
+}
+
+/// The opened value that the current one is, if it is one, and the length of the current one; the same of those that wait.
+struct Walk<'a> {
+    terms: &'a Terms,
+    plan: Plan,
+    current: (Option<usize>, usize),
+    waiting: Vec<(Option<usize>, usize)>,
+}
+
+impl Walk<'_> {
+    fn take(&mut self, step: &Step) -> Result<(), ProtocolError> {
+        let unmatched = || ProtocolError::Structure("the model's residual blocks do not match".into());
+        let planned = match step {
+            Step::Linear { layer, shape } => {
+                let input = self.current.0.ok_or_else(|| {
+                    ProtocolError::Structure(format!("layer {layer} multiplies what no activation or truncation gave"))
+                })?;
+                self.current = (None, shape.output().iter().product());
+                self.plan.products.push(Product { shape: *shape, input });
+                Planned::Product(self.plan.products.len() - 1)
+            }
+            Step::SumPool { window, multiplier, .. } => {
+                self.current = (None, window.outputs());
+                Planned::SumPool {
+                    window: *window,
+                    multiplier: *multiplier,
+                }
+            }
+            Step::Offset { value } => {
+                self.current.0 = None;
+                Planned::Offset(*value)
+            }
+            Step::NonLinear {
+                operation, truncation, ..
+            } => self.activation(*operation, *truncation)?,
+            Step::Fork => {
+                self.waiting.push(self.current);
+                Planned::Fork
+            }
+            Step::Turn => {
+                let top = self.waiting.last_mut().ok_or_else(unmatched)?;
+                std::mem::swap(top, &mut self.current);
+                Planned::Turn
+            }
+            Step::Join {
+                body_shift,
+                shortcut_shift,
+            } => {
+                let (_, length) = self.waiting.pop().ok_or_else(unmatched)?;
+                self.current = (None, length);
+                Planned::Join {
+                    body_shift: *body_shift,
+                    shortcut_shift: *shortcut_shift,
+                }
+            }
+        };
+        self.plan.steps.push(planned);
+        Ok(())
+    }
+
+    fn activation(&mut self, operation: Operation, truncation: u32) -> Result<Planned, ProtocolError> {
+        let (operation, window) = match operation {
+            Operation::Truncate => (nonlinear::Operation::Truncate, None),
+            Operation::Relu => (nonlinear::Operation::Relu, None),
+            Operation::MaxPool(window) => (nonlinear::Operation::MaxPool { window: window.values() }, Some(window)),
+            Operation::MaxPoolRelu(window) => (nonlinear::Operation::MaxPoolRelu { window: window.values() }, Some(window)),
+        };
+        let length = window.map_or(self.current.1, Window::outputs);
+        self.plan.opened.push(length);
+        let output = self.plan.opened.len() - 1;
+        self.current = (Some(output), length);
+        let layer = self.terms.layer(operation, truncation)?;
+        self.plan.activations.push(Activation { layer, window, output });
+        Ok(Planned::Activation(self.plan.activations.len() - 1))
+    }
+}
+
+impl Activation {
+    /// The words of each output's window, one output after the other. A window that reaches beyond the plane has its first word again instead: that changes
+    /// no maximum.
+    pub(super) fn words(&self, values: &[u64]) -> Vec<u64> {
+        let Some(window) = self.window else { return values.to_vec() };
+        let mut words = Vec::with_capacity(window.outputs() * window.values());
+        for places in window.places() {
+            let end = words.len() + window.values();
+            words.extend(places.map(|place| values[place]));
+            let first = words[end - window.values()];
+            words.resize(end, first);
+        }
+        words
+    }
+}

@@ -1,0 +1,219 @@
+use cloven_nn::{
+    LayerSpec, ModelSpec, Network,
+    fixed_point::{Ending, FixedModel, ModelShare},
+};
+use cloven_wire::{
+    Link, Party, memory,
+    tcp::{Identity, Roster},
+};
+use futures_util::future::try_join_all;
+use ndarray::ArrayD;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::*;
+use crate::{Event, Halted, ProtocolError};
+
+const RING_BITS: u32 = 32;
+const FRACTION_BITS: u32 = 10;
+
+/// Servers, shares of a network for them, and a user.
+struct Setting {
+    terms: Terms,
+    model: FixedModel,
+    shares: Vec<ModelShare>,
+    identities: Vec<Identity>,
+    roster: Roster,
+}
+
+fn party(name: &str) -> Party {
+    name.parse().unwrap()
+}
+
+fn dense(outputs: usize) -> LayerSpec {
+    LayerSpec::Dense { outputs, bias: true }
+}
+
+fn conv(channels: usize, kernel: usize, padding: usize) -> LayerSpec {
+    LayerSpec::Conv2d {
+        channels,
+        kernel,
+        stride: 1,
+        padding,
+        bias: true,
+    }
+}
+
+/// Every kind of step: convolutions, a residual block, both poolings, dense layers.
+fn network() -> ModelSpec {
+    let pool = LayerSpec::MaxPool2d {
+        size: 2,
+        stride: None,
+        padding: 0,
+    };
+    let average = LayerSpec::AvgPool2d { size: 2, stride: None };
+    let block = LayerSpec::Residual {
+        body: vec![conv(2, 3, 1), LayerSpec::Relu {}, conv(2, 3, 1)],
+        shortcut: Vec::new(),
+    };
+    ModelSpec {
+        input: vec![1, 8, 8],
+        layers: vec![
+            conv(2, 3, 1),
+            LayerSpec::Relu {},
+            pool,
+            block,
+            LayerSpec::Relu {},
+            average,
+            LayerSpec::Flatten {},
+            dense(6),
+            LayerSpec::Relu {},
+            dense(4),
+        ],
+    }
+}
+
+impl Setting {
+    fn new(remotes: usize, engine: Engine, output: Output) -> Self {
+        let spec = network();
+        let network = Network::new(&spec, 0..spec.layers.len(), 3).unwrap();
+        let ending = match output {
+            Output::Scores => Ending::Scores,
+            Output::ArgMax => Ending::ArgMax,
+        };
+        let model = FixedModel::convert(&spec, &network.parameters(), RING_BITS, FRACTION_BITS, ending).unwrap();
+        let shares = model.share(remotes + 1, &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+        let names = ["gate", "east", "north", "west"];
+        let identities: Vec<Identity> = names[..=remotes]
+            .iter()
+            .map(|name| Identity::generate(party(name)).unwrap().0)
+            .collect();
+        let mut roster = Roster::default();
+        for identity in &identities {
+            roster.pin(identity.party.clone(), identity.certificate.clone());
+        }
+        let terms = Terms {
+            gateway: party("gate"),
+            remotes: names[1..=remotes].iter().map(|name| party(name)).collect(),
+            inputs: 64,
+            outputs: 4,
+            ring_bits: RING_BITS,
+            fraction_bits: FRACTION_BITS,
+            score_bits: 2 * FRACTION_BITS,
+            output,
+            engine,
+            job: [7; 32],
+        };
+        Self {
+            terms,
+            model,
+            shares,
+            identities,
+            roster,
+        }
+    }
+
+    fn inputs(&self, rows: usize) -> ArrayD<f32> {
+        ArrayD::from_shape_fn(vec![rows, 1, 8, 8], |at| {
+            ((at[0] * 31 + at[2] * 7 + at[3] * 13) % 17) as f32 / 8.0 - 1.0
+        })
+    }
+
+    /// The exact outputs in the clear.
+    fn expected(&self, x: &ArrayD<f32>) -> Vec<Vec<f32>> {
+        let samples = self.model.quantise(x).unwrap();
+        let outputs = samples.iter().map(|sample| self.model.evaluate(sample).unwrap());
+        match self.terms.output {
+            Output::Scores => outputs.map(|output| self.model.scores(&output).unwrap()).collect(),
+            Output::ArgMax => outputs.map(|output| vec![output[0] as f32]).collect(),
+        }
+    }
+
+    /// All servers, and users with these inputs at the same time; what each user is told.
+    async fn run(&self, pool: usize, users: &[ArrayD<f32>]) -> Result<Vec<Vec<Vec<f32>>>, ProtocolError> {
+        let servers = self.shares.len();
+        let mut links: Vec<Vec<Link<_>>> = (0..servers).map(|_| Vec::new()).collect();
+        for a in 0..servers {
+            for b in a + 1..servers {
+                let (first, second) = memory::pair(self.identities[a].party.clone(), self.identities[b].party.clone());
+                links[a].push(Link::new(first));
+                links[b].push(Link::new(second));
+            }
+        }
+        let (desk, mut requests) = desk();
+        let secrets: Vec<[u8; 32]> = (0..servers as u8).map(|server| [server + 40; 32]).collect();
+        let server = |number: usize| Server {
+            identity: &self.identities[number],
+            model: &self.shares[number],
+            secret: &secrets[number],
+        };
+        let mut links = links.into_iter();
+        let mut gateway_links = links.next().unwrap();
+        let work = Work { pool, inferences: None };
+        let gateway = gateway(server(0), &self.terms, work, &mut gateway_links, &mut requests, &mut ignore());
+        let remotes = links
+            .enumerate()
+            .map(|(number, mut links)| async move { remote(server(number + 1), &self.terms, &mut links, &mut ignore()).await });
+        let sessions = users.iter().enumerate().map(|(number, x)| {
+            let (at_user, at_gateway) = memory::pair(party("alice"), party("gate"));
+            let mut desk = desk.clone();
+            async move {
+                let mut answers = Vec::new();
+                let me = User {
+                    roster: &self.roster,
+                    secret: &[number as u8 + 90; 32],
+                };
+                let (mut near, mut far) = (Link::new(at_user), Link::new(at_gateway));
+                let mut take = |answer| answers.push(answer);
+                let mut told = ignore();
+                let asks = user(me, &self.terms, x, &mut near, &mut take, &mut told);
+                let mut observe = ignore();
+                tokio::try_join!(asks, desk.serve(&self.terms, &mut far, &mut observe))?;
+                Ok::<_, ProtocolError>(answers)
+            }
+        });
+        let sessions: Vec<_> = sessions.collect();
+        let users = async {
+            let answers = try_join_all(sessions).await;
+            drop(desk);
+            answers
+        };
+        let ((), _, answers) = tokio::try_join!(gateway, try_join_all(remotes), users)?;
+        Ok(answers)
+    }
+}
+
+fn ignore() -> impl FnMut(Event) -> Result<(), Halted> {
+    |_| Ok(())
+}
+
+#[tokio::test]
+async fn users_are_told_exactly_what_the_fixed_point_network_gives() {
+    for (remotes, engine, output) in [
+        (2, Engine::Boolean, Output::Scores),
+        (2, Engine::BooleanLowDepth, Output::ArgMax),
+        (2, Engine::Garbled, Output::Scores),
+        (2, Engine::Garbled, Output::ArgMax),
+        (3, Engine::Boolean, Output::ArgMax),
+        (3, Engine::Garbled, Output::Scores),
+    ] {
+        let setting = Setting::new(remotes, engine, output);
+        let x = setting.inputs(2);
+        let answers = setting.run(1, std::slice::from_ref(&x)).await.unwrap();
+        assert_eq!(
+            answers[0],
+            setting.expected(&x),
+            "{remotes} remote servers, {engine:?}, {output:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn several_users_are_answered_at_the_same_time_with_and_without_a_pool() {
+    let setting = Setting::new(2, Engine::Boolean, Output::Scores);
+    let all = setting.inputs(5);
+    let users = [0..2, 2..3, 3..5].map(|rows| all.slice_axis(ndarray::Axis(0), ndarray::Slice::from(rows)).to_owned());
+    for pool in [0, 3] {
+        let answers = setting.run(pool, &users).await.unwrap();
+        assert_eq!(answers.concat(), setting.expected(&all), "a pool of {pool}");
+    }
+}
