@@ -243,15 +243,13 @@ impl Axis {
         self.outputs.max(widest.unsigned_abs())
     }
 
-    /// Least and largest place of any product.
+    /// Least and largest place of any product, of taps and pixels of different phases too: they meet where slots differ.
     fn reach(&self) -> [isize; 2] {
-        let least = self.phases.iter().map(|phase| -phase.most()).min();
-        let most = self
-            .phases
-            .iter()
-            .map(|phase| phase.pixels as isize - 1 - phase.least())
-            .max();
-        [least, most].map(Option::unwrap_or_default)
+        let taps = || self.phases.iter().map(|phase| [phase.least(), phase.most()]);
+        let least = taps().map(|[least, _]| least).min().unwrap_or_default();
+        let most = taps().map(|[_, most]| most).max().unwrap_or_default();
+        let pixels = self.phases.iter().map(|phase| phase.pixels as isize).max().unwrap_or(1);
+        [-most, pixels - 1 - least]
     }
 }
 
