@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! encryption     |e + rho|            e = sum e_j of deviation sigma sqrt(n), rho of at most n/2 from the n roundings; zero where no message is
-//! linear layer   |R (e + rho)|        R = sum r_j, of at most n 2^(k-1); e meets all T numbers of the input, rho only the I that the output depends on
+//! linear layer   |R (e + rho)|        R = sum r_j, of at most n 2^(k-1); e meets all T numbers of the inputs that share a polynomial, rho only the I that the output depends on
 //! zeros          |e u + e0 + e1 s|    n of them, u and s sums of n ternaries: variance sigma^2 (n + 4 n^2 N / 3)
 //!
 //! E = max(12 sigma sqrt(n) + n/2,  n 2^(k-1) (12 sigma sqrt(n T) + I n/2)) + 12 sigma sqrt(n + 4 n^2 N / 3)
@@ -88,7 +88,7 @@ impl Noise {
             });
         }
         Ok(Self {
-            bound: bound(settings, layers),
+            bound: bound(settings, layers, settings.inputs),
             smudge_bits,
             whole_bits: (128.0 + rounding(n).log2() - room.log2()).ceil() as u32,
             wanted_bits: k + (2.0 * n / left).log2().ceil() as u32,
@@ -115,9 +115,9 @@ impl Noise {
     }
 }
 
-/// E.
-pub(super) fn bound(settings: &CollectiveSettings, layers: &[LinearShape]) -> f64 {
-    let layers = layers.iter().map(|layer| layer_bound(settings, layer));
+/// E, where so many inputs share a polynomial.
+pub(super) fn bound(settings: &CollectiveSettings, layers: &[LinearShape], inputs: usize) -> f64 {
+    let layers = layers.iter().map(|layer| layer_bound(settings, layer, inputs));
     layers.fold(fresh_bound(settings), f64::max) + zeros_bound(settings)
 }
 
@@ -128,17 +128,17 @@ pub(super) fn fresh_bound(settings: &CollectiveSettings) -> f64 {
 }
 
 /// Bound on |R (e + rho)|.
-pub(super) fn layer_bound(settings: &CollectiveSettings, layer: &LinearShape) -> f64 {
+pub(super) fn layer_bound(settings: &CollectiveSettings, layer: &LinearShape, inputs: usize) -> f64 {
     let n = settings.parties as f64;
-    let [terms, inner] = counts(layer);
+    let [terms, inner] = counts(layer, inputs);
     n * exp2(f64::from(settings.ring_bits) - 1.0) * (DEVIATIONS * SIGMA * (n * terms).sqrt() + inner * n / 2.0)
 }
 
 /// Variance of R (e + rho) where all r_j are uniform and where no output lacks a term.
 #[cfg(test)]
-pub(super) fn layer_variance(settings: &CollectiveSettings, layer: &LinearShape) -> f64 {
+pub(super) fn layer_variance(settings: &CollectiveSettings, layer: &LinearShape, inputs: usize) -> f64 {
     let n = settings.parties as f64;
-    let [terms, inner] = counts(layer);
+    let [terms, inner] = counts(layer, inputs);
     let masks = n * exp2(2.0 * f64::from(settings.ring_bits)) / 12.0;
     masks * n * (SIGMA * SIGMA * terms + inner / 12.0)
 }
@@ -155,12 +155,12 @@ pub(super) fn zeros_variance(settings: &CollectiveSettings) -> f64 {
 }
 
 /// T and I.
-fn counts(layer: &LinearShape) -> [f64; 2] {
+fn counts(layer: &LinearShape, inputs: usize) -> [f64; 2] {
     let inner = match *layer {
         LinearShape::Dense { inputs, .. } => inputs,
         LinearShape::Convolution { channels, kernel, .. } => channels[0] * kernel[0] * kernel[1],
     };
-    [layer.inputs() as f64, inner as f64]
+    [(layer.inputs() * inputs) as f64, inner as f64]
 }
 
 /// Bound on what fractions lack, in units of 2^-128.

@@ -31,16 +31,19 @@ pub struct CollectiveSettings {
     pub statistical_bits: u32,
     /// Coefficients decrypted under one collective key, in all its life. At most 2^40.
     pub revealed: u64,
+    /// Most inputs of a layer's batch that share a response. At most 1,024.
+    pub inputs: usize,
 }
 
 impl CollectiveSettings {
-    /// With distance 2^-40 over 2^30 revealed coefficients.
+    /// With distance 2^-40 over 2^30 revealed coefficients, one input to a response.
     pub fn new(parties: usize, ring_bits: u32) -> Self {
         Self {
             parties,
             ring_bits,
             statistical_bits: 40,
             revealed: 1 << 30,
+            inputs: 1,
         }
     }
 

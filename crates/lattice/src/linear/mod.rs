@@ -32,6 +32,7 @@ mod product;
 mod respond;
 mod shape;
 mod shared_masks;
+pub(crate) mod shares;
 #[cfg(test)]
 mod tests;
 

@@ -16,7 +16,7 @@ const DIGEST: &str = "cloven v1 lattice collective: encrypted layer";
 
 /// Enc(F), ready to be multiplied: [`SecretLinear::memory`] bytes.
 pub struct EncryptedLayer {
-    /// Block b, response c at index b * responses + c.
+    /// Block b, group c of output channels at index b * groups + c.
     pub(super) ciphertexts: Vec<Ciphertext>,
     /// Of everything that was read.
     pub(super) digest: [u8; 32],
@@ -45,9 +45,9 @@ impl SecretLinear {
         check_size("weights", self.shape.weights(), weights.len())?;
         self.check_index(index)?;
         self.collective.check_words("weights", weights)?;
-        let (block, response) = (index / self.responses(), index % self.responses());
+        let (block, outputs) = (index / self.layout.outputs(), index % self.layout.outputs());
         let bits = self.collective.settings.ring_bits;
-        let mut placed = self.layout.weights(weights, block, response, bits);
+        let mut placed = self.layout.weights(weights, block, outputs, bits);
         let share = self
             .collective
             .encryption_share_at(placed.iter().copied(), secret, reference, context, index as u64);

@@ -4,18 +4,22 @@
 //! rows of S coefficients and a spacing of D from one output channel to the next,
 //!
 //! ```text
-//! weight of channel o, tap (t, t'), slot b     D o + B b - (S t + t')
-//! pixel (i, j) of slot b                                        - B b + (S i + j)
-//! output (y, x) of channel o                   D o              + (S y + x)
+//! weight of channel o, tap (t, t'), slot b        D o + B b         - (S t + t')
+//! pixel (i, j) of slot b, of input h                  - B b + g B h + (S i + j)
+//! output (y, x) of channel o, of input h          D o       + g B h + (S y + x)
 //! ```
 //!
-//! A slot is one phase of one input channel; g of them share a ciphertext, with B = D times the output channels that do, and B g <= N. S is so wide that a product
-//! from another row or column never lands on an output, D so wide that none from another channel does, and other slots are whole multiples of B away.
-//! A dense layer is the convolution of pictures of one pixel: S = D = 1. (X^-e = -X^(N-e).)
+//! A slot is one phase of one input channel; g of them share a ciphertext, with B = D times the output channels that do; of a batch of inputs, H share a
+//! polynomial, and H B g <= N. S is so wide that a product from another row or column never lands on an output, D so wide that none from another channel does, other
+//! slots are multiples of B away, and less than g of them. A dense layer is the convolution of pictures of one pixel: S = D = 1. (X^-e = -X^(N-e).)
 //!
-//! Responses come first: as many output channels as fit share a ciphertext, evenly; then slots, which save ciphertexts of weights.
+//! Responses come first: output channels and inputs share ciphertexts so that the fewest come back; then slots, which save ciphertexts of weights. H inputs to a
+//! polynomial leave fewer slots, so that weights may take H times the memory: more than is allowed is not taken.
 
-use crate::{LatticeError, linear::LinearShape};
+use crate::{
+    LatticeError,
+    linear::{LinearShape, shares::shares},
+};
 
 /// One phase of one axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +51,23 @@ pub(super) struct Layout {
     spacing: usize,
     /// Output channels of all, and of one response.
     channels: usize,
-    pub(super) together: usize,
+    together: usize,
+    /// Inputs of the batch, and H.
+    batch: usize,
+    pub(super) inputs: usize,
     /// g.
-    pub(super) slots: usize,
+    slots: usize,
 }
 
 impl Layout {
-    pub(super) fn new(shape: LinearShape, degree: usize) -> Result<Self, LatticeError> {
+    /// For a batch of inputs of which at most `together` share a polynomial, with at most so many ciphertexts of weights if it can be.
+    pub(super) fn new(
+        shape: LinearShape,
+        degree: usize,
+        batch: usize,
+        together: usize,
+        ciphertexts: usize,
+    ) -> Result<Self, LatticeError> {
         let refused = LatticeError::NoLayout {
             inputs: shape.inputs(),
             outputs: shape.outputs(),
@@ -82,43 +96,72 @@ impl Layout {
         };
         let row = axes[1].row();
         let spacing = spacing(&axes, row);
-        let most = degree / spacing;
-        if most == 0 {
-            return Err(refused);
-        }
-        let together = channels.div_ceil(channels.div_ceil(most));
-        let mut layout = Self {
+        let layout = Self {
             shape,
             degree,
             axes,
             row,
             spacing,
             channels,
-            together,
+            together: 1,
+            batch,
+            inputs: 1,
             slots: 1,
         };
-        let room = degree / (spacing * together);
-        // A kernel may meet nothing but padding.
-        let pieces = layout.pieces().max(1);
-        layout.slots = pieces.div_ceil(pieces.div_ceil(room));
-        Ok(layout)
+        let inputs = || shares(batch).filter(|&inputs| inputs <= together);
+        let candidates = shares(channels).flat_map(|channels| inputs().map(move |inputs| (channels, inputs)));
+        let fitting = candidates.filter_map(|(channels, inputs)| layout.with(channels, inputs));
+        let cost = |layout: &Self| match layout.ciphertexts() <= ciphertexts {
+            true => (false, layout.responses(), layout.ciphertexts()),
+            false => (true, layout.ciphertexts(), layout.responses()),
+        };
+        fitting.min_by_key(cost).ok_or(refused)
     }
 
-    /// Ciphertexts that come back.
+    /// With so many output channels and inputs to a ciphertext, and as many slots as fit.
+    fn with(&self, together: usize, inputs: usize) -> Option<Self> {
+        let room = self.degree / (self.spacing * together).checked_mul(inputs)?;
+        // A kernel may meet nothing but padding.
+        let pieces = self.pieces().max(1);
+        let slots = pieces.div_ceil(pieces.div_ceil(room.max(1)));
+        (room > 0).then(|| Self {
+            together,
+            inputs,
+            slots,
+            ..self.clone()
+        })
+    }
+
+    /// Ciphertexts that come back: for every group of inputs, those of the groups of output channels.
     pub(super) fn responses(&self) -> usize {
+        self.groups() * self.outputs()
+    }
+
+    /// Ciphertexts of weights.
+    pub(super) fn ciphertexts(&self) -> usize {
+        self.blocks() * self.outputs()
+    }
+
+    /// Groups of inputs.
+    pub(super) fn groups(&self) -> usize {
+        self.batch.div_ceil(self.inputs)
+    }
+
+    /// Groups of output channels.
+    pub(super) fn outputs(&self) -> usize {
         self.channels.div_ceil(self.together)
     }
 
-    /// Polynomials of a mask; times the responses, ciphertexts of weights. None where no output meets a pixel.
+    /// Polynomials of a group of inputs; none where no output meets a pixel.
     pub(super) fn blocks(&self) -> usize {
         self.pieces().div_ceil(self.slots)
     }
 
-    /// Positions and values of the weights of a block and response, from all weights modulo 2^`bits`.
-    pub(super) fn weights(&self, weights: &[u64], block: usize, response: usize, bits: u32) -> Vec<(usize, u64)> {
+    /// Positions and values of the weights of a block and a group of output channels, from all weights modulo 2^`bits`.
+    pub(super) fn weights(&self, weights: &[u64], block: usize, outputs: usize, bits: u32) -> Vec<(usize, u64)> {
         let mut placed = Vec::new();
         for (slot, (channel, rows, columns)) in self.block(block) {
-            for (index, output) in self.outputs_of(response).enumerate() {
+            for (index, output) in self.channels_of(outputs).enumerate() {
                 let start = self.spacing * (index + slot * self.together);
                 for &(dy, ty) in &rows.taps {
                     for &(dx, tx) in &columns.taps {
@@ -132,52 +175,69 @@ impl Layout {
         placed
     }
 
-    /// Positions and values of a block of an input modulo 2^`bits`.
-    pub(super) fn inputs(&self, input: &[u64], block: usize, bits: u32) -> Vec<(usize, u64)> {
+    /// Positions and values of a block of a group of inputs, from the whole batch modulo 2^`bits`.
+    pub(super) fn factor(&self, batch: &[u64], group: usize, block: usize, bits: u32) -> Vec<(usize, u64)> {
         let width = match self.shape {
             LinearShape::Dense { .. } => 1,
             LinearShape::Convolution { image, .. } => image[1],
         };
         let pixels = self.shape.inputs() / self.input_channels();
+        let inputs = batch.chunks_exact(self.shape.inputs()).skip(group * self.inputs);
         let mut placed = Vec::new();
-        for (slot, (channel, rows, columns)) in self.block(block) {
-            let back = self.spacing * self.together * slot;
-            for i in 0..rows.pixels {
-                let line = channel * pixels + (i * self.axes[0].stride + rows.first) * width;
-                for j in 0..columns.pixels {
-                    let value = input[line + j * self.axes[1].stride + columns.first];
-                    placed.push(self.place((self.row * i + j) as isize - back as isize, value, bits));
+        for (index, input) in inputs.take(self.inputs).enumerate() {
+            for (slot, (channel, rows, columns)) in self.block(block) {
+                let start = self.start(0, index) as isize - (self.spacing * self.together * slot) as isize;
+                for i in 0..rows.pixels {
+                    let line = channel * pixels + (i * self.axes[0].stride + rows.first) * width;
+                    for j in 0..columns.pixels {
+                        let value = input[line + j * self.axes[1].stride + columns.first];
+                        placed.push(self.place(start + (self.row * i + j) as isize, value, bits));
+                    }
                 }
             }
         }
         placed
     }
 
-    /// Coefficients of a response that are outputs, in the order of the outputs, which follow those of the responses before.
-    pub(super) fn wanted(&self, response: usize) -> Vec<usize> {
+    /// Coefficients of a response that are outputs, and which of the batch's (batch x outputs, row-major).
+    pub(super) fn wanted(&self, response: usize) -> Vec<(usize, usize)> {
+        let (group, outputs) = (response / self.outputs(), response % self.outputs());
         let [height, width] = [self.axes[0].outputs, self.axes[1].outputs];
-        let channels = 0..self.outputs_of(response).len();
-        let row = move |start: usize| (0..width).map(move |x| start + x);
-        let channel = move |start: usize| (0..height).flat_map(move |y| row(start + self.row * y));
-        channels.flat_map(|index| channel(self.spacing * index)).collect()
+        let mut wanted = Vec::new();
+        for index in 0..self.inputs.min(self.batch - group * self.inputs) {
+            let row = (group * self.inputs + index) * self.channels;
+            for (local, channel) in self.channels_of(outputs).enumerate() {
+                let (from, to) = (self.start(local, index), (row + channel) * height * width);
+                let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x)));
+                wanted.extend(pixels.map(|(y, x)| (from + self.row * y + x, to + y * width + x)));
+            }
+        }
+        wanted
+    }
+
+    /// The first coefficient of an output channel, counted in its group, of an input, counted in its group.
+    fn start(&self, channel: usize, input: usize) -> usize {
+        self.spacing * (channel + input * self.slots * self.together)
     }
 
     /// Numbers that tell this layout from others.
-    pub(super) fn numbers(&self) -> [u64; 6] {
+    pub(super) fn numbers(&self) -> [u64; 8] {
         [
             self.shape.inputs(),
             self.shape.outputs(),
             self.row,
             self.spacing,
             self.together,
+            self.batch,
+            self.inputs,
             self.slots,
         ]
         .map(|number| number as u64)
     }
 
-    /// Output channels of a response.
-    fn outputs_of(&self, response: usize) -> std::ops::Range<usize> {
-        let first = response * self.together;
+    /// Output channels of a group.
+    fn channels_of(&self, outputs: usize) -> std::ops::Range<usize> {
+        let first = outputs * self.together;
         first..self.channels.min(first + self.together)
     }
 
@@ -290,3 +350,6 @@ fn spacing(axes: &[Axis; 2], row: usize) -> usize {
     let end = row * (axes[0].outputs as isize - 1) + axes[1].outputs as isize;
     (end + (-first).max(last + 1 - end).max(0)).unsigned_abs()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,12 @@
 //! aggregator   its own share                                               last_share
 //! ```
 //!
+//! A product may be of a batch of inputs ([`Collective::linear_batch`]): then several share a response, which saves traffic for memory.
+//!
 //! No party uploads its r_j: r Enc(F) is the sum of what each computes from its own part. Outputs are row-major, of [`LinearShape::outputs`] numbers; weights and
 //! inputs as [`LinearShape`] says. Only coefficients that are outputs ever are in a message, but for c1, which is needed whole.
 //!
-//! Bytes of an inference for n parties and C responses: 2 (n - 1) C c1s of N [`Collective::whole_bits`] bits, and 2 (n - 1) times
+//! Bytes of a product for n parties and C responses: 2 (n - 1) C c1s of N [`Collective::whole_bits`] bits, and 2 (n - 1) times
 //! [`Collective::wanted_bits`] for every output. [`SecretLinear::responses`] is what counts, so the layout (`layout`) makes them few.
 //!
 //! Transforms: 3 primes, blocks B, responses C: 3 B forward and 6 C + 3 C a party to respond, 6 C to read.
@@ -25,9 +27,11 @@ mod respond;
 pub use layer::{EncryptedLayer, LayerLoader};
 
 use super::{Collective, noise};
-use crate::{LatticeError, linear::LinearShape, linear::fixed::check_size, parallel};
+use crate::{LatticeError, Parameters, linear::LinearShape, linear::fixed::check_size, parallel};
 use layout::Layout;
 
+/// Most inputs of a batch.
+const MOST_BATCH: usize = 1024;
 /// Nanoseconds of a product of two words in the clear.
 const MULTIPLY: usize = 1;
 
@@ -36,19 +40,43 @@ const MULTIPLY: usize = 1;
 pub struct SecretLinear {
     collective: Collective,
     shape: LinearShape,
+    /// Inputs of a product.
+    batch: usize,
     layout: Layout,
 }
 
 impl Collective {
-    /// A layer. Refused where its outputs would be noisier than what this collective smudges: it is made for one of the layers given to
+    /// A layer, one input at a time. Refused where its outputs would be noisier than what this collective smudges: it is made for one of the layers given to
     /// [`Collective::new`], or for one with no more inputs.
     pub fn linear(&self, shape: LinearShape) -> Result<SecretLinear, LatticeError> {
-        let layout = Layout::new(shape, self.parameters.degree())?;
-        let actual = noise::bound(&self.settings, &[shape]);
+        self.linear_batch(shape, 1, usize::MAX)
+    }
+
+    /// A layer for `batch` inputs at a time, which share responses as far as `memory` bytes of encrypted weights allow
+    /// ([`SecretLinear::memory`]; one input to a ciphertext may need more). At most [`super::CollectiveSettings::inputs`] share one.
+    pub fn linear_batch(&self, shape: LinearShape, batch: usize, memory: usize) -> Result<SecretLinear, LatticeError> {
+        let refused = LatticeError::Setting {
+            what: "inputs of a batch",
+            least: 1,
+            most: MOST_BATCH as u64,
+            actual: batch as u64,
+        };
+        if !(1..=MOST_BATCH).contains(&batch) {
+            return Err(refused);
+        }
+        let layout = Layout::new(
+            shape,
+            self.parameters.degree(),
+            batch,
+            self.settings.inputs,
+            memory / ciphertext_memory(&self.parameters),
+        )?;
+        let actual = noise::bound(&self.settings, &[shape], layout.inputs);
         match actual <= self.noise.bound {
             true => Ok(SecretLinear {
                 collective: self.clone(),
                 shape,
+                batch,
                 layout,
             }),
             false => Err(LatticeError::Noise {
@@ -59,7 +87,17 @@ impl Collective {
     }
 }
 
+/// Bytes of a ciphertext in memory.
+fn ciphertext_memory(parameters: &Parameters) -> usize {
+    2 * size_of::<u64>() * parameters.basis().words()
+}
+
 impl SecretLinear {
+    /// Inputs of one product.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
     /// Sizes of input, weights and output.
     pub fn shape(&self) -> LinearShape {
         self.shape
@@ -67,7 +105,7 @@ impl SecretLinear {
 
     /// Ciphertexts of the encrypted weights.
     pub fn ciphertexts(&self) -> usize {
-        self.layout.blocks() * self.layout.responses()
+        self.layout.ciphertexts()
     }
 
     /// Bytes of a party's share of one ciphertext of the weights, and of their sum.
@@ -77,7 +115,7 @@ impl SecretLinear {
 
     /// Bytes of an [`EncryptedLayer`] in memory, about.
     pub fn memory(&self) -> usize {
-        self.ciphertexts() * 16 * self.collective.parameters.basis().words()
+        self.ciphertexts() * ciphertext_memory(&self.collective.parameters)
     }
 
     /// Ciphertexts of a response.
@@ -100,7 +138,7 @@ impl SecretLinear {
         self.wanted().map(|wanted| self.collective.wanted_len(wanted.len())).sum()
     }
 
-    /// Bytes of all messages of one product, of all parties.
+    /// Bytes of all messages of one product (of the whole batch), of all parties.
     pub fn traffic(&self) -> usize {
         (self.collective.settings.parties - 1) * (self.response_len() + self.query_len() + self.answer_len())
     }
@@ -147,7 +185,13 @@ impl SecretLinear {
     }
 
     /// Coefficients of a response that are outputs.
-    pub(super) fn wanted_of(&self, response: usize) -> Vec<usize> {
+    fn wanted_of(&self, response: usize) -> Vec<usize> {
+        self.layout.wanted(response).into_iter().map(|(at, _)| at).collect()
+    }
+
+    /// The same, and which outputs.
+    #[cfg(test)]
+    pub(super) fn outputs_of(&self, response: usize) -> Vec<(usize, usize)> {
         self.layout.wanted(response)
     }
 

@@ -20,24 +20,24 @@ const PRODUCT: usize = 1;
 const FINISH: usize = 20;
 
 impl SecretLinear {
-    /// r_j Enc(F) for a party's share of the input, words below 2^k: re-randomised under the collective key and compressed. `context` names the inference; the
+    /// r_j Enc(F) for a party's share of the inputs (batch x inputs, row-major, words below 2^k): re-randomised under the collective key and compressed. `context` names the inference; the
     /// randomness is PRF(key, context, r_j, layer, collective key), so that the same step repeats its bytes and no other shares them.
     pub fn respond(
         &self,
         layer: &EncryptedLayer,
-        input: &[u64],
+        inputs: &[u64],
         public: &PublicKey,
         secret: &PartySecret,
         context: &[u8],
     ) -> Result<Vec<u8>, LatticeError> {
-        check_size("input", self.shape.inputs(), input.len())?;
+        check_size("inputs", self.batch * self.shape.inputs(), inputs.len())?;
         check_size("ciphertexts of a layer", self.ciphertexts(), layer.ciphertexts.len())?;
-        self.collective.check_words("input", input)?;
+        self.collective.check_words("inputs", inputs)?;
         secret.check(&self.collective)?;
-        let products = self.products(layer, input)?;
+        let products = self.products(layer, inputs)?;
         let mut words = words_of(&[&public.digest(), &layer.digest]);
         words.extend(self.layout.numbers());
-        words.extend(input);
+        words.extend(inputs);
         let words = Zeroizing::new(words);
         let mut out = Vec::with_capacity(self.response_len());
         let cost = FINISH * self.collective.parameters.basis().words();
@@ -79,7 +79,7 @@ impl SecretLinear {
         Ok(out)
     }
 
-    /// A party's answer to the query, and its additive share of F r.
+    /// A party's answer to the query, and its additive share of F r: batch x outputs, row-major.
     pub fn to_shares(&self, query: &[u8], secret: &PartySecret, context: &[u8]) -> Result<ToShares, LatticeError> {
         check_len(self.query_len(), query)?;
         let cost = FINISH * self.collective.parameters.basis().words();
@@ -88,15 +88,16 @@ impl SecretLinear {
             let context = [context, &(response as u64).to_le_bytes()].concat();
             self.collective.to_shares(whole, &self.wanted_of(response), secret, &context)
         })?;
-        let mut joined = ToShares {
-            message: Vec::with_capacity(self.answer_len()),
-            share: Vec::with_capacity(self.shape.outputs()),
-        };
+        let mut message = Vec::with_capacity(self.answer_len());
+        let mut shares = Vec::with_capacity(parts.len());
         for part in parts {
-            joined.message.extend(part.message);
-            joined.share.extend(part.share);
+            message.extend(part.message);
+            shares.push(part.share);
         }
-        Ok(joined)
+        Ok(ToShares {
+            message,
+            share: self.joined(shares),
+        })
     }
 
     /// The aggregator's additive share of F r, from the answers of all others.
@@ -119,22 +120,32 @@ impl SecretLinear {
             self.collective
                 .last_share(&sums[response], &self.wanted_of(response), secret, &messages)
         })?;
-        Ok(parts.concat())
+        Ok(self.joined(parts))
     }
 
     /// sum_b r_j[b] Enc(F)[b], for every response.
-    pub(in crate::collective) fn products(&self, layer: &EncryptedLayer, input: &[u64]) -> Result<Vec<Ciphertext>, LatticeError> {
-        let (blocks, responses) = (self.layout.blocks(), self.responses());
+    pub(in crate::collective) fn products(
+        &self,
+        layer: &EncryptedLayer,
+        inputs: &[u64],
+    ) -> Result<Vec<Ciphertext>, LatticeError> {
+        let groups = 0..self.layout.groups();
+        let products: Result<Vec<Vec<Ciphertext>>, LatticeError> =
+            groups.map(|group| self.products_of(layer, inputs, group)).collect();
+        Ok(products?.into_iter().flatten().collect())
+    }
+
+    fn products_of(&self, layer: &EncryptedLayer, inputs: &[u64], group: usize) -> Result<Vec<Ciphertext>, LatticeError> {
+        let (blocks, outputs) = (self.layout.blocks(), self.layout.outputs());
         let parameters = &self.collective.parameters;
-        let cost = (TRANSFORM + 2 * PRODUCT * responses) * parameters.basis().words();
+        let cost = (TRANSFORM + 2 * PRODUCT * outputs) * parameters.basis().words();
         let share = parallel::share(blocks, cost);
-        let zeros = || -> Vec<Ciphertext> { (0..responses).map(|_| Ciphertext::zero(parameters)).collect() };
+        let zeros = || -> Vec<Ciphertext> { (0..outputs).map(|_| Ciphertext::zero(parameters)).collect() };
         let sums = parallel::map(blocks.div_ceil(share), share * cost, |piece| {
             let mut sums = zeros();
             for block in piece * share..blocks.min((piece + 1) * share) {
-                let mut factor = self.factor(input, block);
-                for (response, sum) in sums.iter_mut().enumerate() {
-                    let ciphertext = &layer.ciphertexts[block * responses + response];
+                let mut factor = self.factor(inputs, group, block);
+                for (sum, ciphertext) in sums.iter_mut().zip(&layer.ciphertexts[block * outputs..]) {
                     sum.c0.mul_add_assign(&ciphertext.c0, &factor)?;
                     sum.c1.mul_add_assign(&ciphertext.c1, &factor)?;
                 }
@@ -150,11 +161,21 @@ impl SecretLinear {
         Ok(total)
     }
 
-    /// A block of an input as a polynomial.
-    fn factor(&self, input: &[u64], block: usize) -> Poly<Evaluations> {
+    /// A block of a group of inputs as a polynomial.
+    fn factor(&self, inputs: &[u64], group: usize, block: usize) -> Poly<Evaluations> {
         let bits = self.collective.settings.ring_bits;
-        let placed = Zeroizing::new(self.layout.inputs(input, block, bits));
+        let placed = Zeroizing::new(self.layout.factor(inputs, group, block, bits));
         self.collective.centred(placed.iter().copied()).into_evaluations()
+    }
+
+    /// What was read of every response, at the places of the batch's outputs.
+    fn joined(&self, parts: Vec<Vec<u64>>) -> Vec<u64> {
+        let mut outputs = vec![0; self.batch * self.shape.outputs()];
+        for (response, part) in parts.into_iter().enumerate() {
+            let places = self.layout.wanted(response).into_iter().zip(part);
+            places.for_each(|((_, output), value)| outputs[output] = value);
+        }
+        outputs
     }
 
     fn read_response(&self, bytes: &[u8]) -> Result<Vec<Compressed>, LatticeError> {

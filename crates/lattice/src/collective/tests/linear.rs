@@ -5,7 +5,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::{LatticeError, linear::LinearShape};
 
-pub(super) fn convolution(channels: [usize; 2], image: usize, kernel: usize, stride: usize, padding: usize) -> LinearShape {
+pub(in crate::collective) fn convolution(
+    channels: [usize; 2],
+    image: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+) -> LinearShape {
     LinearShape::Convolution {
         channels,
         image: [image; 2],
@@ -16,7 +22,7 @@ pub(super) fn convolution(channels: [usize; 2], image: usize, kernel: usize, str
 }
 
 /// F r, term by term, modulo 2^bits.
-fn slow(shape: LinearShape, weights: &[u64], x: &[u64], bits: u32) -> Vec<u64> {
+pub(in crate::collective) fn slow(shape: LinearShape, weights: &[u64], x: &[u64], bits: u32) -> Vec<u64> {
     let mask = (1u64 << bits) - 1;
     match shape {
         LinearShape::Dense { inputs, outputs } => (0..outputs)
@@ -71,6 +77,18 @@ impl Layer {
     fn new(parties: usize, bits: u32, shape: LinearShape, seed: u64) -> Self {
         let all = Parties::new(parties, bits, &[shape]);
         let linear = all.collective.linear(shape).unwrap();
+        Self::of(all, linear, seed)
+    }
+
+    fn batch(settings: CollectiveSettings, shape: LinearShape, batch: usize, seed: u64) -> Self {
+        let all = Parties::of(settings, &[shape]);
+        let linear = all.collective.linear_batch(shape, batch, 1 << 25).unwrap();
+        Self::of(all, linear, seed)
+    }
+
+    fn of(all: Parties, linear: SecretLinear, seed: u64) -> Self {
+        let (parties, bits) = (all.secrets.len(), all.collective.settings().ring_bits);
+        let shape = linear.shape();
         let of = |count, salt: u64| {
             (0..parties as u64)
                 .map(|party| words(count, bits, seed * 64 + salt + party))
@@ -92,7 +110,7 @@ impl Layer {
         Self {
             encrypted,
             weights,
-            inputs: of(shape.inputs(), 32),
+            inputs: of(linear.batch() * shape.inputs(), 32),
             linear,
             all,
         }
@@ -108,7 +126,9 @@ impl Layer {
     fn expected(&self) -> Vec<u64> {
         let bits = self.all.collective.settings().ring_bits;
         let [weights, input] = [&self.weights, &self.inputs].map(|shares| sum(shares, bits));
-        slow(self.linear.shape(), &weights, &input, bits)
+        let shape = self.linear.shape();
+        let inputs = input.chunks_exact(shape.inputs());
+        inputs.flat_map(|input| slow(shape, &weights, input, bits)).collect()
     }
 
     /// All parties' shares of F r.
@@ -136,7 +156,7 @@ impl Layer {
     }
 }
 
-fn shapes() -> impl Strategy<Value = LinearShape> {
+pub(in crate::collective) fn shapes() -> impl Strategy<Value = LinearShape> {
     let dense = (1usize..400, 1usize..200).prop_map(|(inputs, outputs)| LinearShape::Dense { inputs, outputs });
     let pairs = || [1usize..4, 1..4];
     let convolution = (
@@ -162,6 +182,12 @@ proptest! {
     #[test]
     fn shares_add_up_to_the_direct_sum(shape in shapes(), parties in 2usize..=5, bits in 16u32..=48, seed in any::<u32>()) {
         Layer::new(parties, bits, shape, seed.into()).check();
+    }
+
+    #[test]
+    fn shares_of_a_batch_add_up_to_the_direct_sums(shape in shapes(), batch in 1usize..6, inputs in 1usize..6, seed in any::<u32>()) {
+        let settings = CollectiveSettings { inputs, ..CollectiveSettings::new(2, 32) };
+        Layer::batch(settings, shape, batch, seed.into()).check();
     }
 
     #[test]
@@ -223,19 +249,22 @@ fn the_known_layers_have_few_responses() {
 
 #[test]
 fn the_noise_of_products_is_that_of_the_formula() {
-    for (parties, bits, shape) in [
-        (
-            3,
-            32,
-            LinearShape::Dense {
-                inputs: 256,
-                outputs: 100,
-            },
-        ),
-        (2, 16, convolution([16, 16], 12, 5, 1, 0)),
-        (5, 48, convolution([4, 16], 16, 3, 1, 1)),
+    let dense = LinearShape::Dense {
+        inputs: 256,
+        outputs: 100,
+    };
+    for (parties, bits, inputs, shape) in [
+        (3, 32, 1, dense),
+        (3, 32, 4, dense),
+        (2, 16, 1, convolution([16, 16], 12, 5, 1, 0)),
+        (5, 48, 1, convolution([4, 16], 16, 3, 1, 1)),
     ] {
-        let layer = Layer::new(parties, bits, shape, 5);
+        let settings = CollectiveSettings {
+            inputs,
+            ..CollectiveSettings::new(parties, bits)
+        };
+        let layer = Layer::batch(settings, shape, inputs, 5);
+        assert_eq!(layer.linear.responses(), 1);
         let linear = &layer.linear;
         let (mut noise, expected) = (Vec::new(), layer.expected());
         let mut sums: Vec<Ciphertext> = Vec::new();
@@ -249,18 +278,20 @@ fn the_noise_of_products_is_that_of_the_formula() {
                     .for_each(|(sum, one)| sum.add_assign(one).unwrap()),
             }
         }
-        let mut start = 0;
         for (response, sum) in sums.iter().enumerate() {
-            let wanted = linear.wanted_of(response);
-            noise.extend(layer.all.noise(sum, &wanted, &expected[start..][..wanted.len()]));
-            start += wanted.len();
+            let (wanted, messages): (Vec<usize>, Vec<u64>) = linear
+                .outputs_of(response)
+                .into_iter()
+                .map(|(at, output)| (at, expected[output]))
+                .unzip();
+            noise.extend(layer.all.noise(sum, &wanted, &messages));
         }
         let settings = layer.all.collective.settings();
         let (deviation, most) = spread(&noise);
-        let ratio = deviation / crate::collective::noise::layer_variance(settings, &shape).sqrt();
-        let bound = crate::collective::noise::bound(settings, &[shape]);
+        let ratio = deviation / crate::collective::noise::layer_variance(settings, &shape, inputs).sqrt();
+        let bound = crate::collective::noise::bound(settings, &[shape], inputs);
         println!(
-            "{shape:?}, {parties} parties, {bits} bits: measured {ratio:.3} of the formula's deviation, largest {:.4} of the bound",
+            "{shape:?}, {parties} parties, {bits} bits, {inputs} inputs: measured {ratio:.3} of the formula's deviation, largest {:.4} of the bound",
             most / bound
         );
         // A padded picture's outer outputs lack some terms; noise of neighbouring outputs is correlated.
@@ -321,6 +352,7 @@ fn the_input_cannot_be_read_from_a_response() {
 
 #[test]
 fn layers_that_do_not_fit_are_refused() {
+    let refuses_batches = |collective: &Collective, shape, batch| collective.linear_batch(shape, batch, usize::MAX).is_err();
     let small = LinearShape::Dense { inputs: 10, outputs: 10 };
     let collective = Collective::new(CollectiveSettings::new(3, 32), &[small]).unwrap();
     let error = collective
@@ -342,6 +374,7 @@ fn layers_that_do_not_fit_are_refused() {
         let error = collective.linear(shape).unwrap_err();
         assert!(matches!(error, LatticeError::NoLayout { .. }), "{shape:?}: {error}");
     }
+    assert!(refuses_batches(&collective, small, 0) && refuses_batches(&collective, small, 1025));
     let layer = Layer::new(2, 32, small, 1);
     let (linear, all) = (&layer.linear, &layer.all);
     let share = |index, weights: &[u64]| linear.share(index, weights, &all.secrets[0], &all.reference, b"");

@@ -1,6 +1,6 @@
 //! Every step with two to five parties against plain arithmetic, noise against its formula, repeated and other rounds, refusals.
 
-mod linear;
+pub(super) mod linear;
 mod noise;
 mod steps;
 
@@ -20,7 +20,12 @@ pub(super) struct Parties {
 
 impl Parties {
     pub(super) fn new(parties: usize, ring_bits: u32, layers: &[LinearShape]) -> Self {
-        let collective = Collective::new(CollectiveSettings::new(parties, ring_bits), layers).unwrap();
+        Self::of(CollectiveSettings::new(parties, ring_bits), layers)
+    }
+
+    pub(super) fn of(settings: CollectiveSettings, layers: &[LinearShape]) -> Self {
+        let parties = settings.parties;
+        let collective = Collective::new(settings, layers).unwrap();
         let secrets: Vec<PartySecret> = (0..parties)
             .map(|party| PartySecret::new(&collective, &[party as u8 + 1; 32]))
             .collect();
@@ -85,7 +90,7 @@ impl Parties {
 }
 
 /// Uniform words below 2^bits.
-pub(super) fn words(count: usize, bits: u32, seed: u64) -> Vec<u64> {
+pub(in crate::collective) fn words(count: usize, bits: u32, seed: u64) -> Vec<u64> {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     (0..count).map(|_| rng.next_u64() >> (64 - bits)).collect()
 }
