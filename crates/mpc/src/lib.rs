@@ -12,6 +12,7 @@
 //! | [`intersection`] | private set intersection for two parties and for more |
 //! | [`circuit`] | Boolean circuits, written once and run by every engine |
 //! | [`activation`] | ReLU of additively shared values, for a third party's eyes only |
+//! | [`nonlinear`] | ReLU, max-pooling, truncation and argmax of words that n parties share, with re-masking |
 //! | [`boolean`] | circuits on shared bits, by oblivious transfer (GMW) |
 //! | [`garbling`] | garbled circuits: two parties (half gates), or more (BMR) |
 //! | [`BitMatrix`] | packed bits: inputs, outputs and shares of many instances of a circuit |

@@ -29,6 +29,8 @@ enum Form {
     Rows(usize),
     /// So many bytes of any value, then rows as above.
     RowsAfter(usize, usize),
+    /// Eight bytes as they are, so many of any value, then rows as above.
+    Marked { free: usize, columns: usize },
     /// Any, of so many bytes a number of times.
     Pieces { of: usize, times: RangeInclusive<usize> },
     /// Numbers of so many bytes, the lowest byte first, each larger than the one before.
@@ -76,6 +78,7 @@ impl Target {
             }
             Form::Rows(columns) => same && rows(bytes, columns),
             Form::RowsAfter(free, columns) => same && rows(&bytes[free..], columns),
+            Form::Marked { free, columns } => same && bytes[..8] == self.valid[..8] && rows(&bytes[8 + free..], columns),
             Form::Pieces { of, ref times } => bytes.len().is_multiple_of(of) && times.contains(&(bytes.len() / of)),
             Form::Increasing(width) => {
                 let numbers: Vec<Vec<u8>> = bytes

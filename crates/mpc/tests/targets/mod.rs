@@ -1,6 +1,7 @@
 //! The decoders, by module.
 
 mod circuits;
+mod nonlinear;
 mod sets;
 mod shares;
 
@@ -14,6 +15,7 @@ pub fn all() -> Vec<Target> {
         sets::functions(),
         sets::intersections(),
         circuits::all(),
+        nonlinear::all(),
         shares::all(),
     ]
     .into_iter()

@@ -15,7 +15,7 @@ pub struct Evaluator<'c> {
     circuit: &'c Circuit,
     batch: Batch,
     /// The active label, per wire and instance.
-    labels: Vec<u128>,
+    pub(crate) labels: Vec<u128>,
     gate: usize,
     words: Vec<u128>,
     tweaks: Vec<u128>,

@@ -14,7 +14,7 @@ pub struct Garbler<'c> {
     batch: Batch,
     delta: Delta,
     /// The label of 0, per wire and instance.
-    labels: Vec<u128>,
+    pub(crate) labels: Vec<u128>,
     gate: usize,
     words: Vec<u128>,
     tweaks: Vec<u128>,

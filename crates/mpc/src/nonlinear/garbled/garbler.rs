@@ -249,6 +249,8 @@ impl<'l> Own<'l> {
     ) -> PieceKeys {
         let Common { batch, wires, .. } = &garbler.common;
         let (layer, instances) = (self.layer, batch.instances());
+        #[cfg(test)]
+        super::record::garbler(&garbler.common);
         let rows = layer.input_bits();
         let mut labels = wires.labels[instances..][..layer.parties * rows * instances].to_vec();
         let theirs = labels[self.garblers() * rows * instances..].iter_mut().zip(&to_evaluator.q);

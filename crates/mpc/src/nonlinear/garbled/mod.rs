@@ -11,6 +11,8 @@
 mod evaluating;
 mod evaluator;
 mod garbler;
+#[cfg(test)]
+pub(super) mod record;
 mod telling;
 
 pub(super) use evaluating::Evaluating;

@@ -1,11 +1,13 @@
 //! What the tables of the module say.
 
 use super::{simulation::*, *};
+use crate::circuit::{Builder, Party, Word};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 #[test]
 fn ands_and_rounds_are_those_of_the_table() {
     let of = |operation, parties| {
-        let truncation = if operation == (Operation::ArgMax { classes: 10 }) {
+        let truncation = if matches!(operation, Operation::ArgMax { .. }) {
             0
         } else {
             10
@@ -15,32 +17,46 @@ fn ands_and_rounds_are_those_of_the_table() {
             (layer.circuit().ands(), layer.online_rounds())
         })
     };
-    println!("{:?}", [2, 3, 5].map(|parties| of(Operation::Relu, parties)));
-    println!("{:?}", of(Operation::Truncate, 3));
-    println!("{:?}", of(Operation::MaxPool { window: 4 }, 3));
-    println!("{:?}", of(Operation::MaxPoolRelu { window: 4 }, 3));
-    println!("{:?}", of(Operation::MaxPoolRelu { window: 9 }, 3));
-    println!("{:?}", of(Operation::ArgMax { classes: 10 }, 3));
-    for parties in [3, 4] {
-        for engine in [FEW, LOW, Engine::Garbled] {
-            let layer = Layer::new(Operation::Relu, ring(32, 10), engine, parties).unwrap();
-            let outputs = 128;
-            let mut preparers = preparers(parties, b"costs");
-            let (prepared, transcript) = prepare(&mut preparers, &layer, outputs);
-            assert_eq!(transcript.len(), layer.preparation_rounds());
-            let rng = &mut <rand_chacha::ChaCha20Rng as rand_chacha::rand_core::SeedableRng>::seed_from_u64(1);
-            let (words, masks) = inputs(&layer, outputs, rng);
-            let (_, online) = online(
-                &layer,
-                prepared.into_iter().map(|prepared| vec![prepared]).collect(),
-                &words,
-                &masks,
-            );
-            println!(
-                "{parties} {engine:?}: prepared {} online {} a value",
-                bytes(&transcript) as f64 / outputs as f64,
-                bytes(&online) as f64 / outputs as f64
-            );
-        }
+    let relu = [2, 3, 5].map(|parties| of(Operation::Relu, parties));
+    assert_eq!(relu, [[(52, 34), (165, 9)], [(82, 34), (194, 9)], [(142, 34), (252, 10)]]);
+    assert_eq!(of(Operation::Truncate, 3), [(61, 33), (173, 8)]);
+    assert_eq!(of(Operation::MaxPool { window: 4 }, 3), [(376, 58), (935, 21)]);
+    assert_eq!(of(Operation::MaxPoolRelu { window: 4 }, 3), [(397, 59), (956, 22)]);
+    assert_eq!(of(Operation::MaxPoolRelu { window: 9 }, 3), [(922, 105), (2226, 36)]);
+    assert_eq!(of(Operation::ArgMax { classes: 10 }, 3), [(1161, 132), (2864, 33)]);
+}
+
+/// What the conversion spares: masks as words of the circuit.
+#[test]
+fn masks_in_the_circuit_cost_as_many_ands_again() {
+    let mut builder = Builder::new(Goal::FewAnds);
+    let words: Vec<Word> = (0..6).map(|at| builder.input(Party(at % 3), 32)).collect();
+    let (shares, masks) = words.split_at(3);
+    let sum = builder.sum(shares);
+    let short = builder.truncate(&sum, 10);
+    let relu = builder.relu(&short);
+    let wide = builder.extend_zero(&relu, 32);
+    let output = builder.remask(&wide, masks);
+    assert_eq!(builder.finish(&[output]).ands(), 82 + 92);
+}
+
+#[test]
+fn bytes_and_rounds_are_those_of_the_tables() {
+    let rng = &mut ChaCha20Rng::seed_from_u64(1);
+    let outputs = 128;
+    for (engine, prepared_bytes, online_bytes) in [
+        (FEW, 2516.25, 162.75),
+        (LOW, 5372.25, 330.75),
+        (Engine::Garbled, 17808.125, 3104.0),
+    ] {
+        let layer = Layer::new(Operation::Relu, ring(32, 10), engine, 3).unwrap();
+        let (prepared, preparation) = with_preparers(3, |preparers| prepare(preparers, &layer, outputs));
+        assert_eq!(preparation.len(), layer.preparation_rounds());
+        let (words, masks) = inputs(&layer, outputs, rng);
+        let prepared = prepared.into_iter().map(|prepared| vec![prepared]).collect();
+        let (_, online) = online(&layer, prepared, &words, &masks);
+        // Without the marks.
+        let [preparation, online] = [preparation, online].map(|transcript| (bytes(&transcript) - 6 * 8) as f64 / outputs as f64);
+        assert_eq!([preparation, online], [prepared_bytes, online_bytes], "{engine:?}");
     }
 }

@@ -1,5 +1,7 @@
+mod collusion;
 mod costs;
 mod engines;
+mod hostile;
 mod simulation;
 
 use super::*;

@@ -7,6 +7,7 @@ use crate::{
 };
 use rand::Rng;
 use rand_chacha::ChaCha20Rng;
+use std::sync::Mutex;
 
 /// What was sent: for each round, from each party, to each of its peers in order.
 pub type Transcript = Vec<Vec<Vec<Vec<u8>>>>;
@@ -66,6 +67,21 @@ pub fn preparers(parties: usize, context: &[u8]) -> Vec<Preparer> {
         Setup::start(&session, (Party(party as u8), parties)).unwrap()
     };
     drive((0..parties).map(start).collect()).0
+}
+
+static READY: Mutex<Vec<Vec<Preparer>>> = Mutex::new(Vec::new());
+
+/// Preparers that earlier tests may have used: their set-up takes longer than most tests. They are kept if nothing went wrong.
+pub fn with_preparers<T>(parties: usize, task: impl FnOnce(&mut [Preparer]) -> T) -> T {
+    let kept = {
+        let mut ready = READY.lock().unwrap();
+        let place = ready.iter().position(|preparers| preparers.len() == parties);
+        place.map(|place| ready.swap_remove(place))
+    };
+    let mut ready = kept.unwrap_or_else(|| preparers(parties, b"kept"));
+    let result = task(&mut ready);
+    READY.lock().unwrap().push(ready);
+    result
 }
 
 /// A chunk at every party.
