@@ -102,10 +102,9 @@ pub fn nonlinear(layer: &Layer, words: &[Vec<u64>], masks: &[Vec<u64>]) -> Vec<u
     let modulo = |word: u64| word & (u64::MAX >> (64 - bits));
     let sum = |words: &[Vec<u64>], at: usize| words.iter().fold(0u64, |sum, words| sum.wrapping_add(words[at]));
     let signed = |word: u64| (word << (64 - bits)) as i64 >> (64 - bits);
-    let half = if truncation == 0 { 0 } else { 1 << (truncation - 1) };
     let outputs = words.first().map_or(0, Vec::len) / window;
     let output = |output: usize| {
-        let values = (output * window..(output + 1) * window).map(|at| signed(sum(words, at).wrapping_add(half)) >> truncation);
+        let values = (output * window..(output + 1) * window).map(|at| signed(sum(words, at)) >> truncation);
         let values: Vec<i64> = values.collect();
         let largest = values.iter().copied().max().unwrap_or(0);
         let word = match layer.operation() {

@@ -54,7 +54,7 @@ pub enum Operation {
 pub struct Ring {
     /// k: 24 to 48.
     pub bits: usize,
-    /// f: the bits that a shift drops, rounding to nearest and halves up. At most k - 2.
+    /// f: the bits that a shift drops: the floor of the division by 2^f. At most k - 2.
     pub truncation: usize,
 }
 
@@ -261,19 +261,13 @@ impl Layer {
         matches!(self.operation, Operation::Truncate | Operation::MaxPool { .. })
     }
 
-    /// What a party adds to its words so that shifting them rounds to nearest.
-    pub(super) fn rounding(&self) -> u64 {
-        0
-    }
-
-    /// A party's words of some outputs as rows of bits, in the order of the circuit's inputs; party 0 rounds.
-    pub(super) fn rows(&self, party: usize, words: &[u64]) -> BitMatrix {
+    /// A party's words of some outputs as rows of bits, in the order of the circuit's inputs.
+    pub(super) fn rows(&self, words: &[u64]) -> BitMatrix {
         let (window, bits) = (self.operation.window(), self.ring.bits);
-        let rounding = if party == 0 { self.rounding() } else { 0 };
         let mut rows = BitMatrix::zeros(window * bits, words.len() / window);
         for place in 0..window {
             let words = words.iter().skip(place).step_by(window);
-            let values = Zeroizing::new(words.map(|word| word.wrapping_add(rounding)).collect::<Vec<u64>>());
+            let values = Zeroizing::new(words.copied().collect::<Vec<u64>>());
             let word = BitMatrix::from_values(bits, &values);
             (0..bits).for_each(|row| rows.row_mut(place * bits + row).copy_from_slice(word.row(row)));
         }

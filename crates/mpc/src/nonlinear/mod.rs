@@ -2,7 +2,7 @@
 //!
 //! n >= 2 parties have additive shares modulo 2^k of signed words y (k of 24 to 48). For each output, w words in a row, all parties receive
 //!
-//! z = op(round(y_1 / 2^f), ..., round(y_w / 2^f)) - (r_0 + ... + r_(n-1)) modulo 2^k
+//! z = op(floor(y_1 / 2^f), ..., floor(y_w / 2^f)) - (r_0 + ... + r_(n-1)) modulo 2^k
 //!
 //! in the open, where r_j is a uniform word of party j: what the next linear layer of shared inference takes. [`Operation::ArgMax`] instead gives each
 //! party a XOR share of the place of the largest, which nobody opens. Everything is exact: [`crate::ideal::nonlinear`] gives the same words.
@@ -13,8 +13,7 @@
 //!
 //! Semi-honest. The masks must be uniform, fresh and each party's own: an opened word is hidden by one mask that the others do not know.
 //!
-//! **Rounding** is to nearest, halves up, and costs nothing: party 0 adds 2^(f-1) to its words, and the shift is a floor. A y from 2^(k-1) - 2^(f-1) on
-//! wraps to the negative end with it.
+//! **Rounding** is the caller's: 2^(f-1) added to one party's words before rounds to nearest, and costs nothing.
 //!
 //! **Masks** are not subtracted in the circuit, which would take another 92 ANDs of three parties (three words in carry-save form, and k - 1 for the difference).
 //! The parties share random bits both by XOR and additively, made by n (n - 1) / 2 transfers each; opened XORs of the output bits with

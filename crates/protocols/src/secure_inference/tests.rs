@@ -149,7 +149,8 @@ impl Setting {
         let mut links = links.into_iter();
         let mut gateway_links = links.next().unwrap();
         let work = Work { pool, inferences: None };
-        let gateway = gateway(server(0), &self.terms, work, &mut gateway_links, &mut requests, &mut ignore());
+        let mut told = ignore();
+        let gateway = gateway(server(0), &self.terms, work, &mut gateway_links, &mut requests, &mut told);
         let remotes = links
             .enumerate()
             .map(|(number, mut links)| async move { remote(server(number + 1), &self.terms, &mut links, &mut ignore()).await });

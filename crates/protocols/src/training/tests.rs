@@ -261,7 +261,6 @@ async fn an_epoch_averages_the_changes_by_rows() {
         let mut alone = plain::Unsplit {
             network: network(0..8, sgd(0.1)),
             loss: Loss::CrossEntropy,
-            class_weights: None,
             train: data,
             schedule: once,
             shuffle: Shuffle { seed: SEED },

@@ -48,7 +48,7 @@ impl<'l> Running<'l> {
             let (now, later) = rest.split_at(outputs * layer.operation.window());
             rest = later;
             let mut inputs = BitMatrix::zeros(layer.circuit.input_bits(), outputs);
-            let own = layer.rows(party, now);
+            let own = layer.rows(now);
             for row in 0..own.rows() {
                 inputs.row_mut(party * layer.input_bits() + row).copy_from_slice(own.row(row));
             }

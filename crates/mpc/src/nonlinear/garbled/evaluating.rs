@@ -37,7 +37,7 @@ impl<'l> Evaluating<'l> {
         for piece in &pieces {
             let (now, later) = rest.split_at(piece.batch.instances() * layer.operation.window());
             rest = later;
-            let inputs = layer.rows(party, now);
+            let inputs = layer.rows(now);
             for (message, transfers) in outgoing.iter_mut().zip(&piece.transfers) {
                 message.extend(transfers.differences(0, &inputs)?.encode());
             }

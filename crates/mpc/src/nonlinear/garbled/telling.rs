@@ -38,7 +38,7 @@ impl<'l> Telling<'l> {
         for piece in &pieces {
             let (now, later) = rest.split_at(piece.masks.columns() * layer.operation.window());
             rest = later;
-            let mut external = layer.rows(party, now);
+            let mut external = layer.rows(now);
             external.xor_assign(&piece.masks)?;
             message.extend(external.encode());
             all.push(external);

@@ -62,7 +62,7 @@ fn labels_of_all_parties_but_one_do_not_tell_the_wires() {
         let (_, transcript) = online(&layer, prepared, &words, &masks);
         let views = record::take();
         assert_eq!((views.garblers.len(), views.evaluator.len()), (parties - 1, 1));
-        let rows: Vec<BitMatrix> = (0..parties).map(|party| layer.rows(party, &words[party])).collect();
+        let rows: Vec<BitMatrix> = (0..parties).map(|party| layer.rows(&words[party])).collect();
         let truth = all_wires(&layer.circuit, &BitMatrix::stack(&rows.iter().collect::<Vec<_>>()).unwrap());
         let cell = |wire: usize, column: usize| wire * outputs + column;
         let external = |garbler: usize, wire: usize, column: usize| {

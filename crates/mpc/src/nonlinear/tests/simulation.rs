@@ -156,7 +156,7 @@ pub fn inputs(layer: &Layer, outputs: usize, rng: &mut ChaCha20Rng) -> (Vec<Vec<
     let masks = (0..layer.parties())
         .map(|_| uniform(if layer.operation().opens() { outputs } else { 0 }))
         .collect();
-    let (top, half) = (1u64 << (bits - 1), layer.rounding());
+    let (top, half) = (1u64 << (bits - 1), 1u64 << layer.ring().truncation >> 1);
     let edges = [
         0,
         1,
