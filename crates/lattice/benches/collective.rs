@@ -1,12 +1,12 @@
-//! Linear layers of known models under a collective key, for three servers and k = 32: bytes of every message, memory, and every step for one thread
-//! and for two. The first lines also give products of residues that a response takes by count, beside its time.
+//! Linear layers of known models under a collective key, for three servers and k = 32: bytes of every message, one input at a time and eight; memory; what
+//! transforms and products of a response cost by count, beside its time; and every step for one thread and for two.
 //!
-//! `cargo bench -p cloven-lattice --bench collective`; the tables only with `-- --test`, one layer with `-- 'LeNet dense 800'`
+//! `cargo bench -p cloven-lattice --bench collective`; the tables alone with `-- none`, one layer with `-- 'LeNet dense 800'`
 
 use std::{
     hint::black_box,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cloven_lattice::{
@@ -14,6 +14,7 @@ use cloven_lattice::{
     collective::{Collective, CollectiveSettings, CommonReference, Compressed, EncryptedLayer, PartySecret, SecretLinear},
     linear::LinearShape,
 };
+use cloven_ring::{Evaluations, Poly};
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -139,6 +140,10 @@ impl Job {
     }
 }
 
+/// Memory that the weights of a layer may take where inputs share responses.
+const MEMORY: usize = 32 << 20;
+const BATCH: usize = 8;
+
 fn print(name: &str, collective: &Collective, layers: &[(&str, LinearShape)]) {
     let parameters = collective.parameters();
     println!(
@@ -148,34 +153,85 @@ fn print(name: &str, collective: &Collective, layers: &[(&str, LinearShape)]) {
         collective.whole_bits(),
         collective.wanted_bits(),
     );
-    let mut total = [0; 2];
-    for (layer, shape) in layers {
-        let linear = collective.linear(*shape).expect("fits");
-        let once = linear.ciphertexts() * linear.share_len() * 2 * (PARTIES - 1);
+    for (batch, memory) in [(1, usize::MAX), (BATCH, MEMORY)] {
+        let mut total = [0; 3];
+        for (layer, shape) in layers {
+            let linear = collective.linear_batch(*shape, batch, memory).expect("fits");
+            let once = linear.ciphertexts() * linear.share_len() * 2 * (PARTIES - 1);
+            println!(
+                "  {layer}: {batch} x {} outputs; {} ciphertexts, {once} bytes once, {} in memory; {} responses: {} up, {} down, {} up; all parties {}",
+                shape.outputs(),
+                linear.ciphertexts(),
+                linear.memory(),
+                linear.responses(),
+                linear.response_len(),
+                linear.query_len(),
+                linear.answer_len(),
+                linear.traffic(),
+            );
+            for (sum, value) in total.iter_mut().zip([linear.traffic(), once, linear.memory()]) {
+                *sum += value;
+            }
+        }
+        let [traffic, once, memory] = total;
         println!(
-            "  {layer}: {} outputs; {} ciphertexts, {} bytes once, {} in memory; {} responses: {} up, {} down, {} up; all parties {}",
-            shape.outputs(),
-            linear.ciphertexts(),
-            once,
-            linear.memory(),
-            linear.responses(),
-            linear.response_len(),
-            linear.query_len(),
-            linear.answer_len(),
-            linear.traffic(),
+            "  all, {batch} at a time: {} bytes an inference, {once} once; {memory} in memory",
+            traffic / batch
         );
-        total[0] += linear.traffic();
-        total[1] += once;
     }
-    println!("  all: {} bytes an inference, {} once", total[0], total[1]);
+}
+
+/// What a response's transforms and products take, one by one, and what the response takes.
+fn count(name: &str, collective: &Collective, shape: LinearShape) -> Result<(), LatticeError> {
+    let job = Job::new(collective, shape)?;
+    let basis = collective.parameters().basis();
+    let (primes, linear) = (basis.moduli().len(), &job.linear);
+    let blocks = linear.ciphertexts() / linear.responses();
+    // A mask's polynomials; u, and back for c0 and c1.
+    let transforms = primes * (blocks + 3 * linear.responses());
+    let products = 2 * primes * (linear.ciphertexts() + linear.responses());
+    let mut poly = Poly::<Evaluations>::zero(basis);
+    let other = poly.clone();
+    let transform = fastest(|| {
+        poly = std::mem::replace(&mut poly, other.clone())
+            .into_coefficients()
+            .into_evaluations()
+    }) / (2 * primes) as f64;
+    let mut sum = poly.clone();
+    let product = fastest(|| drop(sum.mul_add_assign(&poly, &other))) / primes as f64;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
+    let respond = fastest(|| drop(black_box(pool.install(|| job.respond(b"r")))));
+    println!(
+        "  {name}: {transforms} transforms of {:.1} us and {products} products of {:.1} us make {:.2} ms; a response takes {:.2} ms",
+        1e6 * transform,
+        1e6 * product,
+        1e3 * (transforms as f64 * transform + products as f64 * product),
+        1e3 * respond,
+    );
+    Ok(())
+}
+
+/// Seconds, the least of several.
+fn fastest(mut work: impl FnMut()) -> f64 {
+    let mut once = || {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    (0..20).map(|_| once()).fold(f64::MAX, f64::min)
 }
 
 fn collective(c: &mut Criterion) {
     for (name, layers) in models() {
         let shapes: Vec<LinearShape> = layers.iter().map(|(_, shape)| *shape).collect();
-        let collective = Collective::new(CollectiveSettings::new(PARTIES, RING_BITS), &shapes).expect("fits");
+        let settings = CollectiveSettings {
+            inputs: BATCH,
+            ..CollectiveSettings::new(PARTIES, RING_BITS)
+        };
+        let collective = Collective::new(settings, &shapes).expect("fits");
         print(name, &collective, &layers);
         for (layer, shape) in layers {
+            count(layer, &collective, shape).expect("works");
             for threads in [1, 2] {
                 steps(c, &collective, shape, &format!("{name} {layer}, {threads} threads"), threads);
             }

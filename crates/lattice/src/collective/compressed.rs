@@ -1,5 +1,6 @@
 //! Ciphertexts as fractions of the modulus: all of c1, and the wanted coefficients of c0.
 
+use cloven_ring::{Coefficients, Poly};
 use zeroize::Zeroize;
 
 use super::{Collective, PartySecret, check_count};
@@ -38,15 +39,27 @@ impl Collective {
     /// being decrypted.
     pub fn compress(&self, ciphertext: Ciphertext, wanted: &[usize]) -> Result<Vec<u8>, LatticeError> {
         self.check_positions(wanted)?;
-        let (mut c0, mut c1) = (ciphertext.c0.into_coefficients(), ciphertext.c1.into_coefficients());
+        let mut out = Vec::with_capacity(self.compressed_len(wanted.len()));
+        let (c0, c1) = (ciphertext.c0.into_coefficients(), ciphertext.c1.into_coefficients());
+        self.compress_coefficients(c0, c1, wanted, &mut out)?;
+        Ok(out)
+    }
+
+    /// The same in coefficients, appended.
+    pub(super) fn compress_coefficients(
+        &self,
+        mut c0: Poly<Coefficients>,
+        mut c1: Poly<Coefficients>,
+        wanted: &[usize],
+        out: &mut Vec<u8>,
+    ) -> Result<(), LatticeError> {
         self.fractions.prepare(&mut c0)?;
         self.fractions.prepare(&mut c1)?;
         let whole = self.fractions.read(&c1, 0..self.parameters.degree());
         let some = self.fractions.read(&c0, wanted.iter().copied());
-        let mut out = Vec::with_capacity(self.compressed_len(wanted.len()));
-        write_fractions(&whole, self.whole_bits(), &mut out);
-        write_fractions(&some, self.wanted_bits(), &mut out);
-        Ok(out)
+        write_fractions(&whole, self.whole_bits(), out);
+        write_fractions(&some, self.wanted_bits(), out);
+        Ok(())
     }
 
     /// Reads a compressed ciphertext with so many wanted coefficients. Length and padding are checked; any other bits are valid.

@@ -27,9 +27,44 @@
 //! [`Collective::whole_bits`] bits, since its rounding is multiplied by s, and the smudge must cover that too. c0, whose rounding meets no secret, keeps
 //! [`Collective::wanted_bits`], and only where there is a result; so do decryption shares. What remains sums up modulo one without further rounding.
 //!
+//! Whoever receives c0 or a share could round it too, so that sending fewer bits says nothing. The rounding of c1 is known as well, but its product with s_j is not:
+//! hence the precision.
+//!
 //! **Randomness** is a function of the party's own key, the context and all data: a step that is repeated on the same data repeats its bytes, and shares of
 //! another ciphertext are smudged and masked independently. The exception is the public a: it is common, so no party can bind it to its own data.
 //! [`CommonReference`] says how a mask is kept from serving twice.
+//!
+//! ```
+//! use cloven_lattice::{collective::*, linear::LinearShape};
+//!
+//! # fn main() -> Result<(), cloven_lattice::LatticeError> {
+//! // Everybody: what is agreed on.
+//! let shape = LinearShape::Dense { inputs: 2, outputs: 1 };
+//! let collective = Collective::new(CollectiveSettings::new(3, 32), &[shape])?;
+//! let (linear, reference) = (collective.linear(shape)?, CommonReference::new([7; 32]));
+//! // Each party: its secret. All: the collective key.
+//! let secrets = [1, 2, 3].map(|seed| PartySecret::new(&collective, &[seed; 32]));
+//! let shares: Result<Vec<_>, _> = secrets.iter().map(|s| collective.public_key_share(s, &reference, b"job 1")).collect();
+//! let key = collective.public_key(&reference, b"job 1", &shares?)?;
+//! // Once: the weights (5, 7), as shares modulo 2^32; one ciphertext.
+//! let weights = [[5, u64::from(u32::MAX)], [0, 1], [0, 7]];
+//! let shares: Result<Vec<_>, _> =
+//!     (0..3).map(|j| linear.share(0, &weights[j], &secrets[j], &reference, b"job 1, layer 1")).collect();
+//! let mut loader = linear.loader(&reference, b"job 1, layer 1");
+//! loader.push(&linear.aggregate(&shares?)?)?;
+//! let layer = loader.finish()?;
+//! // For every inference: r = (10, 1), in shares.
+//! let inputs = [[4, 0], [3, 1], [3, 0]];
+//! let responses: Result<Vec<_>, _> =
+//!     (0..3).map(|j| linear.respond(&layer, &inputs[j], &key, &secrets[j], b"inference 1")).collect();
+//! let sums = linear.sum(&responses?)?;
+//! let query = linear.query(&sums)?;
+//! let others = [linear.to_shares(&query, &secrets[1], b"inference 1")?, linear.to_shares(&query, &secrets[2], b"inference 1")?];
+//! let mine = linear.last_share(&sums, &secrets[0], &others.each_ref().map(|other| &other.message))?;
+//! assert_eq!((mine[0] + others[0].share[0] + others[1].share[0]) % (1 << 32), 5 * 10 + 7);
+//! # Ok(())
+//! # }
+//! ```
 
 mod compressed;
 mod decryption;

@@ -28,7 +28,7 @@
 //! n smudges                     n 1.5 2^t            t = 126 - k - ceil(log2 n): at most 3/4
 //! roundings of c0 and shares    2 n 2^(127-K)        gives K: what is left, less the next
 //! switching's rounding of c1    2^(128-V) * 12 sqrt(n N / 18)    at most 1/32: gives V
-//! B                             at most 2^-30
+//! B                             at most 2^-20
 //! ```
 //!
 //! Beside the bounds that hold always, a result is wrong where a Gaussian exceeds twelve deviations: 2^-107 for one coefficient, below 2^-64 for all that

@@ -4,7 +4,7 @@ use cloven_ring::{Coefficients, Poly};
 
 use super::noise::Noise;
 use crate::{
-    LatticeError, Parameters,
+    LatticeError, Parameters, PublicKey,
     fraction::Fractions,
     linear::LinearShape,
     residue::{WordReducer, low_wide, low_word},
@@ -14,6 +14,8 @@ use crate::{
 pub(super) const LOG2_DEGREE: u32 = 13;
 /// The longest primes.
 const PRIME_BITS: u32 = 50;
+/// Purpose of the digest.
+const DIGEST: &str = "cloven v1 lattice collective: parameters";
 const RING_BITS: std::ops::RangeInclusive<u32> = 16..=48;
 const PARTIES: std::ops::RangeInclusive<usize> = 2..=64;
 /// Most coefficients revealed, and lambda: beyond, little of the modulus would be left; with less, results could be wrong.
@@ -126,6 +128,29 @@ impl Collective {
         &self.settings
     }
 
+    /// Tells it from every other, so that parties can see whether they agree.
+    pub fn digest(&self) -> [u8; 32] {
+        let (settings, noise) = (&self.settings, &self.noise);
+        let numbers = [
+            settings.parties as u64,
+            settings.ring_bits.into(),
+            settings.statistical_bits.into(),
+            settings.revealed,
+            settings.inputs as u64,
+            noise.bound.to_bits(),
+            noise.smudge_bits.into(),
+            noise.whole_bits.into(),
+            noise.wanted_bits.into(),
+            noise.switched_bits.into(),
+        ];
+        let primes = self.parameters.basis().moduli().iter().map(|modulus| modulus.value());
+        let mut hasher = blake3::Hasher::new_derive_key(DIGEST);
+        numbers.into_iter().chain(primes).for_each(|number| {
+            hasher.update(&number.to_le_bytes());
+        });
+        *hasher.finalize().as_bytes()
+    }
+
     /// Ring degree and primes.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
@@ -144,6 +169,14 @@ impl Collective {
     /// Bits to which a coefficient of a compressed c0, or of a decryption share, is sent.
     pub fn wanted_bits(&self) -> u32 {
         self.noise.wanted_bits
+    }
+
+    /// Refuses a public key of other parameters.
+    pub(super) fn check_key(&self, key: &PublicKey) -> Result<(), LatticeError> {
+        match key.parameters() == &self.parameters {
+            true => Ok(()),
+            false => Err(LatticeError::OtherProduct { what: "public key" }),
+        }
     }
 
     /// Refuses words that are not below 2^k. Without an early exit: that all are is not secret, the words are.

@@ -31,6 +31,7 @@ impl Collective {
         receiver: &PublicKey,
         context: &[u8],
     ) -> Result<Vec<u8>, LatticeError> {
+        self.check_key(receiver)?;
         let c1 = self.read_whole(whole, wanted)?;
         let context = [context, &receiver.digest()].concat();
         let mut randomness = self.share_stream(secret, PURPOSE, &context, whole, wanted);
@@ -76,7 +77,9 @@ impl Collective {
         self.fractions.prepare(&mut product)?;
         add(&mut sum, &self.fractions.read(&product, wanted.iter().copied()));
         product.zeroize();
-        Ok(sum.into_iter().map(|f| self.message(f)).collect())
+        let message = sum.iter().map(|&f| self.message(f)).collect();
+        sum.zeroize();
+        Ok(message)
     }
 
     fn switched_whole_len(&self) -> usize {

@@ -5,6 +5,7 @@
 
 use super::{Collective, Compressed, PartySecret, check_count, compressed::add};
 use crate::{LatticeError, wire::write_fractions};
+use zeroize::Zeroize;
 
 const PURPOSE: &str = "cloven v1 lattice purpose: encryption to shares";
 
@@ -54,7 +55,10 @@ impl Collective {
         self.check_positions(wanted)?;
         let mut sum = self.times_secret(secret, &ciphertext.whole, wanted)?;
         add(&mut sum, &ciphertext.wanted);
-        let sum = self.sum_of_fractions(sum, messages)?;
-        Ok(sum.into_iter().map(|f| self.message(f)).collect())
+        let mut sum = self.sum_of_fractions(sum, messages)?;
+        let share = sum.iter().map(|&f| self.message(f)).collect();
+        // The noise beside the share says something of secrets.
+        sum.zeroize();
+        Ok(share)
     }
 }

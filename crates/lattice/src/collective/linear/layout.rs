@@ -108,14 +108,20 @@ impl Layout {
             inputs: 1,
             slots: 1,
         };
-        let inputs = || shares(batch).filter(|&inputs| inputs <= together);
-        let candidates = shares(channels).flat_map(|channels| inputs().map(move |inputs| (channels, inputs)));
-        let fitting = candidates.filter_map(|(channels, inputs)| layout.with(channels, inputs));
-        let cost = |layout: &Self| match layout.ciphertexts() <= ciphertexts {
-            true => (false, layout.responses(), layout.ciphertexts()),
-            false => (true, layout.ciphertexts(), layout.responses()),
-        };
-        fitting.min_by_key(cost).ok_or(refused)
+        // One input by itself may need more than is allowed.
+        let alone = layout.best(1, usize::MAX).ok_or(refused)?;
+        let allowed = ciphertexts.max(alone.ciphertexts());
+        Ok(layout.best(together, allowed).unwrap_or(alone))
+    }
+
+    /// The fewest responses with at most so many inputs to a polynomial and ciphertexts of weights, and the fewest of those.
+    fn best(&self, inputs: usize, ciphertexts: usize) -> Option<Self> {
+        let fitting = shares(self.channels).flat_map(|channels| {
+            let inputs = shares(self.batch).filter(|&count| count <= inputs);
+            inputs.filter_map(move |inputs| self.with(channels, inputs))
+        });
+        let allowed = fitting.filter(|layout| layout.ciphertexts() <= ciphertexts);
+        allowed.min_by_key(|layout| (layout.responses(), layout.ciphertexts()))
     }
 
     /// With so many output channels and inputs to a ciphertext, and as many slots as fit.

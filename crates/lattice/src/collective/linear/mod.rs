@@ -18,7 +18,8 @@
 //! Bytes of a product for n parties and C responses: 2 (n - 1) C c1s of N [`Collective::whole_bits`] bits, and 2 (n - 1) times
 //! [`Collective::wanted_bits`] for every output. [`SecretLinear::responses`] is what counts, so the layout (`layout`) makes them few.
 //!
-//! Transforms: 3 primes, blocks B, responses C: 3 B forward and 6 C + 3 C a party to respond, 6 C to read.
+//! With three primes, M polynomials of a mask and C responses, a party takes 3 M + 9 C transforms to respond and 6 C to read its share, and 6 (ciphertexts + C) products of
+//! N residues where one input is multiplied at a time.
 
 mod layer;
 mod layout;

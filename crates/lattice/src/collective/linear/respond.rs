@@ -1,6 +1,6 @@
 //! Per inference: products with masks, their sum, and its shares.
 
-use cloven_ring::{Evaluations, Poly};
+use cloven_ring::{Coefficients, Evaluations, Poly, sample};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{EncryptedLayer, SecretLinear};
@@ -9,7 +9,7 @@ use crate::{
     collective::{Compressed, PartySecret, ToShares, check_count, party::words_of},
     linear::fixed::check_size,
     parallel,
-    stream::Domain,
+    stream::{Domain, Stream},
     wire::check_len,
 };
 
@@ -34,6 +34,7 @@ impl SecretLinear {
         check_size("ciphertexts of a layer", self.ciphertexts(), layer.ciphertexts.len())?;
         self.collective.check_words("inputs", inputs)?;
         secret.check(&self.collective)?;
+        self.collective.check_key(public)?;
         let products = self.products(layer, inputs)?;
         let mut words = words_of(&[&public.digest(), &layer.digest]);
         words.extend(self.layout.numbers());
@@ -44,10 +45,8 @@ impl SecretLinear {
         parallel::append(self.responses(), cost, &mut out, |response, out| {
             let indexed = words.iter().copied().chain([response as u64]).collect();
             let mut randomness = secret.stream(PURPOSE, Domain::Public, context, indexed);
-            let mut hidden = public.zero(&mut randomness)?;
-            hidden.add_assign(&products[response])?;
-            out.extend(self.collective.compress(hidden, &self.wanted_of(response))?);
-            Ok(())
+            let (c0, c1) = self.randomised(&products[response], public, &mut randomness)?;
+            self.collective.compress_coefficients(c0, c1, &self.wanted_of(response), out)
         })?;
         // r_j can be read from them: c1 is a known polynomial times it.
         products.into_iter().for_each(|mut product| {
@@ -55,6 +54,29 @@ impl SecretLinear {
             product.c1.zeroize();
         });
         Ok(out)
+    }
+
+    /// A product and a fresh encryption of zero, (b u + e0, a u + e1), in coefficients.
+    fn randomised(
+        &self,
+        product: &Ciphertext,
+        public: &PublicKey,
+        randomness: &mut Stream,
+    ) -> Result<(Poly<Coefficients>, Poly<Coefficients>), LatticeError> {
+        let basis = self.collective.parameters.basis();
+        let mut u: Poly<Evaluations> = sample::ternary(randomness, basis).into_evaluations();
+        let mut sum = product.clone();
+        let added = public.add_multiple(&u, &mut sum);
+        u.zeroize();
+        added?;
+        let (mut c0, mut c1) = (sum.c0.into_coefficients(), sum.c1.into_coefficients());
+        for component in [&mut c0, &mut c1] {
+            let mut error = sample::gaussian(randomness, basis);
+            let added = component.add_assign(&error);
+            error.zeroize();
+            added?;
+        }
+        Ok((c0, c1))
     }
 
     /// Enc(F r), from the responses of all parties.

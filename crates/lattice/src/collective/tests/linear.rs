@@ -390,3 +390,18 @@ fn layers_that_do_not_fit_are_refused() {
     assert!(matches!(respond(&[1 << 33; 10]), Err(LatticeError::Wide { .. })));
     assert!(linear.sum(&[layer.respond(0, b"")]).is_err());
 }
+
+#[test]
+fn bytes_do_not_depend_on_threads() {
+    let settings = CollectiveSettings {
+        inputs: 2,
+        ..CollectiveSettings::new(2, 32)
+    };
+    let layer = Layer::batch(settings, convolution([12, 30], 12, 3, 2, 1), 5, 3);
+    assert!(layer.linear.responses() > 1 && layer.linear.ciphertexts() > 4);
+    let [one, three] = [1, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| layer.run())
+    });
+    assert_eq!(one, three);
+}

@@ -213,6 +213,13 @@ fn other_secrets_counts_and_words_are_refused() {
     let collective = &all.collective;
     let (_, whole) = all.compress(all.encrypt(&messages(2, 1, 32, 1), 0), &[0]);
     assert!(collective.to_shares(&whole, &[0], &foreign.secrets[0], b"").is_err());
+    assert!(
+        collective
+            .switching_share(&whole, &[0], &all.secrets[0], &foreign.public, b"")
+            .is_err()
+    );
+    assert_ne!(collective.digest(), foreign.collective.digest());
+    assert_eq!(collective.digest(), Parties::new(2, 32, &[]).collective.digest());
     assert!(collective.to_shares(&whole, &[8192], &all.secrets[0], b"").is_err());
     assert!(collective.to_shares(&whole[1..], &[0], &all.secrets[0], b"").is_err());
     assert!(matches!(
