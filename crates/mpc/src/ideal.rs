@@ -40,6 +40,7 @@ pub fn reveal(shares: &[BitMatrix]) -> Option<BitMatrix> {
 pub fn triples(parties: usize, ands: usize, instances: usize, rng: &mut impl CryptoRng) -> Vec<Triples> {
     let mut all: Vec<Triples> = (0..parties)
         .map(|_| Triples {
+            groups: vec![1; ands],
             a: BitMatrix::random(ands, instances, rng),
             b: BitMatrix::random(ands, instances, rng),
             c: BitMatrix::random(ands, instances, rng),
@@ -63,10 +64,12 @@ pub fn triples(parties: usize, ands: usize, instances: usize, rng: &mut impl Cry
 /// The relation of triples: the sum of the c is the product of the sums of the a and the b.
 pub fn triples_multiply(shares: &[Triples]) -> bool {
     let [a, b, c] = sums(shares);
-    (0..a.rows()).all(|row| {
+    let groups = shares.first().map_or(&[][..], |share| &share.groups).iter().enumerate();
+    let groups = groups.flat_map(|(group, ands)| std::iter::repeat_n(group, *ands));
+    (0..a.rows()).zip(groups).all(|(row, group)| {
         a.row(row)
             .iter()
-            .zip(b.row(row))
+            .zip(b.row(group))
             .zip(c.row(row))
             .all(|((a, b), c)| a & b == *c)
     })
@@ -139,7 +142,7 @@ pub fn relu(shares: &[Vec<u64>]) -> Vec<u64> {
 
 fn sums(shares: &[Triples]) -> [BitMatrix; 3] {
     let sum = |part: fn(&Triples) -> &BitMatrix| {
-        let (rows, columns) = shares.first().map_or((0, 0), |share| (share.a.rows(), share.a.columns()));
+        let (rows, columns) = shares.first().map_or((0, 0), |share| (part(share).rows(), share.a.columns()));
         let mut sum = BitMatrix::zeros(rows, columns);
         for share in shares {
             for row in 0..rows {

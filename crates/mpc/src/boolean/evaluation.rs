@@ -14,8 +14,9 @@ pub struct Evaluation<'c> {
     wires: BitMatrix,
     triples: Triples,
     layer: usize,
-    /// The first triple of the layer.
+    /// The first triple of the layer, and its first group.
     triple: usize,
+    group: usize,
 }
 
 /// What comes next.
@@ -26,10 +27,25 @@ pub enum Step<'c> {
     Done(BitMatrix),
 }
 
+/// Sizes of a layer's groups.
+struct Groups(Vec<usize>);
+
+impl Groups {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// For each AND its place in the layer and its group's.
+    fn members(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let groups = self.0.iter().enumerate();
+        groups.flat_map(|(group, ands)| std::iter::repeat_n(group, *ands)).enumerate()
+    }
+}
+
 /// A party that waits for the others' masked bits of a layer.
 pub struct Opening<'c> {
     evaluation: Evaluation<'c>,
-    /// The rows x ^ a of the layer's ANDs, then the rows y ^ b.
+    /// The rows x ^ a of the layer's ANDs, then the rows y ^ b of its groups.
     masked: BitMatrix,
 }
 
@@ -45,6 +61,10 @@ impl<'c> Evaluation<'c> {
         expect("rows of input bits", circuit.input_bits(), inputs.rows())?;
         expect("triples per instance", circuit.ands(), triples.a.rows())?;
         expect("instances of triples", inputs.columns(), triples.a.columns())?;
+        if triples.groups.len() != circuit.ands() {
+            let fit = triples.groups == circuit.groups;
+            expect("triples of this circuit's groups", 1, fit.into())?;
+        }
         let mut wires = BitMatrix::zeros(circuit.wires(), inputs.columns());
         (0..inputs.rows()).for_each(|row| wires.row_mut(1 + row).copy_from_slice(inputs.row(row)));
         let evaluation = Self {
@@ -55,6 +75,7 @@ impl<'c> Evaluation<'c> {
             triples,
             layer: 0,
             triple: 0,
+            group: 0,
         };
         Ok(evaluation.step(0))
     }
@@ -74,15 +95,21 @@ impl<'c> Evaluation<'c> {
         let Some(layer) = layer else {
             return Step::Done(self.circuit.read_outputs(&self.wires, self.applies));
         };
-        let mut masked = BitMatrix::zeros(2 * layer.len(), self.wires.columns());
-        for (place, gate) in self.circuit.gates[layer.clone()].iter().enumerate() {
-            if let Gate::And(left, right) = gate {
-                self.mask(*left, self.triples.a.row(self.triple + place), &mut masked, place);
+        let groups = self.groups(layer.len());
+        let mut masked = BitMatrix::zeros(layer.len() + groups.len(), self.wires.columns());
+        for (place, group) in groups.members() {
+            if let Gate::And(left, right) = self.circuit.gates[layer.start + place] {
+                self.mask(left, self.triples.a.row(self.triple + place), &mut masked, place);
+                // Once for all, and as it is: a complement is applied to what is opened.
+                let plain = Operand {
+                    inverted: false,
+                    ..right
+                };
                 self.mask(
-                    *right,
-                    self.triples.b.row(self.triple + place),
+                    plain,
+                    self.triples.b.row(self.group + group),
                     &mut masked,
-                    layer.len() + place,
+                    layer.len() + group,
                 );
             }
         }
@@ -92,6 +119,20 @@ impl<'c> Evaluation<'c> {
             masked,
         };
         Step::Open(Box::new(opening), bytes)
+    }
+
+    /// The groups of the next `ands` ANDs.
+    fn groups(&self, ands: usize) -> Groups {
+        let mut sizes = Vec::new();
+        let mut left = ands;
+        for size in &self.triples.groups[self.group..] {
+            if left == 0 {
+                break;
+            }
+            left -= size;
+            sizes.push(*size);
+        }
+        Groups(sizes)
     }
 
     fn mask(&self, operand: Operand, mask: &[u64], masked: &mut BitMatrix, row: usize) {
@@ -123,20 +164,32 @@ impl<'c> Opening<'c> {
             opened.xor_assign(&BitMatrix::decode(opened.rows(), opened.columns(), message.as_ref())?)?;
         }
         let layer = evaluation.circuit.layers[evaluation.layer].clone();
-        for place in 0..layer.len() {
+        let groups = evaluation.groups(layer.len());
+        let public = 0u64.wrapping_sub(evaluation.applies.into());
+        let last = opened.last_mask();
+        for (place, group) in groups.members() {
             let triple = evaluation.triple + place;
             let row = evaluation.circuit.first_gate() + layer.start + place;
-            let (d, e) = (opened.row(place), opened.row(layer.len() + place));
-            let Triples { a, b, c } = &evaluation.triples;
-            let (a, b, c) = (a.row(triple), b.row(triple), c.row(triple));
-            let public = 0u64.wrapping_sub(evaluation.applies.into());
-            for (word, out) in evaluation.wires.row_mut(row).iter_mut().enumerate() {
+            let inverted = match evaluation.circuit.gates[layer.start + place] {
+                Gate::And(_, right) => 0u64.wrapping_sub(right.inverted.into()),
+                Gate::Xor(..) => 0,
+            };
+            let (d, e) = (opened.row(place), opened.row(layer.len() + group));
+            let Triples { a, b, c, .. } = &evaluation.triples;
+            let (a, b, c) = (a.row(triple), b.row(evaluation.group + group), c.row(triple));
+            let out = evaluation.wires.row_mut(row);
+            for (word, out) in out.iter_mut().enumerate() {
                 // (d ^ a)(e ^ b) = d e ^ d b ^ e a ^ c.
-                *out = c[word] ^ d[word] & b[word] ^ e[word] & a[word] ^ d[word] & e[word] & public;
+                let e = e[word] ^ inverted;
+                *out = c[word] ^ d[word] & b[word] ^ e & a[word] ^ d[word] & e & public;
+            }
+            if let Some(out) = out.last_mut() {
+                *out &= last;
             }
         }
         evaluation.layer += 1;
         evaluation.triple += layer.len();
+        evaluation.group += groups.len();
         Ok(evaluation.step(layer.end))
     }
 }

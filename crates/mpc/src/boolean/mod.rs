@@ -18,6 +18,9 @@
 //! | opening | n(n-1) 2/8 | 1.5 | 1.5 |
 //! | sum | | 99 | 27 |
 //!
+//! ANDs of one layer with an operand in common ([`Circuit::and_groups`](crate::circuit::Circuit::and_groups)) can have triples with one b: one transfer carries the bits a of up to 64, and the
+//! operand is opened once. [`crate::nonlinear`] takes such triples; those of [`TripleMaker::start`] have a b each, and [`Evaluation`] takes both.
+//!
 //! Non-goals: malicious parties.
 
 mod evaluation;

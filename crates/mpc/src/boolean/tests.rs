@@ -125,6 +125,26 @@ proptest! {
     }
 
     #[test]
+    fn triples_of_groups_multiply(parties in 2usize..5, groups in prop::collection::vec(1usize..=64, 1..5), instances in 1usize..140, seed in any::<u64>()) {
+        let rng = &mut ChaCha20Rng::seed_from_u64(seed);
+        let (mut makers, mut sent) = (Vec::new(), Vec::new());
+        for (me, transfers) in transfers(parties, groups.len() * instances, rng).into_iter().enumerate() {
+            let (senders, receivers) = transfers.into_iter().unzip();
+            let (batch, place) = (Batches::new(b"test").next(instances).unwrap(), (Party(me as u8), parties));
+            let (mut maker, messages) = TripleMaker::receive(place, batch, groups.clone(), receivers, rng).unwrap();
+            maker.senders(senders);
+            makers.push(maker);
+            sent.push(messages);
+        }
+        let masked: Vec<_> = makers.into_iter().zip(deliver(&sent)).map(|(maker, messages)| maker.mask(&messages).unwrap()).collect();
+        let (maskings, masks): (Vec<_>, Vec<_>) = masked.into_iter().unzip();
+        let finish = |(masking, messages): (Masking, Vec<Vec<u8>>)| masking.finish(&messages).unwrap();
+        let triples: Vec<Triples> = maskings.into_iter().zip(deliver(&masks)).map(finish).collect();
+        prop_assert_eq!(triples[0].ands(), groups.iter().sum::<usize>());
+        prop_assert!(ideal::triples_multiply(&triples));
+    }
+
+    #[test]
     fn shared_is_clear(parties in 2usize..5, instances in 1usize..140, seed in any::<u64>(), low in any::<bool>()) {
         let circuit = circuit(if low { Goal::LowDepth } else { Goal::FewAnds }, parties);
         let rng = &mut ChaCha20Rng::seed_from_u64(seed);

@@ -2,6 +2,7 @@
 
 use super::builder::{Bit, Recorded, Word};
 use crate::{BitMatrix, MpcError, matrix::expect};
+use std::collections::HashMap;
 
 /// Who gives an input: 0, 1, ... in an order that all parties have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +39,8 @@ pub struct Circuit {
     pub(crate) gates: Vec<Gate>,
     /// For each layer, where its ANDs begin and end.
     pub(crate) layers: Vec<std::ops::Range<usize>>,
+    /// How many ANDs in a row have their right operand's wire in common, in the order of the ANDs; no group reaches beyond its layer.
+    pub(crate) groups: Vec<usize>,
     pub(crate) outputs: Vec<Operand>,
     pub(super) output_widths: Vec<usize>,
     pub(super) ands: usize,
@@ -47,6 +50,12 @@ impl Circuit {
     /// The AND gates of one instance: what an instance costs.
     pub fn ands(&self) -> usize {
         self.ands
+    }
+
+    /// What an instance costs where ANDs of one layer with an operand in common are made together, at most 64: the transfers each way between two
+    /// parties that [`crate::boolean`] takes for such triples.
+    pub fn and_groups(&self) -> usize {
+        self.groups.len()
     }
 
     /// The most ANDs on a path: the rounds of an engine that opens bits layer by layer.
@@ -134,6 +143,7 @@ impl Circuit {
         let levels = levels(first, gates);
         let mut order: Vec<usize> = (0..gates.len()).filter(|gate| used[*gate]).collect();
         order.sort_by_key(|gate| (levels[*gate], gates[*gate].and));
+        let (groups, shared) = group_ands(&mut order, &levels, gates);
         let mut renamed: Vec<usize> = (0..first + gates.len()).collect();
         for (place, gate) in order.iter().enumerate() {
             renamed[first + gate] = first + place;
@@ -142,9 +152,13 @@ impl Circuit {
             wire: renamed[bit.wire()],
             inverted: bit.inverted(),
         };
-        let assembled = |gate: &Recorded| match gate.and {
-            true => Gate::And(operand(gate.left), operand(gate.right)),
-            false => Gate::Xor(operand(gate.left).wire, operand(gate.right).wire),
+        let assembled = |place: usize| {
+            let gate = &gates[place];
+            match gate.and {
+                true if shared.get(&place) == Some(&gate.left.wire()) => Gate::And(operand(gate.right), operand(gate.left)),
+                true => Gate::And(operand(gate.left), operand(gate.right)),
+                false => Gate::Xor(operand(gate.left).wire, operand(gate.right).wire),
+            }
         };
         let ands: Vec<(usize, usize)> = (0..order.len())
             .filter(|place| gates[order[*place]].and)
@@ -155,11 +169,40 @@ impl Circuit {
             ands: ands.len(),
             inputs,
             layers: ands.chunk_by(|left, right| left.0 == right.0).map(layer).collect(),
-            gates: order.iter().map(|gate| assembled(&gates[*gate])).collect(),
+            gates: order.iter().map(|gate| assembled(*gate)).collect(),
+            groups,
             outputs: outputs.iter().flatten().map(|bit| operand(*bit)).collect(),
             output_widths: outputs.iter().map(Vec::len).collect(),
         }
     }
+}
+
+/// The most ANDs of a group: as many as a word of hashed transfers has bits for.
+const MAX_GROUP: usize = 64;
+
+/// Sorts the ANDs of each layer by a wire that several have in common; gives the sizes of the groups, and for each AND that wire.
+fn group_ands(order: &mut [usize], levels: &[usize], gates: &[Recorded]) -> (Vec<usize>, HashMap<usize, usize>) {
+    let (mut sizes, mut shared) = (Vec::new(), HashMap::new());
+    for layer in order.chunk_by_mut(|left, right| (levels[*left], gates[*left].and) == (levels[*right], gates[*right].and)) {
+        if !gates[layer[0]].and {
+            continue;
+        }
+        let wires = |gate: usize| [gates[gate].left.wire(), gates[gate].right.wire()];
+        let mut uses: HashMap<usize, usize> = HashMap::new();
+        layer
+            .iter()
+            .flat_map(|gate| wires(*gate))
+            .for_each(|wire| *uses.entry(wire).or_default() += 1);
+        for gate in &*layer {
+            let [left, right] = wires(*gate);
+            shared.insert(*gate, if uses[&left] > uses[&right] { left } else { right });
+        }
+        layer.sort_by_key(|gate| shared[gate]);
+        for group in layer.chunk_by(|left, right| shared[left] == shared[right]) {
+            sizes.extend(group.chunks(MAX_GROUP).map(<[usize]>::len));
+        }
+    }
+    (sizes, shared)
 }
 
 /// For each gate, whether an output depends on it.

@@ -248,3 +248,33 @@ fn inputs_of_a_wrong_shape_are_refused() {
     );
     assert!(circuit.output_values(&BitMatrix::zeros(5, 1)).is_err());
 }
+
+#[test]
+fn groups_are_of_one_layer_and_have_one_operand() {
+    for goal in [Goal::FewAnds, Goal::LowDepth] {
+        let circuit = build(goal, 80, 3, |b, w| {
+            let sum = b.sum(w);
+            vec![b.relu(&sum), b.argmax(w).1]
+        });
+        let (mut at, mut shared) = (0, 0);
+        let ands: Vec<(usize, usize)> = circuit
+            .layers
+            .iter()
+            .enumerate()
+            .flat_map(|(layer, gates)| gates.clone().map(move |gate| (layer, gate)))
+            .map(|(layer, gate)| match circuit.gates[gate] {
+                Gate::And(_, right) => (layer, right.wire),
+                Gate::Xor(..) => panic!("layers are of ANDs"),
+            })
+            .collect();
+        for size in &circuit.groups {
+            let group = &ands[at..at + size];
+            assert!((1..=64).contains(size) && group.iter().all(|and| *and == group[0]));
+            at += size;
+            shared += usize::from(*size > 1);
+        }
+        assert_eq!((at, circuit.and_groups()), (circuit.ands(), circuit.groups.len()));
+        // The 79 ANDs with a sign are two groups, and a selection is one.
+        assert!(shared >= 4 && circuit.groups.contains(&64));
+    }
+}

@@ -214,7 +214,7 @@ impl Layer {
     /// The most outputs of one chunk.
     pub fn chunk(&self) -> usize {
         let per_output = match self.engine {
-            Engine::Boolean(_) => CHUNK_TRANSFERS / (self.circuit.ands() + self.conversions()),
+            Engine::Boolean(_) => CHUNK_TRANSFERS / (self.circuit.and_groups() + self.conversions()),
             Engine::Garbled => {
                 let tables = CHUNK_TABLES / (bmr::and_bytes(self.parties - 1) * self.circuit.ands());
                 tables.min(CHUNK_WIRES / self.circuit.wires())

@@ -43,7 +43,7 @@ enum Stage<'p> {
 
 impl<'p, 'l> Preparing<'p, 'l> {
     pub fn start(transfers: &'p mut Transfers, layer: &'l Layer, instances: usize) -> Result<Next<Self>, MpcError> {
-        let (place, ands, bits) = (transfers.place(), layer.circuit.ands(), layer.conversions());
+        let (place, groups, bits) = (transfers.place(), layer.circuit.and_groups(), layer.conversions());
         let (own, peers) = (usize::from(place.0.0), place.1 - 1);
         let [batch, conversion_batch] = [transfers.batch(instances)?, transfers.batch(instances)?];
         let mut random = transfers.fork();
@@ -52,11 +52,11 @@ impl<'p, 'l> Preparing<'p, 'l> {
         for peer in 0..peers {
             // Places before this party's number are those of earlier parties, which send the transfers for its bits.
             let extra = if peer < own { bits.rows() } else { 0 };
-            let (mut receiver, message) = transfers.receive(peer, (ands + extra) * instances)?;
-            let words = receiver.t.split_off(ands * instances);
+            let (mut receiver, message) = transfers.receive(peer, (groups + extra) * instances)?;
+            let words = receiver.t.split_off(groups * instances);
             let tail = match extra {
                 0 => Vec::new(),
-                _ => receiver.differences(ands * instances, &bits)?.encode(),
+                _ => receiver.differences(groups * instances, &bits)?.encode(),
             };
             receivers.push(receiver);
             received.push(words);
@@ -64,14 +64,14 @@ impl<'p, 'l> Preparing<'p, 'l> {
             tails.push(tail);
         }
         received.truncate(own);
-        let (maker, choices) = TripleMaker::receive(place, batch, ands, receivers, &mut random)?;
+        let (maker, choices) = TripleMaker::receive(place, batch, layer.circuit.groups.clone(), receivers, &mut random)?;
         for ((message, choices), tail) in outgoing.iter_mut().zip(choices).zip(tails) {
             message.extend(choices);
             message.extend(tail);
         }
         let expected = (0..peers).map(|peer| {
             let extra = if peer < own { 0 } else { bits.rows() };
-            transfers.receive_bytes((ands + extra) * instances) + BitMatrix::encoded_len(ands + extra, instances)
+            transfers.receive_bytes((groups + extra) * instances) + BitMatrix::encoded_len(groups + extra, instances)
         });
         let expected = expected.collect();
         let stage = Stage::Chosen {
@@ -122,16 +122,16 @@ impl Resume for Preparing<'_, '_> {
                 batch,
                 received,
             } => {
-                let (place, ands) = (transfers.place(), layer.circuit.ands());
+                let (place, groups, ands) = (transfers.place(), layer.circuit.and_groups(), layer.circuit.ands());
                 let own = usize::from(place.0.0);
                 let (mut senders, mut choices, mut sent) = (Vec::new(), Vec::new(), Vec::new());
                 for (peer, message) in messages.iter().enumerate() {
                     let extra = if peer < own { 0 } else { bits.rows() };
-                    let (mut rest, count) = (*message, (ands + extra) * instances);
+                    let (mut rest, count) = (*message, (groups + extra) * instances);
                     let extension = take(&mut rest, transfers.receive_bytes(count))?;
                     let mut sender = transfers.send(peer, count, extension)?;
-                    choices.push(take(&mut rest, BitMatrix::encoded_len(ands, instances))?);
-                    senders.push(sender.split(ands * instances));
+                    choices.push(take(&mut rest, BitMatrix::encoded_len(groups, instances))?);
+                    senders.push(sender.split(groups * instances));
                     if peer >= own {
                         let differ = BitMatrix::decode(extra, instances, rest)?;
                         sent.push(std::mem::take(&mut sender.corrected(&differ)?.q));

@@ -14,16 +14,26 @@ fn ands_and_rounds_are_those_of_the_table() {
         };
         [FEW, LOW].map(|engine| {
             let layer = Layer::new(operation, ring(32, truncation), engine, parties).unwrap();
-            (layer.circuit().ands(), layer.online_rounds())
+            let circuit = layer.circuit();
+            (circuit.ands(), circuit.and_groups(), layer.online_rounds())
         })
     };
     let relu = [2, 3, 5].map(|parties| of(Operation::Relu, parties));
-    assert_eq!(relu, [[(52, 34), (165, 9)], [(82, 34), (194, 9)], [(142, 34), (252, 10)]]);
-    assert_eq!(of(Operation::Truncate, 3), [(61, 33), (173, 8)]);
-    assert_eq!(of(Operation::MaxPool { window: 4 }, 3), [(376, 58), (935, 21)]);
-    assert_eq!(of(Operation::MaxPoolRelu { window: 4 }, 3), [(397, 59), (956, 22)]);
-    assert_eq!(of(Operation::MaxPoolRelu { window: 9 }, 3), [(922, 105), (2226, 36)]);
-    assert_eq!(of(Operation::ArgMax { classes: 10 }, 3), [(1161, 132), (2864, 33)]);
+    assert_eq!(
+        relu,
+        [
+            [(52, 32, 34), (165, 87, 9)],
+            [(82, 62, 34), (194, 116, 9)],
+            [(142, 122, 34), (252, 174, 10)]
+        ]
+    );
+    assert_eq!(of(Operation::Truncate, 3), [(61, 61, 33), (173, 115, 8)]);
+    assert_eq!(of(Operation::MaxPoolRelu { window: 4 }, 3), [(397, 314, 59), (956, 637, 22)]);
+    assert_eq!(
+        of(Operation::MaxPoolRelu { window: 9 }, 3),
+        [(922, 734, 105), (2226, 1508, 36)]
+    );
+    assert_eq!(of(Operation::ArgMax { classes: 10 }, 3), [(1161, 907, 132), (2864, 1910, 33)]);
 }
 
 /// What the conversion spares: masks as words of the circuit.
@@ -45,8 +55,8 @@ fn bytes_and_rounds_are_those_of_the_tables() {
     let rng = &mut ChaCha20Rng::seed_from_u64(1);
     let outputs = 128;
     for (engine, prepared_bytes, online_bytes) in [
-        (FEW, 2516.25, 162.75),
-        (LOW, 5372.25, 330.75),
+        (FEW, 2021.25, 147.75),
+        (LOW, 3441.75, 272.25),
         (Engine::Garbled, 17808.125, 3104.0),
     ] {
         let layer = Layer::new(Operation::Relu, ring(32, 10), engine, 3).unwrap();
