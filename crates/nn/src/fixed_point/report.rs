@@ -37,7 +37,7 @@ impl FixedModel {
     ///
     /// # Errors
     /// As [`FixedModel::quantise`]; [`ModelError::Shape`] or [`ModelError::Targets`] for scores or labels of another number.
-    pub fn compare(&self, x: &ArrayD<f32>, float_scores: &ArrayD<f32>, labels: &[usize]) -> Result<ConversionReport, ModelError> {
+    pub fn compare(&self, x: &ArrayD<f32>, float_scores: &ArrayD<f32>, labels: &[u32]) -> Result<ConversionReport, ModelError> {
         let (samples, outputs) = (self.quantise(x)?, self.structure.outputs()?);
         if float_scores.len() != samples.len() * outputs || float_scores.shape().first() != Some(&samples.len()) {
             return Err(ModelError::Shape {
@@ -58,8 +58,8 @@ impl FixedModel {
         for ((fixed, float), label) in fixed_scores.iter().zip(float_scores.axis_iter(Axis(0))).zip(labels) {
             let float: Vec<f32> = float.iter().copied().collect();
             let (of_fixed, of_float) = (class(fixed), class(&float));
-            float_right += usize::from(of_float == *label);
-            fixed_right += usize::from(of_fixed == *label);
+            float_right += usize::from(of_float == *label as usize);
+            fixed_right += usize::from(of_fixed == *label as usize);
             same += usize::from(of_fixed == of_float);
             let difference = float.iter().zip(fixed).map(|(a, b)| f64::from((a - b).abs()));
             largest_difference = difference.fold(largest_difference, f64::max);

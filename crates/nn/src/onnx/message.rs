@@ -6,9 +6,9 @@ use super::onnx_error;
 use crate::ModelError;
 
 /// Most entries of one repeated field other than numbers of weights. Models have some hundreds.
-const MAX_ENTRIES: usize = 20_000;
+const MAX_ENTRIES: usize = 8_000;
 /// Most inputs, outputs, attributes, axes or small numbers of one node.
-const MAX_OF_NODE: usize = 256;
+const MAX_OF_NODE: usize = 32;
 
 /// A model: its graph, and the version of the operators that it means.
 #[derive(Default)]
@@ -156,7 +156,10 @@ impl<'a> Input<'a> {
                 (1, Value::Bytes(name)) => input.name = text(name)?,
                 // Type, tensor type, shape, axis: messages inside each other.
                 (2, Value::Bytes(kind)) => {
-                    for shape in inside(kind, 1, "input")?.into_iter().flat_map(|tensor| inside(tensor, 2, "input")) {
+                    for shape in inside(kind, 1, "input")?
+                        .into_iter()
+                        .flat_map(|tensor| inside(tensor, 2, "input"))
+                    {
                         for axes in shape {
                             for axis in inside(axes, 1, "shape")? {
                                 push(&mut input.axes, length(axis)?, MAX_OF_NODE, "axes")?;
