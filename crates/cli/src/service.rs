@@ -174,6 +174,7 @@ pub fn model(command: ModelCommand, json: bool) -> Result<(), Error> {
         true => print_line(&serde_json::to_string(&shared).expect("only string keys")),
         false => {
             let files: Vec<String> = shared.shares.iter().map(|path| path.display().to_string()).collect();
+            shared.notes.iter().for_each(tell);
             let room = shared.room_bits.map_or(String::new(), |room| {
                 format!("; {room:.1} bits to spare at the tightest place")
             });
@@ -196,7 +197,7 @@ fn terms(job: &ServiceJob) -> Result<String, Error> {
         .map(|(party, role)| format!("{party} ({})", role.name()))
         .collect();
     Ok(format!(
-        "job {}\nsecure inference on {}; parties: {}\nWhat each party learns:\n{}",
+        "job {}\nsecure inference on {}; parties: {}\n{}",
         job.digest_hex(),
         job.data.name,
         parties.join(", "),

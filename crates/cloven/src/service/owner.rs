@@ -39,9 +39,8 @@ pub(super) fn train(job: &ServiceJob) -> Result<Owned, Error> {
     check_room(&model, &trained.train.batch(&first).0)?;
     let report = match &trained.test.targets {
         BatchTargets::Classes(labels) => {
-            let labels: Vec<usize> = labels.iter().map(|label| *label as usize).collect();
             let scores = trained.network.forward(&trained.test.x)?;
-            Some(model.compare(&trained.test.x, &scores, &labels)?)
+            Some(model.compare(&trained.test.x, &scores, labels)?)
         }
         BatchTargets::Values(_) => None,
     };
@@ -58,17 +57,12 @@ pub(super) fn train(job: &ServiceJob) -> Result<Owned, Error> {
 /// [`Error`] for a layer that cannot be evaluated on shares, by name.
 pub(super) fn convert(job: &ServiceJob, model: &ModelSpec, network: &Network) -> Result<FixedModel, Error> {
     let arrays: Vec<(String, ArrayD<f32>)> = network.parameters().into_iter().chain(network.buffers()).collect();
-    convert_arrays(job, model, &arrays)
-}
-
-/// The same from parameters by name.
-pub(super) fn convert_arrays(job: &ServiceJob, model: &ModelSpec, arrays: &[(String, ArrayD<f32>)]) -> Result<FixedModel, Error> {
     let ending = match job.service.output {
         Output::Scores => Ending::Scores,
         Output::ArgMax => Ending::ArgMax,
     };
     let (ring, fraction) = (job.service.ring_bits, job.service.fraction_bits);
-    Ok(FixedModel::convert(model, arrays, ring, fraction, ending)?)
+    Ok(FixedModel::convert(model, &arrays, ring, fraction, ending)?)
 }
 
 /// Whether values as large as these inputs make them fit the ring.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cloven_nn::{ModelSpec, Network};
+use cloven_nn::{ModelSpec, Network, OnnxModel};
 use serde::Serialize;
 
 use super::{
@@ -19,6 +19,8 @@ pub struct Shared {
     pub shares: Vec<PathBuf>,
     /// Trainable numbers of the network.
     pub parameters: usize,
+    /// What of the file was left out.
+    pub notes: Vec<String>,
     /// Bits left before values as large as those of the calibration rows would wrap around, at the tightest place; null without such rows.
     pub room_bits: Option<f64>,
 }
@@ -29,9 +31,19 @@ pub struct Shared {
 /// # Errors
 /// [`Error`] for a file that cannot be read, an operator or layer that cannot be evaluated on shares (by name), or values that do not fit.
 pub fn share_model(job: &ServiceJob, model: &Path, folder: &Path) -> Result<Shared, Error> {
-    let spec = job.trial_job(job.trial()?)?.cut()?.model;
-    let mut network = Network::new(&spec, 0..spec.layers.len(), 0)?;
-    network.load_safetensors(model)?;
+    let (spec, network, notes) = match model.extension().is_some_and(|ending| ending == "onnx") {
+        true => {
+            let read = OnnxModel::read(model)?;
+            let network = read.network()?;
+            (read.model, network, read.notes)
+        }
+        false => {
+            let spec = job.trial_job(job.trial()?)?.cut()?.model;
+            let mut network = Network::new(&spec, 0..spec.layers.len(), 0)?;
+            network.load_safetensors(model)?;
+            (spec, network, Vec::new())
+        }
+    };
     let fixed = convert(job, &spec, &network)?;
     check_input(job, &spec)?;
     let room = match job.trial {
@@ -44,6 +56,7 @@ pub fn share_model(job: &ServiceJob, model: &Path, folder: &Path) -> Result<Shar
     Ok(Shared {
         shares: write_shares(&fixed, job, folder)?,
         parameters: spec.parameter_count()?,
+        notes,
         room_bits: room,
     })
 }

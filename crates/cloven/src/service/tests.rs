@@ -31,12 +31,8 @@ fn the_digest_is_of_the_meaning_and_leaks_tell_of_the_trial() {
     assert_eq!(job.digest(), with(&["service.engine=\"boolean\""]).unwrap().digest());
     assert_ne!(job.digest(), with(&["service.engine=\"garbled\""]).unwrap().digest());
     assert_eq!(ServiceJob::parse(&job.to_toml(), "again", &[]).unwrap(), job);
-    let of = |party: &str| {
-        job.leaks()
-            .unwrap()
-            .into_iter()
-            .filter(move |leak| leak.party.contains(party))
-    };
+    let leaks = job.leaks().unwrap();
+    let of = |party: &'static str| leaks.iter().filter(move |leak| leak.party.contains(party));
     assert!(of("hospital").any(|leak| leak.learns.contains("[trial]")));
     assert!(of("east").any(|leak| leak.learns.contains("no input, no output, no weight")));
 }
