@@ -16,28 +16,11 @@
 //! Responses come first: output channels and inputs share ciphertexts so that the fewest come back; then slots, which save ciphertexts of weights. H inputs to a
 //! polynomial leave fewer slots, so that weights may take H times the memory: more than is allowed is not taken.
 
+use super::axis::{Axis, Phase};
 use crate::{
     LatticeError,
     linear::{LinearShape, shares::shares},
 };
-
-/// One phase of one axis.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Phase {
-    first: usize,
-    /// Kernel indices, and their t.
-    taps: Vec<(usize, isize)>,
-    /// Pixels that some output meets.
-    pixels: usize,
-}
-
-/// One axis of a picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Axis {
-    stride: usize,
-    phases: Vec<Phase>,
-    outputs: usize,
-}
 
 /// A layer in polynomials of degree N.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,64 +271,6 @@ impl Layout {
                 value.wrapping_neg() & ((1 << bits) - 1),
             ),
         }
-    }
-}
-
-impl Axis {
-    fn new(image: usize, kernel: usize, stride: usize, padding: usize) -> Self {
-        let outputs = (image + 2 * padding - kernel) / stride + 1;
-        let phases = (0..stride.min(image)).filter_map(|first| Phase::new(first, [image, kernel, stride, padding], outputs));
-        Self {
-            stride,
-            phases: phases.collect(),
-            outputs,
-        }
-    }
-
-    /// S, where this axis is that of columns.
-    fn row(&self) -> usize {
-        let needed = |phase: &Phase| (phase.pixels as isize - phase.least()).max(self.outputs as isize + phase.most());
-        let widest = self.phases.iter().map(needed).max().unwrap_or_default();
-        self.outputs.max(widest.unsigned_abs())
-    }
-
-    /// Least and largest place of any product, of taps and pixels of different phases too: they meet where slots differ.
-    fn reach(&self) -> [isize; 2] {
-        let taps = || self.phases.iter().map(|phase| [phase.least(), phase.most()]);
-        let least = taps().map(|[least, _]| least).min().unwrap_or_default();
-        let most = taps().map(|[_, most]| most).max().unwrap_or_default();
-        let pixels = self.phases.iter().map(|phase| phase.pixels as isize).max().unwrap_or(1);
-        [-most, pixels - 1 - least]
-    }
-}
-
-impl Phase {
-    /// None where no output meets a pixel of it.
-    fn new(first: usize, [image, kernel, stride, padding]: [usize; 4], outputs: usize) -> Option<Self> {
-        let length = (image - first).div_ceil(stride) as isize;
-        let shift = |tap: usize| tap as isize - padding as isize - first as isize;
-        // A tap that meets padding only is left out.
-        let met = |t: isize| t < length && t + outputs as isize > 0;
-        let taps = (0..kernel).filter(|&tap| shift(tap).rem_euclid(stride as isize) == 0);
-        let taps: Vec<(usize, isize)> = taps
-            .map(|tap| (tap, shift(tap).div_euclid(stride as isize)))
-            .filter(|&(_, t)| met(t))
-            .collect();
-        let most = taps.iter().map(|&(_, t)| t).max()?;
-        Some(Self {
-            first,
-            taps,
-            pixels: length.min(outputs as isize + most).unsigned_abs(),
-        })
-    }
-
-    /// Least and largest t.
-    fn least(&self) -> isize {
-        self.taps.iter().map(|&(_, t)| t).min().unwrap_or_default()
-    }
-
-    fn most(&self) -> isize {
-        self.taps.iter().map(|&(_, t)| t).max().unwrap_or_default()
     }
 }
 
