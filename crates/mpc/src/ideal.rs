@@ -3,6 +3,7 @@
 use crate::{
     BitMatrix, Bits, MpcError,
     boolean::Triples,
+    circuit::Group,
     correlation::{CotReceiver, CotSender, Delta, masked, random_word},
     nonlinear::{Layer, Operation, Ring},
     shares::Matrix,
@@ -40,7 +41,7 @@ pub fn reveal(shares: &[BitMatrix]) -> Option<BitMatrix> {
 pub fn triples(parties: usize, ands: usize, instances: usize, rng: &mut impl CryptoRng) -> Vec<Triples> {
     let mut all: Vec<Triples> = (0..parties)
         .map(|_| Triples {
-            groups: vec![1; ands],
+            groups: vec![Group::single(); ands],
             a: BitMatrix::random(ands, instances, rng),
             b: BitMatrix::random(ands, instances, rng),
             c: BitMatrix::random(ands, instances, rng),
@@ -64,8 +65,7 @@ pub fn triples(parties: usize, ands: usize, instances: usize, rng: &mut impl Cry
 /// The relation of triples: the sum of the c is the product of the sums of the a and the b.
 pub fn triples_multiply(shares: &[Triples]) -> bool {
     let [a, b, c] = sums(shares);
-    let groups = shares.first().map_or(&[][..], |share| &share.groups).iter().enumerate();
-    let groups = groups.flat_map(|(group, ands)| std::iter::repeat_n(group, *ands));
+    let groups = shares.iter().take(1).flat_map(Triples::members);
     (0..a.rows()).zip(groups).all(|(row, group)| {
         a.row(row)
             .iter()

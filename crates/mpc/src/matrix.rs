@@ -103,6 +103,15 @@ impl BitMatrix {
         }
     }
 
+    /// Some rows, in the order given.
+    pub(crate) fn pick(&self, rows: &[usize]) -> Self {
+        let mut picked = Self::zeros(rows.len(), self.columns);
+        for (to, from) in rows.iter().enumerate() {
+            picked.row_mut(to).copy_from_slice(self.row(*from));
+        }
+        picked
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows

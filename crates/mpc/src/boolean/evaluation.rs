@@ -64,6 +64,10 @@ impl<'c> Evaluation<'c> {
         if triples.groups.len() != circuit.ands() {
             let fit = triples.groups == circuit.groups;
             expect("triples of this circuit's groups", 1, fit.into())?;
+            // They mask no share that is known to be zero.
+            let mut others = circuit.owners().enumerate().filter(|(_, owner)| *owner != party);
+            let zero = others.all(|(row, _)| inputs.row(row).iter().all(|word| *word == 0));
+            expect("shares of zero of other parties' inputs", 1, zero.into())?;
         }
         let mut wires = BitMatrix::zeros(circuit.wires(), inputs.columns());
         (0..inputs.rows()).for_each(|row| wires.row_mut(1 + row).copy_from_slice(inputs.row(row)));
@@ -125,12 +129,12 @@ impl<'c> Evaluation<'c> {
     fn groups(&self, ands: usize) -> Groups {
         let mut sizes = Vec::new();
         let mut left = ands;
-        for size in &self.triples.groups[self.group..] {
+        for group in &self.triples.groups[self.group..] {
             if left == 0 {
                 break;
             }
-            left -= size;
-            sizes.push(*size);
+            left -= group.ands();
+            sizes.push(group.ands());
         }
         Groups(sizes)
     }

@@ -18,8 +18,10 @@
 //! | opening | n(n-1) 2/8 | 1.5 | 1.5 |
 //! | sum | | 99 | 27 |
 //!
-//! ANDs of one layer with an operand in common ([`Circuit::and_groups`](crate::circuit::Circuit::and_groups)) can have triples with one b: one transfer carries the bits a of up to 64, and the
-//! operand is opened once. [`crate::nonlinear`] takes such triples; those of [`TripleMaker::start`] have a b each, and [`Evaluation`] takes both.
+//! Triples may fit a circuit ([`Circuit::transfers`](crate::circuit::Circuit::transfers)): ANDs of one layer with an operand in common have one b, so that one transfer carries the bits a
+//! of up to 64, and the operand is opened once; and where inputs are shared as their owner's word and zeros, a party has no mask for an operand to which
+//! none of its words matter, and takes no part in the product. [`crate::nonlinear`] takes such triples; those of [`TripleMaker::start`] fit all circuits and
+//! sharings.
 //!
 //! Non-goals: malicious parties.
 

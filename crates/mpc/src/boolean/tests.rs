@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     Batches, BitMatrix,
-    circuit::{Builder, Circuit, Goal, Word},
+    circuit::{Builder, Circuit, Goal, Group, Word},
     correlation::{CotReceiver, CotSender, Delta},
     ideal,
 };
@@ -125,11 +125,18 @@ proptest! {
     }
 
     #[test]
-    fn triples_of_groups_multiply(parties in 2usize..5, groups in prop::collection::vec(1usize..=64, 1..5), instances in 1usize..140, seed in any::<u64>()) {
+    fn triples_of_groups_multiply(parties in 2usize..5, groups in prop::collection::vec((prop::collection::vec(1u64..16, 1..64), 1u64..16), 1..5), instances in 1usize..140, seed in any::<u64>()) {
         let rng = &mut ChaCha20Rng::seed_from_u64(seed);
+        // Whose shares are not zero is drawn too.
+        let groups: Vec<Group> = groups.into_iter().map(|(left, right)| Group { left, right }).collect();
         let (mut makers, mut sent) = (Vec::new(), Vec::new());
         for (me, transfers) in transfers(parties, groups.len() * instances, rng).into_iter().enumerate() {
-            let (senders, receivers) = transfers.into_iter().unzip();
+            let (mut senders, mut receivers): (Vec<CotSender>, Vec<CotReceiver>) = transfers.into_iter().unzip();
+            for ((sender, receiver), peer) in senders.iter_mut().zip(&mut receivers).zip(peers(Party(me as u8), parties)) {
+                let count = |from: u8, to: u8| groups.iter().filter(|group| group.takes_transfer(from, to)).count() * instances;
+                *sender = sender.split(count(me as u8, peer));
+                *receiver = receiver.split(count(peer, me as u8));
+            }
             let (batch, place) = (Batches::new(b"test").next(instances).unwrap(), (Party(me as u8), parties));
             let (mut maker, messages) = TripleMaker::receive(place, batch, groups.clone(), receivers, rng).unwrap();
             maker.senders(senders);
@@ -140,7 +147,7 @@ proptest! {
         let (maskings, masks): (Vec<_>, Vec<_>) = masked.into_iter().unzip();
         let finish = |(masking, messages): (Masking, Vec<Vec<u8>>)| masking.finish(&messages).unwrap();
         let triples: Vec<Triples> = maskings.into_iter().zip(deliver(&masks)).map(finish).collect();
-        prop_assert_eq!(triples[0].ands(), groups.iter().sum::<usize>());
+        prop_assert_eq!(triples[0].ands(), groups.iter().map(Group::ands).sum::<usize>());
         prop_assert!(ideal::triples_multiply(&triples));
     }
 

@@ -1,7 +1,7 @@
 use super::{check_parties, peers};
 use crate::{
     Batch, BitMatrix, MpcError,
-    circuit::Party,
+    circuit::{Group, Party, has},
     correlation::{CotReceiver, CotSender},
     matrix::{expect, lowest_bits},
 };
@@ -11,8 +11,8 @@ use zeroize::{Zeroize, Zeroizing};
 /// XOR shares of bits a, b and c = a b, one per AND (row) and instance (column); ANDs of a group have one b. Each is used once: an evaluation takes the
 /// whole by value. Wiped on drop.
 pub struct Triples {
-    /// ANDs of each group.
-    pub(crate) groups: Vec<usize>,
+    /// Groups of ANDs.
+    pub(crate) groups: Vec<Group>,
     pub(crate) a: BitMatrix,
     pub(crate) b: BitMatrix,
     pub(crate) c: BitMatrix,
@@ -58,7 +58,7 @@ impl TripleMaker {
     ) -> Result<(Self, Vec<Vec<u8>>), MpcError> {
         expect("peers with transfers", parties.saturating_sub(1), transfers.len())?;
         let (senders, receivers) = transfers.into_iter().unzip();
-        let (mut maker, messages) = Self::receive((party, parties), batch, vec![1; ands], receivers, rng)?;
+        let (mut maker, messages) = Self::receive((party, parties), batch, vec![Group::single(); ands], receivers, rng)?;
         maker.senders = senders;
         Ok((maker, messages))
     }
@@ -67,20 +67,29 @@ impl TripleMaker {
     pub(crate) fn receive(
         (party, parties): (Party, usize),
         batch: Batch,
-        groups: Vec<usize>,
+        groups: Vec<Group>,
         receivers: Vec<CotReceiver>,
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Vec<Vec<u8>>), MpcError> {
         check_parties(party, parties)?;
         expect("peers with transfers", parties - 1, receivers.len())?;
         let instances = batch.instances();
-        let ands = groups.iter().sum();
-        let [a, b] = [ands, groups.len()].map(|rows| BitMatrix::random(rows, instances, rng));
+        let ands = groups.iter().map(Group::ands).sum();
+        let [mut a, mut b] = [ands, groups.len()].map(|rows| BitMatrix::random(rows, instances, rng));
+        // Shares of zero need no mask.
+        let left = groups.iter().flat_map(|group| &group.left).enumerate();
+        left.filter(|(_, left)| !has(**left, party.0))
+            .for_each(|(and, _)| a.row_mut(and).fill(0));
+        let right = groups.iter().enumerate();
+        right
+            .filter(|(_, group)| !group.has_right(party.0))
+            .for_each(|(group, _)| b.row_mut(group).fill(0));
         let c = BitMatrix::zeros(ands, instances);
         let mut messages = Vec::with_capacity(receivers.len());
-        for receiver in &receivers {
-            expect("correlated transfers", groups.len() * instances, receiver.t.len())?;
-            messages.push(receiver.differences(0, &b)?.encode());
+        for (receiver, peer) in receivers.iter().zip(peers(party, parties)) {
+            let taken = taken(&groups, peer, party.0);
+            expect("correlated transfers", taken.len() * instances, receiver.t.len())?;
+            messages.push(receiver.differences(0, &b.pick(&taken))?.encode());
         }
         let maker = Self {
             party,
@@ -102,42 +111,49 @@ impl TripleMaker {
     pub fn mask<M: AsRef<[u8]>>(mut self, messages: &[M]) -> Result<(Masking, Vec<Vec<u8>>), MpcError> {
         expect("messages", self.parties - 1, messages.len())?;
         expect("peers with transfers", self.parties - 1, self.senders.len())?;
-        let (rows, instances) = (self.triples.b.rows(), self.batch.instances());
+        let instances = self.batch.instances();
         let mut masks = Vec::with_capacity(messages.len());
         let senders = std::mem::take(&mut self.senders);
         let pairs = senders.into_iter().zip(peers(self.party, self.parties));
         for ((sender, peer), message) in pairs.zip(messages) {
-            let differ = BitMatrix::decode(rows, instances, message.as_ref())?;
+            let taken = taken(&self.triples.groups, self.party.0, peer);
+            let differ = BitMatrix::decode(taken.len(), instances, message.as_ref())?;
             let sender = sender.corrected(&differ)?;
             let delta = sender.delta.value();
-            let [zero, one] = [0, delta].map(|offset| self.hashes(&sender.q, offset, [self.party.0, peer]));
-            self.triples.c.xor_assign(&zero)?;
-            let mut mask = zero;
-            mask.xor_assign(&one)?;
-            mask.xor_assign(&self.triples.a)?;
+            let [zero, one] = [0, delta].map(|offset| self.hashes(&taken, &sender.q, offset, [self.party.0, peer]));
+            let ands = self.triples.ands_of(&taken, self.party.0);
+            let mut mask = BitMatrix::zeros(ands.len(), instances);
+            for (place, (and, row)) in ands.into_iter().enumerate() {
+                self.triples.c.xor_row(and, zero.row(row));
+                for words in [zero.row(row), one.row(row), self.triples.a.row(and)] {
+                    mask.xor_row(place, words);
+                }
+            }
             masks.push(mask.encode());
         }
         Ok((Masking(self), masks))
     }
 
-    /// The low bits of the hashes of transfers from one party to another, a row for each AND of a group.
-    fn hashes(&self, words: &[u128], offset: u128, [from, to]: [u8; 2]) -> BitMatrix {
+    /// The low bits of the hashes of transfers from one party to another for some groups, a row for each of their ANDs.
+    fn hashes(&self, taken: &[usize], words: &[u128], offset: u128, [from, to]: [u8; 2]) -> BitMatrix {
         let instances = self.batch.instances();
-        let mut bits = BitMatrix::zeros(self.triples.a.rows(), instances);
+        let groups = &self.triples.groups;
+        let mut bits = BitMatrix::zeros(taken.iter().map(|group| groups[*group].ands()).sum(), instances);
         let (mut tweaks, mut hashed, mut scratch, mut first) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for (row, (words, ands)) in words.chunks_exact(instances).zip(&self.triples.groups).enumerate() {
-            let usage = (row as u64) << 16 | u64::from(from) << 8 | u64::from(to);
+        for (words, group) in words.chunks_exact(instances).zip(taken) {
+            let usage = (*group as u64) << 16 | u64::from(from) << 8 | u64::from(to);
             tweaks.clear();
             tweaks.extend((0..instances).map(|instance| self.batch.tweak(instance, usage)));
             hashed.clear();
             hashed.extend(words.iter().map(|word| word ^ offset));
             self.batch.hash(&tweaks, &mut hashed, &mut scratch);
-            match *ands {
+            let ands = groups[*group].ands();
+            match ands {
                 1 => {
                     let packed = bits.row_mut(first).iter_mut().zip(lowest_bits(&hashed));
                     packed.for_each(|(bits, lowest)| *bits = lowest);
                 }
-                ands => {
+                _ => {
                     let values = Zeroizing::new(hashed.iter().map(|word| *word as u64).collect::<Vec<_>>());
                     let rows = BitMatrix::from_values(ands, &values);
                     (0..ands).for_each(|and| bits.row_mut(first + and).copy_from_slice(rows.row(and)));
@@ -151,17 +167,34 @@ impl TripleMaker {
 }
 
 impl Triples {
-    /// `to ^= of & b`, row by row, b being that of each AND's group.
-    fn add_products(&self, of: &BitMatrix, to: &mut BitMatrix) {
+    /// The group of each AND.
+    pub(crate) fn members(&self) -> impl Iterator<Item = usize> + '_ {
         let groups = self.groups.iter().enumerate();
-        for (and, group) in groups.flat_map(|(group, ands)| std::iter::repeat_n(group, *ands)).enumerate() {
-            let products = of.row(and).iter().zip(self.b.row(group)).map(|(of, b)| of & b);
-            to.row_mut(and)
-                .iter_mut()
-                .zip(products)
-                .for_each(|(to, product)| *to ^= product);
-        }
+        groups.flat_map(|(place, group)| std::iter::repeat_n(place, group.ands()))
     }
+
+    /// The ANDs of some groups, in ascending order, to whose left operands a party's words matter; with each its row among all ANDs of those groups.
+    fn ands_of(&self, taken: &[usize], from: u8) -> Vec<(usize, usize)> {
+        let ands = self.groups.iter().enumerate();
+        let ands = ands.flat_map(|(group, of)| of.left.iter().map(move |left| (group, *left)));
+        let ands = ands.enumerate().filter(|(_, (group, _))| taken.binary_search(group).is_ok());
+        let rows = ands.enumerate().filter(|(_, (_, (_, left)))| has(*left, from));
+        rows.map(|(row, (and, _))| (and, row)).collect()
+    }
+
+    /// The product of a row of bits with b of an AND's group.
+    fn product(&self, bits: &[u64], group: usize) -> Vec<u64> {
+        bits.iter().zip(self.b.row(group)).map(|(bits, b)| bits & b).collect()
+    }
+}
+
+/// The groups for which there is a transfer from one party to another.
+fn taken(groups: &[Group], from: u8, to: u8) -> Vec<usize> {
+    let groups = groups.iter().enumerate();
+    groups
+        .filter(|(_, group)| group.takes_transfer(from, to))
+        .map(|(place, _)| place)
+        .collect()
 }
 
 impl Masking {
@@ -169,14 +202,22 @@ impl Masking {
     pub fn finish<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Triples, MpcError> {
         let Self(mut maker) = self;
         expect("messages", maker.parties - 1, messages.len())?;
-        let (ands, instances) = (maker.triples.a.rows(), maker.batch.instances());
+        let instances = maker.batch.instances();
         let mut c = std::mem::replace(&mut maker.triples.c, BitMatrix::zeros(0, 0));
-        maker.triples.add_products(&maker.triples.a, &mut c);
+        let members: Vec<usize> = maker.triples.members().collect();
+        for (and, group) in members.iter().enumerate() {
+            c.xor_row(and, &maker.triples.product(maker.triples.a.row(and), *group));
+        }
         let receivers = std::mem::take(&mut maker.receivers);
         for ((receiver, peer), message) in receivers.iter().zip(peers(maker.party, maker.parties)).zip(messages) {
-            let mask = BitMatrix::decode(ands, instances, message.as_ref())?;
-            c.xor_assign(&maker.hashes(&receiver.t, 0, [peer, maker.party.0]))?;
-            maker.triples.add_products(&mask, &mut c);
+            let taken = taken(&maker.triples.groups, peer, maker.party.0);
+            let ands = maker.triples.ands_of(&taken, peer);
+            let mask = BitMatrix::decode(ands.len(), instances, message.as_ref())?;
+            let hashes = maker.hashes(&taken, &receiver.t, 0, [peer, maker.party.0]);
+            for (place, (and, row)) in ands.into_iter().enumerate() {
+                c.xor_row(and, hashes.row(row));
+                c.xor_row(and, &maker.triples.product(mask.row(place), members[and]));
+            }
         }
         maker.triples.c = c;
         Ok(maker.triples)

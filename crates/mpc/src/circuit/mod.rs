@@ -40,4 +40,4 @@ mod tests;
 
 pub use builder::{Bit, Builder, Goal, Word};
 pub use netlist::{Circuit, Input, Party};
-pub(crate) use netlist::{Gate, Operand};
+pub(crate) use netlist::{Gate, Group, Operand, has};

@@ -31,6 +31,15 @@ pub(crate) enum Gate {
     And(Operand, Operand),
 }
 
+/// ANDs of one layer that have their right operand's wire in common, and whose words their operands are made of: bit p stands for party p.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// Of the left operand of each AND.
+    pub left: Vec<u64>,
+    /// Of the right operand of all.
+    pub right: u64,
+}
+
 /// A circuit whose gates stand in layers: the XORs that need no AND, the first ANDs, the XORs on their outputs, and so on. It is public.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circuit {
@@ -39,11 +48,46 @@ pub struct Circuit {
     pub(crate) gates: Vec<Gate>,
     /// For each layer, where its ANDs begin and end.
     pub(crate) layers: Vec<std::ops::Range<usize>>,
-    /// How many ANDs in a row have their right operand's wire in common, in the order of the ANDs; no group reaches beyond its layer.
-    pub(crate) groups: Vec<usize>,
+    /// ANDs in a row whose right operands are one wire, in the order of the ANDs; no group reaches beyond its layer.
+    pub(crate) groups: Vec<Group>,
     pub(crate) outputs: Vec<Operand>,
     pub(super) output_widths: Vec<usize>,
     pub(super) ands: usize,
+}
+
+impl Group {
+    /// An AND by itself whose operands are anybody's.
+    pub(crate) fn single() -> Self {
+        Self {
+            left: vec![u64::MAX],
+            right: u64::MAX,
+        }
+    }
+
+    /// ANDs of the group.
+    pub(crate) fn ands(&self) -> usize {
+        self.left.len()
+    }
+
+    /// ANDs to whose left operands a party's words matter.
+    pub(crate) fn ands_with(&self, party: u8) -> usize {
+        self.left.iter().filter(|left| has(**left, party)).count()
+    }
+
+    /// Whether a party's words matter to the right operand.
+    pub(crate) fn has_right(&self, party: u8) -> bool {
+        has(self.right, party)
+    }
+
+    /// Whether the product of a share of a left operand and another party's of the right one is not zero.
+    pub(crate) fn takes_transfer(&self, from: u8, to: u8) -> bool {
+        self.has_right(to) && self.ands_with(from) > 0
+    }
+}
+
+/// Whether `parties` has a party.
+pub(crate) fn has(parties: u64, party: u8) -> bool {
+    parties >> (party % 64) & 1 == 1
 }
 
 impl Circuit {
@@ -52,10 +96,15 @@ impl Circuit {
         self.ands
     }
 
-    /// What an instance costs where ANDs of one layer with an operand in common are made together, at most 64: the transfers each way between two
-    /// parties that [`crate::boolean`] takes for such triples.
+    /// ANDs of one layer with an operand in common, at most 64, counted as one.
     pub fn and_groups(&self) -> usize {
         self.groups.len()
+    }
+
+    /// Transfers of one instance from one party to another if the ANDs of a group are made together ([`crate::boolean`]): one for each group to which
+    /// the one party's words matter on the left and the other's on the right.
+    pub fn transfers(&self, from: Party, to: Party) -> usize {
+        self.groups.iter().filter(|group| group.takes_transfer(from.0, to.0)).count()
     }
 
     /// The most ANDs on a path: the rounds of an engine that opens bits layer by layer.
@@ -143,7 +192,8 @@ impl Circuit {
         let levels = levels(first, gates);
         let mut order: Vec<usize> = (0..gates.len()).filter(|gate| used[*gate]).collect();
         order.sort_by_key(|gate| (levels[*gate], gates[*gate].and));
-        let (groups, shared) = group_ands(&mut order, &levels, gates);
+        let (sizes, shared) = group_ands(&mut order, &levels, gates);
+        let owners = owners(&inputs, gates);
         let mut renamed: Vec<usize> = (0..first + gates.len()).collect();
         for (place, gate) in order.iter().enumerate() {
             renamed[first + gate] = first + place;
@@ -165,6 +215,18 @@ impl Circuit {
             .map(|place| (levels[order[place]], place))
             .collect();
         let layer = |ands: &[(usize, usize)]| ands[0].1..ands[0].1 + ands.len();
+        let mut rest = ands.iter().map(|(_, place)| order[*place]);
+        let group = |size: usize| {
+            let ands: Vec<usize> = rest.by_ref().take(size).collect();
+            let both = |gate: usize| [gates[gate].left.wire(), gates[gate].right.wire()];
+            // The other operand's wire: that of both but the shared one.
+            let other = |gate: &usize| both(*gate).into_iter().find(|wire| *wire != shared[gate]).unwrap_or_default();
+            Group {
+                left: ands.iter().map(|gate| owners[other(gate)]).collect(),
+                right: owners[shared[&ands[0]]],
+            }
+        };
+        let groups = sizes.into_iter().map(group).collect();
         Self {
             ands: ands.len(),
             inputs,
@@ -203,6 +265,19 @@ fn group_ands(order: &mut [usize], levels: &[usize], gates: &[Recorded]) -> (Vec
         }
     }
     (sizes, shared)
+}
+
+/// For each wire, whose inputs it depends on: a party whose it does not has a share of zero. Parties from 64 on stand for all.
+fn owners(inputs: &[Input], gates: &[Recorded]) -> Vec<u64> {
+    let bit = |party: Party| if party.0 < 64 { 1 << party.0 } else { u64::MAX };
+    let of_inputs = inputs
+        .iter()
+        .flat_map(|input| std::iter::repeat_n(bit(input.owner), input.width));
+    let mut owners: Vec<u64> = std::iter::once(0).chain(of_inputs).collect();
+    for gate in gates {
+        owners.push(owners[gate.left.wire()] | owners[gate.right.wire()]);
+    }
+    owners
 }
 
 /// For each gate, whether an output depends on it.

@@ -267,14 +267,38 @@ fn groups_are_of_one_layer_and_have_one_operand() {
                 Gate::Xor(..) => panic!("layers are of ANDs"),
             })
             .collect();
-        for size in &circuit.groups {
-            let group = &ands[at..at + size];
-            assert!((1..=64).contains(size) && group.iter().all(|and| *and == group[0]));
+        for group in &circuit.groups {
+            let size = group.ands();
+            let ands = &ands[at..at + size];
+            assert!((1..=64).contains(&size) && ands.iter().all(|and| *and == ands[0]));
             at += size;
-            shared += usize::from(*size > 1);
+            shared += usize::from(size > 1);
         }
         assert_eq!((at, circuit.and_groups()), (circuit.ands(), circuit.groups.len()));
         // The 79 ANDs with a sign are two groups, and a selection is one.
-        assert!(shared >= 4 && circuit.groups.contains(&64));
+        assert!(shared >= 4 && circuit.groups.iter().any(|group| group.ands() == 64));
     }
+}
+
+#[test]
+fn transfers_go_between_parties_whose_words_matter() {
+    // The majority of one word of each: party 1's and 2's, 0's and 1's, 0's and 2's, as x ^ z and y ^ z.
+    let circuit = build(Goal::FewAnds, 1, 3, |b, w| vec![vec![b.majority(w[0][0], w[1][0], w[2][0])]]);
+    let count = |from, to| circuit.transfers(Party(from), Party(to));
+    assert_eq!(
+        circuit.groups,
+        [Group {
+            left: vec![0b101],
+            right: 0b110
+        }]
+    );
+    assert_eq!([count(0, 1), count(0, 2), count(2, 1)], [1; 3]);
+    assert_eq!([count(1, 0), count(1, 2), count(2, 0)], [0; 3]);
+    // What depends on all is made by all.
+    let circuit = build(Goal::FewAnds, 8, 2, |b, w| {
+        let sum = b.add(&w[0], &w[1]);
+        vec![b.relu(&sum)]
+    });
+    let both = [circuit.transfers(Party(0), Party(1)), circuit.transfers(Party(1), Party(0))];
+    assert_eq!((circuit.and_groups(), both[0] + both[1]), (8, 15));
 }

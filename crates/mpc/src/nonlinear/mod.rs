@@ -24,25 +24,26 @@
 //! * [`Engine::Boolean`]: GMW ([`crate::boolean`]) on triples; a round per layer of ANDs, one for the masked output bits, one for the words.
 //! * [`Engine::Garbled`]: BMR ([`crate::garbling::bmr`]) with parties 0 to n - 2 garbling and the last evaluating; three rounds, or two for an argmax. n >= 3.
 //!
-//! Costs of one output at k = 32, f = 10 (no truncation before the argmax): ANDs, transfers from each party to each other (ANDs of a layer with one operand in
-//! common, like the sign of a ReLU, share them), rounds online. Garbling has the ANDs of `FewAnds`.
+//! Costs of one output at k = 32, f = 10 (no truncation before the argmax): ANDs, transfers between all parties, rounds online. ANDs of a layer with one operand in
+//! common, like the sign of a ReLU, share their transfers, and words that are one party's need fewer ([`Circuit::transfers`](crate::circuit::Circuit::transfers));
+//! an output that is opened takes n (n - 1) / 2 besides for each of its bits. Garbling has the ANDs of `FewAnds`.
 //!
 //! | n | operation | `FewAnds` | `LowDepth` |
 //! |---|---|---|---|
-//! | 2 | ReLU | 52, 32, 34 | 165, 87, 9 |
-//! | 3 | ReLU | 82, 62, 34 | 194, 116, 9 |
-//! | 5 | ReLU | 142, 122, 34 | 252, 174, 10 |
-//! | 3 | truncation alone | 61, 61, 33 | 173, 115, 8 |
-//! | 3 | max-pooling of 4, with ReLU | 397, 314, 59 | 956, 637, 22 |
-//! | 3 | max-pooling of 9, with ReLU | 922, 734, 105 | 2226, 1508, 36 |
-//! | 3 | argmax of 10 | 1161, 907, 132 | 2864, 1910, 33 |
+//! | 2 | ReLU | 52, 63, 34 | 165, 143, 9 |
+//! | 3 | ReLU | 82, 279, 34 | 194, 603, 9 |
+//! | 5 | ReLU | 142, 1696, 34 | 252, 2736, 10 |
+//! | 3 | truncation alone | 61, 273, 33 | 173, 597, 8 |
+//! | 3 | max-pooling of 4, with ReLU | 397, 1512, 59 | 956, 3450, 22 |
+//! | 3 | max-pooling of 9, with ReLU | 922, 3567, 105 | 2226, 8211, 36 |
+//! | 3 | argmax of 10 | 1161, 4512, 132 | 2864, 10530, 33 |
 //!
 //! Bytes of a ReLU that all three parties together send, besides 8 in each first message:
 //!
 //! | engine | prepared | online | rounds of a chunk's preparation |
 //! |---|---|---|---|
-//! | boolean, `FewAnds` | 2021 | 148 | 3 |
-//! | boolean, `LowDepth` | 3442 | 272 | 3 |
+//! | boolean, `FewAnds` | 1626 | 148 | 3 |
+//! | boolean, `LowDepth` | 3047 | 272 | 3 |
 //! | garbled | 17808 | 3104 | 4 |
 //!
 //! Until it runs, a prepared ReLU takes the evaluator of three 9 KB and a garbler 2 KB, a party with shared bits 0.2 KB.

@@ -159,7 +159,7 @@ pub fn all() -> Vec<Target> {
     let marked = |free| move |_| Form::Marked { free, columns: OUTPUTS };
     // Besides the rows: what extends transfers, tables, and labels.
     let width = Layer::width().unwrap();
-    let triples = width.message_bytes(low.circuit().ands() * OUTPUTS);
+    let triples = width.message_bytes(low.circuit().transfers(Party(2), Party(0)) * OUTPUTS);
     let masks = width.message_bytes((24 + 2 * bmr.circuit().ands()) * OUTPUTS);
     let tables = 96 * bmr.circuit().ands() * OUTPUTS;
     let labels = 16 * 3 * 24 * OUTPUTS;

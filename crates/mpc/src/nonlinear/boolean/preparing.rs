@@ -3,6 +3,7 @@
 use crate::{
     Batch, BitMatrix, MpcError,
     boolean::{Masking, Transfers, TripleMaker, Triples},
+    circuit::Party,
     nonlinear::{
         Layer, Next, Resume,
         conversion::{Conversion, Converted},
@@ -34,6 +35,7 @@ enum Stage<'p> {
     },
     /// It has sent its masked bits.
     Masked {
+        own: usize,
         masking: Box<Masking>,
         conversion: Option<Conversion>,
     },
@@ -43,7 +45,7 @@ enum Stage<'p> {
 
 impl<'p, 'l> Preparing<'p, 'l> {
     pub fn start(transfers: &'p mut Transfers, layer: &'l Layer, instances: usize) -> Result<Next<Self>, MpcError> {
-        let (place, groups, bits) = (transfers.place(), layer.circuit.and_groups(), layer.conversions());
+        let (place, bits) = (transfers.place(), layer.conversions());
         let (own, peers) = (usize::from(place.0.0), place.1 - 1);
         let [batch, conversion_batch] = [transfers.batch(instances)?, transfers.batch(instances)?];
         let mut random = transfers.fork();
@@ -52,6 +54,7 @@ impl<'p, 'l> Preparing<'p, 'l> {
         for peer in 0..peers {
             // Places before this party's number are those of earlier parties, which send the transfers for its bits.
             let extra = if peer < own { bits.rows() } else { 0 };
+            let [_, groups] = groups(layer, own, peer);
             let (mut receiver, message) = transfers.receive(peer, (groups + extra) * instances)?;
             let words = receiver.t.split_off(groups * instances);
             let tail = match extra {
@@ -71,6 +74,7 @@ impl<'p, 'l> Preparing<'p, 'l> {
         }
         let expected = (0..peers).map(|peer| {
             let extra = if peer < own { 0 } else { bits.rows() };
+            let [groups, _] = groups(layer, own, peer);
             transfers.receive_bytes((groups + extra) * instances) + BitMatrix::encoded_len(groups + extra, instances)
         });
         let expected = expected.collect();
@@ -84,6 +88,24 @@ impl<'p, 'l> Preparing<'p, 'l> {
         let state = Self { layer, instances, stage };
         Ok(Next::exchange(state, outgoing, expected))
     }
+}
+
+/// Transfers of one instance to the peer at a place, and from it.
+fn groups(layer: &Layer, own: usize, peer: usize) -> [usize; 2] {
+    let [own, peer] = [own, peer + usize::from(peer >= own)].map(|party| Party(party as u8));
+    [layer.circuit.transfers(own, peer), layer.circuit.transfers(peer, own)]
+}
+
+/// Bytes of each peer's masked bits.
+fn mask_bytes(layer: &Layer, own: usize, instances: usize) -> Vec<usize> {
+    let ands = |peer: usize| {
+        let peer = (peer + usize::from(peer >= own)) as u8;
+        let taken = layer.circuit.groups.iter().filter(|group| group.has_right(own as u8));
+        taken.map(|group| group.ands_with(peer)).sum()
+    };
+    (0..layer.parties - 1)
+        .map(|peer| BitMatrix::encoded_len(ands(peer), instances))
+        .collect()
 }
 
 /// A round of the conversion alone, or the end.
@@ -113,7 +135,7 @@ impl Resume for Preparing<'_, '_> {
     type Output = Material;
 
     fn resume(self, messages: &[&[u8]]) -> Result<Next<Self>, MpcError> {
-        let (layer, instances, peers) = (self.layer, self.instances, messages.len());
+        let (layer, instances) = (self.layer, self.instances);
         match self.stage {
             Stage::Chosen {
                 transfers,
@@ -122,11 +144,12 @@ impl Resume for Preparing<'_, '_> {
                 batch,
                 received,
             } => {
-                let (place, groups, ands) = (transfers.place(), layer.circuit.and_groups(), layer.circuit.ands());
+                let place = transfers.place();
                 let own = usize::from(place.0.0);
                 let (mut senders, mut choices, mut sent) = (Vec::new(), Vec::new(), Vec::new());
                 for (peer, message) in messages.iter().enumerate() {
                     let extra = if peer < own { 0 } else { bits.rows() };
+                    let [groups, _] = groups(layer, own, peer);
                     let (mut rest, count) = (*message, (groups + extra) * instances);
                     let extension = take(&mut rest, transfers.receive_bytes(count))?;
                     let mut sender = transfers.send(peer, count, extension)?;
@@ -139,7 +162,7 @@ impl Resume for Preparing<'_, '_> {
                 }
                 maker.senders(senders);
                 let (masking, mut outgoing) = maker.mask(&choices)?;
-                let mut expected = vec![BitMatrix::encoded_len(ands, instances); peers];
+                let mut expected = mask_bytes(layer, own, instances);
                 let mut conversion = match layer.conversions() {
                     0 => None,
                     _ => Some(Conversion::start(
@@ -155,16 +178,22 @@ impl Resume for Preparing<'_, '_> {
                     conversion.round(&mut outgoing, &mut expected);
                 }
                 let stage = Stage::Masked {
+                    own,
                     masking: Box::new(masking),
                     conversion,
                 };
                 let state = Preparing { layer, instances, stage };
                 Ok(Next::exchange(state, outgoing, expected))
             }
-            Stage::Masked { masking, mut conversion } => {
+            Stage::Masked {
+                own,
+                masking,
+                mut conversion,
+            } => {
                 let mut rests = messages.to_vec();
-                let bytes = BitMatrix::encoded_len(layer.circuit.ands(), instances);
-                let masks: Vec<&[u8]> = rests.iter_mut().map(|rest| take(rest, bytes)).collect::<Result<_, _>>()?;
+                let bytes = mask_bytes(layer, own, instances);
+                let masks = rests.iter_mut().zip(bytes).map(|(rest, bytes)| take(rest, bytes));
+                let masks: Vec<&[u8]> = masks.collect::<Result<_, _>>()?;
                 if let Some(conversion) = &mut conversion {
                     conversion.receive(&mut rests)?;
                 }

@@ -230,6 +230,7 @@ fn two_inputs_of_the_honest_party_look_alike() {
     for (engine, honest) in [
         (FEW, 0),
         (LOW, 1),
+        (FEW, 2),
         (Engine::Garbled, 0),
         (Engine::Garbled, 1),
         (Engine::Garbled, 2),

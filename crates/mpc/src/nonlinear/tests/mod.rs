@@ -13,3 +13,11 @@ const LOW: Engine = Engine::Boolean(Goal::LowDepth);
 fn ring(bits: usize, truncation: usize) -> Ring {
     Ring { bits, truncation }
 }
+
+/// A script that waits for messages may go on in another thread.
+const _: fn() = || {
+    fn travels<T: Send>() {}
+    travels::<(Next<Setup>, Preparer, Prepared)>();
+    travels::<Next<Preparation<'_, '_>>>();
+    travels::<Next<Online<'_>>>();
+};
