@@ -7,7 +7,7 @@ use crate::{LinearShape, MAX_LAYERS, MAX_NESTING, MAX_PARAMETERS, MAX_SAMPLE_VAL
 /// Most steps: a layer may need a product, a sum, an offset and a truncation.
 const MAX_STEPS: usize = 4 * MAX_LAYERS;
 /// Most bits of a fraction.
-pub(super) const MAX_FRACTION: u32 = 20;
+const MAX_FRACTION: u32 = 20;
 /// Longest place of a layer.
 const MAX_PLACE: usize = 100;
 
@@ -28,20 +28,36 @@ enum Open {
 }
 
 impl Structure {
-    /// The scale of what comes out before an [`Ending::ArgMax`].
+    /// Number of values of a sample before each step, and last before the [`Ending`].
+    ///
+    /// # Errors
+    /// As [`Structure::check`].
+    pub fn sizes(&self) -> Result<Vec<usize>, ModelError> {
+        Ok(self.along()?.into_iter().map(|at| at.values).collect())
+    }
+
+    /// Scale of the values before each step, and last before the [`Ending`].
+    ///
+    /// # Errors
+    /// As [`Structure::check`].
+    pub fn scales(&self) -> Result<Vec<u32>, ModelError> {
+        Ok(self.along()?.into_iter().map(|at| at.scale).collect())
+    }
+
+    /// The last of [`Structure::scales`]: that of scores.
     ///
     /// # Errors
     /// As [`Structure::check`].
     pub fn output_scale(&self) -> Result<u32, ModelError> {
-        Ok(self.end()?.scale)
+        Ok(self.scales()?.pop().unwrap_or(self.fraction_bits))
     }
 
-    /// Number of values that come out before an [`Ending::ArgMax`].
+    /// The last of [`Structure::sizes`]: the number of scores.
     ///
     /// # Errors
     /// As [`Structure::check`].
     pub fn outputs(&self) -> Result<usize, ModelError> {
-        Ok(self.end()?.values)
+        Ok(self.sizes()?.pop().unwrap_or(0))
     }
 
     /// Checks that the steps fit each other and are within the limits of this crate, so that an evaluation can neither fail nor need much more
@@ -50,28 +66,13 @@ impl Structure {
     /// # Errors
     /// [`ModelError::FixedPoint`] at the first thing that is not so.
     pub fn check(&self) -> Result<(), ModelError> {
-        self.end().map(|_| ())
+        self.along().map(|_| ())
     }
 
-    fn end(&self) -> Result<At, ModelError> {
-        self.ring()?;
-        if !(1..=MAX_FRACTION).contains(&self.fraction_bits) {
-            let expected = format!("1 to {MAX_FRACTION}");
-            return Err(fixed_error("fraction bits", expected, self.fraction_bits));
-        }
-        if self.steps.len() > MAX_STEPS {
-            return Err(fixed_error("steps", format!("at most {MAX_STEPS}"), self.steps.len()));
-        }
-        let values = product(&self.input).filter(|values| (1..=MAX_SAMPLE_VALUES).contains(values));
-        let (Some(values), 1..=3) = (values, self.input.len()) else {
-            let expected = format!("1 to 3 axes and at most {MAX_SAMPLE_VALUES} values");
-            return Err(fixed_error("input", expected, format!("{:?}", self.input)));
-        };
-        let mut at = At {
-            values,
-            scale: self.fraction_bits,
-        };
-        let (mut open, mut parameters) = (Vec::new(), 0usize);
+    /// Where the computation stands before each step and at the end.
+    fn along(&self) -> Result<Vec<At>, ModelError> {
+        let mut at = self.start()?;
+        let (mut places, mut open, mut parameters) = (vec![at], Vec::new(), 0usize);
         for (number, step) in self.steps.iter().enumerate() {
             let what = || format!("step {number}");
             at = self.after(step, at, &mut open).map_err(|error| within(what(), error))?;
@@ -85,12 +86,34 @@ impl Structure {
             if parameters > MAX_PARAMETERS {
                 return Err(fixed_error("weights", format!("at most {MAX_PARAMETERS} numbers"), "more"));
             }
+            places.push(at);
         }
         match (open.len(), self.ending, at.values) {
             (0, Ending::ArgMax, 1) => Err(fixed_error("argmax", "at least 2 values", 1)),
-            (0, ..) => Ok(at),
+            (0, ..) => Ok(places),
             (blocks, ..) => Err(fixed_error("residual blocks", "an end for each", format!("{blocks} without"))),
         }
+    }
+
+    /// Where the computation stands at the input.
+    fn start(&self) -> Result<At, ModelError> {
+        self.ring()?;
+        if !(1..=MAX_FRACTION).contains(&self.fraction_bits) {
+            let expected = format!("1 to {MAX_FRACTION}");
+            return Err(fixed_error("fraction bits", expected, self.fraction_bits));
+        }
+        if self.steps.len() > MAX_STEPS {
+            return Err(fixed_error("steps", format!("at most {MAX_STEPS}"), self.steps.len()));
+        }
+        let values = product(&self.input).filter(|values| (1..=MAX_SAMPLE_VALUES).contains(values));
+        let (Some(values), 1..=3) = (values, self.input.len()) else {
+            let expected = format!("1 to 3 axes and at most {MAX_SAMPLE_VALUES} values");
+            return Err(fixed_error("input", expected, format!("{:?}", self.input)));
+        };
+        Ok(At {
+            values,
+            scale: self.fraction_bits,
+        })
     }
 
     /// Where the computation stands after a step.
@@ -153,20 +176,7 @@ impl Structure {
             Step::Join {
                 body_shift,
                 shortcut_shift,
-            } => {
-                let Some(Open::Shortcut(body)) = open.pop() else {
-                    return Err(fixed_error("join", "a shortcut before it", "none"));
-                };
-                let shifted = |at: At, shift: u32| At {
-                    scale: at.scale.saturating_add(shift),
-                    ..at
-                };
-                let (body, shortcut) = (shifted(body, body_shift), shifted(at, shortcut_shift));
-                match body == shortcut {
-                    true => Ok(body),
-                    false => Err(fixed_error("join", "as many values at the same scale", "others")),
-                }
-            }
+            } => joined(open.pop(), body_shift, at, shortcut_shift),
         }
     }
 
@@ -183,6 +193,22 @@ impl Structure {
             values: operation.outputs(at.values),
             scale: self.fraction_bits,
         })
+    }
+}
+
+/// After a block whose body has ended and whose shortcut has come to `shortcut`.
+fn joined(open: Option<Open>, body_shift: u32, shortcut: At, shortcut_shift: u32) -> Result<At, ModelError> {
+    let Some(Open::Shortcut(body)) = open else {
+        return Err(fixed_error("join", "a shortcut before it", "none"));
+    };
+    let shifted = |at: At, shift: u32| At {
+        scale: at.scale.saturating_add(shift),
+        ..at
+    };
+    let (body, shortcut) = (shifted(body, body_shift), shifted(shortcut, shortcut_shift));
+    match body == shortcut {
+        true => Ok(body),
+        false => Err(fixed_error("join", "as many values at the same scale", "others")),
     }
 }
 

@@ -163,7 +163,7 @@ struct Content<'a> {
 impl<'a> Content<'a> {
     fn parse(bytes: &'a [u8], format: &str) -> Result<Self, ModelError> {
         let header = bytes.first_chunk().map(|length| u64::from_le_bytes(*length));
-        if !header.is_some_and(|length| length <= MAX_HEADER) || bytes.len() as u64 > MAX_FILE {
+        if header.is_none_or(|length| length > MAX_HEADER) || bytes.len() as u64 > MAX_FILE {
             return Err(problem("a header and numbers within the limits", "another content"));
         }
         let malformed = |error| problem("the safetensors format", format!("{error}"));

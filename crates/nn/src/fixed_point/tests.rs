@@ -136,12 +136,14 @@ fn models() -> Vec<(&'static str, ModelSpec)> {
     ]
 }
 
+type Arrays = Vec<(String, ArrayD<f32>)>;
+
 fn uniform(rng: &mut ChaCha20Rng, from: f32, to: f32) -> f32 {
     from + (to - from) * (rng.next_u32() >> 8) as f32 / (1 << 24) as f32
 }
 
 /// A network whose normalisations do something, its arrays, and samples.
-fn network(model: &ModelSpec, samples: usize) -> (Network, Vec<(String, ArrayD<f32>)>, ArrayD<f32>) {
+fn network(model: &ModelSpec, samples: usize) -> (Network, Arrays, ArrayD<f32>) {
     let mut rng = ChaCha20Rng::seed_from_u64(5);
     let mut network = Network::new(model, 0..model.layers.len(), 3).unwrap();
     let mut buffers = network.buffers();

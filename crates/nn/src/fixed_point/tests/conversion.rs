@@ -183,7 +183,7 @@ fn other_layers_are_refused_by_name_and_number() {
 fn parameters_that_are_not_the_models_are_refused() {
     let model = spec(&[2], vec![dense(2), norm()]);
     let (_, arrays, _) = network(&model, 1);
-    let with = |change: &dyn Fn(&mut Vec<(String, ArrayD<f32>)>)| {
+    let with = |change: &dyn Fn(&mut Arrays)| {
         let mut arrays = arrays.clone();
         change(&mut arrays);
         refused(FixedModel::convert(&model, &arrays, 32, 10, Ending::Scores))

@@ -108,6 +108,11 @@ fn scales_must_fit() {
     let one = || linear(LinearShape::Dense { inputs: 1, outputs: 1 });
     let check = |steps| structure(&[1], steps).output_scale();
     assert_eq!(check(vec![one(), one()]).unwrap(), 24);
+    let ways = structure(&[1], vec![one(), non_linear(Operation::Relu, 8)]);
+    assert_eq!(
+        (ways.scales().unwrap(), ways.sizes().unwrap()),
+        (vec![8, 16, 8], vec![1, 1, 1])
+    );
     assert!(refused(check(vec![one(), one(), one()])).contains("a scale below 32, got 32"));
     assert_eq!(check(vec![one(), non_linear(Operation::Relu, 8)]).unwrap(), 8);
     for truncation in [0, 7, 9, u32::MAX] {

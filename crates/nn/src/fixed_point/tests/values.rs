@@ -38,6 +38,19 @@ fn many_samples_are_evaluated_as_each() {
 }
 
 #[test]
+fn sizes_are_those_of_the_values() {
+    for (name, model) in models() {
+        let fixed = converted(&model, 32, 8);
+        let values: usize = model.input.iter().product();
+        let mut seen = Vec::new();
+        evaluate::run(&fixed.structure, &fixed.weights, Ring::WIDE, vec![0; values], |_, values| {
+            seen.push(values.len())
+        });
+        assert_eq!(fixed.structure().sizes().unwrap(), seen, "{name}");
+    }
+}
+
+#[test]
 fn floors_and_halves() {
     // One weight of 1, no bias: the product is x 2^f, and the truncation gives x back; with half a unit it rounds to nearest.
     let model = spec(&[1], vec![LayerSpec::Dense { outputs: 1, bias: false }, RELU]);
