@@ -11,7 +11,7 @@ use ndarray::{ArrayD, Axis, Slice};
 const BATCH: usize = 64;
 /// Of MNIST's 60,000 and 10,000: enough to see a difference in accuracy, in a few seconds.
 const TRAIN: usize = 6_000;
-const TEST: usize = 2_000;
+const TEST: usize = 1_000;
 /// Samples on which the ranges are measured.
 const CALIBRATION: usize = 200;
 
