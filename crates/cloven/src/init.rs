@@ -17,6 +17,7 @@ use cloven_wire::Party;
 use crate::{
     ColumnRange, Error, Job, Local, LocalData, Part, Protocol, PublicIdentity, Role, RosterFile, catalogue, files, identity,
     orchestrate,
+    service::{ServiceJob, ServiceRole},
 };
 
 /// What to make.
@@ -91,17 +92,29 @@ pub fn init(options: &InitOptions) -> Result<Vec<PathBuf>, Error> {
         files::write(&job_path, job_text(options)?.as_bytes(), false)?;
         made.push(job_path.clone());
     }
-    let job = Job::read(&job_path, &[])?;
-    let chosen: Vec<&Party> = match &options.only {
-        Some(party) => {
-            job.role(party)?;
-            vec![party]
+    let (all, text): (Vec<Party>, LocalText) = match ServiceJob::is_in(&job_path) {
+        true => {
+            let job = ServiceJob::read(&job_path, &[])?;
+            (
+                job.parties.keys().cloned().collect(),
+                Box::new(move |party| service_text(&job, party)),
+            )
         }
-        None => job.parties.keys().collect(),
+        false => {
+            let job = Job::read(&job_path, &[])?;
+            (
+                job.parties.keys().cloned().collect(),
+                Box::new(move |party| local_text(&job, party)),
+            )
+        }
+    };
+    let chosen: Vec<&Party> = match &options.only {
+        Some(party) => vec![party],
+        None => all.iter().collect(),
     };
     let mut identities = Vec::new();
     for party in &chosen {
-        let identity = make_party(options, &job, party, &mut made)?;
+        let identity = make_party(options, party, &text(party)?, &mut made)?;
         identities.push(identity);
     }
     if options.only.is_none() {
@@ -140,7 +153,10 @@ fn job_text(options: &InitOptions) -> Result<String, Error> {
     Ok(renamed.replacen("cloud = \"server\"", &format!("{} = \"server\"", options.server), 1))
 }
 
-fn make_party(options: &InitOptions, job: &Job, party: &Party, made: &mut Vec<PathBuf>) -> Result<PublicIdentity, Error> {
+/// What `local.toml` of a party says at first; an error for one that the job does not name.
+type LocalText = Box<dyn Fn(&Party) -> Result<String, Error>>;
+
+fn make_party(options: &InitOptions, party: &Party, local_text: &str, made: &mut Vec<PathBuf>) -> Result<PublicIdentity, Error> {
     let folder = options.folder.join(party.as_str());
     let identity = identity::create(party, &folder)?;
     made.extend([folder.join(identity::KEY), folder.join(identity::CERTIFICATE)]);
@@ -148,20 +164,51 @@ fn make_party(options: &InitOptions, job: &Job, party: &Party, made: &mut Vec<Pa
     identity.write(&public)?;
     made.push(public);
     let local = folder.join(Local::FILE);
-    files::write(&local, local_text(job, party)?.as_bytes(), false)?;
+    files::write(&local, local_text.as_bytes(), false)?;
     made.push(local);
     Ok(identity)
 }
 
-fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
-    let mut text = format!(
+/// What every party's begins with.
+fn heading(party: &Party) -> String {
+    format!(
         "# {party}'s own settings: they stay on this machine, are never sent and are not part of the job's digest.\n\
          # Paths count from this file's folder.\n\
          key = \"{}\"\ncertificate = \"{}\"\nroster = \"{}\"\n\n",
         identity::KEY,
         identity::CERTIFICATE,
         identity::ROSTER
-    );
+    )
+}
+
+/// Of a party of a service: users dial the gateway, every server those before it.
+fn service_text(job: &ServiceJob, party: &Party) -> Result<String, Error> {
+    const FIRST_PORT: usize = 7443;
+    let role = job.role(party)?;
+    let servers: Vec<&Party> = job.servers().collect();
+    let address = |number: usize| format!("\"127.0.0.1:{}\"", FIRST_PORT + number);
+    let mut text = heading(party);
+    let place = servers.iter().position(|server| *server == party);
+    if let Some(place) = place {
+        text += "# Of any two servers, one listens and the other has its address under [dial]; everybody dials the gateway.\n";
+        text += &format!(
+            "listen = {}\n# share = \"../shares/{party}.share\"   # this server's share of the network\n\n",
+            address(place)
+        );
+    }
+    text += SETTINGS;
+    let dials = if role == ServiceRole::User { 1 } else { place.unwrap_or(0) };
+    if dials > 0 {
+        text += "\n[dial]\n";
+    }
+    for (number, server) in servers[..dials].iter().enumerate() {
+        text += &format!("{server} = {}\n", address(number));
+    }
+    Ok(text)
+}
+
+fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
+    let mut text = heading(party);
     let role = job.role(party)?;
     if job.protocol == Protocol::Vertical {
         return vertical_text(text, job, party, role);

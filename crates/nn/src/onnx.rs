@@ -12,6 +12,7 @@ mod constant;
 mod graph;
 mod layers;
 mod message;
+mod node;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,7 @@ const MAX_NAME: usize = 100;
 /// One input `[batch, sample...]` and one output; what lies between may be `Conv` (one group, square kernel), `Gemm`, `MatMul` with a constant
 /// and `Add` of one (a bias), `BatchNormalization`, `Relu`, `LeakyRelu`, `Sigmoid`, `Tanh`, `MaxPool`, `AveragePool` (without padding),
 /// `GlobalAveragePool`, `ReduceMean` over a plane, `Add` of two branches (a residual block), `Flatten`, `Reshape` to `[batch, -1]`, `Identity`,
-/// `Dropout`, `Constant`, and at the end `Softmax`, `LogSoftmax` or `ArgMax`.
+/// `Dropout`, `Constant`, `Transpose` and `Reshape` of a constant, and at the end `Softmax`, `LogSoftmax` or `ArgMax`.
 ///
 /// ```no_run
 /// use cloven_nn::OnnxModel;

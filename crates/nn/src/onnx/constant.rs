@@ -15,6 +15,8 @@ const DOUBLE: u64 = 11;
 pub(super) struct Constant<'a> {
     tensor: &'a Tensor<'a>,
     shape: Vec<usize>,
+    /// A matrix whose numbers lie column by column.
+    transposed: bool,
 }
 
 impl<'a> Constant<'a> {
@@ -24,7 +26,11 @@ impl<'a> Constant<'a> {
         let shape = shape.filter(|shape| size(shape).is_some());
         match shape {
             Some(_) if tensor.external => Err("numbers in another file".to_owned()),
-            Some(shape) => Ok(Self { tensor, shape }),
+            Some(shape) => Ok(Self {
+                tensor,
+                shape,
+                transposed: false,
+            }),
             None => Err(format!("{} axes with another number of values", tensor.axes.len())),
         }
     }
@@ -39,9 +45,17 @@ impl<'a> Constant<'a> {
 
     /// The same numbers in another shape, in which one axis may be -1 (what is left) and others 0 (as before).
     pub fn reshaped(&self, axes: &[i64]) -> Option<Self> {
+        let shape = target(&self.shape, axes).filter(|_| !self.transposed)?;
+        Some(Self { shape, ..self.clone() })
+    }
+
+    /// The transpose of a matrix.
+    pub fn transposed(&self) -> Option<Self> {
+        let [rows, columns] = self.shape[..] else { return None };
         Some(Self {
-            tensor: self.tensor,
-            shape: target(&self.shape, axes)?,
+            shape: vec![columns, rows],
+            transposed: !self.transposed,
+            ..self.clone()
         })
     }
 
@@ -53,11 +67,16 @@ impl<'a> Constant<'a> {
             (DOUBLE, Some(raw)) => whole(raw)?.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32).collect(),
             (kind, _) => return Err(format!("numbers of type {kind}")),
         };
-        let (count, expected) = (values.len(), self.shape.clone());
+        let (count, mut expected) = (values.len(), self.shape.clone());
+        if self.transposed {
+            expected.reverse();
+        }
         if !values.iter().all(|value| value.is_finite()) {
             return Err("an infinity or NaN".to_owned());
         }
-        ArrayD::from_shape_vec(IxDyn(&expected), values).map_err(|_| format!("{count} numbers for {expected:?}"))
+        let array = ArrayD::from_shape_vec(IxDyn(&expected), values);
+        let array = array.map_err(|_| format!("{count} numbers for {expected:?}"))?;
+        Ok(if self.transposed { array.reversed_axes() } else { array })
     }
 
     /// As integers: a shape or axes.

@@ -3,7 +3,7 @@
 use ndarray::ArrayD;
 
 use super::constant::target;
-use super::graph::At;
+use super::node::At;
 use crate::{LayerSpec, ModelError};
 
 /// One layer, or a few that stand for one node, with the arrays of the first.

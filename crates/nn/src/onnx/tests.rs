@@ -432,6 +432,25 @@ fn numbers_that_come_apart_are_put_together() {
 }
 
 #[test]
+fn a_constant_matrix_may_be_transposed() {
+    // As PyTorch writes a dense layer without bias.
+    let mut graph = after_dense(&[], "y");
+    graph.nodes = vec![
+        node("Transpose", &["w"], "t", &[ints("perm", &[1, 0])]),
+        node("MatMul", &["x", "t"], "y", &[]),
+    ];
+    graph.sample = vec![3];
+    let weight = ArrayD::from_shape_vec(vec![2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    assert_eq!(parsed(&graph).parameters, [("0.weight".to_owned(), weight)]);
+    let x = ArrayD::from_shape_vec(vec![1, 3], vec![1.0, 0.0, -1.0]).unwrap();
+    let y = parsed(&graph).network().unwrap().forward(&x).unwrap();
+    assert_eq!(y.iter().copied().collect::<Vec<_>>(), [-2.0, -2.0]);
+    graph.nodes[0] = node("Transpose", &["w"], "t", &[ints("perm", &[0, 1])]);
+    let error = OnnxModel::parse(&graph.model()).unwrap_err().to_string();
+    assert!(error.contains("a matrix and its two axes exchanged, got [0, 1]"), "{error}");
+}
+
+#[test]
 fn padding_may_be_said_in_words() {
     let weight = ArrayD::from_elem(vec![1, 1, 3, 3], 1.0);
     let graph = |attributes: &[Message]| Graph {

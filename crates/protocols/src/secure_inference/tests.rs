@@ -1,3 +1,6 @@
+mod faults;
+mod tampering;
+
 use cloven_nn::{
     LayerSpec, ModelSpec, Network,
     fixed_point::{Ending, FixedModel, ModelShare},
@@ -74,7 +77,19 @@ fn network() -> ModelSpec {
 
 impl Setting {
     fn new(remotes: usize, engine: Engine, output: Output) -> Self {
-        let spec = network();
+        Self::of(network(), (remotes, engine, output))
+    }
+
+    /// Two dense layers.
+    fn small(engine: Engine) -> Self {
+        let spec = ModelSpec {
+            input: vec![4],
+            layers: vec![dense(3), LayerSpec::Relu {}, dense(2)],
+        };
+        Self::of(spec, (2, engine, Output::Scores))
+    }
+
+    fn of(spec: ModelSpec, (remotes, engine, output): (usize, Engine, Output)) -> Self {
         let network = Network::new(&spec, 0..spec.layers.len(), 3).unwrap();
         let ending = match output {
             Output::Scores => Ending::Scores,
@@ -94,8 +109,8 @@ impl Setting {
         let terms = Terms {
             gateway: party("gate"),
             remotes: names[1..=remotes].iter().map(|name| party(name)).collect(),
-            inputs: 64,
-            outputs: 4,
+            inputs: spec.input.iter().product(),
+            outputs: spec.shapes().unwrap().last().unwrap()[0],
             ring_bits: RING_BITS,
             fraction_bits: FRACTION_BITS,
             score_bits: 2 * FRACTION_BITS,
@@ -113,9 +128,18 @@ impl Setting {
     }
 
     fn inputs(&self, rows: usize) -> ArrayD<f32> {
-        ArrayD::from_shape_fn(vec![rows, 1, 8, 8], |at| {
-            ((at[0] * 31 + at[2] * 7 + at[3] * 13) % 17) as f32 / 8.0 - 1.0
-        })
+        let shape = [&[rows], &self.model.structure().input[..]].concat();
+        let number = |at: &[usize]| at.iter().zip([31, 5, 7, 13]).map(|(at, factor)| at * factor).sum::<usize>();
+        ArrayD::from_shape_fn(shape, |at| (number(ndarray::Dimension::slice(&at)) % 17) as f32 / 8.0 - 1.0)
+    }
+
+    fn server(&self, number: usize) -> Server<'_> {
+        const SECRETS: [[u8; 32]; 4] = [[40; 32], [41; 32], [42; 32], [43; 32]];
+        Server {
+            identity: &self.identities[number],
+            model: &self.shares[number],
+            secret: &SECRETS[number],
+        }
     }
 
     /// The exact outputs in the clear.
@@ -140,20 +164,21 @@ impl Setting {
             }
         }
         let (desk, mut requests) = desk();
-        let secrets: Vec<[u8; 32]> = (0..servers as u8).map(|server| [server + 40; 32]).collect();
-        let server = |number: usize| Server {
-            identity: &self.identities[number],
-            model: &self.shares[number],
-            secret: &secrets[number],
-        };
         let mut links = links.into_iter();
         let mut gateway_links = links.next().unwrap();
         let work = Work { pool, inferences: None };
         let mut told = ignore();
-        let gateway = gateway(server(0), &self.terms, work, &mut gateway_links, &mut requests, &mut told);
-        let remotes = links
-            .enumerate()
-            .map(|(number, mut links)| async move { remote(server(number + 1), &self.terms, &mut links, &mut ignore()).await });
+        let gateway = gateway(
+            self.server(0),
+            &self.terms,
+            work,
+            &mut gateway_links,
+            &mut requests,
+            &mut told,
+        );
+        let remotes = links.enumerate().map(|(number, mut links)| async move {
+            remote(self.server(number + 1), &self.terms, &mut links, &mut ignore()).await
+        });
         let sessions = users.iter().enumerate().map(|(number, x)| {
             let (at_user, at_gateway) = memory::pair(party("alice"), party("gate"));
             let mut desk = desk.clone();
