@@ -41,6 +41,9 @@ impl Collective {
     /// Uniform words below 2^k.
     pub(super) fn masks(&self, count: usize, randomness: &mut Stream) -> Zeroizing<Vec<u64>> {
         let shift = u64::BITS - self.settings.ring_bits;
-        Zeroizing::new((0..count).map(|_| randomness.next_u64() >> shift).collect())
+        let mut bytes = Zeroizing::new(vec![0; 8 * count]);
+        randomness.fill_bytes(&mut bytes);
+        let words = bytes.as_chunks::<8>().0.iter();
+        Zeroizing::new(words.map(|word| u64::from_le_bytes(*word) >> shift).collect())
     }
 }
