@@ -5,7 +5,10 @@ use std::{hint::black_box, time::Duration};
 
 use cloven_lattice::{
     LatticeError, Parameters, RandomnessKey,
-    linear::{FactorScales, Layout, SharedDelta, SharedProduct, SharedSecrets, SharedTraining, SharedWeights, TrainingScales},
+    linear::{
+        FactorScales, Layout, SharedDelta, SharedProduct, SharedRows, SharedSecrets, SharedTraining, SharedWeights,
+        TrainingScales,
+    },
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -31,6 +34,7 @@ struct Job {
     plain: [Vec<f32>; 3],
     /// x, W, delta.
     sent: [Vec<u8>; 3],
+    rows: SharedRows,
     weights: SharedWeights,
     delta: SharedDelta,
     /// x W, x^T delta, delta W^T.
@@ -47,12 +51,10 @@ impl Job {
             numbers(WIDTH * WIDTH, 0.1),
             numbers(ROWS * WIDTH, 0.03),
         ];
-        let sent = [
-            layer.encrypt_rows(&plain[0], &secrets, &key, b"x")?,
-            layer.encrypt_weights(&plain[1], &secrets, &key, b"w")?,
-            layer.encrypt_delta([&plain[0], &plain[2]], &secrets, &key, b"d")?,
-        ];
-        let (weights, delta) = (layer.receive_weights(&sent[1])?, layer.receive_delta(&sent[2], ROWS)?);
+        let (x, rows) = layer.encrypt_rows(&plain[0], &secrets, &key, b"x")?;
+        let (w, weights) = layer.encrypt_weights(&plain[1], &secrets, &key, b"w")?;
+        let (d, delta) = layer.encrypt_delta([&plain[0], &plain[2]], &secrets, &key, b"d")?;
+        let sent = [x, w, d];
         let answers = [
             layer.outputs(&sent[0], ROWS, &weights)?,
             layer.gradient(&delta)?,
@@ -64,6 +66,7 @@ impl Job {
             key,
             plain,
             sent,
+            rows,
             weights,
             delta,
             answers,
@@ -75,23 +78,27 @@ impl Job {
         let (layer, secrets, key) = (&self.layer, &self.secrets, &self.key);
         let [x, w, delta] = &self.plain;
         Ok(match number {
-            0 => layer.encrypt_rows(x, secrets, key, b"x")?.len(),
-            1 => layer.encrypt_weights(w, secrets, key, b"w")?.len(),
+            0 => layer.encrypt_rows(x, secrets, key, b"x")?.0.len(),
+            1 => layer.encrypt_weights(w, secrets, key, b"w")?.0.len(),
             2 => {
                 black_box(layer.receive_weights(&self.sent[1])?);
                 0
             }
             3 => layer.outputs(&self.sent[0], ROWS, &self.weights)?.len(),
-            4 => layer.decrypt_outputs(&self.answers[0], ROWS, secrets)?.len(),
-            5 => layer.encrypt_delta([x, delta], secrets, key, b"d")?.len(),
+            4 => layer
+                .decrypt_outputs(&self.answers[0], ROWS, (&self.rows, self.weights.forward()), secrets)?
+                .len(),
+            5 => layer.encrypt_delta([x, delta], secrets, key, b"d")?.0.len(),
             6 => {
                 black_box(layer.receive_delta(&self.sent[2], ROWS)?);
                 0
             }
             7 => layer.gradient(&self.delta)?.len(),
-            8 => layer.decrypt_gradient(&self.answers[1], secrets)?.len(),
+            8 => layer.decrypt_gradient(&self.answers[1], &self.delta, secrets)?.len(),
             9 => layer.input_gradient(&self.delta, &self.weights)?.len(),
-            _ => layer.decrypt_input_gradient(&self.answers[2], ROWS, secrets)?.len(),
+            _ => layer
+                .decrypt_input_gradient(&self.answers[2], &self.delta, &self.weights, secrets)?
+                .len(),
         })
     }
 }
@@ -143,7 +150,7 @@ fn blocks(c: &mut Criterion) {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(1));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
-    for [samples, block_inputs, block_outputs] in [[4, 128, 4], [4, 64, 8], [8, 32, 8], [5, 43, 9], [8, 16, 16], [2, 128, 8]] {
+    for [samples, block_inputs, block_outputs] in [[4, 128, 4], [3, 128, 5], [2, 128, 8], [4, 64, 8], [8, 32, 8], [8, 16, 16]] {
         let layout = Layout {
             degree: 2048,
             inputs: WIDTH,
@@ -164,12 +171,12 @@ fn blocks(c: &mut Criterion) {
         group.bench_function(format!("{samples} {block_inputs} {block_outputs}, {bytes} bytes"), |b| {
             b.iter(|| {
                 pool.install(|| {
-                    let left = product.encrypt_left(&x, &secrets, &key, b"x").expect("in range");
-                    let right = product.encrypt_right(&w, &secrets, &key, b"w").expect("in range");
+                    let (left, a) = product.encrypt_left(&x, &secrets, &key, b"x").expect("in range");
+                    let (right, b) = product.encrypt_right(&w, &secrets, &key, b"w").expect("in range");
                     let left = product.receive_left(&left).expect("valid");
                     let right = product.receive_right(&right).expect("valid");
                     let answer = product.multiply(&left, &right).expect("fits");
-                    product.decrypt(&answer, &secrets).expect("in range")
+                    product.decrypt(&answer, [&a, &b], &secrets).expect("in range")
                 })
             });
         });

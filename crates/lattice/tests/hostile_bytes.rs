@@ -492,10 +492,10 @@ fn shared_products() -> Vec<Target> {
     };
     let layer = SharedTraining::choose(&parameters, [4, 60, 20], scales).unwrap();
     let secrets = layer.secrets(&key());
-    let rows = layer.encrypt_rows(&numbers(240), &secrets, &key(), b"x").unwrap();
-    let weights = layer.encrypt_weights(&numbers(1200), &secrets, &key(), b"w").unwrap();
+    let (rows, my_rows) = layer.encrypt_rows(&numbers(240), &secrets, &key(), b"x").unwrap();
+    let (weights, my_weights) = layer.encrypt_weights(&numbers(1200), &secrets, &key(), b"w").unwrap();
     let operands = [&numbers(240)[..], &numbers(80)];
-    let delta = layer.encrypt_delta(operands, &secrets, &key(), b"d").unwrap();
+    let (delta, _) = layer.encrypt_delta(operands, &secrets, &key(), b"d").unwrap();
     let encrypted = layer.receive_weights(&weights).unwrap();
     let answer = layer.outputs(&rows, 4, &encrypted).unwrap();
     // One seed, and the blocks of an operand.
@@ -503,16 +503,17 @@ fn shared_products() -> Vec<Target> {
     let [forward, gradient, backward] = layer.products().map(SharedProduct::blocks);
     let left = |[i, t, _]: [usize; 3]| operand(i * t);
     let right = |[_, t, j]: [usize; 3]| operand(t * j);
-    let wholes = vec![response(2048, 30); forward[0] + forward[2]];
-    let layout = *layer.products()[0].layout();
-    let wanted =
-        |i: usize| (0..forward[2]).map(move |j| response(layout.samples.min(4 - i * layout.samples) * layout.width(j), 30));
-    let answer_pieces = [residues(&parameters, 0), wholes, (0..forward[0]).flat_map(wanted).collect()].concat();
+    let samples = layer.products()[0].layout().samples;
+    // The rows of each block of rows.
+    let answer_pieces = (0..forward[0])
+        .map(|i| response(samples.min(4 - i * samples) * 20, 30))
+        .collect();
     let (weights_pieces, delta_pieces) = (
         [right(forward), right(backward)].concat(),
         [left(backward), left(gradient), right(gradient)].concat(),
     );
-    let [a, b, c, d] = [(); 4].map(|()| layer.clone());
+    let forward_part = layer.forward_part(&weights).unwrap().to_vec();
+    let [a, b, c, d, e] = [(); 5].map(|()| layer.clone());
     vec![
         Target {
             name: "SharedTraining::outputs",
@@ -536,7 +537,16 @@ fn shared_products() -> Vec<Target> {
             name: "SharedTraining::decrypt_outputs",
             valid: answer,
             pieces: answer_pieces,
-            decode: Box::new(move |bytes| d.decrypt_outputs(bytes, 4, &secrets).map(|_| ())),
+            decode: Box::new(move |bytes| {
+                d.decrypt_outputs(bytes, 4, (&my_rows, my_weights.forward()), &secrets)
+                    .map(|_| ())
+            }),
+        },
+        Target {
+            name: "SharedTraining::receive_forward_part",
+            valid: forward_part,
+            pieces: right(forward),
+            decode: Box::new(move |bytes| e.receive_forward_part(bytes).map(|_| ())),
         },
     ]
 }

@@ -7,6 +7,7 @@
 //! | [`RnsBasis`], [`Poly`] | several primes at once; polynomials with their domain in the type |
 //! | [`product`] | modular matrix products: many block-constant multiples of polynomials, summed |
 //! | [`low_degree`] | sums of products with polynomials of low degree |
+//! | [`SpacedProduct`] | sums of products of which every D-th coefficient is wanted |
 //! | [`Automorphism`] | f(X) to f(X^g), on evaluations |
 //! | [`TensorSum`] | sums of products of ciphertexts |
 //! | [`sample`] | uniform, ternary and Gaussian polynomials |
@@ -53,6 +54,7 @@ mod simd256;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod simd512;
+mod spaced;
 mod tensor;
 mod words;
 
@@ -64,4 +66,5 @@ pub use modulus::Modulus;
 pub use ntt::NttPlan;
 pub use poly::{Coefficients, Domain, Evaluations, Poly};
 pub use primes::ntt_primes;
+pub use spaced::SpacedProduct;
 pub use tensor::{Pair, TensorSum};

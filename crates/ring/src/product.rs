@@ -20,7 +20,7 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod ifma;
-mod scalar;
+pub(crate) mod scalar;
 
 use crate::backend::Runnable;
 use crate::{Backend, Modulus, RingError};

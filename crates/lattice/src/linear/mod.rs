@@ -45,4 +45,7 @@ pub use noise::Norms;
 pub use product::{Product, Scales};
 pub use respond::Weights;
 pub use shape::LinearShape;
-pub use shared_masks::{EncryptedFactor, FactorScales, SharedDelta, SharedProduct, SharedSecrets, SharedTraining, SharedWeights};
+pub use shared_masks::{
+    Encrypted, EncryptedFactor, FactorScales, SharedDelta, SharedProduct, SharedRows, SharedSecrets, SharedTraining,
+    SharedWeights,
+};

@@ -1,11 +1,13 @@
 //! Block sizes by what they cost both parties.
 
-use super::{FactorScales, SharedProduct};
+use super::{FactorScales, SharedProduct, spacing};
 use crate::{LatticeError, Parameters, linear::Layout};
 
-/// What a pair of blocks of rows and columns costs both parties beyond its bytes: a transform and a product or two on each side, about 8 us, in bytes of a link of
-/// 2 Gbit/s.
-const PAIR: usize = 2_000;
+/// What a block costs both parties beyond its bytes, in bytes of a link of 2 Gbit/s: 16 us of encrypting and reading.
+const BLOCK: usize = 4_000;
+/// What a pair of blocks of rows and columns does, 0.6 us for its results and 0.3 us for each product.
+const PAIR: usize = 150;
+const PRODUCT: usize = 75;
 
 impl SharedProduct {
     /// The product of m x k with k x n in the layout that costs least.
@@ -20,18 +22,20 @@ impl SharedProduct {
         let mut best: Option<(usize, Self)> = None;
         for samples in sizes(rows.min(degree), rows) {
             for block_inputs in sizes(inputs.min(degree / samples), inputs) {
-                let room = (degree / (samples * block_inputs)).min(outputs);
-                if room == 0 {
-                    continue;
-                }
-                let layout = Layout {
+                let mut layout = Layout {
                     degree,
                     inputs,
                     outputs,
                     samples,
                     block_inputs,
-                    block_outputs: outputs.div_ceil(outputs.div_ceil(room)),
+                    block_outputs: 1,
                 };
+                let spacing = spacing(&layout);
+                let room = (degree / (samples * spacing)).min(outputs);
+                if room == 0 || spacing > degree / 2 {
+                    continue;
+                }
+                layout.block_outputs = outputs.div_ceil(outputs.div_ceil(room));
                 let product = Self::new(parameters, rows, layout, scales)?;
                 let cost = product.cost();
                 if best.as_ref().is_none_or(|(least, _)| cost < *least) {
@@ -43,11 +47,11 @@ impl SharedProduct {
     }
 
     fn cost(&self) -> usize {
-        let [rows, _, columns] = self.blocks();
+        let [rows, terms, columns] = self.blocks();
+        let blocks = (rows + columns) * terms;
         // Without a walk over all answers.
-        let wanted = self.rows * self.layout.outputs * self.scales.response as usize / 8;
-        let answer = self.block_len() + (rows + columns) * self.whole_len() + wanted;
-        self.left_len() + self.right_len() + answer + rows * columns * PAIR
+        let answer = self.rows * self.layout.outputs * self.scales.response as usize / 8;
+        blocks * (self.block_len() + BLOCK) + rows * columns * (PAIR + terms * PRODUCT) + answer
     }
 }
 

@@ -1,28 +1,29 @@
 //! The key holder's side: secrets, encrypting the operands, reading the answer.
 
-use cloven_ring::{Coefficients, Evaluations, Modulus, Poly, sample};
-use zeroize::Zeroize;
+use cloven_ring::{Evaluations, Modulus, Poly, sample};
+use zeroize::{Zeroize, Zeroizing};
 
-use super::SharedProduct;
+use super::{
+    EncryptedFactor, SharedProduct,
+    server::{FINISH, PRODUCT},
+};
 use crate::{
     LatticeError, Parameters, RandomnessKey,
-    bits::{packed_len, unpack},
+    bits::unpack,
     linear::{
         Layout,
         fixed::{Integers, check_size},
     },
     parallel,
     stream::{Domain, Stream},
-    wire::{check_len, read_residues, write_residues},
+    wire::{check_len, write_residues},
 };
 
-/// Nanoseconds of encrypting a block, of reading a polynomial of the answer, and of one product.
+/// Nanoseconds of encrypting a block.
 const ENCRYPTION: usize = 12_000;
-const READING: usize = 6_000;
-const DECRYPTION: usize = 6_000;
 /// Purposes of the randomness.
 const SECRETS: &str = "cloven v1 lattice purpose: secrets of shared masks";
-const OPERANDS: &str = "cloven v1 lattice purpose: encryption with shared masks";
+const OPERANDS: &str = "cloven v1 lattice purpose: encryption with shared masks, spaced";
 
 /// The secrets z_0, z_1, ...: uniform ternary polynomials. Wiped on drop; neither `Debug` nor `Clone`.
 pub struct SharedSecrets(pub(super) Vec<Poly<Evaluations>>);
@@ -52,22 +53,25 @@ impl Drop for SharedSecrets {
     }
 }
 
-/// What stands in a block: its secret, its mask, and (coefficient, position in the matrix).
+/// What stands in a block: its secret, its mask, and of each number (coefficient, whether its sign is turned, position in the matrix).
 struct Block {
     secret: usize,
     mask: usize,
-    entries: Vec<(usize, usize)>,
+    entries: Vec<(usize, bool, usize)>,
 }
 
+/// An operand on its way to the server, and what the key holder keeps of it to read the answer.
+pub type Encrypted<T> = (Vec<u8>, T);
+
 impl SharedProduct {
-    /// Encrypts A, row-major. `context` must not repeat (see [`RandomnessKey`]).
+    /// Encrypts A, row-major; the bytes are what the server gets. `context` must not repeat (see [`RandomnessKey`]).
     pub fn encrypt_left(
         &self,
         numbers: &[f32],
         secrets: &SharedSecrets,
         key: &RandomnessKey,
         context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
+    ) -> Result<Encrypted<EncryptedFactor>, LatticeError> {
         check_size("left matrix", self.rows * self.layout.inputs, numbers.len())?;
         let integers = Integers::new("left matrix", numbers, self.scales.left, &self.parameters)?;
         let [rows, terms, _] = self.blocks();
@@ -76,14 +80,14 @@ impl SharedProduct {
         self.encrypt(&integers.values, rows * terms, block, secrets, key, &context)
     }
 
-    /// Encrypts B, row-major. `context` must not repeat.
+    /// Encrypts B, row-major; the bytes are what the server gets. `context` must not repeat.
     pub fn encrypt_right(
         &self,
         numbers: &[f32],
         secrets: &SharedSecrets,
         key: &RandomnessKey,
         context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
+    ) -> Result<Encrypted<EncryptedFactor>, LatticeError> {
         check_size("right matrix", self.layout.inputs * self.layout.outputs, numbers.len())?;
         let integers = Integers::new("right matrix", numbers, self.scales.right, &self.parameters)?;
         let [_, terms, columns] = self.blocks();
@@ -92,41 +96,35 @@ impl SharedProduct {
         self.encrypt(&integers.values, terms * columns, block, secrets, key, &context)
     }
 
-    /// Reads A B, row-major. A result beyond [`SharedProduct::bound`] is an error.
-    pub fn decrypt(&self, answer: &[u8], secrets: &SharedSecrets) -> Result<Vec<f32>, LatticeError> {
+    /// Reads A B, row-major, from the answer about these ciphertexts. A result beyond [`SharedProduct::bound`] is an error.
+    pub fn decrypt(
+        &self,
+        answer: &[u8],
+        [left, right]: [&EncryptedFactor; 2],
+        secrets: &SharedSecrets,
+    ) -> Result<Vec<f32>, LatticeError> {
         check_len(self.answer_len(), answer)?;
+        self.check_factors(left, right)?;
         secrets.check(self)?;
         let [rows, _, columns] = self.blocks();
-        let (d, rest) = answer.split_at(self.block_len());
-        let d: Poly<Evaluations> = read_residues(self.parameters.basis(), 0, d)?;
-        let (whole, mut products) = rest.split_at((rows + columns) * self.whole_len());
-        let whole: Vec<&[u8]> = whole.chunks(self.whole_len()).collect();
-        // u_i, then v_j - d z_j.
-        let mut polys = parallel::map(whole.len(), READING, |index| {
-            let mut poly = self.whole(whole[index])?;
-            if let Some(j) = index.checked_sub(rows) {
-                let mut part = d.clone();
-                part.mul_assign(&secrets.0[j])?;
-                poly.sub_assign(&part)?;
-                part.zeroize();
-            }
-            Ok(poly)
-        })?;
-        let products: Vec<&[u8]> = (0..rows)
-            .map(|i| {
-                let (of_row, rest) = products.split_at(self.products_len(i));
-                products = rest;
-                of_row
-            })
-            .collect();
-        let mut results = vec![0.0; self.rows * self.layout.outputs];
-        let together = parallel::share(rows, columns * DECRYPTION);
-        let size = self.layout.samples * self.layout.outputs;
+        let mut polys = self.parts(left, right, secrets)?;
         let (us, vs) = polys.split_at(rows);
+        // What each c_ij is multiplied from: z_j u_i + (v_j - d z_j) z_i.
+        let rights: Vec<&[u64]> = secrets
+            .0
+            .iter()
+            .zip(vs)
+            .flat_map(|(z, v)| [z.residues(0), v.residues(0)])
+            .collect();
+        let answers = self.answer_rows(answer);
+        let mut results = vec![0.0; self.rows * self.layout.outputs];
+        let together = parallel::share(rows, columns * (2 * PRODUCT + FINISH));
+        let size = self.layout.samples * self.layout.outputs;
         let read = parallel::chunks_mut(&mut results, together * size, |first, results| {
             for (index, results) in results.chunks_mut(size).enumerate() {
                 let i = first / size + index;
-                self.read_row(i, products[i], [&us[i], &secrets.0[i]], [vs, &secrets.0], results)?;
+                let lefts = [us[i].residues(0), secrets.0[i].residues(0)];
+                self.read_row(i, answers[i], [&lefts, &rights], results)?;
             }
             Ok(())
         });
@@ -134,56 +132,73 @@ impl SharedProduct {
         read.map(|()| results)
     }
 
-    /// The rows of A B in block `i`, from what is wanted of c_ij for all j.
+    /// u_i for all i, then v_j - d z_j for all j.
+    fn parts(
+        &self,
+        left: &EncryptedFactor,
+        right: &EncryptedFactor,
+        secrets: &SharedSecrets,
+    ) -> Result<Vec<Poly<Evaluations>>, LatticeError> {
+        let [rows, terms, columns] = self.blocks();
+        let sum = |pairs: &mut dyn Iterator<Item = (&Poly<Evaluations>, &Poly<Evaluations>)>| {
+            let mut sum = Poly::zero(self.parameters.basis());
+            sum.add_products(pairs.map(|(left, right)| [left, right]))?;
+            Ok::<_, LatticeError>(sum)
+        };
+        let mut minus_d = sum(&mut left.masks.iter().zip(&right.masks))?;
+        minus_d.neg_assign();
+        parallel::map(rows + columns, (terms + 1) * PRODUCT, |index| match index.checked_sub(rows) {
+            None => sum(&mut left.blocks[index * terms..][..terms].iter().zip(&right.masks)),
+            Some(j) => {
+                let column = right.blocks.iter().skip(j).step_by(columns);
+                sum(&mut left.masks.iter().zip(column).chain([(&minus_d, &secrets.0[j])]))
+            }
+        })
+    }
+
+    /// What the answer says of each block of rows.
+    fn answer_rows<'a>(&self, mut answer: &'a [u8]) -> Vec<&'a [u8]> {
+        let rows = (0..self.blocks()[0]).map(|i| {
+            let (row, rest) = answer.split_at(self.answer_row_len(i));
+            answer = rest;
+            row
+        });
+        rows.collect()
+    }
+
+    /// The rows of A B in block `i`.
     fn read_row(
         &self,
         i: usize,
-        mut packed: &[u8],
-        [u, z]: [&Poly<Evaluations>; 2],
-        [vs, zs]: [&[Poly<Evaluations>]; 2],
+        packed: &[u8],
+        [lefts, rights]: [&[&[u64]]; 2],
         results: &mut [f32],
     ) -> Result<(), LatticeError> {
-        let (modulus, bound) = (self.parameters.basis().moduli()[0], self.bound());
+        let (modulus, bound, columns) = (self.parameters.basis().moduli()[0], self.bound(), self.layout.outputs);
         let lift = Lift::new(&modulus, self.scales.response);
-        let first = i * self.layout.samples * self.layout.outputs;
-        for (j, (v, z_j)) in vs.iter().zip(zs).enumerate() {
-            let mut sum = Poly::zero(self.parameters.basis());
-            sum.add_products([[u, z_j], [v, z]])?;
-            let mut sum: Poly<Coefficients> = sum.into_coefficients();
-            let targets = self.layout.outputs_of(i, j, self.rows);
-            let (wanted, rest) = packed.split_at(self.wanted_len(i, j));
-            packed = rest;
-            let c = unpack(wanted, self.scales.response, targets.len())?;
-            let residues = sum.residues(0);
-            for ((at, position), c) in targets.into_iter().zip(c) {
-                let integer = modulus.centred(modulus.sub(lift.apply(c), residues[at]));
-                let value = integer as f64 * self.step();
-                if value.abs() >= bound {
-                    return Err(LatticeError::Range {
-                        what: "product",
-                        position,
-                        value,
-                        bound,
-                    });
+        // With the answer, they tell the secrets.
+        let mut sums = Zeroizing::new(vec![0; self.blocks()[2] * self.spaced.wanted()]);
+        self.spaced.coefficients(lefts, rights, &mut sums)?;
+        let answers = unpack(packed, self.scales.response, self.numbers_of(i))?;
+        let rows = answers.chunks_exact(columns).zip(results.chunks_exact_mut(columns));
+        for (row, (answers, results)) in rows.enumerate() {
+            for (j, sums) in sums.chunks_exact(self.spaced.wanted()).enumerate() {
+                for (at, column) in self.wanted_of(row, j) {
+                    let integer = modulus.centred(modulus.sub(lift.apply(answers[column]), sums[at]));
+                    let value = integer as f64 * self.step();
+                    if value.abs() >= bound {
+                        return Err(LatticeError::Range {
+                            what: "product",
+                            position: (i * self.layout.samples + row) * columns + column,
+                            value,
+                            bound,
+                        });
+                    }
+                    results[column] = value as f32;
                 }
-                results[position - first] = value as f32;
             }
-            // With the answer, it tells the secrets.
-            sum.zeroize();
         }
         Ok(())
-    }
-
-    /// A polynomial of the answer, back modulo q.
-    fn whole(&self, packed: &[u8]) -> Result<Poly<Evaluations>, LatticeError> {
-        let modulus = self.parameters.basis().moduli()[0];
-        let lift = Lift::new(&modulus, self.scales.response);
-        debug_assert_eq!(packed.len(), packed_len(self.parameters.degree(), self.scales.response));
-        let values = unpack(packed, self.scales.response, self.parameters.degree())?;
-        let mut poly: Poly<Coefficients> = Poly::zero(self.parameters.basis());
-        let residues = poly.residues_mut(0).iter_mut().zip(values);
-        residues.for_each(|(residue, value)| *residue = lift.apply(value));
-        Ok(poly.into_evaluations())
     }
 
     fn encrypt(
@@ -194,7 +209,7 @@ impl SharedProduct {
         secrets: &SharedSecrets,
         key: &RandomnessKey,
         context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
+    ) -> Result<Encrypted<EncryptedFactor>, LatticeError> {
         secrets.check(self)?;
         let basis = self.parameters.basis();
         let modulus = basis.moduli()[0];
@@ -203,31 +218,39 @@ impl SharedProduct {
         let words = integers.iter().map(|&integer| integer as u64).collect();
         let (seed, errors) = key.for_purpose(OPERANDS).derive_shared(&context, words, count);
         let masks = self.masks(seed);
-        let mut out = Vec::with_capacity(seed.len() + count * self.block_len());
-        out.extend_from_slice(&seed);
-        parallel::append(count, ENCRYPTION, &mut out, |index, out| {
+        let encrypted = parallel::map(count, ENCRYPTION, |index| {
             let Block { secret, mask, entries } = block(index);
             let mut noisy = sample::gaussian(&mut Stream::new(Domain::Error, &errors[index]), basis);
             let residues = noisy.residues_mut(0);
-            for (at, position) in entries {
-                residues[at] = plus(&modulus, residues[at], integers[position]);
+            for (at, turned, position) in entries {
+                let integer = integers[position];
+                residues[at] = plus(&modulus, residues[at], if turned { -integer } else { integer });
             }
             let mut b = noisy.into_evaluations();
             // a z alone, which would give the secret away, is never in memory.
             b.mul_add_assign(&masks[mask], &secrets.0[secret])?;
-            write_residues(&b, 0, out);
-            Ok(())
+            let mut bytes = Vec::with_capacity(self.block_len());
+            write_residues(&b, 0, &mut bytes);
+            Ok((bytes, b))
         })?;
-        Ok(out)
+        let mut out = Vec::with_capacity(seed.len() + count * self.block_len());
+        out.extend_from_slice(&seed);
+        let blocks = encrypted.into_iter().map(|(bytes, block)| {
+            out.extend_from_slice(&bytes);
+            block
+        });
+        let blocks = blocks.collect();
+        Ok((out, EncryptedFactor { blocks, masks }))
     }
 
     fn left_block(&self, i: usize, t: usize) -> Block {
-        let layout = &self.layout;
+        let (layout, spacing) = (&self.layout, self.spaced.spacing());
         let (rows, columns) = (layout.samples_in(i, self.rows), layout.depth(t));
         let mut entries = Vec::with_capacity(rows * columns);
         for row in 0..rows {
             let first = (i * layout.samples + row) * layout.inputs + t * layout.block_inputs;
-            entries.extend((0..columns).map(|c| (layout.input_at(row, c), first + c)));
+            let at = spacing * layout.block_outputs * row;
+            entries.extend((0..columns).map(|c| (at + c, false, first + c)));
         }
         Block {
             secret: i,
@@ -237,12 +260,16 @@ impl SharedProduct {
     }
 
     fn right_block(&self, t: usize, j: usize) -> Block {
-        let layout = &self.layout;
+        let (layout, spacing) = (&self.layout, self.spaced.spacing());
         let (rows, columns) = (layout.depth(t), layout.width(j));
         let mut entries = Vec::with_capacity(rows * columns);
         for row in 0..rows {
             let first = (t * layout.block_inputs + row) * layout.outputs + j * layout.block_outputs;
-            entries.extend((0..columns).map(|c| (layout.weight_at(row, c), first + c)));
+            entries.extend((0..columns).map(|c| match (spacing * c).checked_sub(row) {
+                Some(at) => (at, false, first + c),
+                // X^-row = -X^(N-row).
+                None => (layout.degree - row, true, first + c),
+            }));
         }
         Block {
             secret: j,

@@ -1,6 +1,6 @@
 //! The side that holds the ciphertexts.
 
-use cloven_ring::{Coefficients, Evaluations, Poly};
+use cloven_ring::{Evaluations, Poly};
 
 use super::SharedProduct;
 use crate::{
@@ -10,15 +10,15 @@ use crate::{
     parallel,
     randomness::SEED,
     stream::{Domain, Stream},
-    wire::{check_len, read_residues, write_residues},
+    wire::{check_len, read_residues},
 };
 
-/// Nanoseconds of reading a block, of multiplying two polynomials, and of bringing a sum to its wire form.
+/// Nanoseconds of reading a block, of multiplying two of them, and of bringing a sum of products to its wire form.
 const READING: usize = 2_000;
-const PRODUCT: usize = 700;
-const FINISH: usize = 4_000;
+pub(super) const PRODUCT: usize = 300;
+pub(super) const FINISH: usize = 400;
 
-/// An encrypted matrix, ready to be multiplied.
+/// An encrypted matrix, ready to be multiplied: ciphertexts and their public masks.
 pub struct EncryptedFactor {
     /// b_it at index i T + t; b'_tj at index t J + j.
     pub(super) blocks: Vec<Poly<Evaluations>>,
@@ -39,51 +39,39 @@ impl SharedProduct {
         self.factor(bytes)
     }
 
-    /// The answer A B: d, all u_i, all v_j, and what is wanted of c_ij, j fastest.
+    /// The answer: A B, row by row, rounded; the rows of every block of rows fill whole bytes.
     pub fn multiply(&self, left: &EncryptedFactor, right: &EncryptedFactor) -> Result<Vec<u8>, LatticeError> {
+        self.check_factors(left, right)?;
         let [rows, terms, columns] = self.blocks();
-        check_size("blocks of the encrypted left matrix", rows * terms, left.blocks.len())?;
-        check_size("blocks of the encrypted right matrix", terms * columns, right.blocks.len())?;
-        let mut out = Vec::with_capacity(self.answer_len());
-        write_residues(&self.sum(left.masks.iter().zip(&right.masks))?, 0, &mut out);
-        let of_row = |i: usize| left.blocks.iter().skip(i * terms).take(terms);
-        let of_column = |j: usize| right.blocks.iter().skip(j).step_by(columns);
+        // Column after column.
+        let rights: Vec<&[u64]> = (0..columns)
+            .flat_map(|j| right.blocks.iter().skip(j).step_by(columns).map(|block| block.residues(0)))
+            .collect();
         let switch = self.switch();
-        let finish = |sum: Poly<Evaluations>, out: &mut Vec<u8>| {
-            let sum = sum.into_coefficients();
-            let values: Vec<u64> = sum.residues(0).iter().map(|&c| switch.apply(c)).collect();
-            pack(&values, self.scales.response, out);
-        };
-        let cost = terms * PRODUCT + FINISH;
-        parallel::append(rows + columns, cost, &mut out, |index, out| {
-            let sum = match index.checked_sub(rows) {
-                None => self.sum(of_row(index).zip(&right.masks))?,
-                Some(j) => self.sum(left.masks.iter().zip(of_column(j)))?,
-            };
-            finish(sum, out);
-            Ok(())
-        })?;
-        parallel::append(rows, columns * cost, &mut out, |i, out| {
-            let mut values = Vec::new();
-            for j in 0..columns {
-                let sum: Poly<Coefficients> = self.sum(of_row(i).zip(of_column(j)))?.into_coefficients();
-                let residues = sum.residues(0);
-                values.clear();
-                values.extend(self.layout.wanted(i, j, self.rows).map(|at| switch.apply(residues[at])));
-                pack(&values, self.scales.response, out);
+        let mut out = Vec::with_capacity(self.answer_len());
+        parallel::append(rows, columns * (terms * PRODUCT + FINISH), &mut out, |i, out| {
+            let lefts: Vec<&[u64]> = left.blocks[i * terms..][..terms]
+                .iter()
+                .map(|block| block.residues(0))
+                .collect();
+            let mut sums = vec![0; columns * self.spaced.wanted()];
+            self.spaced.coefficients(&lefts, &rights, &mut sums)?;
+            let mut values = Vec::with_capacity(self.numbers_of(i));
+            for row in 0..self.layout.samples_in(i, self.rows) {
+                for (j, sums) in sums.chunks_exact(self.spaced.wanted()).enumerate() {
+                    values.extend(self.wanted_of(row, j).map(|(at, _)| switch.apply(sums[at])));
+                }
             }
+            pack(&values, self.scales.response, out);
             Ok(())
         })?;
         Ok(out)
     }
 
-    fn sum<'a>(
-        &self,
-        pairs: impl Iterator<Item = (&'a Poly<Evaluations>, &'a Poly<Evaluations>)>,
-    ) -> Result<Poly<Evaluations>, LatticeError> {
-        let mut sum = Poly::zero(self.parameters.basis());
-        sum.add_products(pairs.map(|(left, right)| [left, right]))?;
-        Ok(sum)
+    pub(super) fn check_factors(&self, left: &EncryptedFactor, right: &EncryptedFactor) -> Result<(), LatticeError> {
+        let [rows, terms, columns] = self.blocks();
+        check_size("blocks of the encrypted left matrix", rows * terms, left.blocks.len())?;
+        check_size("blocks of the encrypted right matrix", terms * columns, right.blocks.len())
     }
 
     fn factor(&self, bytes: &[u8]) -> Result<EncryptedFactor, LatticeError> {

@@ -1,9 +1,9 @@
 //! The three products of training of a dense layer: x W, x^T delta and delta W^T, each with operands of its own.
 //!
 //! An operand stands in two of them, and is encrypted twice: for the one product its blocks of rows need secrets of their own, for the other its blocks of
-//! columns; and each product has the layout that suits it.
+//! columns; and each product has the layout that suits it. The key holder keeps what it sent until it has read the answers.
 
-use super::{EncryptedFactor, FactorScales, SharedProduct, SharedSecrets};
+use super::{Encrypted, EncryptedFactor, FactorScales, SharedProduct, SharedSecrets};
 use crate::{
     LatticeError, Parameters, RandomnessKey,
     linear::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A dense layer of which rows, matrix and delta are encrypted under shared masks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct SharedTraining {
     parameters: Parameters,
     batch: usize,
@@ -35,6 +35,16 @@ pub struct SharedWeights {
     /// W^T.
     backward: EncryptedFactor,
 }
+
+impl SharedWeights {
+    /// W, of which x W is computed.
+    pub fn forward(&self) -> &EncryptedFactor {
+        &self.forward
+    }
+}
+
+/// Encrypted rows: batches of them.
+pub struct SharedRows(Vec<EncryptedFactor>);
 
 /// What an encrypted delta brings, ready to be multiplied.
 pub struct SharedDelta {
@@ -125,16 +135,18 @@ impl SharedTraining {
         secrets: &SharedSecrets,
         key: &RandomnessKey,
         context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
+    ) -> Result<Encrypted<SharedRows>, LatticeError> {
         let rows = rows_of("rows", x, self.inputs)?;
-        let (mut out, mut done) = (Vec::with_capacity(self.rows_len(rows)), 0);
+        let (mut out, mut kept, mut done) = (Vec::with_capacity(self.rows_len(rows)), Vec::new(), 0);
         for rows in self.parts(rows) {
             let part = &x[done * self.inputs..][..rows * self.inputs];
             let context = [context, b"rows", &(done as u64).to_le_bytes()[..]].concat();
-            out.extend(self.forward_of(rows).encrypt_left(part, secrets, key, &context)?);
+            let (bytes, factor) = self.forward_of(rows).encrypt_left(part, secrets, key, &context)?;
+            out.extend_from_slice(&bytes);
+            kept.push(factor);
             done += rows;
         }
-        Ok(out)
+        Ok((out, SharedRows(kept)))
     }
 
     /// Encrypts the matrix, inputs x outputs, row-major. `context` must not repeat.
@@ -144,13 +156,14 @@ impl SharedTraining {
         secrets: &SharedSecrets,
         key: &RandomnessKey,
         context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
+    ) -> Result<Encrypted<SharedWeights>, LatticeError> {
         check_size("matrix", self.inputs * self.outputs, matrix.len())?;
         let turned = transposed(matrix, [self.inputs, self.outputs]);
         let context = |name: &[u8]| [context, b"weights", name].concat();
-        let mut out = self.forward.encrypt_right(matrix, secrets, key, &context(b"forward"))?;
-        out.extend(self.backward.encrypt_right(&turned, secrets, key, &context(b"backward"))?);
-        Ok(out)
+        let (mut out, forward) = self.forward.encrypt_right(matrix, secrets, key, &context(b"forward"))?;
+        let (bytes, backward) = self.backward.encrypt_right(&turned, secrets, key, &context(b"backward"))?;
+        out.extend_from_slice(&bytes);
+        Ok((out, SharedWeights { forward, backward }))
     }
 
     /// Encrypts rows x and delta of a batch, row-major, for the products x^T delta and delta W^T. `context` must not repeat.
@@ -160,16 +173,24 @@ impl SharedTraining {
         secrets: &SharedSecrets,
         key: &RandomnessKey,
         context: &[u8],
-    ) -> Result<Vec<u8>, LatticeError> {
+    ) -> Result<Encrypted<SharedDelta>, LatticeError> {
         let rows = self.within(rows_of("delta", delta, self.outputs)?)?;
         check_size("rows", rows * self.inputs, x.len())?;
-        let (gradient, backward) = (self.gradient_of(rows), self.backward_of(rows));
+        let (of_gradient, of_backward) = (self.gradient_of(rows), self.backward_of(rows));
         let turned = transposed(x, [rows, self.inputs]);
         let context = |name: &[u8]| [context, b"delta", name].concat();
-        let mut out = backward.encrypt_left(delta, secrets, key, &context(b"backward"))?;
-        out.extend(gradient.encrypt_left(&turned, secrets, key, &context(b"rows"))?);
-        out.extend(gradient.encrypt_right(delta, secrets, key, &context(b"gradient"))?);
-        Ok(out)
+        let (mut out, backward) = of_backward.encrypt_left(delta, secrets, key, &context(b"backward"))?;
+        let (bytes, rows_turned) = of_gradient.encrypt_left(&turned, secrets, key, &context(b"rows"))?;
+        out.extend_from_slice(&bytes);
+        let (bytes, gradient) = of_gradient.encrypt_right(delta, secrets, key, &context(b"gradient"))?;
+        out.extend_from_slice(&bytes);
+        let kept = SharedDelta {
+            rows,
+            rows_turned,
+            gradient,
+            backward,
+        };
+        Ok((out, kept))
     }
 
     /// Reads what [`SharedTraining::encrypt_weights`] wrote. Every residue is checked.
@@ -180,6 +201,22 @@ impl SharedTraining {
             forward: self.forward.receive_right(forward)?,
             backward: self.backward.receive_right(backward)?,
         })
+    }
+
+    /// Of an encrypted matrix, what x W is computed of: whoever holds the key, and has forgotten the matrix, needs it to read x W.
+    pub fn forward_part<'a>(&self, weights: &'a [u8]) -> Result<&'a [u8], LatticeError> {
+        check_len(self.weights_len(), weights)?;
+        Ok(&weights[..self.forward.right_len()])
+    }
+
+    /// Bytes of [`SharedTraining::forward_part`].
+    pub fn forward_part_len(&self) -> usize {
+        self.forward.right_len()
+    }
+
+    /// Reads what [`SharedTraining::forward_part`] gave. Every residue is checked.
+    pub fn receive_forward_part(&self, bytes: &[u8]) -> Result<EncryptedFactor, LatticeError> {
+        self.forward.receive_right(bytes)
     }
 
     /// Reads what [`SharedTraining::encrypt_delta`] wrote for `rows` rows. Every residue is checked.
@@ -220,27 +257,48 @@ impl SharedTraining {
         self.backward_of(delta.rows).multiply(&delta.backward, &weights.backward)
     }
 
-    /// Reads x W of `rows` rows: rows x outputs, row-major. A result out of range is an error.
-    pub fn decrypt_outputs(&self, answer: &[u8], rows: usize, secrets: &SharedSecrets) -> Result<Vec<f32>, LatticeError> {
+    /// Reads x W of `rows` rows, which were encrypted together: rows x outputs, row-major. A result out of range is an error.
+    pub fn decrypt_outputs(
+        &self,
+        answer: &[u8],
+        rows: usize,
+        (x, weights): (&SharedRows, &EncryptedFactor),
+        secrets: &SharedSecrets,
+    ) -> Result<Vec<f32>, LatticeError> {
         check_len(self.outputs_len(rows), answer)?;
+        let parts: Vec<usize> = self.parts(rows).collect();
+        check_size("parts of encrypted rows", parts.len(), x.0.len())?;
         let (mut y, mut rest) = (Vec::with_capacity(rows * self.outputs), answer);
-        for rows in self.parts(rows) {
+        for (rows, x) in parts.into_iter().zip(&x.0) {
             let product = self.forward_of(rows);
             let (part, tail) = rest.split_at(product.answer_len());
             rest = tail;
-            y.extend(product.decrypt(part, secrets)?);
+            y.extend(product.decrypt(part, [x, weights], secrets)?);
         }
         Ok(y)
     }
 
     /// Reads x^T delta: inputs x outputs, row-major. A result out of range is an error.
-    pub fn decrypt_gradient(&self, answer: &[u8], secrets: &SharedSecrets) -> Result<Vec<f32>, LatticeError> {
-        self.gradient.decrypt(answer, secrets)
+    pub fn decrypt_gradient(
+        &self,
+        answer: &[u8],
+        delta: &SharedDelta,
+        secrets: &SharedSecrets,
+    ) -> Result<Vec<f32>, LatticeError> {
+        let product = self.gradient_of(delta.rows);
+        product.decrypt(answer, [&delta.rows_turned, &delta.gradient], secrets)
     }
 
-    /// Reads delta W^T of `rows` rows: rows x inputs, row-major. A result out of range is an error.
-    pub fn decrypt_input_gradient(&self, answer: &[u8], rows: usize, secrets: &SharedSecrets) -> Result<Vec<f32>, LatticeError> {
-        self.backward_of(rows).decrypt(answer, secrets)
+    /// Reads delta W^T of a batch: rows x inputs, row-major. A result out of range is an error.
+    pub fn decrypt_input_gradient(
+        &self,
+        answer: &[u8],
+        delta: &SharedDelta,
+        weights: &SharedWeights,
+        secrets: &SharedSecrets,
+    ) -> Result<Vec<f32>, LatticeError> {
+        let product = self.backward_of(delta.rows);
+        product.decrypt(answer, [&delta.backward, &weights.backward], secrets)
     }
 
     /// Rows that are encrypted together: whole batches, and the rest.
