@@ -199,7 +199,13 @@ fn model_cases() -> Vec<Case> {
 }
 
 fn hidden_prediction_cases() -> Vec<Case> {
-    let own = chosen(&["key", "relinearisation key", "encrypted rows", "encrypted output"]);
+    let own = chosen(&[
+        "key",
+        "relinearisation key",
+        "held weights",
+        "encrypted rows",
+        "encrypted output",
+    ]);
     [ask()].into_iter().chain(own).collect()
 }
 
@@ -209,6 +215,7 @@ fn model_prediction_cases() -> Vec<Case> {
         "input form",
         "merge keys",
         "relinearisation key",
+        "held weights",
         "samples",
         "encrypted output",
         "encrypted rows",

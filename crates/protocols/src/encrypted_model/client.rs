@@ -10,7 +10,7 @@ use super::{
     msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MergeKeys, Samples},
     precision::Precision,
     product::ProductKey,
-    products::{self, Batch, Products},
+    products::Products,
 };
 use crate::{
     Observe, Parts, Position, ProtocolError, Task,
@@ -136,7 +136,7 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
         let y = self.receive_output(link, round, x.len_of(Axis(0))).await?;
-        products::forward(self.inner.keys(), &self.me.tail, &y, Batch::Training { round }, link).await
+        self.inner.forward(&self.me.tail, &y, link, round).await
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {
@@ -153,6 +153,7 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
         self.me.tail.restore(part(parts, "tail")?)?;
+        self.inner.forget_weights();
         self.factor = f64::from_bits(number(parts, "factor")?);
         self.updates = number(parts, "updates")?;
         self.encryptions = number(parts, "encryptions")?;

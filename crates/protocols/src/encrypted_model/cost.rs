@@ -38,9 +38,9 @@ fn keys(encryption: &LayerEncryption, inner: &[ProductLayer]) -> Cost {
     from_client([Fingerprint::LEN].into_iter().chain(merging)) + products::relinearisation(inner)
 }
 
-/// What goes with the first batch of a prediction: keys and the form of the input.
+/// What goes with the first batch of a prediction: keys, the form of the input, and Enc(W) of the layers after the first, back.
 pub fn prediction_keys(encryption: &LayerEncryption, inner: &[ProductLayer]) -> Cost {
-    keys(encryption, inner) + from_client([1])
+    keys(encryption, inner) + from_client([1]) + products::held(inner)
 }
 
 /// One batch of a prediction.
@@ -49,14 +49,20 @@ pub fn prediction_batch(encryption: &LayerEncryption, inner: &[ProductLayer], ro
 }
 
 /// What goes with the first batch of a prediction on hidden rows, in batches of at most `batch`: keys, the form of the input, and the first layer, there
-/// and back in another form.
+/// and back in another form; Enc(W) of the others, back.
 ///
 /// # Errors
 /// Where no layout fits the layer ([`ProductEncryption::of`](super::ProductEncryption::of)).
-pub fn hidden_prediction_set_up(encryption: &LayerEncryption, batch: usize) -> Result<Cost, LatticeError> {
+pub fn hidden_prediction_set_up(
+    encryption: &LayerEncryption,
+    inner: &[ProductLayer],
+    batch: usize,
+) -> Result<Cost, LatticeError> {
     let first = [hidden_layer(encryption, batch)?];
     let parts = encryption.weight_parts().map(|blocks| encryption.held_part_len(blocks.len()));
-    Ok(from_server(parts) + from_client([1]) + products::weights(&first) + products::prediction_keys(&first))
+    let handed_over = from_server(parts) + from_client([1]) + products::weights(&first);
+    // The first layer's is at hand.
+    Ok(handed_over + products::prediction_keys(inner))
 }
 
 /// One batch of `rows` rows of a prediction on hidden rows, in batches of at most `batch`.

@@ -42,6 +42,14 @@ impl ProductEncryption {
         }
     }
 
+    /// Of Enc(W) as it came, what the client needs for predictions, if anything.
+    pub(super) fn held<'a>(&self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, LatticeError> {
+        match self.form() {
+            Form::Relinearised(_) => Ok(None),
+            Form::Shared(products) => products.forward_part(bytes).map(Some),
+        }
+    }
+
     /// Reads Enc(delta) of `rows` rows. Every residue is checked.
     pub(super) fn receive_delta(&self, bytes: &[u8], rows: usize) -> Result<HeldDelta, LatticeError> {
         match self.form() {

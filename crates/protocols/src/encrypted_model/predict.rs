@@ -7,7 +7,8 @@
 //! The server's layers after the first are asked for as in [`super::encrypted_samples::predict`].
 //!
 //! Before the first batch the client sends `ask`, the number of rows; `key`, the fingerprint of its key: a server whose weights are under
-//! another refuses; `input form`; and in stride layout `merge keys`.
+//! another refuses; `input form`; and in stride layout `merge keys`. The server sends back Enc(W) of its layers after the first, where the client needs it
+//! to read answers, as `held weights`.
 //!
 //! **Hidden input.** With [`InputForm::Encrypted`] the rows are ciphertexts too, and the server learns nothing but their number: [`hidden`].
 //!
@@ -21,7 +22,7 @@ use super::{
     client::{receive_output, send_merge_keys},
     encrypted_samples::{EncryptedRows, Relinearisation},
     layer::{LayerEncryption, LayerKey},
-    msg::{EncryptedOutput, InputForm, Key, MergeKeys, Samples},
+    msg::{EncryptedOutput, HeldWeights, InputForm, Key, MergeKeys, Samples},
     product::ProductKey,
     products::{self, Batch, HeldProducts, ProductLayer},
     samples::Rows,
@@ -32,12 +33,13 @@ use crate::{Ask, Leak, Observe, ProtocolError, Queries, inference};
 pub mod hidden;
 
 /// The name and kind of every message for rows in the clear, in the order of first use.
-pub const MESSAGES: [(&str, u8); 8] = [
+pub const MESSAGES: [(&str, u8); 9] = [
     (Ask::NAME, Ask::KIND),
     (Key::NAME, Key::KIND),
     (InputForm::NAME, InputForm::KIND),
     (MergeKeys::NAME, MergeKeys::KIND),
     (Relinearisation::NAME, Relinearisation::KIND),
+    (HeldWeights::NAME, HeldWeights::KIND),
     (Samples::NAME, Samples::KIND),
     (EncryptedOutput::NAME, EncryptedOutput::KIND),
     (EncryptedRows::NAME, EncryptedRows::KIND),
@@ -67,7 +69,7 @@ pub async fn client<C: Channel>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let (mut sent, mut hidden) = (0, None);
+    let (mut sent, mut hidden, mut held) = (0, None, Vec::new());
     inference::client(queries, link, observe, async |link: &mut Link<C>, round, x: &ArrayD<f32>| {
         if sent == 0 {
             link.send(round, &Key(me.key.fingerprint())).await?;
@@ -79,6 +81,7 @@ pub async fn client<C: Channel>(
                 }
                 InputForm::Encrypted => hidden = Some(hidden::FirstLayer::fetch(me, queries.batch, link, round).await?),
             }
+            held = products::receive_held(me.inner, link, round).await?;
         }
         let batch = Batch::Prediction {
             session: me.session,
@@ -95,7 +98,7 @@ pub async fn client<C: Channel>(
                 receive_output(me.key, me.factor, link, round, x.len_of(Axis(0))).await?
             }
         };
-        products::forward(me.inner, me.tail, &y, batch, link).await
+        products::forward((me.inner, &held), me.tail, &y, batch, link).await
     })
     .await
 }
@@ -122,6 +125,7 @@ pub async fn server<C: Channel>(
                     let keys = receive_merge_keys(encryption, link, round).await?;
                     encryption.give_merge_keys(&mut weights, &keys)?;
                     products.receive_relinearisation(link, round).await?;
+                    products.send_held(0, link, round).await?;
                 }
                 InputForm::Encrypted => hidden::hand_over(encryption, &weights, &mut products, batch, link, round).await?,
             }

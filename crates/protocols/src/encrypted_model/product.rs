@@ -10,7 +10,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use cloven_lattice::{
     LatticeError, Parameters, SecretKey,
-    linear::{self, EncryptedProduct, OperandNorms, RowSource, SharedProduct, SharedSecrets, SharedTraining, TrainingScales},
+    linear::{
+        self, EncryptedFactor, EncryptedProduct, OperandNorms, RowSource, SharedDelta, SharedProduct, SharedRows, SharedSecrets,
+        SharedTraining, SharedWeights, TrainingScales,
+    },
 };
 use cloven_nn::{LinearShape, Network};
 use ndarray::{ArrayD, Axis, IxDyn};
@@ -177,6 +180,14 @@ impl ProductEncryption {
         }
     }
 
+    /// Bytes of what is sent back of Enc(W) for predictions, if anything is.
+    pub(super) fn held_len(&self) -> Option<usize> {
+        match &self.form {
+            Form::Relinearised(_) => None,
+            Form::Shared(products) => Some(products.forward_part_len()),
+        }
+    }
+
     /// Rows in each message of rows, for `rows` rows: all, where a group may hold several.
     pub(super) fn row_parts(&self, rows: usize) -> impl Iterator<Item = usize> + use<> {
         let most = match self.from {
@@ -265,6 +276,9 @@ enum Cipher<'a> {
     Relinearised(&'a EncryptedProduct, &'a SecretKey),
     Shared(&'a SharedTraining, &'a SharedSecrets),
 }
+
+/// Ciphertexts for the server; and where they share masks, the same to read answers about them.
+pub(super) type Sent<T> = (Vec<u8>, Option<T>);
 
 /// What a ciphertext is for: the domain of its randomness, together with the layer.
 #[derive(Clone, Copy)]
@@ -369,25 +383,34 @@ impl ProductKey {
     }
 
     /// Rows: where they are stored, each for itself and with a purpose of its own; else together, with that of the first.
-    pub(super) fn encrypt_rows(&self, x: &ArrayD<f32>, purpose: impl Fn(usize) -> Purpose) -> Result<Vec<u8>, LatticeError> {
-        let (randomness, cipher) = (&self.secrets.randomness, self.cipher());
+    pub(super) fn encrypt_rows(
+        &self,
+        x: &ArrayD<f32>,
+        purpose: impl Fn(usize) -> Purpose,
+    ) -> Result<Sent<SharedRows>, LatticeError> {
+        let randomness = &self.secrets.randomness;
         let numbers = in_order(x);
-        let rows = x.len_of(Axis(0));
-        let each = if self.encryption.is_stored() { 1 } else { rows.max(1) };
-        let mut bytes = Vec::with_capacity(self.encryption.rows_len(rows));
-        for (index, rows) in numbers.chunks(each * self.encryption.inputs()).enumerate() {
-            let context = purpose(index * each).context(self.layer);
-            let part = match cipher {
-                Cipher::Relinearised(product, secret) => product.encrypt_rows(rows, secret, randomness, &context)?,
-                Cipher::Shared(products, secrets) => products.encrypt_rows(rows, secrets, randomness, &context)?,
-            };
-            bytes.extend(part);
+        match self.cipher() {
+            Cipher::Relinearised(product, secret) => {
+                let rows = x.len_of(Axis(0));
+                let each = if self.encryption.is_stored() { 1 } else { rows.max(1) };
+                let mut bytes = Vec::with_capacity(self.encryption.rows_len(rows));
+                for (index, rows) in numbers.chunks(each * self.encryption.inputs()).enumerate() {
+                    let context = purpose(index * each).context(self.layer);
+                    bytes.extend(product.encrypt_rows(rows, secret, randomness, &context)?);
+                }
+                Ok((bytes, None))
+            }
+            Cipher::Shared(products, secrets) => {
+                let context = purpose(0).context(self.layer);
+                let (bytes, kept) = products.encrypt_rows(&numbers, secrets, randomness, &context)?;
+                Ok((bytes, Some(kept)))
+            }
         }
-        Ok(bytes)
     }
 
     /// Enc(W) of a weight in PyTorch's layout.
-    pub(super) fn encrypt_weights(&self, weight: &ArrayD<f32>, purpose: Purpose) -> Result<Vec<u8>, LatticeError> {
+    pub(super) fn encrypt_weights(&self, weight: &ArrayD<f32>, purpose: Purpose) -> Result<Sent<SharedWeights>, LatticeError> {
         let randomness = &self.secrets.randomness;
         let context = purpose.context(self.layer);
         let matrix = match self.encryption.shape {
@@ -396,16 +419,37 @@ impl ProductKey {
             LinearShape::Convolution { .. } => in_order(weight),
         };
         match self.cipher() {
-            Cipher::Relinearised(product, secret) => product.encrypt_weights(&matrix, secret, randomness, &context),
-            Cipher::Shared(products, secrets) => products.encrypt_weights(&matrix, secrets, randomness, &context),
+            Cipher::Relinearised(product, secret) => {
+                let bytes = product.encrypt_weights(&matrix, secret, randomness, &context)?;
+                Ok((bytes, None))
+            }
+            Cipher::Shared(products, secrets) => {
+                let (bytes, kept) = products.encrypt_weights(&matrix, secrets, randomness, &context)?;
+                Ok((bytes, Some(kept)))
+            }
         }
     }
 
-    /// x W of `rows` rows: `[rows, sample...]`.
-    pub(super) fn decrypt_outputs(&self, answer: &[u8], rows: usize) -> Result<ArrayD<f32>, LatticeError> {
+    /// Reads what [`ProductEncryption::held`] gave, if it gives anything: what it takes to read x W, if W is not at hand.
+    pub(super) fn receive_held(&self, bytes: &[u8]) -> Result<Option<EncryptedFactor>, LatticeError> {
+        match self.encryption.form() {
+            Form::Relinearised(_) => Ok(None),
+            Form::Shared(products) => products.receive_forward_part(bytes).map(Some),
+        }
+    }
+
+    /// x W of `rows` rows: `[rows, sample...]`. Where masks are shared, the ciphertexts of both are needed.
+    pub(super) fn decrypt_outputs(
+        &self,
+        answer: &[u8],
+        rows: usize,
+        (x, weights): (Option<&SharedRows>, Option<&EncryptedFactor>),
+    ) -> Result<ArrayD<f32>, LatticeError> {
         let y = match self.cipher() {
             Cipher::Relinearised(product, secret) => product.decrypt_outputs(answer, rows, secret)?,
-            Cipher::Shared(products, secrets) => products.decrypt_outputs(answer, rows, secrets)?,
+            Cipher::Shared(products, secrets) => {
+                products.decrypt_outputs(answer, rows, (at_hand(x)?, at_hand(weights)?), secrets)?
+            }
         };
         shaped(&[&[rows], &self.encryption.shape.output()[..]].concat(), y)
     }
@@ -417,7 +461,7 @@ impl ProductKey {
         [x, dy]: [&ArrayD<f32>; 2],
         weight: Option<&ArrayD<f32>>,
         round: u64,
-    ) -> Result<(Vec<u8>, i32), LatticeError> {
+    ) -> Result<(Sent<SharedDelta>, i32), LatticeError> {
         let (randomness, shape) = (&self.secrets.randomness, self.encryption.shape);
         let [most_of_gradient, most_of_input_gradient] = self.encryption.gradient_bounds();
         let of_output = channel_norms(dy, shape.channels_out());
@@ -434,26 +478,30 @@ impl ProductKey {
         let factor = 2f32.powi(lift);
         let delta: Vec<f32> = dy.iter().map(|d| d * factor).collect();
         let context = Purpose::Delta(round).context(self.layer);
-        let bytes = match self.cipher() {
-            Cipher::Relinearised(product, secret) => product.encrypt_delta(&delta, secret, randomness, &context)?,
-            Cipher::Shared(products, secrets) => products.encrypt_delta([&in_order(x), &delta], secrets, randomness, &context)?,
+        let sent = match self.cipher() {
+            Cipher::Relinearised(product, secret) => (product.encrypt_delta(&delta, secret, randomness, &context)?, None),
+            Cipher::Shared(products, secrets) => {
+                let (bytes, kept) = products.encrypt_delta([&in_order(x), &delta], secrets, randomness, &context)?;
+                (bytes, Some(kept))
+            }
         };
-        Ok((bytes, lift))
+        Ok((sent, lift))
     }
 
-    /// dL/dW in PyTorch's layout, from the answer to a delta that was multiplied by 2^`lift`.
+    /// dL/dW in PyTorch's layout, from the answer to a delta that was multiplied by 2^`lift`; where masks are shared, `delta` is needed.
     ///
     /// An entry is cut to what rows and delta allow. In particular noise does not move a weight whose gradient is zero (a dark pixel, a unit that is off):
     /// optimisers that divide by a gradient's size would.
     pub(super) fn decrypt_gradient(
         &self,
         answer: &[u8],
+        delta: Option<&SharedDelta>,
         [x, dy]: [&ArrayD<f32>; 2],
         lift: i32,
     ) -> Result<ArrayD<f32>, LatticeError> {
         let dw = match self.cipher() {
             Cipher::Relinearised(product, secret) => product.decrypt_gradient(answer, secret)?,
-            Cipher::Shared(products, secrets) => products.decrypt_gradient(answer, secrets)?,
+            Cipher::Shared(products, secrets) => products.decrypt_gradient(answer, at_hand(delta)?, secrets)?,
         };
         self.gradient(dw, [x, dy], lift)
     }
@@ -478,15 +526,32 @@ impl ProductKey {
         shaped(&shape.weight(), dw)
     }
 
-    /// dL/dx in the shape of x, from the answer to a delta that was multiplied by 2^`lift`.
-    pub(super) fn decrypt_input_gradient(&self, answer: &[u8], lift: i32, shape: &[usize]) -> Result<ArrayD<f32>, LatticeError> {
+    /// dL/dx in the shape of x, from the answer to a delta that was multiplied by 2^`lift`; where masks are shared, the ciphertexts of both are needed.
+    pub(super) fn decrypt_input_gradient(
+        &self,
+        answer: &[u8],
+        (delta, weights): (Option<&SharedDelta>, Option<&SharedWeights>),
+        lift: i32,
+        shape: &[usize],
+    ) -> Result<ArrayD<f32>, LatticeError> {
         let dx = match self.cipher() {
             Cipher::Relinearised(product, secret) => product.decrypt_input_gradient(answer, shape[0], secret)?,
-            Cipher::Shared(products, secrets) => products.decrypt_input_gradient(answer, shape[0], secrets)?,
+            Cipher::Shared(products, secrets) => {
+                products.decrypt_input_gradient(answer, at_hand(delta)?, at_hand(weights)?, secrets)?
+            }
         };
         let factor = 2f32.powi(-lift);
         shaped(shape, dx.into_iter().map(|d| d * factor).collect())
     }
+}
+
+/// The protocol asks for nothing about ciphertexts that were not sent.
+fn at_hand<T>(kept: Option<T>) -> Result<T, LatticeError> {
+    kept.ok_or(LatticeError::Size {
+        what: "ciphertexts that an answer is about",
+        expected: 1,
+        actual: 0,
+    })
 }
 
 /// The greatest power of two within `room`, that also keeps a delta of at most `most` within 2^16.

@@ -7,19 +7,25 @@
 //!   then Enc(2^e x^T dy) → `encrypted gradient`, while the client goes on backwards
 //! - at the end: client: Enc(W) of each layer → `encrypted weights`
 //!
+//! An answer about ciphertexts that share masks is read with these: the client keeps what it sent. For a prediction it has no Enc(W), and gets it back first
+//! ([`receive_held`]).
+//!
 //! The rows of a layer whose rows the server stores are not sent in training. The client computes biases, activations, normalisations and sums of
 //! residual blocks itself, in the clear and exactly.
 
-use cloven_lattice::RelinearisationKey;
+use cloven_lattice::{
+    RelinearisationKey,
+    linear::{EncryptedFactor, SharedDelta, SharedRows, SharedWeights},
+};
 use cloven_nn::{InputGradient as Wish, LinearLayer, Network};
 use cloven_wire::{Channel, Link, Message};
 use ndarray::{ArrayD, Axis, Slice, concatenate};
 
 use super::{
     encrypted_samples::{EncryptedDelta, EncryptedGradient, EncryptedInputGradient, EncryptedRows, Relinearisation},
-    msg::{EncryptedOutput, EncryptedWeights},
+    msg::{EncryptedOutput, EncryptedWeights, HeldWeights},
     multiply::{HeldMatrix, nothing_held},
-    product::{ProductEncryption, ProductKey, Purpose},
+    product::{ProductEncryption, ProductKey, Purpose, Sent},
 };
 use crate::{Parts, ProtocolError, checkpoint::part, error::malformed};
 
@@ -61,16 +67,36 @@ pub(super) struct Products {
     keys: Vec<ProductKey>,
     /// The last training batch at each layer.
     inputs: Vec<ArrayD<f32>>,
+    /// Enc(W) of each layer, where that is kept and has been sent or computed again.
+    weights: Vec<Option<SharedWeights>>,
 }
 
 impl Products {
     pub(super) fn new(keys: Vec<ProductKey>) -> Self {
-        let inputs = keys.iter().map(|_| ArrayD::zeros(vec![0])).collect();
-        Self { keys, inputs }
+        Self {
+            inputs: keys.iter().map(|_| ArrayD::zeros(vec![0])).collect(),
+            weights: keys.iter().map(|_| None).collect(),
+            keys,
+        }
     }
 
     pub(super) fn keys(&self) -> &[ProductKey] {
         &self.keys
+    }
+
+    /// The network is another one from now on.
+    pub(super) fn forget_weights(&mut self) {
+        self.weights.iter_mut().for_each(|weights| *weights = None);
+    }
+
+    /// Computes Enc(W) again where it is needed and not here: it is a function of key, layer, weight and number of updates.
+    fn recall_weights(&mut self, network: &Network) -> Result<(), ProtocolError> {
+        for (number, key) in self.keys.iter().enumerate() {
+            if key.encryption().held_len().is_some() && self.weights[number].is_none() {
+                self.weights[number] = encrypted_weights(key, network, number)?.1;
+            }
+        }
+        Ok(())
     }
 
     /// The relinearisation key, which is the same for all layers.
@@ -80,16 +106,34 @@ impl Products {
 
     /// Enc(W) of every layer.
     pub(super) async fn send_weights<C: Channel>(
-        &self,
+        &mut self,
         network: &Network,
         link: &mut Link<C>,
         round: u64,
     ) -> Result<(), ProtocolError> {
         for (number, key) in self.keys.iter().enumerate() {
-            let weights = key.encrypt_weights(&network.outside_weight(number), Purpose::Weights(network.updates()))?;
+            let (weights, kept) = encrypted_weights(key, network, number)?;
+            self.weights[number] = kept;
             link.send(round, &EncryptedWeights(weights)).await?;
         }
         Ok(())
+    }
+
+    /// The network's outputs in evaluation.
+    pub(super) async fn forward<C: Channel>(
+        &mut self,
+        network: &Network,
+        x: &ArrayD<f32>,
+        link: &mut Link<C>,
+        round: u64,
+    ) -> Result<ArrayD<f32>, ProtocolError> {
+        self.recall_weights(network)?;
+        let (weights, batch) = (&self.weights, Batch::Training { round });
+        let product = async |number: usize, x: ArrayD<f32>| {
+            let weights = weights[number].as_ref().map(SharedWeights::forward);
+            product(&self.keys[number], weights, &x, batch, link).await
+        };
+        network.forward_with(x, product).await
     }
 
     /// The network's outputs in a training step.
@@ -100,9 +144,11 @@ impl Products {
         link: &mut Link<C>,
         round: u64,
     ) -> Result<ArrayD<f32>, ProtocolError> {
-        let Self { keys, inputs } = self;
+        self.recall_weights(network)?;
+        let Self { keys, inputs, weights } = self;
         let product = async |number: usize, x: ArrayD<f32>| {
-            let y = product(&keys[number], &x, Batch::Training { round }, link).await?;
+            let weights = weights[number].as_ref().map(SharedWeights::forward);
+            let y = product(&keys[number], weights, &x, Batch::Training { round }, link).await?;
             inputs[number] = x;
             Ok::<_, ProtocolError>(y)
         };
@@ -123,16 +169,17 @@ impl Products {
         let (mut gradients, mut pending) = (Vec::new(), None::<Pending>);
         let products = async |number: usize, dy: ArrayD<f32>| {
             let (key, rows) = (&self.keys[number], dy.len_of(Axis(0)));
-            let (delta, lift) = key.encrypt_delta([&self.inputs[number], &dy], Some(&weights[number]), round)?;
+            let ((bytes, delta), lift) = key.encrypt_delta([&self.inputs[number], &dy], Some(&weights[number]), round)?;
             if let Some(pending) = pending.take() {
                 gradients.push(self.receive_gradient(pending, link, round).await?);
             }
-            link.send(round, &EncryptedDelta(delta)).await?;
+            link.send(round, &EncryptedDelta(bytes)).await?;
+            let sent = Pending { number, dy, delta, lift };
             let dx = match wanted[number] {
-                true => Some(receive_input_gradient(key, rows, lift, &self.inputs[number], link, round).await?),
+                true => Some(self.receive_input_gradient(&sent, rows, link, round).await?),
                 false => None,
             };
-            pending = Some(Pending { number, dy, lift });
+            pending = Some(sent);
             Ok::<_, ProtocolError>(dx)
         };
         let dx = network.backward_with(dz, wish, products).await?;
@@ -147,38 +194,81 @@ impl Products {
 
     async fn receive_gradient<C: Channel>(
         &self,
-        Pending { number, dy, lift }: Pending,
+        Pending { number, dy, delta, lift }: Pending,
         link: &mut Link<C>,
         round: u64,
     ) -> Result<(usize, ArrayD<f32>), ProtocolError> {
         let key = &self.keys[number];
         let len = key.encryption().gradient_len();
         let EncryptedGradient(answer) = link.receive(round, &len).await?;
-        let dw = key.decrypt_gradient(&answer, [&self.inputs[number], &dy], lift);
+        let dw = key.decrypt_gradient(&answer, delta.as_ref(), [&self.inputs[number], &dy], lift);
         Ok((
             number,
             dw.map_err(|cause| malformed(link.peer(), round, EncryptedGradient::NAME, cause))?,
         ))
     }
+
+    async fn receive_input_gradient<C: Channel>(
+        &self,
+        Pending { number, delta, lift, .. }: &Pending,
+        rows: usize,
+        link: &mut Link<C>,
+        round: u64,
+    ) -> Result<ArrayD<f32>, ProtocolError> {
+        let (key, weights) = (&self.keys[*number], self.weights[*number].as_ref());
+        let len = key.encryption().input_gradient_len(rows);
+        let EncryptedInputGradient(answer) = link.receive(round, &len).await?;
+        let dx = key.decrypt_input_gradient(&answer, (delta.as_ref(), weights), *lift, self.inputs[*number].shape());
+        dx.map_err(|cause| malformed(link.peer(), round, EncryptedInputGradient::NAME, cause))
+    }
 }
 
-/// A gradient that the server is still computing.
+/// Enc(W) of a layer as the network stands.
+fn encrypted_weights(key: &ProductKey, network: &Network, number: usize) -> Result<Sent<SharedWeights>, ProtocolError> {
+    let purpose = Purpose::Weights(network.updates());
+    Ok(key.encrypt_weights(&network.outside_weight(number), purpose)?)
+}
+
+/// What a gradient is of, that the server is still computing.
 struct Pending {
     number: usize,
     dy: ArrayD<f32>,
+    /// As it was sent.
+    delta: Option<SharedDelta>,
     lift: i32,
 }
 
-/// The network's outputs in use.
+/// The network's outputs in predictions; `held` is what [`receive_held`] gave.
 pub(super) async fn forward<C: Channel>(
-    keys: &[ProductKey],
+    (keys, held): (&[ProductKey], &[Option<EncryptedFactor>]),
     network: &Network,
     x: &ArrayD<f32>,
     batch: Batch,
     link: &mut Link<C>,
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let product = async |number: usize, x: ArrayD<f32>| product(&keys[number], &x, batch, link).await;
+    let product = async |number: usize, x: ArrayD<f32>| product(&keys[number], held[number].as_ref(), &x, batch, link).await;
     network.forward_with(x, product).await
+}
+
+/// What a prediction needs of Enc(W) to read outputs, of every layer.
+pub(super) async fn receive_held<C: Channel>(
+    keys: &[ProductKey],
+    link: &mut Link<C>,
+    round: u64,
+) -> Result<Vec<Option<EncryptedFactor>>, ProtocolError> {
+    let mut held = Vec::with_capacity(keys.len());
+    for key in keys {
+        let part = match key.encryption().held_len() {
+            None => None,
+            Some(len) => {
+                let HeldWeights(bytes) = link.receive(round, &len).await?;
+                let part = key.receive_held(&bytes);
+                part.map_err(|cause| malformed(link.peer(), round, HeldWeights::NAME, cause))?
+            }
+        };
+        held.push(part);
+    }
+    Ok(held)
 }
 
 /// Nothing where no layer's answers are relinearised.
@@ -195,23 +285,24 @@ pub(super) async fn send_relinearisation<'k, C: Channel>(
     }
 }
 
-/// x W of a layer, without the bias.
+/// x W of a layer, without the bias; `weights`, where masks are shared, is Enc(W).
 pub(super) async fn product<C: Channel>(
     key: &ProductKey,
+    weights: Option<&EncryptedFactor>,
     x: &ArrayD<f32>,
     batch: Batch,
     link: &mut Link<C>,
 ) -> Result<ArrayD<f32>, ProtocolError> {
     let (encryption, round) = (key.encryption(), batch.round());
     if encryption.is_stored() && batch.is_stored() {
-        return receive_output(key, x.len_of(Axis(0)), link, round).await;
+        return receive_output(key, (None, weights), x.len_of(Axis(0)), link, round).await;
     }
     let (mut parts, mut done) = (Vec::new(), 0);
     for rows in encryption.row_parts(x.len_of(Axis(0))) {
         let part = x.slice_axis(Axis(0), Slice::from(done..done + rows)).to_owned();
-        let rows_of_part = key.encrypt_rows(&part, |index| batch.purpose(done + index))?;
-        link.send(round, &EncryptedRows(rows_of_part)).await?;
-        parts.push(receive_output(key, rows, link, round).await?);
+        let (bytes, kept) = key.encrypt_rows(&part, |index| batch.purpose(done + index))?;
+        link.send(round, &EncryptedRows(bytes)).await?;
+        parts.push(receive_output(key, (kept.as_ref(), weights), rows, link, round).await?);
         done += rows;
     }
     let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
@@ -220,28 +311,15 @@ pub(super) async fn product<C: Channel>(
 
 async fn receive_output<C: Channel>(
     key: &ProductKey,
+    operands: (Option<&SharedRows>, Option<&EncryptedFactor>),
     rows: usize,
     link: &mut Link<C>,
     round: u64,
 ) -> Result<ArrayD<f32>, ProtocolError> {
     let len = key.encryption().outputs_len(rows);
     let EncryptedOutput(answer) = link.receive(round, &len).await?;
-    let y = key.decrypt_outputs(&answer, rows);
+    let y = key.decrypt_outputs(&answer, rows, operands);
     y.map_err(|cause| malformed(link.peer(), round, EncryptedOutput::NAME, cause))
-}
-
-async fn receive_input_gradient<C: Channel>(
-    key: &ProductKey,
-    rows: usize,
-    lift: i32,
-    x: &ArrayD<f32>,
-    link: &mut Link<C>,
-    round: u64,
-) -> Result<ArrayD<f32>, ProtocolError> {
-    let len = key.encryption().input_gradient_len(rows);
-    let EncryptedInputGradient(answer) = link.receive(round, &len).await?;
-    let dx = key.decrypt_input_gradient(&answer, lift, x.shape());
-    dx.map_err(|cause| malformed(link.peer(), round, EncryptedInputGradient::NAME, cause))
 }
 
 /// A layer that the server multiplies for the client.
@@ -362,6 +440,16 @@ impl HeldProducts {
         self.weights.insert(0, receive_layer(&layer, link, round).await?);
         self.layers.insert(0, layer);
         self.rows.insert(0, Vec::new());
+        Ok(())
+    }
+
+    /// What a prediction needs of Enc(W) to read outputs, of every layer from `first` on.
+    pub(super) async fn send_held<C: Channel>(&self, first: usize, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
+        for (layer, (bytes, _)) in self.layers.iter().zip(&self.weights).skip(first) {
+            if let Some(part) = layer.encryption.held(bytes)? {
+                link.send(round, &HeldWeights(part.to_vec())).await?;
+            }
+        }
         Ok(())
     }
 

@@ -8,11 +8,7 @@ use super::msg::{EncryptedRows, RowsHeld, Upload};
 use crate::{
     Observe, Parts, Position, ProtocolError, Task,
     checkpoint::part,
-    encrypted_model::{
-        ProductKey,
-        product::Purpose,
-        products::{self, Batch, Products},
-    },
+    encrypted_model::{ProductKey, product::Purpose, products::Products},
     training::{self, ClientRounds, Cohort},
 };
 
@@ -71,7 +67,7 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
-        products::forward(self.products.keys(), &self.network, x, Batch::Training { round }, link).await
+        self.products.forward(&self.network, x, link, round).await
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {
@@ -79,6 +75,7 @@ impl<C: Channel> ClientRounds<C> for Rounds<'_> {
     }
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        self.products.forget_weights();
         Ok(self.network.restore(part(parts, "network")?)?)
     }
 }
@@ -101,7 +98,7 @@ impl Rounds<'_> {
                 let (from, to) = (done.max(first), (done + rows).min(end));
                 if from < to {
                     let x = x.slice_axis(Axis(0), Slice::from(from - first..to - first)).to_owned();
-                    part.extend(key.encrypt_rows(&x, |index| Purpose::Row((from + index) as u64))?);
+                    part.extend(key.encrypt_rows(&x, |index| Purpose::Row((from + index) as u64))?.0);
                 }
             }
             link.send(0, &EncryptedRows(part)).await?;

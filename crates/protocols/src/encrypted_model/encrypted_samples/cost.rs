@@ -42,9 +42,14 @@ pub fn evaluation_batch(layers: &[ProductLayer], rows: usize, stored: bool) -> C
     forward.fold(Cost::default(), |sum, cost| sum + cost)
 }
 
-/// The keys of a prediction, which go with its first batch.
+/// The keys of a prediction, which go with its first batch, and what comes back.
 pub fn prediction_keys(layers: &[ProductLayer]) -> Cost {
-    from_client([Fingerprint::LEN]) + relinearisation(layers)
+    from_client([Fingerprint::LEN]) + relinearisation(layers) + held(layers)
+}
+
+/// What a prediction gets back of Enc(W) of every layer.
+pub fn held(layers: &[ProductLayer]) -> Cost {
+    from_server(layers.iter().filter_map(|layer| layer.encryption.held_len()))
 }
 
 /// The relinearisation key, if some layer's answers are relinearised.

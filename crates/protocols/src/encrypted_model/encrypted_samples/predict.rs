@@ -7,7 +7,8 @@
 //!
 //! The client computes all other layers, in the clear.
 //!
-//! Before the first batch the client sends `ask`, the number of rows, `key`, the fingerprint of its key, and the `relinearisation key`.
+//! Before the first batch the client sends `ask`, the number of rows, `key`, the fingerprint of its key, and the `relinearisation key`; the server sends
+//! back what the client needs to read answers about a layer whose ciphertexts share masks: Enc(W), as `held weights`.
 
 use cloven_nn::Network;
 use cloven_wire::{Channel, Link, Message};
@@ -17,17 +18,18 @@ use super::msg::{EncryptedRows, Relinearisation};
 use crate::{
     Ask, Leak, Observe, ProtocolError, Queries,
     encrypted_model::{
-        EncryptedOutput, HeldLayers, Key, ProductKey,
+        EncryptedOutput, HeldLayers, HeldWeights, Key, ProductKey,
         products::{self, Batch, HeldProducts, ProductLayer},
     },
     inference,
 };
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 5] = [
+pub const MESSAGES: [(&str, u8); 6] = [
     (Ask::NAME, Ask::KIND),
     (Key::NAME, Key::KIND),
     (Relinearisation::NAME, Relinearisation::KIND),
+    (HeldWeights::NAME, HeldWeights::KIND),
     (EncryptedRows::NAME, EncryptedRows::KIND),
     (EncryptedOutput::NAME, EncryptedOutput::KIND),
 ];
@@ -50,11 +52,12 @@ pub async fn client<C: Channel>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<ArrayD<f32>, ProtocolError> {
-    let mut sent = 0;
+    let (mut sent, mut held) = (0, Vec::new());
     inference::client(queries, link, observe, async |link: &mut Link<C>, round, x: &ArrayD<f32>| {
         if sent == 0 {
             link.send(round, &Key(me.keys[0].fingerprint())).await?;
             products::send_relinearisation(me.keys, link, round).await?;
+            held = products::receive_held(me.keys, link, round).await?;
         }
         let batch = Batch::Prediction {
             session: me.session,
@@ -62,7 +65,7 @@ pub async fn client<C: Channel>(
             rows: sent,
         };
         sent += x.len_of(Axis(0)) as u64;
-        products::forward(me.keys, me.network, x, batch, link).await
+        products::forward((me.keys, &held), me.network, x, batch, link).await
     })
     .await
 }
@@ -81,6 +84,7 @@ pub async fn server<C: Channel>(
         if !std::mem::replace(&mut asked, true) {
             let Key(_) = link.receive(round, &Some(held.key)).await?;
             products.receive_relinearisation(link, round).await?;
+            products.send_held(0, link, round).await?;
         }
         products.forward(0, rows, false, link, round).await
     })

@@ -305,7 +305,7 @@ fn small_gradients_keep_their_precision() {
     let relinearisation = key.relinearisation_key().unwrap().unwrap();
     let product = key.encryption().relinearised().unwrap();
     let relinearisation = product.receive_relinearisation_key(&relinearisation).unwrap();
-    let rows = key
+    let (rows, _) = key
         .encrypt_rows(&x, |row| super::super::product::Purpose::Row(row as u64))
         .unwrap();
     let groups: Vec<&[u8]> = rows.chunks(key.encryption().row_len()).collect();
@@ -313,10 +313,10 @@ fn small_gradients_keep_their_precision() {
         let dy = ArrayD::from_shape_fn(ndarray::IxDyn(&[4, 12]), |at| {
             size * ((at[0] * 12 + at[1]) as f32 / 24.0 - 1.0)
         });
-        let (delta, lift) = key.encrypt_delta([&x, &dy], None, 1).unwrap();
+        let ((delta, _), lift) = key.encrypt_delta([&x, &dy], None, 1).unwrap();
         let delta = product.receive_delta(&delta, 4).unwrap();
         let answer = product.gradient(&groups, &delta, &relinearisation).unwrap();
-        let dw = key.decrypt_gradient(&answer, [&x, &dy], lift).unwrap();
+        let dw = key.decrypt_gradient(&answer, None, [&x, &dy], lift).unwrap();
         let mut most = 0.0f64;
         for ((j, c), dw) in dw.into_dimensionality::<ndarray::Ix2>().unwrap().indexed_iter() {
             let exact: f64 = (0..4).map(|i| f64::from(x[[i, 0, c]]) * f64::from(dy[[i, j]])).sum();
@@ -386,7 +386,7 @@ fn a_repeated_step_with_one_number_changed_uses_no_mask_twice() {
         // The greatest stays, so the scale does.
         let mut dy = dy.clone();
         dy[[0, 0]] = 1.0;
-        seeds(&key.encrypt_delta([&rows_of_ones(), &dy], None, round).unwrap().0)
+        seeds(&key.encrypt_delta([&rows_of_ones(), &dy], None, round).unwrap().0.0)
     };
     assert_eq!(delta(&x, 7), delta(&x, 7));
     let shared = |a: &[Vec<u8>], b: &[Vec<u8>]| a.iter().filter(|seed| b.contains(seed)).count();
@@ -397,7 +397,7 @@ fn a_repeated_step_with_one_number_changed_uses_no_mask_twice() {
         let mut x = ArrayD::zeros(ndarray::IxDyn(&[2, 128]));
         x[[1, 127]] = changed;
         let rows = key.encrypt_rows(&x, |row| Purpose::Row(first + row as u64));
-        seeds(&rows.unwrap())
+        seeds(&rows.unwrap().0)
     };
     assert_eq!(rows(0.0, 0), rows(0.0, 0));
     // The last block of the second row.
@@ -410,14 +410,15 @@ fn a_repeated_step_with_one_number_changed_uses_no_mask_twice() {
                 session: [session; 16],
                 row: 0,
             })
-            .unwrap(),
+            .unwrap()
+            .0,
         )
     };
     assert_eq!(shared(&query(0), &query(1)), 0);
     assert_eq!(shared(&query(0), &rows(0.0, 0)), 0);
 
     let weight = whole(&sgd(0.1)).outside_weight(0);
-    let weights = |key: &ProductKey, updates| seeds(&key.encrypt_weights(&weight, Purpose::Weights(updates)).unwrap());
+    let weights = |key: &ProductKey, updates| seeds(&key.encrypt_weights(&weight, Purpose::Weights(updates)).unwrap().0);
     assert_eq!(weights(&key, 0), weights(&key, 0));
     // An update that changes nothing, and another layer of the same form.
     assert_eq!(shared(&weights(&key, 0), &weights(&key, 1)), 0);

@@ -5,11 +5,12 @@
 //! 1. server: Enc(W), in parts        → `held weights`
 //! 2. client: W = Dec, Enc(W) anew    → `encrypted weights`, in the form for encrypted rows ([`ProductEncryption`](super::super::ProductEncryption))
 //! 3. client: the `relinearisation key`, where a layer is a convolution
+//! 4. server: Enc(W) of each dense layer after the first → `held weights`
 //!
 //! Then, for each batch, as in [`encrypted_samples::predict`](super::super::encrypted_samples::predict), for each of the server's layers in order:
 //!
-//! 4. client: Enc(x)                  → `encrypted rows`
-//! 5. server: Enc(x W)                → `encrypted output`
+//! 5. client: Enc(x)                  → `encrypted rows`
+//! 6. server: Enc(x W)                → `encrypted output`
 //!
 //! Rows are rounded to the job's `input_bits`, as the rows were that the network was trained on: predictions are those on rows in the clear but for
 //! the noise of one more product. Every ciphertext's randomness is a PRF of the client's key, the prediction's session and its plaintext.
@@ -19,7 +20,7 @@
 
 use std::iter::once;
 
-use cloven_lattice::linear::EncryptedWeights as Weights;
+use cloven_lattice::linear::{EncryptedWeights as Weights, SharedWeights};
 use cloven_wire::{Channel, Link, Message};
 use ndarray::{ArrayD, Axis, IxDyn};
 
@@ -51,6 +52,8 @@ pub const MESSAGES: [(&str, u8); 8] = [
 pub(super) struct FirstLayer<'a> {
     me: Forward<'a>,
     key: ProductKey,
+    /// As it was sent.
+    weights: Option<SharedWeights>,
     /// `[outputs]`.
     bias: ArrayD<f32>,
 }
@@ -78,12 +81,12 @@ impl<'a> FirstLayer<'a> {
         // 2.
         let key = me.key.for_hidden_rows(batch)?;
         let purpose = Purpose::QueriedWeights { session: me.session };
-        link.send(round, &EncryptedWeights(key.encrypt_weights(&weight, purpose)?))
-            .await?;
+        let (bytes, weights) = key.encrypt_weights(&weight, purpose)?;
+        link.send(round, &EncryptedWeights(bytes)).await?;
         // 3.
         products::send_relinearisation(once(&key).chain(me.inner), link, round).await?;
         let bias = array(&[outputs], bias);
-        Ok(Self { me, key, bias })
+        Ok(Self { me, key, weights, bias })
     }
 
     /// The layer's outputs on a batch of rows: `[rows, outputs]`.
@@ -94,7 +97,8 @@ impl<'a> FirstLayer<'a> {
         link: &mut Link<C>,
     ) -> Result<ArrayD<f32>, ProtocolError> {
         let rounded = self.me.key.encryption().rounded(x)?;
-        let y = products::product(&self.key, &rounded, batch, link).await?;
+        let weights = self.weights.as_ref().map(SharedWeights::forward);
+        let y = products::product(&self.key, weights, &rounded, batch, link).await?;
         Ok(y + self.bias.view().insert_axis(Axis(0)))
     }
 }
@@ -119,7 +123,9 @@ pub(super) async fn hand_over<C: Channel>(
     // 2.
     products.receive_first(layer, link, round).await?;
     // 3.
-    products.receive_relinearisation(link, round).await
+    products.receive_relinearisation(link, round).await?;
+    // 4.
+    products.send_held(1, link, round).await
 }
 
 /// The numbers are as many as the shape says.

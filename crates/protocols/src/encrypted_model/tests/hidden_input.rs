@@ -39,7 +39,7 @@ async fn predictions_on_hidden_rows_are_those_on_rows_in_the_clear() {
         });
         assert_eq!(
             counted(&links),
-            cost + cost::hidden_prediction_set_up(&encryption, batch).unwrap()
+            cost + cost::hidden_prediction_set_up(&encryption, &inner(), batch).unwrap()
         );
     }
 }
@@ -143,7 +143,7 @@ fn no_mask_serves_two_predictions_or_layers() {
     // W for x W, then for delta W^T.
     let forward = products.products()[0].right_len();
     let weight = ArrayD::zeros(vec![12, 128]);
-    let weights = |key: &ProductKey, purpose| seeds(&key.encrypt_weights(&weight, purpose).unwrap(), forward);
+    let weights = |key: &ProductKey, purpose| seeds(&key.encrypt_weights(&weight, purpose).unwrap().0, forward);
     let of = |session| Purpose::QueriedWeights { session: [session; 16] };
     let trained = ProductKey::of_layer(hidden.encryption().clone(), &[1; 32], 0);
     assert_eq!(trained.fingerprint(), hidden.fingerprint());
@@ -158,7 +158,7 @@ fn no_mask_serves_two_predictions_or_layers() {
             session: [session; 16],
             row: row as u64,
         };
-        seeds(&key.encrypt_rows(&ArrayD::zeros(vec![8, 128]), purpose).unwrap(), 0)
+        seeds(&key.encrypt_rows(&ArrayD::zeros(vec![8, 128]), purpose).unwrap().0, 0)
     };
     let all = all.into_iter().chain([rows(&hidden, 1), rows(&hidden, 2), rows(&trained, 1)]);
     let (union, total) = all.fold((BTreeSet::new(), 0), |(mut union, total), mut seeds| {
