@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
-use cloven::{AlignOptions, AlignmentSummary, Error, Job, Local, Logs, Party, Stamped, parse_settings, party::Prepared};
+use cloven::{
+    AlignOptions, AlignmentSummary, Error, Job, Local, Logs, Party, Stamped, can_align, parse_settings, party::Prepared,
+};
 
 use crate::{
     args::AlignArgs,
@@ -25,6 +27,7 @@ pub fn align(args: AlignArgs, logs: Option<Logs>, json: bool) -> Result<(), Erro
 /// Every holder as a process on this machine.
 fn together(args: &AlignArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     let job = job(args)?;
+    can_align(&job, [])?;
     let mut outputs = BTreeMap::new();
     for output in &args.out {
         let Some(party) = &output.party else {
@@ -59,7 +62,7 @@ fn together(args: &AlignArgs, logs: Option<Logs>, json: bool) -> Result<(), Erro
 /// One holder on its own machine.
 fn alone(args: &AlignArgs, party: &Party, json: bool) -> Result<(), Error> {
     let job = job(args)?;
-    job.role(party)?;
+    can_align(&job, [party])?;
     show_terms(&words::alignment_of(&job), args.accept.as_deref());
     accept(&job, args.accept.as_deref(), QUESTION)?;
     let begun = Instant::now();

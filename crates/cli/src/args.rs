@@ -122,7 +122,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  cloven export runs/20260101T120000Z-mitbih-plain --output model.safetensors --snippet\n  \
                       cloven export runs/20260101T120000Z-mitbih-plain --as hospital --output hospital.safetensors\n\nWithout --as the \
-                      folder must hold the weights of server and client, as that of `cloven run` does."
+                      folder must hold the weights of server and client, as that of `cloven run` does; under vertical the shares of all holders too."
     )]
     Export(ExportArgs),
     /// Pin the identities of other parties
@@ -251,7 +251,8 @@ pub struct PlanArgs {
     /// Only this cut: the server's layer, or its first and last as 2..4; may be repeated [default: all]
     #[arg(long, value_name = "LAYERS", value_parser = layers)]
     pub cut: Vec<Layers>,
-    /// Training and test rows of each client, such as 13245,13245 [default: those of the data, which are loaded]
+    /// Training and test rows of each client, or under vertical those that all holders have, such as 13245,13245 [default: those of the data,
+    /// which are loaded]
     #[arg(long, value_name = "TRAIN,TEST", value_parser = rows)]
     pub rows: Option<[usize; 2]>,
     #[command(flatten)]

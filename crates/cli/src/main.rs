@@ -9,6 +9,7 @@ mod plan;
 mod predict;
 mod progress;
 mod run_folders;
+mod vertical_plan;
 mod service;
 mod words;
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use cloven::{
-    Error, Job, Leak, Role, RunOptions, parse_settings,
-    plan::{CutPlan, PartyPlan, Plan, PlanOptions, cache_for, described},
+    Error, Job, Leak, Protocol, Role, RunOptions, parse_settings,
+    plan::{CutPlan, PartyPlan, Plan, PlanOptions, cache_for, described, plan_vertical},
 };
 
 use crate::{
     args::PlanArgs,
     commands::{folder_of, program},
+    vertical_plan,
     words::{self, bytes, print_line, seconds},
 };
 
@@ -26,6 +27,18 @@ pub fn plan(args: PlanArgs, json: bool) -> Result<(), Error> {
         cuts: args.cut,
         rows: args.rows,
     };
+    if job.protocol == Protocol::Vertical {
+        let plan = plan_vertical(&job, &options)?;
+        let text = vertical_plan::text(&plan);
+        match json {
+            true => {
+                print_line(&serde_json::to_string(&plan).expect("plans have only string keys"));
+                eprintln!("{text}");
+            }
+            false => print_line(&text),
+        }
+        return Ok(());
+    }
     let plan = cloven::plan::plan(&job, &options, &mut |told| eprintln!("{told}"))?;
     match json {
         true => {
@@ -44,10 +57,17 @@ pub fn first(job: &Job, run: &RunOptions) -> Result<(), Error> {
         job_folder: run.job_folder.clone(),
         link: run.emulate,
         memory: BTreeMap::new(),
-        cuts: vec![job.server_layers()?],
+        cuts: match job.protocol {
+            Protocol::Vertical => Vec::new(),
+            _ => vec![job.server_layers()?],
+        },
         rows: None,
         cache: cache_for(&run.program, run.plans.clone(), false),
     };
+    if job.protocol == Protocol::Vertical {
+        eprintln!("{}", vertical_plan::text(&plan_vertical(job, &options)?));
+        return Ok(());
+    }
     let plan = cloven::plan::plan(job, &options, &mut |told| eprintln!("{told}"))?;
     eprintln!("{}", table(&plan));
     Ok(())

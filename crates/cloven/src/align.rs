@@ -74,7 +74,7 @@ impl AlignmentSummary {
 /// # Errors
 /// As of every holder's part: [`Prepared::align`].
 pub fn align(job: &Job, options: &AlignOptions, watch: &mut dyn FnMut(&Stamped)) -> Result<AlignmentSummary, Error> {
-    check(job, options.outputs.keys())?;
+    can_align(job, options.outputs.keys())?;
     let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -124,7 +124,10 @@ pub fn align(job: &Job, options: &AlignOptions, watch: &mut dyn FnMut(&Stamped))
 }
 
 /// Whether the job has ids to align, and these parties have any.
-pub(crate) fn check<'a>(job: &Job, parties: impl IntoIterator<Item = &'a Party>) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Configuration`], which says what there is instead.
+pub fn can_align<'a>(job: &Job, parties: impl IntoIterator<Item = &'a Party>) -> Result<(), Error> {
     if job.protocol != Protocol::Vertical {
         let problem = format!(
             "protocol {} has no ids to align: one party has all columns",
@@ -157,7 +160,7 @@ impl Prepared {
     /// # Errors
     /// [`Error`], where this party has no ids, another holder does not come, or no id is common to all.
     pub fn align<'a>(self, output: Option<&Path>, watch: &'a mut Watch<'a>) -> Result<Alignment, Error> {
-        check(&self.job, [&self.party])?;
+        can_align(&self.job, [&self.party])?;
         self.local.limits.cap_threads();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -8,13 +8,15 @@ use std::{
 };
 
 use cloven_nn::{ModelError, Network, Weights, save_safetensors};
+use cloven_protocols::vertical;
 use cloven_wire::Party;
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Dimension};
 use serde::Serialize;
 
 use crate::{
     Error, Job, Role, RunFolder,
     encrypted_layer::{self, KeptKey},
+    first_layer,
     job::{Cut, Mode, Protocol, Samples},
 };
 
@@ -39,7 +41,8 @@ pub enum Layers<'a> {
     /// One party's own.
     Of(&'a Party),
     /// The whole model: the server's and those of the client that is named, or of the only one. Under `encrypted-activation` the server's
-    /// layer is what the server holds plus what the client has not revealed.
+    /// layer is what the server holds plus what the client has not revealed; under `vertical` the first layer is put together from the shares of all
+    /// holders, and takes their columns, as preprocessed, in the order of the holders' names.
     Whole(Option<&'a Party>),
 }
 
@@ -50,7 +53,6 @@ pub enum Layers<'a> {
 /// checkpoint that does not fit the job, or an output that cannot be written.
 pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Exported, Error> {
     let job = Job::read(&run_folder.join("job.toml"), &[])?;
-    job.refuse_vertical("cloven export")?;
     let cut = job.cut()?;
     let end = cut.model.layers.len();
     let encrypted = job.protocol == Protocol::EncryptedModel;
@@ -64,10 +66,12 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
         Role::Server => vec![cut.server.clone()],
         Role::Client if encrypted => std::iter::once(clients_from..end).collect(),
         Role::Client => vec![0..cut.server.start, cut.server.end..end],
-        Role::Holder | Role::LabelHolder | Role::Dealer => Vec::new(),
+        Role::LabelHolder => std::iter::once(cut.server.end..end).collect(),
+        Role::Holder | Role::Dealer => Vec::new(),
     };
     let parties: Vec<&Party> = match chosen {
         Layers::Of(party) => vec![party],
+        Layers::Whole(client) if job.protocol == Protocol::Vertical => all_of_vertical(&job, client, run_folder)?,
         Layers::Whole(client) => client_and_server(&job, client, run_folder)?,
     };
     let mut parts = Vec::new();
@@ -75,8 +79,7 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
         let ranges = own(job.role(party)?);
         if ranges.is_empty() {
             if let Layers::Of(_) = chosen {
-                let problem = format!("{party} holds ciphertexts only; the whole model is exported where the client's key is");
-                return Err(Error::configuration("--as", problem));
+                return Err(Error::configuration("--as", nothing_readable(&job, party)));
             }
             continue;
         }
@@ -97,6 +100,9 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
     if whole && encrypted && job.samples() == Samples::Clear {
         parts.insert(0, decrypted(&job, &cut, run_folder, &parties)?);
     }
+    if whole && job.protocol == Protocol::Vertical {
+        parts.insert(0, first_of_vertical(&job, &cut, run_folder)?);
+    }
     save_safetensors(output, &parts, HashMap::from([("job".to_owned(), job.digest_hex())]))?;
     let layers: Vec<usize> = parts.iter().flat_map(Network::range).collect();
     let snippet = pytorch::snippet(&cut.model, &layers, output)?;
@@ -107,6 +113,75 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
         layers,
         snippet,
     })
+}
+
+/// Why a party has no weights that can be read.
+fn nothing_readable(job: &Job, party: &Party) -> String {
+    match job.parties.get(party) {
+        Some(Role::Holder) => format!(
+            "{party} has shares of the first layer only (checkpoints/{party}.first-layer-share), random numbers without those of all other holders: \
+             nothing to export; the label holder and the server export their layers, and the whole model is exported where all holders' shares are"
+        ),
+        Some(Role::Dealer) => format!("{party} is the dealer and has no weights"),
+        _ => format!("{party} holds ciphertexts only; the whole model is exported where the client's key is"),
+    }
+}
+
+/// Everybody who has a part of a vertical model, if the folder has the parts of all.
+fn all_of_vertical<'a>(job: &'a Job, client: Option<&Party>, run_folder: &Path) -> Result<Vec<&'a Party>, Error> {
+    if client.is_some() {
+        return Err(Error::configuration("--client", "protocol vertical has no clients"));
+    }
+    let with = |roles: [Role; 2]| {
+        let parties = job.parties.iter().filter(move |(_, role)| roles.contains(role));
+        parties.map(|(party, _)| party)
+    };
+    let layers = with([Role::LabelHolder, Role::Server]).map(|party| (party, RunFolder::checkpoint(run_folder, party)));
+    let shares = job
+        .data
+        .columns
+        .keys()
+        .map(|party| (party, RunFolder::first_layer(run_folder, party)));
+    let missing = layers.chain(shares).filter(|(_, path)| !path.exists());
+    let mut missing: Vec<&str> = missing.map(|(party, _)| party.as_str()).collect();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(with([Role::LabelHolder, Role::Server])
+            .chain(with([Role::Holder, Role::Holder]))
+            .collect());
+    }
+    let problem = format!(
+        "the whole model needs the shares of all holders and the layers of label holder and server, those of {} are not here; export one party's with --as",
+        missing.join(" and ")
+    );
+    Err(Error::configuration(run_folder.display(), problem))
+}
+
+/// The first layer of a vertical model, from all holders' shares.
+fn first_of_vertical(job: &Job, cut: &Cut, run_folder: &Path) -> Result<Network, Error> {
+    let shares = job
+        .data
+        .columns
+        .keys()
+        .map(|holder| first_layer::read(&RunFolder::first_layer(run_folder, holder), job));
+    let shares = shares.collect::<Result<Vec<_>, Error>>()?;
+    let shares: Vec<&[u8]> = shares.iter().map(|share| share.as_slice()).collect();
+    let weights = vertical::combined_weights(&job.vertical_terms()?, &shares);
+    let weights = weights.map_err(|cause| Error::configuration(run_folder.display(), cause))?;
+    let features = weights.nrows() - 1;
+    let mut first = Network::new(&cut.model, 0..cut.server.start, job.seed)?;
+    let values = first.parameters().into_iter().map(|(name, value)| {
+        // A dense layer's weight is `[outputs, columns]`.
+        let of = |at: &[usize]| match at {
+            [output, column] => weights[[*column, *output]],
+            _ => weights[[features, at.first().copied().unwrap_or(0)]],
+        };
+        let value = ArrayD::from_shape_fn(value.raw_dim(), |at| of(at.slice()) as f32);
+        (name, value)
+    });
+    let values: Vec<(String, ArrayD<f32>)> = values.collect();
+    first.set_parameters(&values)?;
+    Ok(first)
 }
 
 /// The server and a client, if the folder has the weights of both.

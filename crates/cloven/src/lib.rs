@@ -37,7 +37,7 @@ mod tensorboard;
 mod update;
 mod vertical_preprocessing;
 
-pub use align::{AlignOptions, AlignmentSummary, align};
+pub use align::{AlignOptions, AlignmentSummary, align, can_align};
 pub use alignment::{AdjustedValues, Alignment};
 pub use audit::{Audit, AuditOptions, Audits, Example, Finding, PartyAudit, audit};
 pub use bench::{BenchOptions, BenchRow, bench};

@@ -154,3 +154,28 @@ fn several_labels_a_row_need_an_output_each() {
     // One class a row, of two, is one output.
     assert!(problem(WDBC, &settings[1..]).contains("need [1]"));
 }
+
+#[test]
+fn weights_of_classes_belong_to_loss_and_outputs() {
+    for good in ["training.class_weights=balanced", "training.class_weights=[1,2,3,4,5]"] {
+        let job = parse(ECG, &[good]).unwrap();
+        assert_ne!(job.digest(), parse(ECG, &[]).unwrap().digest());
+        assert_eq!(Job::parse(&job.to_toml(), "again", &[]).unwrap(), job);
+    }
+    for (bad, expected) in [
+        ("training.class_weights=2", "one for each class"),
+        ("training.class_weights=[1,2]", "expected 5"),
+        ("training.class_weights=[1,2,3,4,-5]", "positive numbers"),
+        ("training.class_weights=rare", "balanced"),
+    ] {
+        let error = problem(ECG, &[bad]);
+        assert!(error.contains(expected), "{bad}: {error}");
+    }
+    // Found from the labels of the training rows.
+    let job = parse(ECG, &["training.class_weights=balanced"]).unwrap();
+    let labels = cloven_nn::BatchTargets::Classes(vec![0, 0, 0, 1, 2, 3, 3, 4]);
+    let weights = job.class_weights(&labels).unwrap();
+    let eighth = 8.0 / 5.0;
+    let expected = vec![eighth / 3.0, eighth, eighth, eighth / 2.0, eighth];
+    assert_eq!(weights, Some(cloven_nn::ClassWeights::Each(expected)));
+}

@@ -211,14 +211,6 @@ impl Job {
         job
     }
 
-    /// Refuses what the tool cannot do yet for a vertical job.
-    pub(crate) fn refuse_vertical(&self, verb: &str) -> Result<(), Error> {
-        match self.protocol {
-            Protocol::Vertical => Err(not_for_vertical(verb)),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether a vertical job makes sense: the key that is wrong, and why.
     pub(super) fn check_vertical(&self) -> Result<(), (&'static str, String)> {
         if self.protocol != Protocol::Vertical {

@@ -21,6 +21,7 @@ mod replay;
 mod small;
 #[cfg(test)]
 mod tests;
+mod vertical;
 
 use std::{
     collections::BTreeMap,
@@ -32,14 +33,18 @@ use cloven_protocols::Leak;
 use cloven_wire::{Party, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
-pub use self::{cache::Cache, margin::Noise};
+pub use self::{
+    cache::Cache,
+    margin::Noise,
+    vertical::{PairPlan, Span, VerticalPlan, plan_vertical},
+};
 use self::{
     cache::{Extra, Machine},
     candidates::{Candidate, candidates, packing},
     link::{Line, Link},
     predict::Forecast,
 };
-use crate::{EncryptionParameters, Error, Job, Local, Role, orchestrate};
+use crate::{EncryptionParameters, Error, Job, Local, Protocol, Role, orchestrate};
 
 /// All cuts together are rehearsed for about so many seconds, one for at least and at most so many.
 const REHEARSALS: f64 = 10.0;
@@ -171,7 +176,12 @@ pub struct Predicted {
 /// What is wrong with the job or the data, or with a cut where only that was asked for; [`Error::Configuration`] where the protocol can take
 /// none of the cuts.
 pub fn plan(job: &Job, options: &PlanOptions, told: &mut dyn FnMut(&str)) -> Result<Plan, Error> {
-    job.refuse_vertical("cloven plan")?;
+    if job.protocol == Protocol::Vertical {
+        return Err(Error::configuration(
+            "protocol",
+            "a vertical job is planned by its messages: plan_vertical",
+        ));
+    }
     let clients = ClientRows::find(job, options)?;
     let machine = machine(options, told)?;
     let wanted = |layers: &Range<usize>| options.cuts.is_empty() || options.cuts.contains(layers);
@@ -245,6 +255,9 @@ pub fn plan(job: &Job, options: &PlanOptions, told: &mut dyn FnMut(&str)) -> Res
 
 /// The figures of the job as it is, from kept measurements only; nothing where they are missing. All parties are on this machine.
 pub fn recall(job: &Job, rows: [usize; 2], link: Option<Emulation>, cache: &Cache) -> Option<Predicted> {
+    if job.protocol == Protocol::Vertical {
+        return None;
+    }
     let machine = cache.machine()?;
     let rehearsed = cache.rehearsed(&with_layers(job).ok()?, rows)?;
     let link = Link {

@@ -36,12 +36,14 @@
 //! [`Goal::LowDepth`](crate::circuit::Goal) for links with long round trips, [`Goal::FewAnds`](crate::circuit::Goal) for slow ones and for garbling.
 //! Non-goals: malicious parties; hiding the number of values.
 
+mod cost;
 mod garbled;
 mod holder;
 mod server;
 #[cfg(test)]
 mod tests;
 
+pub use cost::MessageBytes;
 pub use garbled::{Evaluating, Garbling};
 pub use holder::{Step, Waiting};
 

@@ -100,6 +100,28 @@ fn weights_of_one_are_none() {
 }
 
 #[test]
+fn balanced_weights_let_all_classes_count_alike() {
+    // Classes with 1, 3, 0 and 2 of 6 samples.
+    let classes = BatchTargets::Classes(vec![1, 3, 1, 0, 3, 1]);
+    let weights = ClassWeights::balanced(Loss::CrossEntropy, &classes, 4).unwrap();
+    assert_eq!(weights, ClassWeights::Each(vec![6.0 / 4.0, 6.0 / 12.0, 1.0, 6.0 / 8.0]));
+    // One positive among four; all of one kind.
+    let values = BatchTargets::Values(array(&[4, 2], &[0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0]));
+    assert_eq!(
+        ClassWeights::balanced(Loss::Bce, &values, 2).unwrap(),
+        ClassWeights::Each(vec![3.0, 1.0])
+    );
+    for (loss, targets, outputs) in [
+        (Loss::Mse, &values, 2),
+        (Loss::CrossEntropy, &values, 2),
+        (Loss::Bce, &classes, 4),
+    ] {
+        assert_eq!(ClassWeights::balanced(loss, targets, outputs), None);
+    }
+    assert_eq!(ClassWeights::balanced(Loss::CrossEntropy, &classes, 3), None);
+}
+
+#[test]
 fn weights_that_do_not_fit_are_refused() {
     let each = |weights: &[f64]| ClassWeights::Each(weights.to_vec());
     for (loss, weights, expected) in [

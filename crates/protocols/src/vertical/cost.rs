@@ -1,92 +1,271 @@
-//! Declared messages and bytes of `vertical`: headers and payloads, without TLS.
+//! Declared messages and bytes of `vertical`: headers and payloads, without TLS; exact, in every form of the protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use cloven_lattice::linear::ExactProduct;
+use cloven_mpc::activation::MessageBytes;
 use cloven_wire::{Header, Party, f32_array_len};
 
-use super::{FirstLayer, Gradient, Terms};
+use super::{
+    FirstLayer, Gradient, Terms,
+    layer::{STRIP, relu, transfer_width},
+    products::{Direction, exact_products, shape},
+};
+use crate::ProtocolError;
 
-/// What a party sends to all others together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sent {
-    /// Messages.
-    pub messages: u64,
-    /// Bytes.
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Who sends it.
+    pub from: Party,
+    /// To whom.
+    pub to: Party,
+    /// Header and payload.
     pub bytes: u64,
+    /// Whether it depends on nobody's data.
+    pub preprocessing: bool,
 }
 
-impl Sent {
-    fn words(&mut self, messages: usize, words: usize) {
-        self.add(messages, 8 * words);
+/// What the parties of a job send each other.
+pub struct Cost<'a> {
+    terms: &'a Terms,
+    rows: [usize; 2],
+    /// Shape of a row of the hidden layers' output.
+    hidden: Vec<usize>,
+    products: BTreeMap<[usize; 3], ExactProduct>,
+}
+
+impl<'a> Cost<'a> {
+    /// Of a job with so many training and test rows; `hidden` is the shape of a row of the hidden layers' output.
+    ///
+    /// # Errors
+    /// As when the training begins.
+    pub fn new(terms: &'a Terms, rows: [usize; 2], hidden: &[usize]) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            terms,
+            rows,
+            hidden: hidden.to_owned(),
+            products: exact_products(terms, rows)?,
+        })
     }
 
-    fn add(&mut self, messages: usize, bytes: usize) {
-        self.messages += messages as u64;
-        self.bytes += (messages * (Header::LEN + bytes)) as u64;
-    }
-}
-
-/// One training batch of `rows` rows on shares with a dealer, or without protection, by party. `hidden` is the shape of a row of the hidden layers' output.
-pub fn training_batch(terms: &Terms, rows: usize, hidden: &[usize]) -> BTreeMap<Party, Sent> {
-    let mut sent = outputs(terms, rows, hidden);
-    let holders = terms.columns.len();
-    let output = rows * terms.width;
-    let tensor = f32_array_len(&[rows, terms.width]);
-    sent.entry(terms.label_holder.clone())
-        .or_default()
-        .add(1, row_len(rows, hidden));
-    let server = sent.entry(terms.server.clone()).or_default();
-    match (terms.first_layer, terms.gradient) {
-        (FirstLayer::Plain, _) => server.add(holders, tensor),
-        (_, Gradient::Open) => server.words(holders, output),
-        (_, Gradient::Shared) => {
-            server.words(1, output);
-            server.add(holders - 1, 32);
+    /// Before the first batch: masked columns, public keys, and products that are computed once. Not the alignment, seeds, the base of oblivious transfers, and
+    /// agreements on rows: some kB in all but the alignment.
+    pub fn before(&self) -> Result<Vec<Frame>, ProtocolError> {
+        let mut sent = Sent::default();
+        let (terms, widths) = (self.terms, self.terms.widths());
+        if let Some(product) = self.products.values().next() {
+            let key = cloven_lattice::PublicKey::encoded_len(product.parameters());
+            self.between(|from, to, _, _| sent.add(from, to, key, true));
         }
-    }
-    if let (true, Some(dealer)) = (terms.multiplies_each_batch(), &terms.dealer) {
-        for holder in terms.columns.keys() {
-            sent.entry(holder.clone()).or_default().words(holders - 1, output);
-        }
-        let columns: usize = terms.widths().iter().sum();
-        for own in terms.widths() {
-            sent.entry(dealer.clone())
-                .or_default()
-                .words(1, (columns - own) * terms.width);
-        }
-    }
-    sent
-}
-
-/// One evaluation batch.
-pub fn evaluation_batch(terms: &Terms, rows: usize, hidden: &[usize]) -> BTreeMap<Party, Sent> {
-    outputs(terms, rows, hidden)
-}
-
-fn row_len(rows: usize, shape: &[usize]) -> usize {
-    f32_array_len(&[&[rows], shape].concat())
-}
-
-fn outputs(terms: &Terms, rows: usize, hidden: &[usize]) -> BTreeMap<Party, Sent> {
-    let mut sent: BTreeMap<Party, Sent> = BTreeMap::new();
-    let (holders, output) = (terms.columns.len(), rows * terms.width);
-    for (place, holder) in terms.columns.keys().enumerate() {
-        let own = sent.entry(holder.clone()).or_default();
-        match terms.first_layer {
-            FirstLayer::Plain => own.add(1, f32_array_len(&[rows, terms.width])),
-            _ => own.words(1, output),
-        }
-        if terms.multiplies_each_batch() && terms.dealer.is_some() {
-            for (other, columns) in terms.widths().into_iter().enumerate() {
-                if other != place {
-                    own.words(1, columns * terms.width);
+        if terms.first_layer == FirstLayer::Shares {
+            let all = self.rows[0] + self.rows[1];
+            self.between(|from, to, own, _| {
+                for rows in super::products::piece_rows(all, widths[own]) {
+                    sent.add(from, to, 8 * rows * widths[own], false);
                 }
+            });
+        }
+        if terms.first_layer != FirstLayer::Plain && terms.gradient == Gradient::Open {
+            for rows in crate::schedule::sizes(self.rows[0] + self.rows[1], STRIP) {
+                self.product(&mut sent, Direction::Forward, rows)?;
+            }
+        }
+        Ok(sent.0)
+    }
+
+    /// One training batch of `rows` rows.
+    ///
+    /// # Errors
+    /// For a batch that the job has not.
+    pub fn training_batch(&self, rows: usize) -> Result<Vec<Frame>, ProtocolError> {
+        let terms = self.terms;
+        let mut sent = self.outputs(rows)?;
+        sent.add(&terms.label_holder, &terms.server, self.hidden_len(rows), false);
+        let (words, tensor) = (8 * rows * terms.width, f32_array_len(&[rows, terms.width]));
+        let last = terms.columns.len() - 1;
+        for (place, holder) in terms.columns.keys().enumerate() {
+            let delta = match (terms.first_layer, terms.gradient) {
+                (FirstLayer::Plain, _) => tensor,
+                (_, Gradient::Shared) if place < last => 32,
+                _ => words,
+            };
+            sent.add(&terms.server, holder, delta, false);
+        }
+        if terms.multiplies_each_batch() {
+            self.product(&mut sent, Direction::Backward, rows)?;
+        }
+        Ok(sent.0)
+    }
+
+    /// One evaluation batch.
+    ///
+    /// # Errors
+    /// As of a training batch.
+    pub fn evaluation_batch(&self, rows: usize) -> Result<Vec<Frame>, ProtocolError> {
+        Ok(self.outputs(rows)?.0)
+    }
+
+    /// Messages of a training batch that wait for each other, one way after the other.
+    ///
+    /// # Errors
+    /// As of a training batch.
+    pub fn one_way_messages(&self, rows: usize) -> Result<usize, ProtocolError> {
+        let terms = self.terms;
+        // In an exchange one of two sends before it receives.
+        const EXCHANGE: usize = 2;
+        let product = match (terms.first_layer, &terms.dealer) {
+            (FirstLayer::Plain, _) => 0,
+            // Dealt shares come ahead.
+            (FirstLayer::Shares, Some(_)) => 1,
+            (FirstLayer::HomomorphicEncryption, _) => 2,
+            (FirstLayer::Shares, None) => 3,
+        };
+        let products = if terms.multiplies_each_batch() { 2 * product } else { 0 };
+        let activation = match self.activation(rows)? {
+            Some(MessageBytes { prepared, opened }) => prepared.len() + opened.len(),
+            None => 0,
+        };
+        // h1, the hidden output, the gradient back, delta.
+        Ok(4 + EXCHANGE * (products + activation))
+    }
+
+    /// Bytes of rows, masks and encrypted or masked columns that a holder of columns keeps in memory; a part of what its process takes.
+    pub fn held_bytes(&self, holder: &Party) -> u64 {
+        let Some(place) = self.terms.place(holder) else { return 0 };
+        let (rows, widths) = ((self.rows[0] + self.rows[1]) as u64, self.terms.widths());
+        let all: usize = widths.iter().sum();
+        let words = match self.terms.first_layer {
+            FirstLayer::Plain => return 4 * rows * widths[place] as u64,
+            FirstLayer::HomomorphicEncryption => widths[place],
+            // The columns, their mask, and the others' masked ones.
+            FirstLayer::Shares => all + widths[place],
+        };
+        let constant = match self.terms.gradient {
+            Gradient::Open => self.terms.width,
+            Gradient::Shared => 0,
+        };
+        8 * rows * (words + constant) as u64
+    }
+
+    /// Products of all columns, the activation, outputs and hidden outputs.
+    fn outputs(&self, rows: usize) -> Result<Sent, ProtocolError> {
+        let terms = self.terms;
+        let mut sent = Sent::default();
+        if terms.multiplies_each_batch() {
+            self.product(&mut sent, Direction::Forward, rows)?;
+        }
+        let activation = self.activation(rows)?;
+        if let Some(MessageBytes { prepared, opened }) = &activation {
+            self.between(|from, to, _, _| {
+                prepared.iter().for_each(|bytes| sent.add(from, to, *bytes, true));
+                opened.iter().for_each(|bytes| sent.add(from, to, *bytes, false));
+            });
+        }
+        let share = match (terms.first_layer, activation) {
+            (FirstLayer::Plain, _) => f32_array_len(&[rows, terms.width]),
+            (_, Some(_)) => relu(terms.columns.len(), terms.activation_circuit)?.reveal_bytes(rows * terms.width)?,
+            (_, None) => 8 * rows * terms.width,
+        };
+        for holder in terms.columns.keys() {
+            sent.add(holder, &terms.server, share, false);
+        }
+        sent.add(&terms.server, &terms.label_holder, self.hidden_len(rows), false);
+        Ok(sent)
+    }
+
+    fn activation(&self, rows: usize) -> Result<Option<MessageBytes>, ProtocolError> {
+        if !self.terms.private_activation {
+            return Ok(None);
+        }
+        let relu = relu(self.terms.columns.len(), self.terms.activation_circuit)?;
+        Ok(Some(relu.message_bytes(rows * self.terms.width, transfer_width()?)?))
+    }
+
+    /// The products of every two holders.
+    fn product(&self, sent: &mut Sent, direction: Direction, rows: usize) -> Result<(), ProtocolError> {
+        let (terms, widths) = (self.terms, self.terms.widths());
+        let operand = |place: usize| match direction {
+            Direction::Forward => widths[place],
+            Direction::Backward => rows,
+        };
+        let result = |place: usize| match direction {
+            Direction::Forward => rows,
+            Direction::Backward => widths[place],
+        };
+        if let Some(dealer) = &terms.dealer {
+            // To each the results of its operands' masks, for the columns of all others, in one message.
+            for (place, holder) in terms.columns.keys().enumerate() {
+                let others = (0..widths.len()).filter(|other| *other != place);
+                sent.add(
+                    dealer,
+                    holder,
+                    others.map(|other| 8 * result(other) * terms.width).sum(),
+                    true,
+                );
+            }
+        }
+        let encrypted = |place: usize| {
+            let shape = shape(direction, rows, widths[place], terms.width);
+            let known = self.products.get(&shape);
+            known.ok_or_else(|| ProtocolError::Alignment(format!("no product of the shape {shape:?} belongs to the job")))
+        };
+        if !self.products.is_empty() {
+            for place in 0..widths.len() {
+                encrypted(place)?;
+            }
+        }
+        let preprocessing = terms.first_layer == FirstLayer::Shares;
+        self.between(|from, to, own, other| {
+            // The operand for the other's columns, and the answer to the other's operand for the own ones.
+            if let (Ok(theirs), Ok(ours)) = (encrypted(other), encrypted(own)) {
+                sent.add(from, to, theirs.upload_len(), preprocessing);
+                sent.add(from, to, ours.response_len(), preprocessing);
+            }
+            if terms.first_layer == FirstLayer::Shares {
+                sent.add(from, to, 8 * operand(other) * terms.width, false);
+            }
+        });
+        Ok(())
+    }
+
+    /// Every two holders of columns, each way, with their places.
+    fn between(&self, mut each: impl FnMut(&Party, &Party, usize, usize)) {
+        for (own, from) in self.terms.columns.keys().enumerate() {
+            for (other, to) in self.terms.columns.keys().enumerate().filter(|(other, _)| *other != own) {
+                each(from, to, own, other);
             }
         }
     }
-    sent.entry(terms.server.clone()).or_default().add(1, row_len(rows, hidden));
-    if let (true, Some(dealer)) = (terms.multiplies_each_batch(), &terms.dealer) {
-        sent.entry(dealer.clone()).or_default().words(holders, (holders - 1) * output);
+
+    fn hidden_len(&self, rows: usize) -> usize {
+        f32_array_len(&[&[rows], &self.hidden[..]].concat())
     }
-    sent
+}
+
+#[derive(Default)]
+struct Sent(Vec<Frame>);
+
+impl Sent {
+    /// Nobody sends to itself.
+    fn add(&mut self, from: &Party, to: &Party, payload: usize, preprocessing: bool) {
+        self.0.push(Frame {
+            from: from.clone(),
+            to: to.clone(),
+            bytes: (Header::LEN + payload) as u64,
+            preprocessing,
+        });
+    }
+}
+
+/// Sizes of a schedule's batches, and how many there are of each.
+pub fn counted(sizes: impl Iterator<Item = usize>) -> BTreeMap<usize, u64> {
+    let mut counts = BTreeMap::new();
+    sizes.for_each(|size| *counts.entry(size).or_insert(0) += 1);
+    counts
+}
+
+/// The parties between which messages go.
+pub fn pairs(frames: &[Frame]) -> BTreeSet<(Party, Party)> {
+    frames.iter().map(|frame| (frame.from.clone(), frame.to.clone())).collect()
 }

@@ -35,6 +35,7 @@
 //! anybody. **Non-goals.** Protection from parties that deviate; hiding the number of common rows.
 
 mod align;
+mod combine;
 pub mod cost;
 mod dealer;
 mod holder;
@@ -50,6 +51,7 @@ mod tests;
 
 pub use align::{Aligned, align};
 pub use cloven_mpc::ids::Id;
+pub use combine::combined_weights;
 pub use dealer::{dealer, predicting_dealer};
 pub use holder::{Columns, Holder, Labels, TrainedHolder, holder};
 pub use msg::{

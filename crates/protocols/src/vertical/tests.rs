@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloven_mpc::shares::{FixedPoint, Matrix, reconstruct};
 use cloven_nn::{BatchTargets, LayerSpec, Loss, ModelSpec, Network};
-use cloven_wire::{Link, Party, memory};
+use cloven_wire::{Direction, Link, Party, memory};
 use futures_util::future::join_all;
 use ndarray::{Array2, ArrayD, Axis, Ix2, IxDyn, concatenate, s};
 
@@ -169,6 +169,18 @@ async fn run_holder(
     kept: Option<(&dyn Keep, bool)>,
     links: &mut [MemoryLink],
 ) -> Result<(TrainedHolder, usize), ProtocolError> {
+    let place = terms.holders().position(|other| other == holder).unwrap();
+    run_holder_with(terms, [train, test], holder, kept, links, SECRETS[place]).await
+}
+
+async fn run_holder_with(
+    terms: &Terms,
+    [train, test]: [&Examples; 2],
+    holder: &Party,
+    kept: Option<(&dyn Keep, bool)>,
+    links: &mut [MemoryLink],
+    secret: u8,
+) -> Result<(TrainedHolder, usize), ProtocolError> {
     let depth = model(terms.features()).layers.len();
     let columns = terms.columns.get(holder).map(|&count| {
         let from: usize = terms
@@ -192,12 +204,11 @@ async fn run_holder(
         train: &train.targets,
         test: &test.targets,
     });
-    let place = terms.holders().position(|other| other == holder).unwrap();
     let me = Holder {
         party: holder.clone(),
         columns,
         labels,
-        secret: &[SECRETS[place]; 32],
+        secret: &[secret; 32],
     };
     let mut found = 0;
     let (keep, alone) = kept.map_or((None, false), |(keep, alone)| (Some(keep), alone));
@@ -260,7 +271,7 @@ fn unsplit(train: &Examples, features: usize) -> Network {
     let depth = model(features).layers.len();
     let me = plain::Unsplit {
         network: layers(features, 0..depth),
-        loss: Loss::Bce.into(),
+        loss: Loss::Bce,
         train,
         schedule: schedule(),
         shuffle: Shuffle { seed: SEED },
@@ -325,7 +336,64 @@ fn jobs() -> Vec<Terms> {
             ..terms
         });
     }
+    jobs.push(Terms {
+        private_activation: true,
+        activation_circuit: ActivationCircuit::LowDepth,
+        ..terms(&two, "shop", true)
+    });
     jobs
+}
+
+/// With a party that has lost its secret and begins anew, the others' masks and noise are others too, though their own secrets are as they were.
+#[tokio::test]
+async fn no_mask_serves_twice_when_another_party_begins_anew() {
+    let (train_rows, test_rows) = (pooled(8, 7), pooled(3, 7));
+    let two = [("bank", 4), ("shop", 3)];
+    let he = Terms {
+        first_layer: FirstLayer::HomomorphicEncryption,
+        ..terms(&two, "shop", false)
+    };
+    let private = Terms {
+        private_activation: true,
+        ..terms(&two, "shop", true)
+    };
+    for terms in [terms(&two, "shop", true), terms(&two, "shop", false), he, private] {
+        let mut runs = Vec::new();
+        for secret_of_shop in [50, 50, 51] {
+            let mut links = mesh(&parties(&terms));
+            let each = links.iter_mut().map(async |(party, links)| {
+                let rows = [&train_rows, &test_rows];
+                match party.as_str() {
+                    "server" => run_server(&terms, None, links).await.map(drop),
+                    "dealer" => super::dealer(&[31; 32], &terms, links, &mut ignore).await,
+                    "shop" => run_holder_with(&terms, rows, party, None, links, secret_of_shop)
+                        .await
+                        .map(drop),
+                    _ => run_holder_with(&terms, rows, party, None, links, 40).await.map(drop),
+                }
+            });
+            join_all(each).await.into_iter().collect::<Result<(), _>>().unwrap();
+            let bank = &links[&party("bank")];
+            let sent = bank.iter().flat_map(|link| link.transcript().unwrap());
+            // What holds no mask: counts, the half of a seed that the new secret of the other is put to, one bit of a choice.
+            let masked = sent.filter(|entry| entry.direction == Direction::Sent && entry.len > 32);
+            runs.push(masked.cloned().collect::<Vec<_>>());
+        }
+        let [first, again, anew] = &runs[..] else {
+            panic!("three runs")
+        };
+        // Of the same secrets the bytes are the same: otherwise there would be nothing to compare.
+        assert_eq!(first, again, "{terms:?}");
+        assert!(first.len() > 10 && first.len() == anew.len());
+        for (first, anew) in first.iter().zip(anew) {
+            assert_eq!((first.what, first.len), (anew.what, anew.len));
+            assert_ne!(
+                first.digest, anew.digest,
+                "{} in round {}: {terms:?}",
+                first.what, first.round
+            );
+        }
+    }
 }
 
 #[tokio::test]
@@ -342,6 +410,10 @@ async fn the_network_is_that_of_pooled_data() {
         assert!(difference < 5e-4, "{terms:?}: {difference}");
         let moved = largest_difference(&outcome, &untrained);
         assert!(moved > 0.05, "{terms:?}: {moved}");
+        // As an export puts them together.
+        let shares: Vec<&[u8]> = outcome.shares.iter().map(Vec::as_slice).collect();
+        assert_eq!(combined_weights(&terms, &shares).unwrap(), outcome.first);
+        assert!(combined_weights(&terms, &shares[1..]).is_err());
         assert_eq!(outcome.evaluations, 3);
     }
 }
@@ -351,25 +423,22 @@ async fn the_network_is_that_of_pooled_data() {
 async fn messages_and_bytes_are_those_declared() {
     let (train_rows, test_rows) = (pooled(10, 7), pooled(9, 7));
     for terms in jobs() {
-        // Encryption and the activation have lengths of their own.
-        let plain = terms.first_layer == FirstLayer::Plain;
-        if terms.private_activation || !(plain || terms.dealer.is_some()) {
-            continue;
-        }
+        let hidden = [4];
         let declared = |epochs: u32| {
             let mut all: BTreeMap<Party, [u64; 2]> = BTreeMap::new();
             let terms = with_epochs(&terms, epochs);
+            let cost = cost::Cost::new(&terms, [10, 9], &hidden).unwrap();
             let batches = terms
                 .schedule
                 .training_sizes(10)
-                .map(|rows| cost::training_batch(&terms, rows, &[4]));
+                .map(|rows| cost.training_batch(rows).unwrap());
             let evaluations = terms
                 .schedule
                 .evaluation_sizes(9)
-                .map(|rows| cost::evaluation_batch(&terms, rows, &[4]));
-            for (party, sent) in batches.chain(evaluations).flatten() {
-                let sum = all.entry(party).or_default();
-                *sum = [sum[0] + epochs as u64 * sent.messages, sum[1] + epochs as u64 * sent.bytes];
+                .map(|rows| cost.evaluation_batch(rows).unwrap());
+            for frame in batches.chain(evaluations).flatten() {
+                let sum = all.entry(frame.from).or_default();
+                *sum = [sum[0] + epochs as u64, sum[1] + epochs as u64 * frame.bytes];
             }
             all
         };
@@ -390,9 +459,12 @@ async fn messages_and_bytes_are_those_declared() {
             counted.push(counts);
         }
         // What is sent before the first batch is in both.
-        for (party, [messages, bytes]) in declared(1) {
-            let [one, two] = [0, 1].map(|run: usize| counted[run][&party]);
-            assert_eq!([two[0] - one[0], two[1] - one[1]], [messages, bytes], "{party}, {terms:?}");
+        let (once, twice) = (declared(1), declared(2));
+        for (party, [messages, bytes]) in &once {
+            let [one, two] = [0, 1].map(|run: usize| counted[run][party]);
+            // A key of more bits, if more epochs need one, is in both.
+            let declared = [twice[party][0] - messages, twice[party][1] - bytes];
+            assert_eq!([two[0] - one[0], two[1] - one[1]], declared, "{party}, {terms:?}");
         }
     }
 }

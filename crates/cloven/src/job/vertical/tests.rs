@@ -174,3 +174,34 @@ fn outputs_that_span_the_columns_must_be_accepted() {
     assert!(text.contains("after 1 passes") && !text.contains("at most"), "{text}");
     parse(&["training.epochs=100"]).unwrap();
 }
+
+#[test]
+fn the_circuit_of_a_private_activation_can_be_chosen() {
+    let low_depth = ["vertical.private_activation=true", "vertical.activation_circuit=low-depth"];
+    let chosen = |settings: &[&str]| parse(settings).unwrap().vertical_terms().unwrap().activation_circuit;
+    assert_eq!(chosen(&low_depth[..1]), vertical::ActivationCircuit::FewAnds);
+    assert_eq!(chosen(&low_depth), vertical::ActivationCircuit::LowDepth);
+    let usual = ["vertical.private_activation=true", "vertical.activation_circuit=few-ands"];
+    assert_eq!(parse(&usual).unwrap().digest(), parse(&usual[..1]).unwrap().digest());
+    let error = parse(&low_depth[1..]).unwrap_err().to_string();
+    assert!(error.contains("vertical.activation_circuit"), "{error}");
+}
+
+#[test]
+fn parameters_of_the_encryption_depend_on_the_rows() {
+    let of = |settings: &[&str], rows| parse(settings).unwrap().encryption_parameters(rows).unwrap();
+    let he = of(&["vertical.first_layer=he"], Some([400, 100])).unwrap();
+    let triples = of(&[], Some([400, 100])).unwrap();
+    assert_eq!(
+        (he.log2_n, he.security_bits, he.ring_bits, he.fraction_bits),
+        (13, 128, Some(64), Some(12))
+    );
+    assert!(
+        triples.log2_qp > he.log2_qp + 20.0,
+        "64-bit masks need more room than columns"
+    );
+    assert_eq!(of(&[], None), None);
+    let dealt = ["parties.helper=dealer", "vertical.triples=dealer"];
+    assert_eq!(of(&dealt, Some([400, 100])), None);
+    assert_eq!(of(&["vertical.first_layer=plain"], Some([400, 100])), None);
+}

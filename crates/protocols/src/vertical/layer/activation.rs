@@ -25,12 +25,17 @@ const WIDTH: u32 = 4;
 const STEP: usize = 1 << 28;
 
 /// The circuit.
-pub(super) fn relu(holders: usize, circuit: ActivationCircuit) -> Result<Relu, ProtocolError> {
+pub(in crate::vertical) fn relu(holders: usize, circuit: ActivationCircuit) -> Result<Relu, ProtocolError> {
     let goal = match circuit {
         ActivationCircuit::FewAnds => Goal::FewAnds,
         ActivationCircuit::LowDepth => Goal::LowDepth,
     };
     Ok(Relu::new(holders, goal)?)
+}
+
+/// Width of the transfers.
+pub(in crate::vertical) fn transfer_width() -> Result<Width, ProtocolError> {
+    Ok(Width::new(WIDTH)?)
 }
 
 pub(super) struct Activation {
@@ -49,7 +54,7 @@ impl Activation {
     ) -> Result<Self, ProtocolError> {
         let (number, holders) = (Number(place as u8), peers.fellows.len() + 1);
         let before = peers.traffic();
-        let (setup, messages) = TransferSetup::start(session, (number, holders), Width::new(WIDTH)?)?;
+        let (setup, messages) = TransferSetup::start(session, (number, holders), transfer_width()?)?;
         let received = exchange(peers, 0, messages).await?;
         let (points, messages) = check(peers, 0, setup.points(&received))?;
         let received = exchange(peers, 0, messages).await?;

@@ -10,6 +10,7 @@ use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 pub(super) use self::{
+    activation::{relu, transfer_width},
     server::{outputs, send_gradient},
     shared::STRIP,
 };

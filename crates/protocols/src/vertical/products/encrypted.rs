@@ -174,19 +174,31 @@ fn transposed(x: &Matrix) -> Vec<i64> {
     (0..rows * columns).map(at).collect()
 }
 
+/// The products that a job of so many training and test rows computes by encryption, by shape; none with a dealer, or unprotected.
+///
+/// # Errors
+/// As when the training begins.
+pub(in crate::vertical) fn exact_products(
+    terms: &Terms,
+    rows: [usize; 2],
+) -> Result<BTreeMap<[usize; 3], ExactProduct>, ProtocolError> {
+    let bits = match (terms.first_layer, &terms.dealer) {
+        (FirstLayer::HomomorphicEncryption, _) => COLUMN_BITS,
+        (FirstLayer::Shares, None) => super::triples::MASK_BITS,
+        (FirstLayer::Shares, Some(_)) | (FirstLayer::Plain, _) => return Ok(BTreeMap::new()),
+    };
+    let shapes: Vec<[usize; 3]> = shapes(terms, rows).into_iter().collect();
+    let all = ExactProduct::for_shapes(&shapes, bits, revealed(terms, rows))?;
+    Ok(shapes.into_iter().zip(all).collect())
+}
+
 /// The encryption's parameters, where a job of so many training and test rows computes products by it.
 ///
 /// # Errors
 /// As when the training begins.
 pub fn encryption_parameters(terms: &Terms, rows: [usize; 2]) -> Result<Option<Parameters>, ProtocolError> {
-    let bits = match (terms.first_layer, &terms.dealer) {
-        (FirstLayer::HomomorphicEncryption, _) => COLUMN_BITS,
-        (FirstLayer::Shares, None) => super::triples::MASK_BITS,
-        (FirstLayer::Shares, Some(_)) | (FirstLayer::Plain, _) => return Ok(None),
-    };
-    let shapes: Vec<[usize; 3]> = shapes(terms, rows).into_iter().collect();
-    let all = ExactProduct::for_shapes(&shapes, bits, revealed(terms, rows))?;
-    Ok(all.first().map(|product| product.parameters().clone()))
+    let products = exact_products(terms, rows)?;
+    Ok(products.values().next().map(|product| product.parameters().clone()))
 }
 
 /// Every product of the job: both directions, whole and last batches, all holders' columns.

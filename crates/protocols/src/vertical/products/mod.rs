@@ -8,6 +8,8 @@ use cloven_mpc::shares::Matrix;
 use cloven_wire::Channel;
 
 pub use self::encrypted::encryption_parameters;
+pub(super) use self::encrypted::exact_products;
+pub(super) use self::triples::piece_rows;
 pub(super) use self::triples::{dealt_seed, id};
 use self::{encrypted::Encrypted, triples::Triples};
 use super::{FirstLayer, Terms, peers::Peers};
@@ -40,7 +42,7 @@ pub(super) struct Crossed {
 }
 
 /// The numbers of a product's rows, inner sizes and columns, for data of so many columns.
-fn shape(direction: Direction, rows: usize, columns: usize, width: usize) -> [usize; 3] {
+pub(super) fn shape(direction: Direction, rows: usize, columns: usize, width: usize) -> [usize; 3] {
     match direction {
         Direction::Forward => [rows, columns, width],
         Direction::Backward => [columns, rows, width],

@@ -236,6 +236,11 @@ fn pieces(mask: &mut DataMask, x: &Matrix) -> Result<Vec<MaskedRows>, ProtocolEr
     pieces.collect()
 }
 
+/// Rows of each message of masked rows.
+pub(in crate::vertical) fn piece_rows(rows: usize, columns: usize) -> impl Iterator<Item = usize> {
+    crate::schedule::sizes(rows, rows_of_piece(columns))
+}
+
 fn rows_of_piece(columns: usize) -> usize {
     (PIECE / columns.max(1)).max(1)
 }
@@ -261,7 +266,7 @@ impl<C: Channel> Fellow<'_, C> {
 
     async fn receive_rows(&mut self, rows: usize, columns: usize) -> Result<Matrix, ProtocolError> {
         let mut masked = MaskedData::new(rows, columns)?;
-        for (round, size) in (0..).zip(crate::schedule::sizes(rows, rows_of_piece(columns))) {
+        for (round, size) in (0..).zip(piece_rows(rows, columns)) {
             let MaskedRows(piece) = self.link.receive(round, &(8 * size * columns)).await?;
             masked
                 .accept(&piece)
