@@ -65,6 +65,16 @@ fn table(demo: &Demo) -> String {
         "bytes: of an epoch's training, both ways; {} in all",
         seconds(demo.seconds_total)
     ));
+    let service = &demo.service;
+    lines.push(format!(
+        "{} with {} servers: {} answered, {} right; each prepared in {} ahead, answered in {}; servers see no input, output or weight",
+        service.protocol,
+        service.servers,
+        service.rows,
+        service.accuracy.map_or("-".into(), percent),
+        seconds(service.seconds_preparing),
+        seconds(service.seconds_user)
+    ));
     lines.push(format!("reports: {}", demo.index.display()));
     lines.join("\n")
 }

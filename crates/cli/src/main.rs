@@ -9,8 +9,8 @@ mod plan;
 mod predict;
 mod progress;
 mod run_folders;
-mod vertical_plan;
 mod service;
+mod vertical_plan;
 mod words;
 
 use std::process::ExitCode;

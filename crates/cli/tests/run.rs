@@ -14,6 +14,7 @@ fn the_demo_compares_every_protocol_on_two_data_sets_and_leaves_pages() {
     assert!(output.status.success(), "{}", stderr(&output));
     let demo = json(&stdout(&output));
     let rows = demo["runs"].as_array().unwrap();
+    assert_eq!(demo["service"]["equal_to_fixed_point"], true, "{demo}");
     let name = |row: &serde_json::Value| {
         let word = |field: &str| row["summary"][field].as_str().unwrap().to_owned();
         (word("dataset"), word("protocol"))

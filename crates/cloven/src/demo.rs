@@ -4,7 +4,13 @@ use std::{path::PathBuf, time::Instant};
 
 use serde::Serialize;
 
-use crate::{Error, Job, Report, RunOptions, Stamped, Summary, init::template, job::Protocol, report, run};
+use crate::{
+    Error, Job, Report, RunOptions, Stamped, Summary,
+    init::template,
+    job::Protocol,
+    report, run,
+    service::{ServiceJob, ServiceOptions, ServiceSummary, run_service},
+};
 
 /// Where [`demo`] puts what it makes.
 #[derive(Debug, Clone)]
@@ -20,6 +26,8 @@ pub struct DemoOptions {
 pub struct Demo {
     /// Each run, in the order of the data sets; of each data set, plain split learning first.
     pub runs: Vec<DemoRun>,
+    /// A service of three servers that answers questions about the digits.
+    pub service: ServiceSummary,
     /// The page that links the pages of the runs.
     pub index: PathBuf,
     /// Wall time of everything.
@@ -43,8 +51,10 @@ pub struct DemoRun {
 
 /// The data sets of [`demo`].
 const DATA: [&str; 2] = ["digits", "wdbc"];
+/// The job of its service.
+const SERVICE: &str = include_str!("../../../examples/05_secure_inference.toml");
 
-/// Trains on each embedded data set by each protocol, every party as a process of its own. `begins` hears of each run before it starts,
+/// Trains on each embedded data set by each protocol, and asks a service, every party as a process of its own. `begins` hears of each run before it starts,
 /// `watch` of everything in it.
 ///
 /// # Errors
@@ -72,7 +82,11 @@ pub fn demo(options: &DemoOptions, begins: &mut dyn FnMut(&Job), watch: &mut dyn
             });
         }
     }
+    let service = ServiceJob::parse(SERVICE, "demo", &[])?;
+    let options_of_service = ServiceOptions::new(&options.program, &options.runs);
+    let (service, _) = run_service(&service, &options_of_service, &mut |_| (), watch)?;
     Ok(Demo {
+        service,
         index: report::write_index(&options.runs, &runs)?,
         runs,
         seconds_total: begun.elapsed().as_secs_f64(),

@@ -1,6 +1,10 @@
 //! A whole service on this machine: a network is trained and shared as its owner would, every party works as a process of its own, and users ask.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use cloven_wire::{Party, tcp::Emulation};
 
@@ -31,6 +35,20 @@ pub struct ServiceOptions {
     pub pool: usize,
     /// What every party's process logs.
     pub logs: Option<Logs>,
+}
+
+impl ServiceOptions {
+    /// Nothing but the run itself, in `runs`.
+    pub fn new(program: &Path, runs: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            runs: runs.to_owned(),
+            run_folder: None,
+            emulate: None,
+            pool: 2,
+            logs: None,
+        }
+    }
 }
 
 /// What a party's process ends with.
