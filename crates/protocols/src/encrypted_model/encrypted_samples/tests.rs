@@ -13,7 +13,9 @@ use ndarray::ArrayD;
 use super::*;
 use crate::{
     AllSettled, Ask, Begin, CheckpointError, Examples, ProtocolError, Settled, Start,
-    encrypted_model::{EncryptedOutput, EncryptedWeights, HeldLayers, Key, ProductEncryption, ProductKey, ProductLayer},
+    encrypted_model::{
+        EncryptedOutput, EncryptedWeights, HeldLayers, HeldWeights, Key, ProductEncryption, ProductKey, ProductLayer,
+    },
     plain,
     testing::*,
 };
@@ -564,7 +566,7 @@ fn tampered_payload(frame: &[u8]) -> Vec<Tampered> {
         Start::KIND | Begin::KIND | Settled::KIND | AllSettled::KIND => tampered_counts(frame),
         Ask::KIND => tampered_ask(frame),
         RowsHeld::KIND => vec![("more rows than there are", with(frame, Header::LEN, &[14])), all_ones(frame)],
-        EncryptedRows::KIND | EncryptedWeights::KIND | EncryptedDelta::KIND | Relinearisation::KIND => {
+        EncryptedRows::KIND | EncryptedWeights::KIND | HeldWeights::KIND | EncryptedDelta::KIND | Relinearisation::KIND => {
             [another_degree(frame), vec![unreduced(32), all_ones(frame)]].concat()
         }
         // Any bytes are fingerprints, any bits an answer to something: their length is checked.
