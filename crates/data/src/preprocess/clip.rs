@@ -16,7 +16,7 @@ pub enum Clip {
 }
 
 impl Clip {
-    /// 32. However a column is distributed, at most one training value in 1,024 lies farther out (Chebyshev's inequality), and of a column that
+    /// The limit unless another is given. However a column is distributed, at most one training value in 1,024 lies farther out (Chebyshev's inequality), and of a column that
     /// looks normal none does; and it is an eighth of the 256 that `vertical` has room for, so that a sum of several such columns still fits.
     pub const USUAL: f32 = 32.0;
 

@@ -440,6 +440,10 @@ async fn messages_and_bytes_are_those_declared() {
                 let sum = all.entry(frame.from).or_default();
                 *sum = [sum[0] + epochs as u64, sum[1] + epochs as u64 * frame.bytes];
             }
+            for frame in cost.before().unwrap() {
+                let sum = all.entry(frame.from).or_default();
+                *sum = [sum[0] + 1, sum[1] + frame.bytes];
+            }
             all
         };
         let mut counted = Vec::new();
@@ -458,11 +462,10 @@ async fn messages_and_bytes_are_those_declared() {
             }
             counted.push(counts);
         }
-        // What is sent before the first batch is in both.
         let (once, twice) = (declared(1), declared(2));
         for (party, [messages, bytes]) in &once {
             let [one, two] = [0, 1].map(|run: usize| counted[run][party]);
-            // A key of more bits, if more epochs need one, is in both.
+            // What is sent before the first batch is in both, with a key of more bits if more epochs need one.
             let declared = [twice[party][0] - messages, twice[party][1] - bytes];
             assert_eq!([two[0] - one[0], two[1] - one[1]], declared, "{party}, {terms:?}");
         }
