@@ -100,11 +100,10 @@ impl Member {
         let mut meeting: Option<Pin<Box<dyn Future<Output = Met>>>> = None;
         let mut work = work;
         loop {
-            if meeting.is_none() && waiting.len() == self.terms.remotes.len() {
-                if let Some(requests) = requests.take() {
-                    let channels = std::mem::take(&mut waiting);
-                    meeting = Some(Box::pin(self.meet(model, work, channels, requests, reporter)));
-                }
+            let complete = meeting.is_none() && waiting.len() == self.terms.remotes.len();
+            if let Some(requests) = requests.take_if(|_| complete) {
+                let channels = std::mem::take(&mut waiting);
+                meeting = Some(Box::pin(self.meet(model, work, channels, requests, reporter)));
             }
             tokio::select! {
                 arrival = reception.next() => match arrival {
@@ -112,8 +111,8 @@ impl Member {
                         let peer = channel.peer().clone();
                         reporter.tell(Update::Connected { peer: peer.clone() });
                         match self.job.role(&peer)? {
-                            ServiceRole::User => sessions.push(self.session(channel, desk.clone(), reporter)),
-                            _ => drop(waiting.insert(peer, channel)),
+                            ServiceRole::User => sessions.push(self.session(*channel, desk.clone(), reporter)),
+                            _ => drop(waiting.insert(peer, *channel)),
                         }
                     }
                     Arrival::Unfit(_, from, error) => reporter.tell(Update::TurnedAway { from: from.to_string(), why: error.to_string() }),

@@ -40,7 +40,7 @@ pub struct Reception<'a> {
 /// What came of a connection.
 pub enum Arrival {
     /// A party that is awaited.
-    Party(TcpChannel),
+    Party(Box<TcpChannel>),
     /// A party that cannot take part, such as for another job, however often it tries.
     Unfit(Party, SocketAddr, WireError),
     /// Anybody else.
@@ -57,7 +57,7 @@ impl Reception<'_> {
                     self.handshakes.spawn(async move { (stream.peer_addr(), door.admit(stream).await) });
                 }
                 Some(Ok((from, outcome))) = self.handshakes.join_next() => match (outcome, from) {
-                    (Ok(channel), _) => return Arrival::Party(channel),
+                    (Ok(channel), _) => return Arrival::Party(Box::new(channel)),
                     (Err(Rejected { party: Some(party), error: Some(error), .. }), Ok(from)) => return Arrival::Unfit(party, from, *error),
                     (Err(Rejected { why, .. }), Ok(from)) => return Arrival::TurnedAway(from, why),
                     // It was gone at once.
@@ -123,7 +123,7 @@ impl Endpoint<'_> {
                     let party = channel.peer().clone();
                     missing.remove(&party);
                     wait.tell(Notice::Connected { party: party.clone() });
-                    channels.insert(party, channel);
+                    channels.insert(party, *channel);
                     continue;
                 }
                 Arrival::Unfit(party, _, error) if missing.contains(&party) => return Err(error),

@@ -33,7 +33,7 @@ async fn alone(setting: &Setting, me: &Party, x: &ArrayD<f32>, mut links: Vec<Me
             let (mut desk, mut requests) = desk();
             let work = Work {
                 pool: 0,
-                inferences: Some(1),
+                inferences: Some(x.len_of(ndarray::Axis(0)) as u64),
             };
             let (mut told, mut observe) = (ignore(), ignore());
             let session = desk.serve(terms, &mut users, &mut observe);
