@@ -61,7 +61,7 @@ impl Service {
         let job = fs::read_to_string(example("05_secure_inference.toml")).unwrap();
         let job = job
             .replace("epochs = 12", "epochs = 3")
-            .replace("queries = 20", "queries = 12");
+            .replace("queries = 20", "queries = 60");
         fs::write(folder.join("job.toml"), job).unwrap();
         succeed(&["init", &text(&folder)]);
         for port in 7443..7446 {
@@ -147,7 +147,7 @@ fn a_service_goes_on_when_a_killed_server_is_back() {
         let output = user.wait_with_output().unwrap();
         assert!(output.status.success(), "{victim} killed: {}", stderr(&output));
         let answers = json(&common::stdout(&output));
-        assert_eq!(answers["report"]["rows"], 12, "{answers}");
+        assert_eq!(answers["report"]["rows"], 60, "{answers}");
         assert!(answers["report"]["accuracy"].as_f64().unwrap() > 0.7, "{answers}");
         for (_, server) in &mut servers {
             server.kill().unwrap();

@@ -92,6 +92,7 @@ pub fn align(job: &Job, options: &AlignOptions, watch: &mut dyn FnMut(&Stamped))
     let holders: Vec<(Party, Role)> = holders(job).collect();
     let errand = Errand {
         digest: job.digest_hex(),
+        parties: job.parties.keys().cloned().collect(),
         program: &options.program,
         places: Place::mesh(&holders),
         locals: &locals,

@@ -160,6 +160,7 @@ async fn all_parties(
     let run_folder = folder.path().to_owned();
     let errand = Errand {
         digest: job.digest_hex(),
+        parties: job.parties.keys().cloned().collect(),
         program: &options.program,
         places: places(job),
         locals,

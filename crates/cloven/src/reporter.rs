@@ -94,6 +94,8 @@ struct State<'a> {
     /// Whether this process has begun to work.
     started: bool,
     service: ServiceFigures,
+    /// When answers of a service were last told.
+    told_answers: Instant,
 }
 
 /// What a server of a service has measured.
@@ -156,6 +158,7 @@ impl<'a> Reporter<'a> {
             earlier_messages: BTreeMap::new(),
             started: false,
             service: ServiceFigures::default(),
+            told_answers: now,
         };
         Self {
             party,
@@ -444,7 +447,11 @@ impl State<'_> {
             Event::Answered { inferences: _, traffic } => {
                 self.service.answering = self.service.answering.and(self.end_phase(traffic));
                 let inferences = self.service.answering.times;
-                self.tells().then_some(Update::Answered { inferences })
+                let due = self.told_answers.elapsed() >= TELL_EVERY;
+                if due {
+                    self.told_answers = Instant::now();
+                }
+                due.then_some(Update::Answered { inferences })
             }
             Event::Predicted { rows, traffic } => {
                 self.rows = rows;

@@ -11,7 +11,7 @@ use crate::Error;
 impl Job {
     /// How the server's first layer is encrypted, for samples in the clear.
     pub(crate) fn layer_encryption(&self) -> Result<LayerEncryption, Error> {
-        const USUAL_BITS: u32 = 5;
+        const USUAL_BITS: u32 = 4;
         let cut = self.cut()?;
         let Some(LayerSpec::Dense { outputs, bias }) = first(&cut).and_then(|first| cut.model.layers.get(first)) else {
             let problem = "encrypted-model needs the model's first layers at the server, of which the first is dense (a flatten may stand before it); a \

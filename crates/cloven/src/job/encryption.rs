@@ -9,7 +9,7 @@ pub struct Encryption {
     /// `encrypted-activation`: which messages are encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// `encrypted-model`, samples in the clear: bits after the point that samples keep; 5 unless given.
+    /// `encrypted-model`, samples in the clear: bits after the point that samples keep; 4 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_bits: Option<u32>,
     /// `encrypted-model`, samples in the clear: so many rows' steps of the first layer share a ciphertext and outputs are merged (a power of two, up to

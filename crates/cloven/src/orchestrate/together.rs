@@ -18,6 +18,8 @@ pub(crate) type Locals = BTreeMap<Party, Local>;
 pub(crate) struct Errand<'a> {
     /// The digest of the job, which every party accepts.
     pub(crate) digest: String,
+    /// Every party of the job: each pins all others.
+    pub(crate) parties: Vec<Party>,
     /// The `cloven` program.
     pub(crate) program: &'a Path,
     /// Everybody's place, in the order in which they start.
@@ -84,7 +86,7 @@ pub(crate) async fn together<T>(
     finished: &dyn Fn(Update) -> Option<T>,
 ) -> Result<BTreeMap<Party, T>, Error> {
     let private = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
-    make_identities(&errand.places, private.path())?;
+    make_identities(&errand.parties, private.path())?;
     let mut crew = Crew::new(errand, private.path());
     crew.start_ready()?;
     let mut done = BTreeMap::new();
@@ -178,12 +180,12 @@ pub(super) fn died(party: Party, status: Option<ExitStatus>) -> Error {
 }
 
 /// A folder per party with a fresh key, and every other party pinned in its roster.
-fn make_identities(places: &[Place], private: &Path) -> Result<(), Error> {
-    let identities: Vec<PublicIdentity> = places
+fn make_identities(parties: &[Party], private: &Path) -> Result<(), Error> {
+    let identities: Vec<PublicIdentity> = parties
         .iter()
-        .map(|place| identity::create(&place.party, &private.join(place.party.as_str())))
+        .map(|party| identity::create(party, &private.join(party.as_str())))
         .collect::<Result<_, _>>()?;
-    for Place { party, .. } in places {
+    for party in parties {
         let mut roster = RosterFile::default();
         for other in identities.iter().filter(|i| i.party != *party) {
             roster.add(other, false)?;

@@ -86,6 +86,7 @@ pub fn predict_together(
     let locals: Locals = places.iter().map(|place| (place.party.clone(), Local::default())).collect();
     let errand = Errand {
         digest: job.digest_hex(),
+        parties: job.parties.keys().cloned().collect(),
         program: &options.program,
         places,
         locals: &locals,

@@ -113,7 +113,13 @@ impl Owned {
     pub(super) fn outputs(&self, x: &ArrayD<f32>) -> Result<Vec<Vec<f32>>, Error> {
         let samples = self.model.quantise(x)?;
         debug_assert_eq!(samples.len(), x.len_of(Axis(0)));
-        let one = |sample: &Vec<i64>| Ok(self.model.scores(&self.model.evaluate(sample)?)?);
+        let one = |sample: &Vec<i64>| {
+            let output = self.model.evaluate(sample)?;
+            Ok(match self.model.structure().ending {
+                Ending::Scores => self.model.scores(&output)?,
+                Ending::ArgMax => output.iter().map(|class| *class as f32).collect(),
+            })
+        };
         samples.iter().map(one).collect()
     }
 }

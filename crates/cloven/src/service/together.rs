@@ -90,6 +90,7 @@ pub fn run_service(
     let path = |party: &Party| folder.join("answers").join(format!("{party}.csv"));
     let errand = Errand {
         digest: job.digest_hex(),
+        parties: job.parties.keys().cloned().collect(),
         program: &options.program,
         places: places(job)?,
         locals: &locals,
