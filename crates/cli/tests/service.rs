@@ -87,7 +87,7 @@ impl Service {
             "--accept",
             &self.digest,
             "--stop-after",
-            "12",
+            "60",
             "--pool",
             "1",
         ];

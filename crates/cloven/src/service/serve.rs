@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, path::Path, pin::Pin, time::Instant};
 use cloven_nn::fixed_point::ModelShare;
 use cloven_protocols::{
     Event,
-    secure_inference::{self as inference, Desk, Requests, Server, Work},
+    secure_inference::{self as inference, Desk, Requests, Server, Session, Work},
 };
 use cloven_wire::{
-    Channel, Link, Party,
+    AbortReason, Channel, Link, Party,
     tcp::{Arrival, Endpoint, TcpChannel},
 };
 use futures_util::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
@@ -127,7 +127,8 @@ impl Member {
                     match self.lost_or(result, &mut links, reporter).await? {
                         true => reporter.lost(&links),
                         false => {
-                            // The last answers are on their way.
+                            // The last answers are on their way; whoever waits for others is told that there will be none.
+                            drop(back);
                             while sessions.next().await.is_some() {}
                             return Ok(links);
                         }
@@ -176,17 +177,17 @@ impl Member {
     async fn session(&self, channel: TcpChannel, mut desk: Desk, reporter: &Reporter<'_>) {
         let mut link = Link::new(channel);
         let served = desk.serve(&self.terms, &mut link, &mut |_| Ok(())).await;
-        match served {
-            Ok(()) => link.into_channel().close().await,
-            Err(cause) => {
-                let peer = link.peer().clone();
-                link.abort(cause.abort_reason()).await;
-                reporter.tell(Update::UserLeft {
-                    user: peer,
-                    why: cause.to_string(),
-                });
-            }
-        }
+        let error = match served {
+            Ok(Session::Done) => return link.into_channel().close().await,
+            // The user comes again.
+            Ok(Session::Interrupted) => return link.abort(AbortReason::PeerLost).await,
+            Err(error) => error,
+        };
+        link.abort(error.abort_reason()).await;
+        reporter.tell(Update::UserLeft {
+            user: link.peer().clone(),
+            why: error.to_string(),
+        });
     }
 
     fn server<'s>(&'s self, model: &'s ModelShare, secret: &'s [u8; 32]) -> Server<'s> {
@@ -208,7 +209,7 @@ impl Member {
         let lost = self.lost(&error);
         for link in links {
             link.abort(match &lost {
-                Some(_) => cloven_wire::AbortReason::PeerLost,
+                Some(_) => AbortReason::PeerLost,
                 None => abort_reason(&error),
             })
             .await;

@@ -22,20 +22,35 @@ pub(super) struct Request {
     pub(super) share: Vec<u64>,
     /// The other servers' shares, sealed.
     pub(super) boxes: Vec<Vec<u8>>,
+    /// For the keys of which meeting they are sealed.
+    meeting: u64,
     pub(super) answer: oneshot::Sender<Vec<u8>>,
+}
+
+/// The keys of the servers, and which of their meetings these are of.
+type Keys = Option<Arc<(u64, Vec<SignedKey>)>>;
+
+/// How a session with a user ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// The user has all that it asked for.
+    Done,
+    /// The servers lost one of them before that: the user asks for the rest when they have met again.
+    Interrupted,
 }
 
 /// The sessions' side.
 #[derive(Clone)]
 pub struct Desk {
     requests: mpsc::Sender<Request>,
-    keys: watch::Receiver<Option<Arc<Vec<SignedKey>>>>,
+    keys: watch::Receiver<Keys>,
 }
 
 /// The other side. When every [`Desk`] is gone, the service ends.
 pub struct Requests {
     waiting: mpsc::Receiver<Request>,
-    keys: watch::Sender<Option<Arc<Vec<SignedKey>>>>,
+    keys: watch::Sender<Keys>,
+    meetings: u64,
 }
 
 /// A desk without requests.
@@ -44,33 +59,43 @@ pub fn desk() -> (Desk, Requests) {
     let (keys_sender, keys) = watch::channel(None);
     let desk = Desk { requests: sender, keys };
     let keys = keys_sender;
-    (desk, Requests { waiting, keys })
+    let meetings = 0;
+    (desk, Requests { waiting, keys, meetings })
 }
 
 impl Requests {
-    /// The servers are ready, and these are their keys; or they are not.
-    pub(super) fn open(&self, keys: Option<Vec<SignedKey>>) {
-        self.keys.send_replace(keys.map(Arc::new));
+    /// The servers have met, and these are their keys; or they have lost one of them.
+    pub(super) fn open(&mut self, keys: Option<Vec<SignedKey>>) {
+        self.meetings += u64::from(keys.is_some());
+        self.keys.send_replace(keys.map(|keys| Arc::new((self.meetings, keys))));
     }
 
     /// The next request, if one waits; whether there will be more.
     pub(super) fn poll(&mut self) -> (Option<Request>, bool) {
-        match self.waiting.try_recv() {
-            Ok(request) => (Some(request), true),
-            Err(mpsc::error::TryRecvError::Empty) => (None, true),
-            Err(mpsc::error::TryRecvError::Disconnected) => (None, false),
+        loop {
+            match self.waiting.try_recv() {
+                Ok(request) if request.meeting == self.meetings => return (Some(request), true),
+                // Sealed for keys that are gone: its session ends.
+                Ok(_) => (),
+                Err(mpsc::error::TryRecvError::Empty) => return (None, true),
+                Err(mpsc::error::TryRecvError::Disconnected) => return (None, false),
+            }
         }
     }
 
     /// The next request; none when there will be no more.
     pub(super) async fn next(&mut self) -> Option<Request> {
-        self.waiting.recv().await
+        loop {
+            match self.waiting.recv().await {
+                Some(request) if request.meeting != self.meetings => (),
+                next => return next,
+            }
+        }
     }
 }
 
 impl Desk {
-    /// The gateway's script with one user: keys, then answers until the user has all that it asked for. An answer that does not come since another server is gone
-    /// ends the session; the user connects again and asks for the rest.
+    /// The gateway's script with one user: keys, then answers until the user has all that it asked for, or a server is lost.
     ///
     /// # Errors
     /// [`ProtocolError`], naming the user whose message cannot be.
@@ -79,10 +104,13 @@ impl Desk {
         terms: &Terms,
         link: &mut Link<C>,
         observe: &mut Observe<'_>,
-    ) -> Result<(), ProtocolError> {
+    ) -> Result<Session, ProtocolError> {
         let keys = link.wait_while(self.keys.wait_for(Option::is_some)).await;
-        let keys = keys.ok().and_then(|keys| keys.clone()).ok_or_else(|| closed(link))?;
-        link.send(0, &ServerKeys(keys.to_vec())).await?;
+        let Some(keys) = keys.ok().and_then(|keys| keys.clone()) else {
+            return Ok(Session::Interrupted);
+        };
+        let (meeting, keys) = &*keys;
+        link.send(0, &ServerKeys(keys.clone())).await?;
         let Ask { rows } = link.receive(0, &()).await?;
         let traffic = link.traffic();
         observe(Event::Asked {
@@ -98,24 +126,24 @@ impl Desk {
                 cause,
             })?;
             let (answer, answered) = oneshot::channel();
-            let request = Request { share, boxes, answer };
+            let meeting = *meeting;
+            let request = Request {
+                share,
+                boxes,
+                meeting,
+                answer,
+            };
             let output = async {
                 self.requests.send(request).await.ok()?;
                 answered.await.ok()
             };
-            let output = link.wait_while(output).await.ok_or_else(|| closed(link))?;
+            let Some(output) = link.wait_while(output).await else {
+                return Ok(Session::Interrupted);
+            };
             link.send(round, &SealedOutput(output)).await?;
             let (rows, traffic) = (round as usize, link.traffic());
             observe(Event::Predicted { rows, traffic })?;
         }
-        Ok(())
+        Ok(Session::Done)
     }
-}
-
-/// The servers lost one of them.
-fn closed<C: Channel>(link: &Link<C>) -> ProtocolError {
-    ProtocolError::Wire(WireError::Local {
-        what: format!("answering {}", link.peer()),
-        cause: "the servers lost one of them; they begin anew when it is back".into(),
-    })
 }

@@ -52,7 +52,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Desk, Requests, desk};
+pub use desk::{Desk, Requests, Session, desk};
 pub use gateway::{Work, gateway};
 pub use msg::{
     ActivationPreparation, ActivationStep, Command, KeyStep, MESSAGES, MaskedInput, Meeting, ProductStep, RemoteKey, SealedInput,
