@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod examples;
 mod inference;
+mod linear_shape;
 mod message;
 mod schedule;
 mod signed_key;

@@ -11,7 +11,7 @@ use std::{borrow::Cow, sync::Arc};
 use cloven_lattice::{
     LatticeError, Parameters, SecretKey,
     linear::{
-        self, EncryptedFactor, EncryptedProduct, OperandNorms, RowSource, SharedDelta, SharedProduct, SharedRows, SharedSecrets,
+        EncryptedFactor, EncryptedProduct, OperandNorms, RowSource, SharedDelta, SharedProduct, SharedRows, SharedSecrets,
         SharedTraining, SharedWeights, TrainingScales,
     },
 };
@@ -23,6 +23,7 @@ use super::{
     layer::{LOG2_DEGREE, PART, PRIME_BITS},
 };
 use crate::ProtocolError;
+use crate::linear_shape::encrypted_shape;
 
 /// What both parties know of the layer's encryption.
 #[derive(Debug, Clone)]
@@ -238,25 +239,6 @@ fn scales(shape: LinearShape) -> TrainingScales {
         weight,
         delta: 26,
         response: 30,
-    }
-}
-
-fn encrypted_shape(shape: LinearShape) -> linear::LinearShape {
-    match shape {
-        LinearShape::Dense { inputs, outputs } => linear::LinearShape::Dense { inputs, outputs },
-        LinearShape::Convolution {
-            channels,
-            image,
-            kernel,
-            stride,
-            padding,
-        } => linear::LinearShape::Convolution {
-            channels,
-            image,
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: [padding; 2],
-        },
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
     plan::Plan,
     words,
 };
-use crate::ProtocolError;
+use crate::{ProtocolError, linear_shape::encrypted_shape};
 
 /// What the contexts of everything collective begin with.
 const KEY: &[u8] = b"key";
@@ -200,25 +200,6 @@ async fn encrypted_weights<C: Channel>(
         loader.push(&mesh.spread::<WeightStep>(sum, linear.share_len()).await?)?;
     }
     Ok(loader.finish()?)
-}
-
-fn encrypted_shape(shape: cloven_nn::LinearShape) -> LinearShape {
-    match shape {
-        cloven_nn::LinearShape::Dense { inputs, outputs } => LinearShape::Dense { inputs, outputs },
-        cloven_nn::LinearShape::Convolution {
-            channels,
-            image,
-            kernel,
-            stride,
-            padding,
-        } => LinearShape::Convolution {
-            channels,
-            image,
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: [padding; 2],
-        },
-    }
 }
 
 /// Weights in the order of the encryption: those of dense layers lie the other way round in a model.

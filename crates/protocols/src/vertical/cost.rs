@@ -1,6 +1,6 @@
 //! Declared messages and bytes of `vertical`: headers and payloads, without TLS; exact, in every form of the protocol.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cloven_lattice::linear::ExactProduct;
 use cloven_mpc::activation::MessageBytes;
@@ -263,9 +263,4 @@ pub fn counted(sizes: impl Iterator<Item = usize>) -> BTreeMap<usize, u64> {
     let mut counts = BTreeMap::new();
     sizes.for_each(|size| *counts.entry(size).or_insert(0) += 1);
     counts
-}
-
-/// The parties between which messages go.
-pub fn pairs(frames: &[Frame]) -> BTreeSet<(Party, Party)> {
-    frames.iter().map(|frame| (frame.from.clone(), frame.to.clone())).collect()
 }
