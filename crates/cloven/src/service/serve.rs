@@ -26,7 +26,8 @@ impl Member {
     /// Serves with this server's share of the network, a file of [`share_model`](super::share_model), until the work is done or the operator interrupts.
     ///
     /// # Errors
-    /// [`Error`] of this server's own, or when another one stays away for longer than `deadlines.reconnect_seconds`.
+    /// [`Error`] of this server's own; at a remote server also when another one stays away for longer than `deadlines.reconnect_seconds`. The gateway waits
+    /// without end.
     pub fn serve(self, share: &Path, work: Work, watch: &mut Watch<'_>) -> Result<ServerReport, Error> {
         self.local.limits.cap_threads();
         let model = &ModelShare::load(share)?;
@@ -38,10 +39,10 @@ impl Member {
         let reporter = Reporter::new(self.party.clone(), self.local.limits.memory_mb, &mut watch);
         let begun = Instant::now();
         let links = runtime.block_on(interruptible(async {
-            let endpoint = self.endpoint(&reporter).await?;
+            let mut endpoint = self.endpoint(&reporter).await?;
             match self.role {
                 ServiceRole::Gateway => self.gateway(model, work, &endpoint, &reporter).await,
-                ServiceRole::Server => self.remote(model, &endpoint, &reporter).await,
+                ServiceRole::Server => self.remote(model, &mut endpoint, &reporter).await,
                 ServiceRole::User => Err(Error::configuration(
                     "--as",
                     format!("{} is a user: cloven predict", self.party),
@@ -64,13 +65,15 @@ impl Member {
     async fn remote(
         &self,
         model: &ModelShare,
-        endpoint: &Endpoint<'_>,
+        endpoint: &mut Endpoint<'_>,
         reporter: &Reporter<'_>,
     ) -> Result<Vec<Link<TcpChannel>>, Error> {
         let peers = self.reach(self.job.servers().filter(|server| **server != self.party))?;
         loop {
             let channels = endpoint.connect(&peers, &|notice| reporter.tell(notice.into())).await;
             let channels = channels.map_err(|cause| self.failed(cause))?;
+            // Those that were there once may be waited for longer.
+            endpoint.connect_deadline = self.local.deadlines.reconnect().max(endpoint.connect_deadline);
             let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
             let secret = secret()?;
             let server = self.server(model, &secret);
