@@ -42,6 +42,7 @@ mod ranges;
 mod report;
 mod ring;
 mod share;
+mod split;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -98,7 +99,8 @@ impl FixedModel {
             });
         }
         let row = |row: ndarray::ArrayViewD<'_, f32>| {
-            let value = |x: &f32| quantised("input", f64::from(*x), structure.fraction_bits, structure.ring_bits);
+            let scale = structure.input_scale.unwrap_or(structure.fraction_bits);
+            let value = |x: &f32| quantised("input", f64::from(*x), scale, structure.ring_bits);
             row.iter().map(value).collect()
         };
         x.axis_iter(Axis(0)).map(row).collect()

@@ -72,6 +72,7 @@ impl Structure {
     /// Where the computation stands before each step and at the end.
     fn along(&self) -> Result<Vec<At>, ModelError> {
         let mut at = self.start()?;
+        self.check_layer_ends()?;
         let (mut places, mut open, mut parameters) = (vec![at], Vec::new(), 0usize);
         for (number, step) in self.steps.iter().enumerate() {
             let what = || format!("step {number}");
@@ -110,10 +111,27 @@ impl Structure {
             let expected = format!("1 to 3 axes and at most {MAX_SAMPLE_VALUES} values");
             return Err(fixed_error("input", expected, format!("{:?}", self.input)));
         };
-        Ok(At {
-            values,
-            scale: self.fraction_bits,
-        })
+        match self.input_scale {
+            None => Ok(At {
+                values,
+                scale: self.fraction_bits,
+            }),
+            Some(scale) if scale < self.ring_bits => Ok(At { values, scale }),
+            Some(scale) => Err(fixed_error("input", format!("a scale below {}", self.ring_bits), scale)),
+        }
+    }
+
+    fn check_layer_ends(&self) -> Result<(), ModelError> {
+        let ends = &self.layer_ends;
+        let last = ends.last().is_none_or(|last| *last == self.steps.len());
+        match ends.len() <= MAX_LAYERS && ends.is_sorted() && last {
+            true => Ok(()),
+            false => Err(fixed_error(
+                "ends of layers",
+                "rising numbers of steps, the last of all",
+                "others",
+            )),
+        }
     }
 
     /// Where the computation stands after a step.

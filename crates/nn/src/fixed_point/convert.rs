@@ -32,6 +32,8 @@ impl FixedModel {
 /// A model that has only to be told its number of fraction bits.
 pub(super) struct Plan {
     input: Vec<usize>,
+    /// Layers of the model, those that need no step among them.
+    layers: usize,
     ring_bits: u32,
     ending: Ending,
     steps: Vec<Plain>,
@@ -42,6 +44,7 @@ impl Plan {
         Ring::new(ring_bits)?;
         Ok(Self {
             input: model.input.clone(),
+            layers: model.layers.len(),
             ring_bits,
             ending,
             steps: divisions(read(model, arrays)?),
@@ -51,9 +54,11 @@ impl Plan {
     pub fn at(&self, fraction_bits: u32) -> Result<FixedModel, ModelError> {
         let structure = Structure {
             input: self.input.clone(),
+            input_scale: None,
             ring_bits: self.ring_bits,
             fraction_bits,
             steps: Vec::new(),
+            layer_ends: Vec::new(),
             ending: self.ending,
         };
         // Impossible numbers of bits are refused before anything is computed with them.
@@ -71,8 +76,15 @@ impl Plan {
             },
         };
         for (number, step) in self.steps.iter().enumerate() {
+            let begun = writing.model.structure.steps.len();
             writing.step(step, &self.steps[number + 1..])?;
+            let Structure { steps, layer_ends, .. } = &mut writing.model.structure;
+            // A residual block writes its end several times, the last of which counts.
+            layer_ends.resize(step.number(), begun);
+            layer_ends.push(steps.len());
         }
+        let all = writing.model.structure.steps.len();
+        writing.model.structure.layer_ends.resize(self.layers, all);
         writing.model.structure.check()?;
         Ok(writing.model)
     }

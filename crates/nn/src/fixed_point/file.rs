@@ -40,7 +40,7 @@ impl FixedModel {
         let linear = self.weights.iter();
         let numbers = linear.map(|linear| [&linear.weight, &linear.bias].map(|values| bytemuck::cast_slice(values)));
         let arrays = arrays(&self.structure, numbers.collect(), [Dtype::I32, Dtype::I64]);
-        write(arrays, metadata(MODEL, &self.structure)?)
+        write(arrays, metadata(MODEL, &self.structure))
     }
 
     /// The model of such a content.
@@ -87,7 +87,7 @@ impl ModelShare {
     /// # Errors
     /// [`ModelError::FixedPoint`] if the format cannot hold it.
     pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, ModelError> {
-        let mut metadata = metadata(SHARE, &self.structure)?;
+        let mut metadata = metadata(SHARE, &self.structure);
         let Holder { server, servers, model } = self.holder;
         let digits = model.iter().map(|byte| format!("{byte:02x}")).collect();
         for (name, value) in [
@@ -176,8 +176,7 @@ impl<'a> Content<'a> {
             }
         }
         let text = metadata.get("structure").map_or("", String::as_str);
-        let structure: Structure = serde_json::from_str(text).map_err(|error| problem("a structure", error.to_string()))?;
-        structure.check()?;
+        let structure = Structure::from_json(text.as_bytes())?;
         Ok(Self {
             tensors: SafeTensors::deserialize(bytes).map_err(malformed)?,
             metadata,
@@ -297,14 +296,13 @@ fn arrays(structure: &Structure, numbers: Vec<[&[u64]; 2]>, kinds: [Dtype; 2]) -
     arrays.collect()
 }
 
-fn metadata(format: &str, structure: &Structure) -> Result<Metadata, ModelError> {
-    let structure = serde_json::to_string(structure).map_err(|error| problem("a structure", error.to_string()))?;
+fn metadata(format: &str, structure: &Structure) -> Metadata {
     let entries = [
         ("format", format.to_owned()),
         ("version", VERSION.to_owned()),
-        ("structure", structure),
+        ("structure", structure.to_json()),
     ];
-    Ok(entries.map(|(name, value)| (name.to_owned(), value)).into())
+    entries.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 fn write(arrays: Vec<Array>, metadata: Metadata) -> Result<Zeroizing<Vec<u8>>, ModelError> {
@@ -325,6 +323,6 @@ fn of_file<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, ModelError>) -
     parse(&bytes).map_err(|error| file_error(path, error.to_string()))
 }
 
-fn problem(expected: impl Into<String>, actual: impl ToString) -> ModelError {
+pub(super) fn problem(expected: impl Into<String>, actual: impl ToString) -> ModelError {
     fixed_error("content", expected, actual)
 }

@@ -14,6 +14,14 @@ pub(super) struct Plain {
     pub kind: Kind,
 }
 
+impl Plain {
+    /// The number of the model's layer, or of the block that it is in.
+    pub fn number(&self) -> usize {
+        let first = self.layer.split('.').next();
+        first.and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+}
+
 pub(super) enum Kind {
     Linear(Linear),
     AvgPool(Window),

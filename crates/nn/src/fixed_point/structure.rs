@@ -14,12 +14,19 @@ use crate::{LinearShape, ModelError};
 pub struct Structure {
     /// Shape of a sample at the input.
     pub input: Vec<usize>,
+    /// Scale of the input where it is not f: of a network's later part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_scale: Option<u32>,
     /// k: everything is modulo 2^k.
     pub ring_bits: u32,
-    /// f: the scale of the input and of what leaves a non-linear step.
+    /// f: the scale of the input, unless it says otherwise, and of what leaves a non-linear step.
     pub fraction_bits: u32,
     /// First to last.
     pub steps: Vec<Step>,
+    /// For each layer of the model, how many steps end with it or before; a step that does the work of two layers belongs to the first. Empty where
+    /// that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layer_ends: Vec<usize>,
     /// What comes out at the end.
     pub ending: Ending,
 }
@@ -122,6 +129,22 @@ impl Structure {
     /// [`ModelError::FixedPoint`] for an impossible number of bits.
     pub fn ring(&self) -> Result<Ring, ModelError> {
         Ring::new(self.ring_bits)
+    }
+
+    /// As text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a structure has only string keys and whole numbers")
+    }
+
+    /// A checked structure of such a text, whoever wrote it.
+    ///
+    /// # Errors
+    /// [`ModelError::FixedPoint`] for anything else.
+    pub fn from_json(text: &[u8]) -> Result<Self, ModelError> {
+        let structure: Self =
+            serde_json::from_slice(text).map_err(|error| super::file::problem("a structure", error.to_string()))?;
+        structure.check()?;
+        Ok(structure)
     }
 
     /// The products, in the order in which an evaluation comes to them.

@@ -174,7 +174,12 @@ fn other_metadata_are_refused() {
     assert!(json(&|s| s.ring_bits = 49).contains("24 to 48 bits"));
     assert!(json(&|s| s.ring_bits = 33).contains("to be U64"));
     assert!(json(&|s| s.input = vec![1 << 40, 1 << 40]).contains("1 to 3 axes"));
-    assert!(json(&|s| s.steps.retain(|step| !matches!(step, Step::Linear { .. }))).contains("fixed point: step"));
+    let without_products = |s: &mut Structure| {
+        s.steps.retain(|step| !matches!(step, Step::Linear { .. }));
+        s.layer_ends.clear();
+    };
+    assert!(json(&without_products).contains("fixed point: step"));
+    assert!(json(&|s| s.layer_ends.push(1_000)).contains("ends of layers"));
     assert!(with("structure", "{}").contains("missing field"));
     assert!(with("structure", &"[".repeat(100_000)).contains("expected a structure"));
     let text = serde_json::to_string(structure).unwrap();

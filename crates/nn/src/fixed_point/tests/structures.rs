@@ -5,9 +5,11 @@ use super::*;
 fn structure(input: &[usize], steps: Vec<Step>) -> Structure {
     Structure {
         input: input.to_vec(),
+        input_scale: None,
         ring_bits: 32,
         fraction_bits: 8,
         steps,
+        layer_ends: Vec::new(),
         ending: Ending::Scores,
     }
 }
@@ -177,4 +179,24 @@ fn a_structure_is_the_same_after_json() {
         serde_json::to_string(&linear(LinearShape::Dense { inputs: 1, outputs: 2 })).unwrap(),
         text
     );
+}
+
+#[test]
+fn ends_of_layers_and_scales_of_inputs_are_checked() {
+    let steps = || vec![linear(LinearShape::Dense { inputs: 2, outputs: 2 })];
+    let with = |layer_ends: Vec<usize>, input_scale| {
+        let structure = structure(&[2], steps());
+        Structure {
+            layer_ends,
+            input_scale,
+            ..structure
+        }
+        .check()
+        .is_ok()
+    };
+    assert!(with(vec![], None) && with(vec![0, 1, 1], Some(9)));
+    for ends in [vec![0], vec![2], vec![1, 0], vec![1, 0, 1]] {
+        assert!(!with(ends, None));
+    }
+    assert!(!with(vec![1], Some(32)));
 }

@@ -149,3 +149,47 @@ fn calibration_finds_the_most_fraction_bits_that_leave_room() {
         assert!(error.contains("20 bits of room"), "{error}");
     }
 }
+
+#[test]
+fn two_parts_compute_what_the_whole_does() {
+    let mut rng = ChaCha20Rng::seed_from_u64(6);
+    for (name, model) in models() {
+        let whole = || converted(&model, 32, 8);
+        let values: usize = model.input.iter().product();
+        let sample: Vec<i64> = (0..values).map(|_| i64::from(rng.next_u32() as i32 >> 22)).collect();
+        let (expected, mut parts) = (whole().evaluate(&sample).unwrap(), 0);
+        let steps = whole().structure().steps.len();
+        for layers in 0..=model.layers.len() + 1 {
+            let Ok((first, rest)) = whole().split(layers) else { continue };
+            parts += 1;
+            let between = first.evaluate(&sample).unwrap();
+            assert_eq!(rest.evaluate(&between).unwrap(), expected, "{name}, {layers}");
+            assert_eq!(
+                rest.structure().input_scale,
+                first.structure().output_scale().ok(),
+                "{name}, {layers}"
+            );
+            assert_eq!(first.structure().steps.len() + rest.structure().steps.len(), steps);
+            assert_eq!(first.structure().layer_ends.len(), layers);
+            // What a file keeps of it is the same.
+            let read = FixedModel::from_bytes(&rest.to_bytes().unwrap()).unwrap();
+            assert_eq!(read.structure(), rest.structure());
+            assert_eq!(read.evaluate(&between).unwrap(), expected);
+        }
+        assert!(parts > 0 || model.layers.len() < 2, "{name}");
+        assert!(
+            whole().split(0).is_err() && whole().split(model.layers.len()).is_err(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_pooling_that_is_computed_with_a_relu_goes_with_it() {
+    let model = spec(&[1, 4, 4], vec![conv(1, 3, 1, 1), RELU, max_pool(2, 2, 0), FLATTEN, dense(2)]);
+    let split = |layers| converted(&model, 32, 8).split(layers).unwrap().0;
+    assert_eq!(split(1).structure().outputs().unwrap(), 16);
+    for layers in 2..=4 {
+        assert_eq!(split(layers).structure().outputs().unwrap(), 4, "{layers}");
+    }
+}
