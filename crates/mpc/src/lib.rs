@@ -13,6 +13,7 @@
 //! | [`circuit`] | Boolean circuits, written once and run by every engine |
 //! | [`activation`] | ReLU of additively shared values, for a third party's eyes only |
 //! | [`nonlinear`] | ReLU, max-pooling, truncation and argmax of words that n parties share, with re-masking |
+//! | [`two_party`] | the same layers between a user and a gateway, who alone gets the words |
 //! | [`boolean`] | circuits on shared bits, by oblivious transfer (GMW) |
 //! | [`garbling`] | garbled circuits: two parties (half gates), or more (BMR) |
 //! | [`BitMatrix`] | packed bits: inputs, outputs and shares of many instances of a circuit |
@@ -44,6 +45,7 @@ pub mod shares;
 pub mod transfer;
 mod transposition;
 pub mod triples;
+pub mod two_party;
 mod wire;
 #[allow(unsafe_code)]
 mod words;

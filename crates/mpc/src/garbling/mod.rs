@@ -2,3 +2,4 @@
 
 pub mod bmr;
 pub mod half_gates;
+pub(crate) mod projection;

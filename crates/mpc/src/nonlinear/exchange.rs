@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Bytes of the mark that begins a first message.
-const MARK: usize = 8;
+pub(crate) const MARK: usize = 8;
 
 /// A party's state between two rounds.
 pub trait Resume: Sized {
@@ -62,7 +62,7 @@ impl<S: Resume> Exchange<S> {
 }
 
 impl<S: Resume> Next<S> {
-    pub(super) fn exchange(state: S, outgoing: Vec<Vec<u8>>, expected: Vec<usize>) -> Self {
+    pub(crate) fn exchange(state: S, outgoing: Vec<Vec<u8>>, expected: Vec<usize>) -> Self {
         Self::Exchange(Exchange {
             state,
             outgoing,
@@ -98,7 +98,7 @@ impl<S: Resume> Next<S> {
 }
 
 /// Takes the mark off each message.
-pub(super) fn unmarked<'m>(mark: u64, messages: &[&'m [u8]]) -> Result<Vec<&'m [u8]>, MpcError> {
+pub(crate) fn unmarked<'m>(mark: u64, messages: &[&'m [u8]]) -> Result<Vec<&'m [u8]>, MpcError> {
     let unmark = |message: &&'m [u8]| match message.split_at_checked(MARK) {
         Some((head, rest)) if head == mark.to_le_bytes() => Ok(rest),
         _ => Err(MpcError::OutOfStep),
@@ -107,7 +107,7 @@ pub(super) fn unmarked<'m>(mark: u64, messages: &[&'m [u8]]) -> Result<Vec<&'m [
 }
 
 /// Takes `bytes` off the front of a message whose length was checked.
-pub(super) fn take<'m>(message: &mut &'m [u8], bytes: usize) -> Result<&'m [u8], MpcError> {
+pub(crate) fn take<'m>(message: &mut &'m [u8], bytes: usize) -> Result<&'m [u8], MpcError> {
     let (expected, actual) = (bytes, message.len());
     let (head, rest) = message.split_at_checked(bytes).ok_or(MpcError::Length { expected, actual })?;
     *message = rest;

@@ -79,7 +79,7 @@ pub struct Layer {
 
 impl Ring {
     /// Words whose low `bits` bits count.
-    pub(super) fn mask(self) -> u64 {
+    pub(crate) fn mask(self) -> u64 {
         u64::MAX >> (64 - self.bits)
     }
 }
@@ -127,7 +127,7 @@ impl Layer {
     }
 
     /// Short words too, whose every value a test can visit.
-    pub(super) fn with_any_bits(operation: Operation, ring: Ring, engine: Engine, parties: usize) -> Result<Self, MpcError> {
+    pub(crate) fn with_any_bits(operation: Operation, ring: Ring, engine: Engine, parties: usize) -> Result<Self, MpcError> {
         expect_count("bits of truncation", ring.truncation, 0, ring.bits - 2)?;
         match operation {
             Operation::MaxPool { window } | Operation::MaxPoolRelu { window } => {
@@ -243,7 +243,7 @@ impl Layer {
     }
 
     /// Bits that become additive shares.
-    pub(super) fn conversions(&self) -> usize {
+    pub(crate) fn conversions(&self) -> usize {
         if self.operation.opens() {
             self.circuit.output_bits()
         } else {
@@ -251,8 +251,14 @@ impl Layer {
         }
     }
 
+    /// Bytes of the words that turn the labels of some instances' output bits into shares.
+    pub(crate) fn projection_bytes(&self, instances: usize) -> usize {
+        let bytes = |bit| BitMatrix::encoded_len(self.ring.bits - bit, instances);
+        (0..self.conversions()).map(bytes).sum()
+    }
+
     /// Bits of a party's words of one output.
-    pub(super) fn input_bits(&self) -> usize {
+    pub(crate) fn input_bits(&self) -> usize {
         self.operation.window() * self.ring.bits
     }
 
@@ -262,7 +268,7 @@ impl Layer {
     }
 
     /// A party's words of some outputs as rows of bits, in the order of the circuit's inputs.
-    pub(super) fn rows(&self, words: &[u64]) -> BitMatrix {
+    pub(crate) fn rows(&self, words: &[u64]) -> BitMatrix {
         let (window, bits) = (self.operation.window(), self.ring.bits);
         let mut rows = BitMatrix::zeros(window * bits, words.len() / window);
         for place in 0..window {
@@ -275,7 +281,7 @@ impl Layer {
     }
 
     /// What a value at the place of an output bit counts, modulo 2^64.
-    pub(super) fn weighted(&self, bit: usize, value: u64) -> u64 {
+    pub(crate) fn weighted(&self, bit: usize, value: u64) -> u64 {
         match self.signed() && bit + 1 == self.circuit.output_bits() {
             true => (value << bit).wrapping_neg(),
             false => value << bit,
@@ -283,14 +289,14 @@ impl Layer {
     }
 
     /// The layer in a few bytes.
-    pub(super) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> u64 {
         let mut id = [0; 8];
         id.copy_from_slice(&blake3::hash(self.describe().as_bytes()).as_bytes()[..8]);
         u64::from_le_bytes(id)
     }
 
     /// What parties at the same layer have in common.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         format!("{:?} {:?} {:?} {}", self.operation, self.ring, self.engine, self.parties)
     }
 }

@@ -104,14 +104,15 @@
 
 mod boolean;
 mod conversion;
-mod exchange;
+pub(crate) mod exchange;
 mod garbled;
 mod layer;
+pub(crate) mod marks;
 mod online;
 mod preparation;
 mod setup;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use exchange::{Exchange, Next, Resume};
 pub use layer::{Engine, Layer, MAX_CLASSES, MAX_OUTPUTS, MAX_WINDOW, Operation, Ring};

@@ -1,7 +1,7 @@
 //! The online phase of a layer, whatever the engine.
 
 use super::{
-    Layer, MAX_OUTPUTS, Next, Prepared, Resume, boolean, exchange::unmarked, garbled, preparation::Material, setup::joined,
+    Layer, MAX_OUTPUTS, Next, Prepared, Resume, boolean, exchange::unmarked, garbled, marks::joined, preparation::Material,
 };
 use crate::{
     MpcError,

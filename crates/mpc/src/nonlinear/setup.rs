@@ -2,6 +2,7 @@
 
 use super::{
     Engine, Layer, Next, Preparation, Resume, boolean, garbled,
+    marks::Marks,
     preparation::{Chunk, Material, Stage},
 };
 use crate::{
@@ -11,13 +12,11 @@ use crate::{
     wire::{expect_count, expect_equal},
 };
 
-const MARKS: &str = "cloven mpc 2026 nonlinear marks";
-
 /// A party that sets up transfers with every other one, in three rounds. Done once in a session.
 pub struct Setup {
     stage: Round,
     peers: usize,
-    marks: [u8; 32],
+    marks: Marks,
 }
 
 enum Round {
@@ -30,9 +29,7 @@ enum Round {
 /// chunks of the same layers in the same order.
 pub struct Preparer {
     pub(super) transfers: Transfers,
-    marks: [u8; 32],
-    /// Of the next chunk.
-    number: u64,
+    marks: Marks,
 }
 
 impl Setup {
@@ -46,7 +43,7 @@ impl Setup {
         let setup = Self {
             stage: Round::Announced(setup),
             peers: parties - 1,
-            marks: session.public_key("nonlinear marks"),
+            marks: Marks::new(session.public_key("nonlinear marks")),
         };
         Ok(setup.wait(messages, 32))
     }
@@ -75,7 +72,6 @@ impl Resume for Setup {
                 return Ok(Next::Done(Preparer {
                     transfers: sums.finish(messages)?,
                     marks,
-                    number: 0,
                 }));
             }
         };
@@ -100,7 +96,7 @@ impl Preparer {
         expect_equal("parties of the layer", layer.parties, parties)?;
         expect_count("outputs of a chunk", outputs, 1, layer.chunk())?;
         let chunk = Chunk {
-            mark: self.mark(layer, outputs),
+            mark: self.marks.next(layer, outputs),
             outputs,
             place: (layer.id(), party.0.into()),
         };
@@ -115,30 +111,4 @@ impl Preparer {
         };
         Ok(Preparation::begin(next, chunk))
     }
-
-    /// What tells this chunk from every other of the session, the same at all parties.
-    fn mark(&mut self, layer: &Layer, outputs: usize) -> u64 {
-        let mut hasher = blake3::Hasher::new_derive_key(MARKS);
-        hasher.update(&self.marks).update(&self.number.to_le_bytes());
-        hasher
-            .update(&(outputs as u64).to_le_bytes())
-            .update(layer.describe().as_bytes());
-        self.number += 1;
-        shortened(&hasher)
-    }
-}
-
-/// What tells a layer's run from every other: the marks of its chunks.
-pub(super) fn joined(marks: impl Iterator<Item = u64>) -> u64 {
-    let mut hasher = blake3::Hasher::new_derive_key(MARKS);
-    marks.for_each(|mark| {
-        hasher.update(&mark.to_le_bytes());
-    });
-    shortened(&hasher)
-}
-
-fn shortened(hasher: &blake3::Hasher) -> u64 {
-    let mut bytes = [0; 8];
-    hasher.finalize_xof().fill(&mut bytes);
-    u64::from_le_bytes(bytes)
 }

@@ -13,7 +13,7 @@ pub struct Choosing<'c>(Evaluator<'c>);
 /// The evaluator between its labels and the last table. Wiped on drop.
 pub struct Evaluator<'c> {
     circuit: &'c Circuit,
-    batch: Batch,
+    pub(crate) batch: Batch,
     /// The active label, per wire and instance.
     pub(crate) labels: Vec<u128>,
     gate: usize,
@@ -45,16 +45,7 @@ impl<'c> Choosing<'c> {
         for (row, wire) in circuit.wires_of(EVALUATOR).enumerate() {
             labels[wire * instances..][..instances].copy_from_slice(&transfers.t[row * instances..][..instances]);
         }
-        let evaluator = Evaluator {
-            circuit,
-            batch,
-            labels,
-            gate: 0,
-            words: Vec::new(),
-            tweaks: Vec::new(),
-            scratch: Vec::new(),
-        };
-        Ok((Self(evaluator), differ.encode()))
+        Ok((Self(Evaluator::waiting(circuit, batch, labels)), differ.encode()))
     }
 
     /// Takes the labels of the garbler's inputs.
@@ -72,7 +63,26 @@ impl<'c> Choosing<'c> {
     }
 }
 
-impl Evaluator<'_> {
+impl<'c> Evaluator<'c> {
+    /// The evaluator with, for every wire of the circuit, a row of active labels, of which those of inputs are set.
+    pub(crate) fn new(circuit: &'c Circuit, batch: Batch, labels: Vec<u128>) -> Self {
+        let mut evaluator = Self::waiting(circuit, batch, labels);
+        evaluator.xors();
+        evaluator
+    }
+
+    fn waiting(circuit: &'c Circuit, batch: Batch, labels: Vec<u128>) -> Self {
+        Self {
+            circuit,
+            batch,
+            labels,
+            gate: 0,
+            words: Vec::new(),
+            tweaks: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
     /// Takes the next tables: whole gates, at most those that remain.
     pub fn consume(&mut self, tables: &[u8]) -> Result<(), MpcError> {
         let per_gate = AND_BYTES * self.batch.instances();

@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 /// The garbler between its input labels and its last table. Wiped on drop.
 pub struct Garbler<'c> {
     circuit: &'c Circuit,
-    batch: Batch,
+    pub(crate) batch: Batch,
     delta: Delta,
     /// The label of 0, per wire and instance.
     pub(crate) labels: Vec<u128>,
@@ -51,17 +51,21 @@ impl<'c> Garbler<'c> {
                 message.extend(active.to_le_bytes());
             }
         }
-        let garbler = Self {
+        Ok((Self::new(circuit, batch, transfers.delta.clone(), labels), message))
+    }
+
+    /// The garbler with the offset of its labels and, for every wire of the circuit, a row of labels of 0, of which those of inputs are set.
+    pub(crate) fn new(circuit: &'c Circuit, batch: Batch, delta: Delta, labels: Vec<u128>) -> Self {
+        Self {
             circuit,
             batch,
-            delta: transfers.delta.clone(),
+            delta,
             labels,
             gate: 0,
             words: Vec::new(),
             tweaks: Vec::new(),
             scratch: Vec::new(),
-        };
-        Ok((garbler, message))
+        }
     }
 
     /// The next tables, of as many whole gates as `max_bytes` holds but at least one; empty when all have been given.

@@ -1,6 +1,6 @@
 //! The evaluator's preparation of a chunk.
 
-use super::{pieces, projection_bytes};
+use super::pieces;
 use crate::{
     Batch, BitMatrix, MpcError,
     boolean::Transfers,
@@ -102,7 +102,7 @@ impl Resume for Awaiting<'_, '_> {
             }
             1 => {
                 self.silent = 0;
-                let bytes = |instances| self.table_bytes(instances) + projection_bytes(self.layer, instances);
+                let bytes = |instances| self.table_bytes(instances) + self.layer.projection_bytes(instances);
                 let expected = vec![pieces(self.outputs).map(bytes).sum(); garblers];
                 Ok(Next::exchange(self, vec![Vec::new(); garblers], expected))
             }

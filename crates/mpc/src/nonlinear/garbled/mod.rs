@@ -22,11 +22,10 @@ pub(super) use telling::Telling;
 
 use super::Layer;
 use crate::{
-    Batch, BitMatrix, MpcError,
-    circuit::Circuit,
-    nonlinear::{conversion::mask, exchange::take},
+    BitMatrix, MpcError,
+    garbling::projection::{Hashed, output_rows, projection},
+    nonlinear::exchange::take,
 };
-use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Instances that are garbled together: their labels stay in the cache.
 const PIECE: usize = 64;
@@ -34,44 +33,6 @@ const PIECE: usize = 64;
 /// The pieces of a chunk.
 fn pieces(outputs: usize) -> impl Iterator<Item = usize> {
     (0..outputs).step_by(PIECE).map(move |first| PIECE.min(outputs - first))
-}
-
-/// The tweak of an output bit's word, apart from those of tables and products.
-fn projection(bit: usize, garbler: usize) -> u64 {
-    1 << 60 | (bit as u64) << 8 | garbler as u64
-}
-
-/// Bytes of the words for the output bits of a piece.
-fn projection_bytes(layer: &Layer, instances: usize) -> usize {
-    let bytes = |bit| BitMatrix::encoded_len(layer.ring.bits - bit, instances);
-    (0..layer.conversions()).map(bytes).sum()
-}
-
-/// Hashes of labels, the low bits of which are taken. Wiped on drop.
-#[derive(Default, Zeroize, ZeroizeOnDrop)]
-struct Hashed {
-    tweaks: Vec<u128>,
-    words: Vec<u128>,
-    scratch: Vec<u128>,
-}
-
-impl Hashed {
-    /// The low `bits` bits of the hashes of words that an offset is added to.
-    fn low_bits(&mut self, batch: &Batch, usage: u64, words: &[u128], offset: u128, bits: usize) -> Vec<u64> {
-        self.tweaks.clear();
-        self.tweaks
-            .extend((0..words.len()).map(|instance| batch.tweak(instance, usage)));
-        self.words.clear();
-        self.words.extend(words.iter().map(|word| word ^ offset));
-        batch.hash(&self.tweaks, &mut self.words, &mut self.scratch);
-        self.words.iter().map(|word| *word as u64 & mask(bits)).collect()
-    }
-}
-
-/// The rows of output wires one after the other.
-fn output_rows(circuit: &Circuit, words: &[u128], instances: usize) -> Vec<u128> {
-    let row = |wire: usize| &words[wire * instances..][..instances];
-    circuit.outputs.iter().flat_map(|output| row(output.wire)).copied().collect()
 }
 
 /// Words of k bits off the front of a message.

@@ -152,7 +152,7 @@ fn labels_of_garbler_and_evaluator_tell_every_wire_of_half_gates() {
 }
 
 /// Two samples' chi-square over bytes; 255 degrees of freedom, mean 255 and deviation 23 if they come from one distribution.
-fn chi_square(samples: [&[u8]; 2]) -> f64 {
+pub fn chi_square(samples: [&[u8]; 2]) -> f64 {
     let counts = samples.map(|sample| {
         let mut counts = [0f64; 256];
         sample.iter().for_each(|byte| counts[usize::from(*byte)] += 1.0);
@@ -165,7 +165,7 @@ fn chi_square(samples: [&[u8]; 2]) -> f64 {
         .sum()
 }
 
-const UNUSUAL: f64 = 255.0 + 5.0 * 22.6;
+pub const UNUSUAL: f64 = 255.0 + 5.0 * 22.6;
 
 /// What the coalition has when the honest party's word is `word` in every output: opened words, the honest party's messages of either phase, and (garbled,
 /// and the honest party a garbler) what labels say of its words.

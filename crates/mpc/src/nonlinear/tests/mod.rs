@@ -1,8 +1,8 @@
-mod collusion;
+pub(crate) mod collusion;
 mod costs;
 mod engines;
 mod hostile;
-mod simulation;
+pub(crate) mod simulation;
 
 use super::*;
 use crate::circuit::Goal;
