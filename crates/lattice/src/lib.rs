@@ -20,6 +20,7 @@
 mod bits;
 pub mod collective;
 mod crt;
+mod encoding;
 mod encryption;
 mod error;
 mod fraction;

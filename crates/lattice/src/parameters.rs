@@ -7,6 +7,8 @@ use crate::LatticeError;
 /// Largest log2(QP) for 128 bits of classical security with a uniform ternary secret and sigma 3.19, key-switching primes included, by
 /// log2(N) from 10 (eprint 2024/463).
 const TABLE: [u32; 6] = [26, 53, 106, 214, 430, 868];
+/// Bits of the longest primes.
+const LONGEST: u32 = 50;
 /// log2(N) of the table's first row.
 const FIRST: u32 = 10;
 
@@ -51,6 +53,20 @@ impl Parameters {
             log2_degree,
             log2_modulus,
         })
+    }
+
+    /// The set of this degree with a modulus of at least 2^`log2_modulus`: as few primes as hold it, of equal length or nearly.
+    pub(crate) fn of_modulus(log2_degree: u32, log2_modulus: f64) -> Result<Self, LatticeError> {
+        let mut bits = log2_modulus.ceil() as u32;
+        loop {
+            let count = bits.div_ceil(LONGEST);
+            let lengths: Vec<u32> = (0..count).rev().map(|index| (bits + index) / count).collect();
+            let parameters = Self::new(log2_degree, &lengths)?;
+            if parameters.log2_modulus() >= log2_modulus {
+                return Ok(parameters);
+            }
+            bits += 1;
+        }
     }
 
     /// Degree and primes.

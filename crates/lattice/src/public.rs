@@ -91,6 +91,25 @@ impl PublicKey {
         Ok(Ciphertext { c0, c1 })
     }
 
+    /// A product plus (b u, a u + e1), in coefficients: c1 is uniform to whoever does not know u. c0 gets no error of its own: the caller floods it.
+    pub(crate) fn randomise(
+        &self,
+        mut product: Ciphertext,
+        randomness: &mut Stream,
+    ) -> Result<(Poly<Coefficients>, Poly<Coefficients>), LatticeError> {
+        let basis = self.parameters.basis();
+        let mut u: Poly<Evaluations> = sample::ternary(randomness, basis).into_evaluations();
+        let added = self.add_multiple(&u, &mut product);
+        u.zeroize();
+        added?;
+        let (c0, mut c1) = (product.c0.into_coefficients(), product.c1.into_coefficients());
+        let mut error = sample::gaussian(randomness, basis);
+        let added = c1.add_assign(&error);
+        error.zeroize();
+        added?;
+        Ok((c0, c1))
+    }
+
     /// Adds (b u, a u).
     pub(crate) fn add_multiple(&self, u: &Poly<Evaluations>, sum: &mut Ciphertext) -> Result<(), LatticeError> {
         sum.c0.mul_add_assign(&self.pair.b, u)?;

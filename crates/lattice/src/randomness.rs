@@ -87,6 +87,12 @@ impl Drop for RandomnessKey {
     }
 }
 
+/// The words of digests or seeds, for the PRF.
+pub(crate) fn words_of(digests: &[&[u8; SEED]]) -> Vec<u64> {
+    let words = digests.iter().flat_map(|digest| digest.as_chunks::<8>().0);
+    words.map(|word| u64::from_le_bytes(*word)).collect()
+}
+
 fn seed_and_errors(mut output: blake3::OutputReader) -> ([u8; SEED], Stream) {
     let mut mask = [0; SEED];
     output.fill(&mut mask);

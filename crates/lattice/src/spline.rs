@@ -9,12 +9,29 @@
 //! For its range the spline is narrow: 1.5 * 2^t to either side, 3.2 times 1 / sqrt(I), where the Gaussian of [`crate::Flooding`] has 9.6 and no density less
 //! than pi. That is 1.6 bits of modulus.
 
+use rand::Rng;
+use zeroize::Zeroize;
+
+use crate::stream::Stream;
+
 /// Half of sqrt(I) 2^t, and a little.
 pub(crate) const HALF_ROOT_INFORMATION: f64 = 1.07;
 
 /// The sum of three uniform numbers of `bits` bits, less the mean, wrapped around at 2^128.
 pub(crate) fn sum(words: [u128; 3], bits: u32) -> u128 {
     words.iter().sum::<u128>().wrapping_sub(3 << (bits - 1))
+}
+
+/// Adds such a sum, of words of `bits` bits, to every number: 48 bytes of the stream each.
+pub(crate) fn add(numbers: &mut [u128], bits: u32, randomness: &mut Stream) {
+    let mut bytes = vec![0; 48 * numbers.len()];
+    randomness.fill_bytes(&mut bytes);
+    for (number, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<48>().0) {
+        let word = |index: usize| u128::from_le_bytes(std::array::from_fn(|i| bytes[16 * index + i]));
+        let noise = sum([0, 1, 2].map(|index| word(index) >> (128 - bits)), bits);
+        *number = number.wrapping_add(noise);
+    }
+    bytes.zeroize();
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 #[path = "hostile_bytes/collective.rs"]
 mod collective;
+#[path = "hostile_bytes/private_input.rs"]
+mod private_input;
 
 use std::{
     num::NonZero,
@@ -561,6 +563,7 @@ fn hostile_bytes_are_accepted_exactly_when_they_are_valid() {
     targets.extend(strided_products());
     targets.extend(encrypted_products());
     targets.extend(exact_products());
+    targets.extend(private_input::targets());
     targets.extend(shared_products());
     targets.extend(collective::targets());
     for target in &targets {

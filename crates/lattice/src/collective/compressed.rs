@@ -53,10 +53,10 @@ impl Collective {
         wanted: &[usize],
         out: &mut Vec<u8>,
     ) -> Result<(), LatticeError> {
-        self.fractions.prepare(&mut c0)?;
-        self.fractions.prepare(&mut c1)?;
-        let whole = self.fractions.read(&c1, 0..self.parameters.degree());
-        let some = self.fractions.read(&c0, wanted.iter().copied());
+        self.encoding.fractions.prepare(&mut c0)?;
+        self.encoding.fractions.prepare(&mut c1)?;
+        let whole = self.encoding.fractions.read(&c1, 0..self.parameters.degree());
+        let some = self.encoding.fractions.read(&c0, wanted.iter().copied());
         write_fractions(&whole, self.whole_bits(), out);
         write_fractions(&some, self.wanted_bits(), out);
         Ok(())
@@ -96,9 +96,9 @@ impl Collective {
     pub(super) fn times_secret(&self, secret: &PartySecret, whole: &[u128], wanted: &[usize]) -> Result<Vec<u128>, LatticeError> {
         secret.check(self)?;
         let basis = self.parameters.basis();
-        let mut product = secret.secret.times_powers(basis, vec![self.lifted(whole)])?;
-        self.fractions.prepare(&mut product)?;
-        let fractions = self.fractions.read(&product, wanted.iter().copied());
+        let mut product = secret.secret.times_powers(basis, vec![self.encoding.lifted(whole)])?;
+        self.encoding.fractions.prepare(&mut product)?;
+        let fractions = self.encoding.fractions.read(&product, wanted.iter().copied());
         // With c1, it tells the secret.
         product.zeroize();
         Ok(fractions)

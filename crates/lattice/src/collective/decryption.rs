@@ -30,7 +30,7 @@ impl Collective {
     pub fn decrypt(&self, ciphertext: &Compressed, shares: &[impl AsRef<[u8]>]) -> Result<Vec<u64>, LatticeError> {
         check_count("shares of a decryption", self.settings.parties, shares.len())?;
         let sum = self.sum_of_fractions(ciphertext.wanted.clone(), shares)?;
-        Ok(sum.into_iter().map(|f| self.message(f)).collect())
+        Ok(sum.into_iter().map(|f| self.encoding.message(f)).collect())
     }
 
     /// Reads a c1 that was sent by itself.

@@ -21,7 +21,7 @@ impl Collective {
     ) -> Result<Vec<u8>, LatticeError> {
         let degree = self.parameters.degree();
         check_size("message to encrypt", message.len().min(degree), message.len())?;
-        self.check_words("message to encrypt", message)?;
+        self.encoding.check_words("message to encrypt", message)?;
         self.encryption_share_at(message.iter().copied().enumerate(), secret, reference, context, index)
     }
 
@@ -37,7 +37,7 @@ impl Collective {
         let seed = reference.seed(PURPOSE, context, index);
         let mut words: Vec<u64> = Vec::new();
         message.clone().for_each(|(at, m)| words.extend([at as u64, m]));
-        let mut plaintext = self.encoded(message);
+        let mut plaintext = self.encoding.encoded(message);
         let share = self.masked_share(secret, PURPOSE, context, seed, &plaintext, words);
         plaintext.zeroize();
         share

@@ -1,19 +1,10 @@
 //! What all parties agree on: how many they are, the ring, and how much is to be hidden.
 
-use cloven_ring::{Coefficients, Poly};
-
 use super::noise::Noise;
-use crate::{
-    LatticeError, Parameters, PublicKey,
-    fraction::Fractions,
-    linear::LinearShape,
-    residue::{WordReducer, low_wide, low_word},
-};
+use crate::{LatticeError, Parameters, PublicKey, encoding::Encoding, linear::LinearShape};
 
 /// log2(N): at half this degree the security table has no room for the smudging.
 pub(super) const LOG2_DEGREE: u32 = 13;
-/// The longest primes.
-const PRIME_BITS: u32 = 50;
 /// Purpose of the digest.
 const DIGEST: &str = "cloven v1 lattice collective: parameters";
 const RING_BITS: std::ops::RangeInclusive<u32> = 16..=48;
@@ -93,9 +84,7 @@ pub struct Collective {
     pub(super) settings: CollectiveSettings,
     pub(super) parameters: Parameters,
     pub(super) noise: Noise,
-    pub(super) fractions: Fractions,
-    /// For every prime.
-    pub(super) reducers: Vec<WordReducer>,
+    pub(super) encoding: Encoding,
 }
 
 impl Collective {
@@ -112,13 +101,11 @@ impl Collective {
             });
         }
         let noise = Noise::new(&settings, layers)?;
-        let parameters = parameters(noise.log2_modulus())?;
-        let moduli = parameters.basis().moduli();
+        let parameters = Parameters::of_modulus(LOG2_DEGREE, noise.log2_modulus())?;
         Ok(Self {
             settings,
             noise,
-            fractions: Fractions::new(moduli),
-            reducers: moduli.iter().map(WordReducer::new).collect(),
+            encoding: Encoding::new(parameters.basis(), settings.ring_bits),
             parameters,
         })
     }
@@ -177,82 +164,6 @@ impl Collective {
             true => Ok(()),
             false => Err(LatticeError::OtherProduct { what: "public key" }),
         }
-    }
-
-    /// Refuses words that are not below 2^k. Without an early exit: that all are is not secret, the words are.
-    pub(super) fn check_words(&self, what: &'static str, words: &[u64]) -> Result<(), LatticeError> {
-        let bits = u64::BITS - words.iter().fold(0, |all, word| all | word).leading_zeros();
-        match bits <= self.settings.ring_bits {
-            true => Ok(()),
-            false => Err(LatticeError::Wide {
-                what,
-                allowed: self.settings.ring_bits,
-                actual: bits,
-            }),
-        }
-    }
-
-    /// round(q m / 2^k) at each position.
-    pub(super) fn encoded(&self, messages: impl Iterator<Item = (usize, u64)> + Clone) -> Poly<Coefficients> {
-        let mut plaintext = Poly::zero(self.parameters.basis());
-        let low = low_word(self.parameters.basis().moduli());
-        let lift = u64::BITS - self.settings.ring_bits;
-        for (prime, reducer) in self.reducers.iter().enumerate() {
-            let residues = plaintext.residues_mut(prime);
-            messages
-                .clone()
-                .for_each(|(at, m)| residues[at] = reducer.scaled(low.wrapping_mul(m << lift)));
-        }
-        plaintext
-    }
-
-    /// The integer from -2^(k-1) that a word stands for, as a plaintext to multiply with.
-    pub(super) fn centred(&self, messages: impl Iterator<Item = (usize, u64)> + Clone) -> Poly<Coefficients> {
-        let mut plaintext = Poly::zero(self.parameters.basis());
-        let lift = u64::BITS - self.settings.ring_bits;
-        for (prime, reducer) in self.reducers.iter().enumerate() {
-            let residues = plaintext.residues_mut(prime);
-            messages
-                .clone()
-                .for_each(|(at, m)| residues[at] = reducer.signed((m << lift) as i64 >> lift));
-        }
-        plaintext
-    }
-
-    /// Fractions, in units of 2^-128, to the nearest coefficients modulo q.
-    pub(super) fn lifted(&self, fractions: &[u128]) -> Poly<Coefficients> {
-        let mut poly = Poly::zero(self.parameters.basis());
-        let low = low_wide(self.parameters.basis().moduli());
-        for (prime, reducer) in self.reducers.iter().enumerate() {
-            let pairs = poly.residues_mut(prime).iter_mut().zip(fractions);
-            pairs.for_each(|(residue, &f)| *residue = reducer.scaled_wide(low.wrapping_mul(f)));
-        }
-        poly
-    }
-
-    /// The message that a fraction rounds to.
-    pub(super) fn message(&self, fraction: u128) -> u64 {
-        let k = self.settings.ring_bits;
-        (fraction.wrapping_add(1 << (127 - k)) >> (128 - k)) as u64
-    }
-
-    /// m 2^-k, in units of 2^-128.
-    pub(super) fn fraction(&self, message: u64) -> u128 {
-        u128::from(message) << (128 - self.settings.ring_bits)
-    }
-}
-
-/// The set with a modulus of at least 2^`log2_modulus`: as few primes as hold it, of equal length or nearly.
-fn parameters(log2_modulus: f64) -> Result<Parameters, LatticeError> {
-    let mut bits = log2_modulus.ceil() as u32;
-    loop {
-        let count = bits.div_ceil(PRIME_BITS);
-        let lengths: Vec<u32> = (0..count).rev().map(|index| (bits + index) / count).collect();
-        let parameters = Parameters::new(LOG2_DEGREE, &lengths)?;
-        if parameters.log2_modulus() >= log2_modulus {
-            return Ok(parameters);
-        }
-        bits += 1;
     }
 }
 

@@ -49,9 +49,3 @@ impl PartySecret {
         }
     }
 }
-
-/// The words of digests or seeds, for the PRF.
-pub(super) fn words_of(digests: &[&[u8; SEED]]) -> Vec<u64> {
-    let words = digests.iter().flat_map(|digest| digest.as_chunks::<8>().0);
-    words.map(|word| u64::from_le_bytes(*word)).collect()
-}

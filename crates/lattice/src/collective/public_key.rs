@@ -2,11 +2,11 @@
 
 use cloven_ring::{Evaluations, Poly};
 
-use super::{Collective, CommonReference, PartySecret, check_count, party::words_of};
+use super::{Collective, CommonReference, PartySecret, check_count};
 use crate::{
     LatticeError, PublicKey,
     encryption::{SeededPair, expand},
-    randomness::SEED,
+    randomness::{SEED, words_of},
     stream::Domain,
     wire::{check_len, read_residues, residues_len, write_residues},
 };

@@ -37,15 +37,15 @@ impl Collective {
         let mut randomness = self.share_stream(secret, PURPOSE, &context, whole, wanted);
         let Ciphertext { c0, c1: h1 } = receiver.zero(&mut randomness)?;
         let (mut h0, mut h1) = (c0.into_coefficients(), h1.into_coefficients());
-        self.fractions.prepare(&mut h0)?;
-        self.fractions.prepare(&mut h1)?;
+        self.encoding.fractions.prepare(&mut h0)?;
+        self.encoding.fractions.prepare(&mut h1)?;
         let mut covered = self.times_secret(secret, &c1, wanted)?;
-        add(&mut covered, &self.fractions.read(&h0, wanted.iter().copied()));
+        add(&mut covered, &self.encoding.fractions.read(&h0, wanted.iter().copied()));
         self.smudge(&mut covered, &mut randomness);
         // Less the share, it is the share's key.
         h0.zeroize();
         let mut out = Vec::with_capacity(self.switched_len(wanted.len()));
-        let all = self.fractions.read(&h1, 0..self.parameters.degree());
+        let all = self.encoding.fractions.read(&h1, 0..self.parameters.degree());
         write_fractions(&all, self.noise.switched_bits, &mut out);
         write_fractions(&covered, self.wanted_bits(), &mut out);
         Ok(out)
@@ -73,11 +73,11 @@ impl Collective {
             return Err(LatticeError::OtherProduct { what: "secret" });
         }
         let (whole, mut sum) = self.read_switched(bytes, wanted.len())?;
-        let mut product: Poly<_> = receiver.times_powers(self.parameters.basis(), vec![self.lifted(&whole)])?;
-        self.fractions.prepare(&mut product)?;
-        add(&mut sum, &self.fractions.read(&product, wanted.iter().copied()));
+        let mut product: Poly<_> = receiver.times_powers(self.parameters.basis(), vec![self.encoding.lifted(&whole)])?;
+        self.encoding.fractions.prepare(&mut product)?;
+        add(&mut sum, &self.encoding.fractions.read(&product, wanted.iter().copied()));
         product.zeroize();
-        let message = sum.iter().map(|&f| self.message(f)).collect();
+        let message = sum.iter().map(|&f| self.encoding.message(f)).collect();
         sum.zeroize();
         Ok(message)
     }

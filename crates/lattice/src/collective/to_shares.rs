@@ -30,10 +30,10 @@ impl Collective {
         let c1 = self.read_whole(whole, wanted)?;
         let mut covered = self.times_secret(secret, &c1, wanted)?;
         let mut randomness = self.share_stream(secret, PURPOSE, context, whole, wanted);
-        let share = self.masks(wanted.len(), &mut randomness);
+        let share = self.encoding.masks(wanted.len(), &mut randomness);
         self.smudge(&mut covered, &mut randomness);
         let masked = covered.iter_mut().zip(share.iter());
-        masked.for_each(|(fraction, &mask)| *fraction = fraction.wrapping_sub(self.fraction(mask)));
+        masked.for_each(|(fraction, &mask)| *fraction = fraction.wrapping_sub(self.encoding.fraction(mask)));
         let mut message = Vec::with_capacity(self.wanted_len(wanted.len()));
         write_fractions(&covered, self.wanted_bits(), &mut message);
         Ok(ToShares {
@@ -56,7 +56,7 @@ impl Collective {
         let mut sum = self.times_secret(secret, &ciphertext.whole, wanted)?;
         add(&mut sum, &ciphertext.wanted);
         let mut sum = self.sum_of_fractions(sum, messages)?;
-        let share = sum.iter().map(|&f| self.message(f)).collect();
+        let share = sum.iter().map(|&f| self.encoding.message(f)).collect();
         // The noise beside the share says something of secrets.
         sum.zeroize();
         Ok(share)

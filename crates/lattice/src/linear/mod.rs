@@ -11,6 +11,8 @@
 //!
 //! [`ExactProduct`] is a plaintext matrix times an encrypted one modulo 2^64, every bit of it, the result in additive shares of the two parties.
 //!
+//! [`PrivateInputLinear`] is a layer with weights in the clear on an encrypted input modulo 2^k, convolutions too, the result in additive shares.
+//!
 //! [`SharedProduct`] is one product of two encrypted matrices whose ciphertexts share masks, [`SharedTraining`] the three of a dense layer: fewer and shorter
 //! answers, for operands that are encrypted for one product.
 //!
@@ -20,14 +22,17 @@
 
 mod compression;
 mod convolution;
+pub(crate) mod direct;
 mod encrypted_product;
 mod encrypted_weights;
 mod exact;
 pub(crate) mod fixed;
 mod hide;
+pub(crate) mod layer_layout;
 mod layout;
 pub(crate) mod noise;
 mod outputs;
+mod private_input;
 mod product;
 mod respond;
 mod shape;
@@ -42,6 +47,7 @@ pub use exact::{ExactPlaintext, ExactProduct, ExactResponse, Masking, STATISTICA
 pub use hide::Hiding;
 pub use layout::Layout;
 pub use noise::Norms;
+pub use private_input::{MaskedResponse, PreparedWeights, PrivateInputLinear};
 pub use product::{Product, Scales};
 pub use respond::Weights;
 pub use shape::LinearShape;

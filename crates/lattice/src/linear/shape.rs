@@ -71,6 +71,21 @@ impl LinearShape {
         }
     }
 
+    /// All sizes, and what kind it is.
+    pub(crate) fn numbers(&self) -> [u64; 11] {
+        let numbers = match *self {
+            Self::Dense { inputs, outputs } => [0, inputs, outputs, 0, 0, 0, 0, 0, 0, 0, 0],
+            Self::Convolution {
+                channels: [c, d],
+                image: [h, w],
+                kernel: [i, j],
+                stride: [s, t],
+                padding: [p, q],
+            } => [1, c, d, h, w, i, j, s, t, p, q],
+        };
+        numbers.map(|number| number as u64)
+    }
+
     /// Whether there is something to compute, of a size that can be laid out.
     pub(crate) fn is_reasonable(&self) -> bool {
         let steps = match *self {

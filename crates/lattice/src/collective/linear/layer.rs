@@ -44,7 +44,7 @@ impl SecretLinear {
     ) -> Result<Vec<u8>, LatticeError> {
         check_size("weights", self.shape.weights(), weights.len())?;
         self.check_index(index)?;
-        self.collective.check_words("weights", weights)?;
+        self.collective.encoding.check_words("weights", weights)?;
         let (block, outputs) = (index / self.layout.outputs(), index % self.layout.outputs());
         let bits = self.collective.settings.ring_bits;
         let mut placed = self.layout.weights(weights, block, outputs, bits);

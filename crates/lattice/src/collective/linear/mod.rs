@@ -16,22 +16,21 @@
 //! inputs as [`LinearShape`] says. Only coefficients that are outputs ever are in a message, but for c1, which is needed whole.
 //!
 //! Bytes of a product for n parties and C responses: 2 (n - 1) C c1s of N [`Collective::whole_bits`] bits, and 2 (n - 1) times
-//! [`Collective::wanted_bits`] for every output. [`SecretLinear::responses`] is what counts, so the layout (`layout`) makes them few.
+//! [`Collective::wanted_bits`] for every output. [`SecretLinear::responses`] is what counts, so the layout makes them few.
 //!
 //! With three primes, M polynomials of a mask and C responses, a party takes 3 M + 9 C transforms to respond and 6 C to read its share, and 6 (ciphertexts + C) products of
 //! N residues where one input is multiplied at a time.
 
-mod axis;
 mod layer;
-mod layout;
-mod multiply;
 mod respond;
 
 pub use layer::{EncryptedLayer, LayerLoader};
 
 use super::{Collective, noise};
-use crate::{LatticeError, Parameters, linear::LinearShape};
-use layout::Layout;
+use crate::{
+    LatticeError, Parameters,
+    linear::{LinearShape, direct::direct, layer_layout::LayerLayout},
+};
 
 /// Most inputs of a batch.
 const MOST_BATCH: usize = 1024;
@@ -43,7 +42,7 @@ pub struct SecretLinear {
     shape: LinearShape,
     /// Inputs of a product.
     batch: usize,
-    layout: Layout,
+    layout: LayerLayout,
 }
 
 impl Collective {
@@ -65,7 +64,7 @@ impl Collective {
         if !(1..=MOST_BATCH).contains(&batch) {
             return Err(refused);
         }
-        let layout = Layout::new(
+        let layout = LayerLayout::new(
             shape,
             self.parameters.degree(),
             batch,
@@ -142,6 +141,11 @@ impl SecretLinear {
     /// Bytes of all messages of one product (of the whole batch), of all parties.
     pub fn traffic(&self) -> usize {
         (self.collective.settings.parties - 1) * (self.response_len() + self.query_len() + self.answer_len())
+    }
+
+    /// F x modulo 2^k in the clear, for words below 2^k: what a party computes of its share of the weights and an opened x.
+    pub fn multiply(&self, weights: &[u64], x: &[u64]) -> Result<Vec<u64>, LatticeError> {
+        direct(self.shape, self.collective.settings.ring_bits, weights, x)
     }
 
     fn wanted(&self) -> impl Iterator<Item = Vec<usize>> {

@@ -6,9 +6,10 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{EncryptedLayer, SecretLinear};
 use crate::{
     Ciphertext, LatticeError, PublicKey,
-    collective::{Compressed, PartySecret, ToShares, check_count, party::words_of},
+    collective::{Compressed, PartySecret, ToShares, check_count},
     linear::fixed::check_size,
     parallel,
+    randomness::words_of,
     stream::{Domain, Stream},
     wire::check_len,
 };
@@ -32,7 +33,7 @@ impl SecretLinear {
     ) -> Result<Vec<u8>, LatticeError> {
         check_size("inputs", self.batch * self.shape.inputs(), inputs.len())?;
         check_size("ciphertexts of a layer", self.ciphertexts(), layer.ciphertexts.len())?;
-        self.collective.check_words("inputs", inputs)?;
+        self.collective.encoding.check_words("inputs", inputs)?;
         secret.check(&self.collective)?;
         self.collective.check_key(public)?;
         let products = self.products(layer, inputs)?;
@@ -187,7 +188,7 @@ impl SecretLinear {
     fn factor(&self, inputs: &[u64], group: usize, block: usize) -> Poly<Evaluations> {
         let bits = self.collective.settings.ring_bits;
         let placed = Zeroizing::new(self.layout.factor(inputs, group, block, bits));
-        self.collective.centred(placed.iter().copied()).into_evaluations()
+        self.collective.encoding.centred(placed.iter().copied()).into_evaluations()
     }
 
     /// What was read of every response, at the places of the batch's outputs.

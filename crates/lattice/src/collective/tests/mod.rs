@@ -1,14 +1,15 @@
 //! Every step with two to five parties against plain arithmetic, noise against its formula, repeated and other rounds, refusals.
 
-pub(super) mod linear;
+mod linear;
 mod noise;
 mod steps;
 
-use rand::Rng;
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-
 use super::*;
-use crate::{Ciphertext, PublicKey, linear::LinearShape};
+use crate::{
+    Ciphertext, PublicKey,
+    linear::LinearShape,
+    testing::{spread, words},
+};
 
 /// All parties of a collective, with its key.
 pub(super) struct Parties {
@@ -82,17 +83,14 @@ impl Parties {
     /// The noise at `wanted` of a ciphertext of these messages, in units of 1/q.
     pub(super) fn noise(&self, ciphertext: &Ciphertext, wanted: &[usize], messages: &[u64]) -> Vec<f64> {
         let mut noisy = self.open(ciphertext);
-        let exact = self.collective.encoded(wanted.iter().copied().zip(messages.iter().copied()));
+        let exact = self
+            .collective
+            .encoding
+            .encoded(wanted.iter().copied().zip(messages.iter().copied()));
         noisy.sub_assign(&exact).unwrap();
         let all = crate::crt::centred_floats(&noisy);
         wanted.iter().map(|&at| all[at]).collect()
     }
-}
-
-/// Uniform words below 2^bits.
-pub(in crate::collective) fn words(count: usize, bits: u32, seed: u64) -> Vec<u64> {
-    let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    (0..count).map(|_| rng.next_u64() >> (64 - bits)).collect()
 }
 
 /// The sum of vectors modulo 2^bits.
@@ -103,13 +101,4 @@ pub(super) fn sum<'a>(shares: impl IntoIterator<Item = &'a Vec<u64>>, bits: u32)
         sum.iter_mut().zip(share).for_each(|(a, b)| *a = a.wrapping_add(*b));
     }
     sum.into_iter().map(|word| word & ((1 << bits) - 1)).collect()
-}
-
-/// Root of the mean square, and the largest magnitude.
-pub(super) fn spread(values: &[f64]) -> (f64, f64) {
-    let squares: f64 = values.iter().map(|v| v * v).sum();
-    (
-        (squares / values.len() as f64).sqrt(),
-        values.iter().fold(0.0, |most, v| v.abs().max(most)),
-    )
 }

@@ -54,8 +54,8 @@ fn the_rounding_of_c1_has_the_noise_that_the_formula_says() {
             c1: exact.c1,
         };
         let mut exact = all.open(&of_exact);
-        collective.fractions.prepare(&mut exact).unwrap();
-        let mut difference = collective.fractions.read(&exact, 0..8192);
+        collective.encoding.fractions.prepare(&mut exact).unwrap();
+        let mut difference = collective.encoding.fractions.read(&exact, 0..8192);
         for secret in &all.secrets {
             let part = collective.times_secret(secret, &rounded, &wanted).unwrap();
             difference.iter_mut().zip(part).for_each(|(d, p)| *d = d.wrapping_sub(p));

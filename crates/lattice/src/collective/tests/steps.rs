@@ -1,6 +1,7 @@
 //! The sub-protocols on single ciphertexts.
 
 use proptest::prelude::*;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
 use crate::{LatticeError, RandomnessKey, SecretKey};

@@ -1,7 +1,6 @@
 //! The responder: multiplying, re-randomising, masking and flooding.
 
-use cloven_ring::{Coefficients, Evaluations, Poly, sample};
-use zeroize::Zeroize;
+use cloven_ring::{Coefficients, Poly};
 
 use super::{
     ExactPlaintext, ExactProduct,
@@ -12,6 +11,7 @@ use crate::{
     Ciphertext, LatticeError, PublicKey, RandomnessKey,
     encryption::SeededPair,
     parallel,
+    randomness::words_of,
     stream::{Domain, Stream},
     wire::check_len,
 };
@@ -118,20 +118,11 @@ impl ExactProduct {
     /// c0 + b u and c1 + a u + e1 in coefficients, as [`super::Fractions::read`] takes them.
     pub(super) fn randomise(
         &self,
-        mut product: Ciphertext,
+        product: Ciphertext,
         receiver: &PublicKey,
         randomness: &mut Stream,
     ) -> Result<(Poly<Coefficients>, Poly<Coefficients>), LatticeError> {
-        let basis = self.parameters.basis();
-        let mut u: Poly<Evaluations> = sample::ternary(randomness, basis).into_evaluations();
-        let added = receiver.add_multiple(&u, &mut product);
-        u.zeroize();
-        added?;
-        let (mut c0, mut c1) = (product.c0.into_coefficients(), product.c1.into_coefficients());
-        let mut error = sample::gaussian(randomness, basis);
-        let added = c1.add_assign(&error);
-        error.zeroize();
-        added?;
+        let (mut c0, mut c1) = receiver.randomise(product, randomness)?;
         self.fractions.prepare(&mut c0)?;
         self.fractions.prepare(&mut c1)?;
         Ok((c0, c1))
@@ -170,9 +161,4 @@ impl ExactProduct {
 
 fn digest(upload: &[u8]) -> [u8; 32] {
     *blake3::Hasher::new_derive_key(DIGEST).update(upload).finalize().as_bytes()
-}
-
-fn words_of(digests: &[&[u8; 32]]) -> Vec<u64> {
-    let words = digests.iter().flat_map(|digest| digest.as_chunks::<8>().0);
-    words.map(|word| u64::from_le_bytes(*word)).collect()
 }

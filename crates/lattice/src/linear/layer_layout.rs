@@ -1,4 +1,4 @@
-//! Where weights, masks and outputs stand in polynomials.
+//! Where a layer's weights, inputs and outputs stand in polynomials. One of weights and inputs is encrypted, the other a plaintext: which, does not matter here.
 //!
 //! A convolution of stride s is s x s convolutions of stride one, added up: tap d and padding p meet the pixels s (y + t) + f of *phase* f, where d - p = s t + f. With
 //! rows of S coefficients and a spacing of D from one output channel to the next,
@@ -13,10 +13,18 @@
 //! polynomial, and H B g <= N. S is so wide that a product from another row or column never lands on an output, D so wide that none from another channel does, other
 //! slots are multiples of B away, and less than g of them. A dense layer is the convolution of pictures of one pixel: S = D = 1. (X^-e = -X^(N-e).)
 //!
-//! Responses come first: output channels and inputs share ciphertexts so that the fewest come back; then slots, which save ciphertexts of weights. H inputs to a
-//! polynomial leave fewer slots, so that weights may take H times the memory: more than is allowed is not taken.
+//! With P pieces and C output channels there are ceil(P / g) polynomials of an input, ceil(C / channels that share one) responses of each group of H inputs, and
+//! the product of both is the number of polynomials of weights. What is best depends on which of them travel:
+//!
+//! - [`LayerLayout::new`] is for encrypted weights, which travel once. Output channels and inputs share ciphertexts so that the fewest responses come back; then slots,
+//!   which save ciphertexts of weights. H inputs to a polynomial leave fewer slots, so that weights may take H times the memory: more than is allowed is
+//!   not taken.
+//! - [`LayerLayout::cheapest`] is for one encrypted input, where polynomials of the input travel one way and responses the other.
 
-use super::axis::{Axis, Phase};
+mod axis;
+
+use axis::{Axis, Phase};
+
 use crate::{
     LatticeError,
     linear::{LinearShape, shares::shares},
@@ -24,7 +32,7 @@ use crate::{
 
 /// A layer in polynomials of degree N.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(crate) struct LayerLayout {
     shape: LinearShape,
     degree: usize,
     axes: [Axis; 2],
@@ -37,32 +45,47 @@ pub(super) struct Layout {
     together: usize,
     /// Inputs of the batch, and H.
     batch: usize,
-    pub(super) inputs: usize,
+    pub(crate) inputs: usize,
     /// g.
     slots: usize,
 }
 
-impl Layout {
+impl LayerLayout {
     /// For a batch of inputs of which at most `together` share a polynomial, with at most so many ciphertexts of weights if it can be.
-    pub(super) fn new(
+    pub(crate) fn new(
         shape: LinearShape,
         degree: usize,
         batch: usize,
         together: usize,
         ciphertexts: usize,
     ) -> Result<Self, LatticeError> {
-        let refused = LatticeError::NoLayout {
-            inputs: shape.inputs(),
-            outputs: shape.outputs(),
-            degree,
-        };
+        let layout = Self::smallest(shape, degree, batch)?;
+        // One input by itself may need more than is allowed.
+        let alone = layout.best(1, usize::MAX).ok_or(no_layout(shape, degree))?;
+        let allowed = ciphertexts.max(alone.ciphertexts());
+        Ok(layout.best(together, allowed).unwrap_or(alone))
+    }
+
+    /// The layout of least cost for one input.
+    pub(crate) fn cheapest<Cost: Ord>(
+        shape: LinearShape,
+        degree: usize,
+        cost: impl Fn(&Self) -> Cost,
+    ) -> Result<Self, LatticeError> {
+        let layout = Self::smallest(shape, degree, 1)?;
+        let fitting = shares(layout.channels).filter_map(|together| layout.with(together, 1));
+        fitting.min_by_key(cost).ok_or(no_layout(shape, degree))
+    }
+
+    /// One of everything to a polynomial, which need not fit.
+    fn smallest(shape: LinearShape, degree: usize, batch: usize) -> Result<Self, LatticeError> {
         if !shape.is_reasonable() {
-            return Err(refused);
+            return Err(no_layout(shape, degree));
         }
         if let LinearShape::Convolution { image, kernel, .. } = shape
             && image.iter().chain(&kernel).any(|&size| size > degree)
         {
-            return Err(refused);
+            return Err(no_layout(shape, degree));
         }
         let (channels, axes) = match shape {
             LinearShape::Dense { outputs, .. } => (outputs, [0, 1].map(|_| Axis::new(1, 1, 1, 0))),
@@ -79,7 +102,7 @@ impl Layout {
         };
         let row = axes[1].row();
         let spacing = spacing(&axes, row);
-        let layout = Self {
+        Ok(Self {
             shape,
             degree,
             axes,
@@ -90,11 +113,7 @@ impl Layout {
             batch,
             inputs: 1,
             slots: 1,
-        };
-        // One input by itself may need more than is allowed.
-        let alone = layout.best(1, usize::MAX).ok_or(refused)?;
-        let allowed = ciphertexts.max(alone.ciphertexts());
-        Ok(layout.best(together, allowed).unwrap_or(alone))
+        })
     }
 
     /// The fewest responses with at most so many inputs to a polynomial and ciphertexts of weights, and the fewest of those.
@@ -122,32 +141,38 @@ impl Layout {
     }
 
     /// Ciphertexts that come back: for every group of inputs, those of the groups of output channels.
-    pub(super) fn responses(&self) -> usize {
+    pub(crate) fn responses(&self) -> usize {
         self.groups() * self.outputs()
     }
 
     /// Ciphertexts of weights.
-    pub(super) fn ciphertexts(&self) -> usize {
+    pub(crate) fn ciphertexts(&self) -> usize {
         self.blocks() * self.outputs()
     }
 
+    /// Weights that one output depends on, and those of all output channels of a response.
+    pub(crate) fn terms(&self) -> [usize; 2] {
+        let inner = self.shape.weights() / self.channels;
+        [inner, inner * self.together]
+    }
+
     /// Groups of inputs.
-    pub(super) fn groups(&self) -> usize {
+    pub(crate) fn groups(&self) -> usize {
         self.batch.div_ceil(self.inputs)
     }
 
     /// Groups of output channels.
-    pub(super) fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         self.channels.div_ceil(self.together)
     }
 
     /// Polynomials of a group of inputs; none where no output meets a pixel.
-    pub(super) fn blocks(&self) -> usize {
+    pub(crate) fn blocks(&self) -> usize {
         self.pieces().div_ceil(self.slots)
     }
 
     /// Positions and values of the weights of a block and a group of output channels, from all weights modulo 2^`bits`.
-    pub(super) fn weights(&self, weights: &[u64], block: usize, outputs: usize, bits: u32) -> Vec<(usize, u64)> {
+    pub(crate) fn weights(&self, weights: &[u64], block: usize, outputs: usize, bits: u32) -> Vec<(usize, u64)> {
         let mut placed = Vec::new();
         for (slot, (channel, rows, columns)) in self.block(block) {
             for (index, output) in self.channels_of(outputs).enumerate() {
@@ -165,7 +190,7 @@ impl Layout {
     }
 
     /// Positions and values of a block of a group of inputs, from the whole batch modulo 2^`bits`.
-    pub(super) fn factor(&self, batch: &[u64], group: usize, block: usize, bits: u32) -> Vec<(usize, u64)> {
+    pub(crate) fn factor(&self, batch: &[u64], group: usize, block: usize, bits: u32) -> Vec<(usize, u64)> {
         let width = match self.shape {
             LinearShape::Dense { .. } => 1,
             LinearShape::Convolution { image, .. } => image[1],
@@ -189,7 +214,7 @@ impl Layout {
     }
 
     /// Coefficients of a response that are outputs, and which of the batch's (batch x outputs, row-major).
-    pub(super) fn wanted(&self, response: usize) -> Vec<(usize, usize)> {
+    pub(crate) fn wanted(&self, response: usize) -> Vec<(usize, usize)> {
         let (group, outputs) = (response / self.outputs(), response % self.outputs());
         let [height, width] = [self.axes[0].outputs, self.axes[1].outputs];
         let mut wanted = Vec::new();
@@ -210,7 +235,7 @@ impl Layout {
     }
 
     /// Numbers that tell this layout from others.
-    pub(super) fn numbers(&self) -> [u64; 8] {
+    pub(crate) fn numbers(&self) -> [u64; 8] {
         [
             self.shape.inputs(),
             self.shape.outputs(),
@@ -222,6 +247,14 @@ impl Layout {
             self.slots,
         ]
         .map(|number| number as u64)
+    }
+
+    /// Numbers that tell it from every other, of the same sizes too: shape, ring degree and layout.
+    pub(crate) fn all_numbers(&self) -> Vec<u64> {
+        let mut numbers = vec![self.degree as u64];
+        numbers.extend(self.shape.numbers());
+        numbers.extend(self.numbers());
+        numbers
     }
 
     /// Output channels of a group.
@@ -271,6 +304,14 @@ impl Layout {
                 value.wrapping_neg() & ((1 << bits) - 1),
             ),
         }
+    }
+}
+
+fn no_layout(shape: LinearShape, degree: usize) -> LatticeError {
+    LatticeError::NoLayout {
+        inputs: shape.inputs(),
+        outputs: shape.outputs(),
+        degree,
     }
 }
 

@@ -1,4 +1,4 @@
-//! One axis of a convolution, by phases: see `layout`.
+//! One axis of a convolution, by phases: see `layer_layout`.
 
 /// One phase of one axis.
 #[derive(Debug, Clone, PartialEq, Eq)]

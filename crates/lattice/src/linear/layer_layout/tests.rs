@@ -3,15 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::collective::tests::{
-    linear::{convolution, shapes, slow},
-    words,
-};
+use crate::testing::{convolution, shapes, slow, words};
 
 const BITS: u32 = 20;
 
 /// All outputs, by way of polynomials modulo X^N + 1.
-fn by_polynomials(layout: &Layout, weights: &[u64], batch: &[u64]) -> Vec<Option<u64>> {
+fn by_polynomials(layout: &LayerLayout, weights: &[u64], batch: &[u64]) -> Vec<Option<u64>> {
     let mask = (1 << BITS) - 1;
     let mut outputs = vec![None; layout.batch * layout.shape.outputs()];
     for response in 0..layout.responses() {
@@ -36,7 +33,7 @@ fn by_polynomials(layout: &Layout, weights: &[u64], batch: &[u64]) -> Vec<Option
 }
 
 fn check(shape: LinearShape, degree: usize, batch: usize, together: usize, ciphertexts: usize, seed: u64) {
-    let Ok(layout) = Layout::new(shape, degree, batch, together, ciphertexts) else {
+    let Ok(layout) = LayerLayout::new(shape, degree, batch, together, ciphertexts) else {
         return;
     };
     assert!(layout.inputs <= together);
@@ -81,7 +78,7 @@ fn a_batch_shares_responses_as_far_as_memory_allows() {
         outputs: 100,
     };
     let of = |batch, ciphertexts| {
-        let layout = Layout::new(shape, 8192, batch, batch, ciphertexts).unwrap();
+        let layout = LayerLayout::new(shape, 8192, batch, batch, ciphertexts).unwrap();
         (layout.ciphertexts(), layout.responses())
     };
     assert_eq!(of(1, usize::MAX), (4, 1));
@@ -90,4 +87,35 @@ fn a_batch_shares_responses_as_far_as_memory_allows() {
     assert_eq!(of(8, 12), (10, 3));
     // Less than one input needs.
     assert_eq!(of(8, 3), (4, 8));
+}
+
+#[test]
+fn the_cheapest_layout_is_the_cheapest_of_all_that_fit() {
+    for (shape, degree) in [
+        (convolution([16, 16], 12, 5, 1, 0), 8192),
+        (convolution([3, 30], 10, 3, 2, 1), 1024),
+        (LinearShape::Dense { inputs: 60, outputs: 50 }, 256),
+        (LinearShape::Dense { inputs: 1, outputs: 7 }, 64),
+    ] {
+        for [up, down] in [[120, 44], [1, 1], [1, 10]] {
+            let cost = |layout: &LayerLayout| layout.blocks() * up + layout.responses() * down;
+            let best = LayerLayout::cheapest(shape, degree, cost).unwrap();
+            let one = LayerLayout::smallest(shape, degree, 1).unwrap();
+            let mut least = usize::MAX;
+            for together in 1..=one.channels {
+                for slots in (1..=one.pieces()).filter(|slots| one.spacing * together * slots <= degree) {
+                    least = least.min(cost(&LayerLayout {
+                        together,
+                        slots,
+                        ..one.clone()
+                    }));
+                }
+            }
+            assert_eq!(cost(&best), least, "{shape:?} {up} {down}");
+            let weights = words(shape.weights(), BITS, 1);
+            let input = words(shape.inputs(), BITS, 2);
+            let expected: Vec<Option<u64>> = slow(shape, &weights, &input, BITS).into_iter().map(Some).collect();
+            assert_eq!(by_polynomials(&best, &weights, &input), expected, "{best:?}");
+        }
+    }
 }
