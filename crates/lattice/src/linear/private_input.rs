@@ -52,16 +52,17 @@
 //! | respond | n V forward, 2n V inverse | 2 n U V + 2 n V | n N uniform an upload; N ternary, N Gaussian a response, 7 words an output |
 //! | decrypt | n V forward, n V inverse | n V | |
 //!
-//! Bytes with k = 32, 20-bit weights, M = 2^30, for the layers of two known models with common parameters (N = 8192, log2(q) = 122):
+//! Ciphertexts and bytes with k = 32, 20-bit weights, M = 2^30, for the layers of two known models with common parameters (N = 8192, log2(q) = 122, three primes),
+//! and milliseconds of one core's time (AVX-512) to prepare, encrypt, respond and decrypt; `cargo bench -p cloven-lattice --bench private_input`:
 //!
-//! | layer | up | down |
-//! |---|---|---|
-//! | convolution 1 to 16, 5 x 5 on 28 x 28 | 1: 124,960 | 2: 130,432 |
-//! | convolution 16 to 16, 5 x 5 on 12 x 12 | 2: 249,920 | 3: 139,648 |
-//! | dense 256 x 100 | 1: 124,960 | 4: 180,664 |
-//! | dense 100 x 10, 500 x 10 | 1: 124,960 | 1: 45,100 |
-//! | convolution 20 to 50, 5 x 5 on 12 x 12 | 3: 374,880 | 7: 329,392 |
-//! | dense 800 x 500 | 5: 624,800 | 10: 452,750 |
+//! | layer | up | down | prepare | encrypt | respond | decrypt |
+//! |---|---|---|---|---|---|---|
+//! | convolution 1 to 16, 5 x 5 on 28 x 28 | 1: 124,960 | 2: 130,432 | 0.10 | 0.17 | 1.5 | 1.3 |
+//! | convolution 16 to 16, 5 x 5 on 12 x 12 | 2: 249,920 | 3: 139,648 | 0.42 | 0.37 | 2.3 | 1.8 |
+//! | dense 256 x 100 | 1: 124,960 | 4: 180,664 | 1.0 | 0.23 | 3.1 | 2.2 |
+//! | dense 100 x 10 | 1: 124,960 | 1: 45,100 | 0.07 | 0.19 | 0.5 | 0.5 |
+//! | convolution 20 to 50, 5 x 5 on 12 x 12 | 3: 374,880 | 7: 329,392 | 3.4 | 0.57 | 5.0 | 3.8 |
+//! | dense 800 x 500 | 5: 624,800 | 10: 452,750 | 15.7 | 0.80 | 5.7 | 5.5 |
 //!
 //! ```
 //! use cloven_lattice::{PublicKey, RandomnessKey, SecretKey, linear::{LinearShape, PrivateInputLinear}};

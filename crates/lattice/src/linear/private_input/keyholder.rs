@@ -51,21 +51,19 @@ impl PrivateInputLinear {
     pub fn decrypt(&self, response: &[u8], secret: &SecretKey) -> Result<Zeroizing<Vec<u64>>, LatticeError> {
         check_len(self.response_len(), response)?;
         self.check_secret(secret)?;
+        let wanted: Vec<_> = (0..self.responses()).map(|index| self.layout.wanted(index)).collect();
         let mut rest = response;
-        let pieces: Vec<(Vec<(usize, usize)>, &[u8])> = (0..self.responses())
-            .map(|index| {
-                let wanted = self.layout.wanted(index);
-                let (one, tail) = rest.split_at(self.one_len(wanted.len()));
-                rest = tail;
-                (wanted, one)
-            })
-            .collect();
+        let split = |wanted: &Vec<(usize, usize)>| {
+            let (one, tail) = rest.split_at(self.one_len(wanted.len()));
+            rest = tail;
+            one
+        };
+        let pieces: Vec<&[u8]> = wanted.iter().map(split).collect();
         let read = parallel::map(pieces.len(), DECRYPT * self.parameters.basis().words(), |index| {
-            let (wanted, bytes) = &pieces[index];
-            self.read_one(bytes, wanted, secret)
+            self.read_one(pieces[index], &wanted[index], secret)
         })?;
         let mut share = Zeroizing::new(vec![0; self.shape.outputs()]);
-        for ((wanted, _), fractions) in pieces.iter().zip(&read) {
+        for (wanted, fractions) in wanted.iter().zip(&read) {
             let outputs = wanted.iter().zip(fractions.iter());
             outputs.for_each(|(&(_, output), &fraction)| share[output] = self.encoding.message(fraction));
         }

@@ -146,6 +146,21 @@ proptest! {
     }
 }
 
+/// No output meets a pixel: nothing goes up, zeros come back.
+#[test]
+fn a_kernel_that_meets_nothing_but_padding_gives_zero() {
+    let shape = LinearShape::Convolution {
+        channels: [2, 3],
+        image: [1, 1],
+        kernel: [1, 1],
+        stride: [4, 4],
+        padding: [2, 2],
+    };
+    let parties = Parties::new(shape, 32, 20);
+    assert_eq!((parties.layer.uploads(), shape.outputs()), (0, 12));
+    parties.check(&parties.weights(1), &parties.input(2));
+}
+
 #[test]
 fn one_key_serves_all_layers_of_a_network() {
     let layers = PrivateInputLinear::for_shapes(&known(), 32, 20, REVEALED).unwrap();
