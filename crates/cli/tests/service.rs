@@ -39,6 +39,40 @@ fn a_trial_answers_as_the_fixed_point_network_does() {
 }
 
 #[test]
+fn a_gateway_may_have_the_first_layers_or_all_in_the_clear() {
+    let root = tempfile::tempdir().unwrap();
+    let shared = example("05_secure_inference.toml");
+    let alone = text(&root.path().join("alone.toml"));
+    let job = fs::read_to_string(&shared).unwrap();
+    let job = job.replace("east = \"server\"", "").replace("west = \"server\"", "");
+    fs::write(&alone, job).unwrap();
+    let mut users = Vec::new();
+    for (number, (job, setting)) in [
+        (&shared, "service.gateway_layers=1"),
+        (&shared, "service.gateway_layers=3"),
+        (&alone, "service.output=\"scores\""),
+        (&alone, "service.output=\"arg-max\""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = text(&root.path().join(number.to_string()));
+        let mut args = vec!["run", job, "--json", "--run-folder", &folder, "--set", setting];
+        args.extend(QUICK);
+        let summary = json(&succeed(&args));
+        assert_eq!(summary["equal_to_fixed_point"], true, "{summary}");
+        assert_eq!(summary["rows"], 4, "{summary}");
+        assert!(Path::new(&folder).join("shares/gate.layers").exists());
+        assert_eq!(Path::new(&folder).join("shares/gate.share").exists(), number < 2);
+        users.push(summary["bytes_user"].as_u64().unwrap());
+    }
+    // A convolution alone needs no garbled circuits.
+    assert!(users[0] * 5 < users[2], "{users:?}");
+    let refused = fail(3, &["run", &alone, "--set", "service.gateway_layers=2"]);
+    assert!(refused.contains("the gateway has all layers"), "{refused}");
+}
+
+#[test]
 fn verbs_that_do_not_fit_a_service_say_so() {
     let job = example("05_secure_inference.toml");
     assert!(fail(3, &["run", &job, "--compare-plain"]).contains("this one serves"));

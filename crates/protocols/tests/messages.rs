@@ -3,6 +3,10 @@
 
 use std::{borrow::Borrow, collections::BTreeSet, path::Path, time::Duration};
 
+use cloven_nn::{
+    LinearShape,
+    fixed_point::{Ending, Operation, Step, Structure},
+};
 use cloven_protocols::{
     AllSettled, Ask, Begin, Position, Settled, SignedKey, Start,
     encrypted_activation::{
@@ -307,12 +311,41 @@ fn inference_cases() -> Vec<Case> {
         case(inference::ActivationPreparation(vec![7, 8]), 2),
         case(inference::ServerKeys(vec![key.clone(), key]), 2),
         ask(),
+        case(inference::GatewayLayers(layers()), ()),
+        case(inference::UserKey(vec![16]), 1),
+        case(inference::UserTransfer(vec![17, 18]), 2),
+        case(inference::UserProduct(vec![19]), 1),
+        case(inference::UserActivation(vec![20]), 1),
         case(inference::SealedInput(vec![9; 4]), 4),
+        case(inference::UserInput(vec![21; 8]), 8),
+        case(inference::UserStep(vec![22]), 1),
         case(inference::MaskedInput(vec![10]), 1),
         case(inference::ActivationStep(vec![11, 12]), 2),
         case(inference::SealedShare(vec![13]), 1),
         case(inference::SealedOutput(vec![14, 15]), 2),
     ]
+}
+
+/// A dense layer with a ReLU.
+fn layers() -> Structure {
+    let linear = Step::Linear {
+        layer: "0".into(),
+        shape: LinearShape::Dense { inputs: 3, outputs: 2 },
+    };
+    let relu = Step::NonLinear {
+        layer: "1".into(),
+        operation: Operation::Relu,
+        truncation: 10,
+    };
+    Structure {
+        input: vec![3],
+        input_scale: None,
+        ring_bits: 32,
+        fraction_bits: 10,
+        steps: vec![linear, relu],
+        layer_ends: vec![1, 2],
+        ending: Ending::Scores,
+    }
 }
 
 struct Protocol {

@@ -157,6 +157,7 @@ impl Member {
             rows: 0,
             seconds_total: 0.0,
             seconds: Vec::new(),
+            seconds_preparing: Vec::new(),
             traffic: Default::default(),
             peak_rss_bytes: None,
             evaluation: None,
@@ -171,9 +172,7 @@ impl Member {
             endpoint.connect_deadline = self.local.deadlines.reconnect().max(endpoint.connect_deadline);
             let mut link = Link::new(channel);
             let left = questions.x.slice_axis(Axis(0), Slice::from(answers.len()..)).to_owned();
-            let result = self
-                .connection(&left, &mut answers, &mut link, &mut report.seconds, reporter)
-                .await;
+            let result = self.connection(&left, &mut answers, &mut link, &mut report, reporter).await;
             report.traffic = [report.traffic, link.traffic()].into_iter().sum();
             match result {
                 Ok(()) => link.into_channel().close().await,
@@ -199,7 +198,7 @@ impl Member {
         x: &ArrayD<f32>,
         answers: &mut Vec<Vec<f32>>,
         link: &mut Link<TcpChannel>,
-        seconds: &mut Vec<f64>,
+        report: &mut UserReport,
         reporter: &Reporter<'_>,
     ) -> Result<(), Error> {
         let mut secret = Zeroizing::new([0; 32]);
@@ -210,14 +209,19 @@ impl Member {
         };
         let mut asked = Instant::now();
         let mut observe = |event: Event| {
-            if let Event::Asked { .. } = event {
-                asked = Instant::now();
+            let times = match event {
+                Event::Asked { .. } => None,
+                Event::Prepared { .. } => Some(&mut report.seconds_preparing),
+                Event::Predicted { .. } => Some(&mut report.seconds),
+                other => return reporter.observe(other),
+            };
+            times.into_iter().for_each(|times| times.push(asked.elapsed().as_secs_f64()));
+            asked = Instant::now();
+            match event {
+                // That is for servers.
+                Event::Prepared { .. } => Ok(()),
+                event => reporter.observe(event),
             }
-            if let Event::Predicted { .. } = event {
-                seconds.push(asked.elapsed().as_secs_f64());
-                asked = Instant::now();
-            }
-            reporter.observe(event)
         };
         let mut take = |answer| answers.push(answer);
         let done = inference::user(me, &self.terms, x, link, &mut take, &mut observe).await;

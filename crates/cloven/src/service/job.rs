@@ -84,6 +84,14 @@ pub struct Service {
     /// Bits after the point.
     #[serde(default = "ten")]
     pub fraction_bits: u32,
+    /// So many of the network's first layers are the gateway's, which has their weights in the clear; it evaluates them with the user. Where there are no servers
+    /// besides it, it has all.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gateway_layers: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// How activations are evaluated.
@@ -133,6 +141,7 @@ impl Default for Service {
             output: Output::default(),
             ring_bits: thirty_two(),
             fraction_bits: ten(),
+            gateway_layers: 0,
         }
     }
 }
@@ -262,6 +271,7 @@ impl ServiceJob {
             output,
             ring_bits,
             fraction_bits,
+            gateway_layers,
         } = self.service;
         Ok(inference::Terms {
             gateway: self.gateway()?.clone(),
@@ -280,6 +290,7 @@ impl ServiceJob {
                 Engine::BooleanLowDepth => inference::Engine::BooleanLowDepth,
                 Engine::Garbled => inference::Engine::Garbled,
             },
+            gateway_layers,
             job: self.digest(),
         })
     }
@@ -342,13 +353,19 @@ impl ServiceJob {
         let wrong = |key: &str, problem: String| Err(Error::configuration(format!("{place}: {key}"), problem));
         let count = |role| self.of_role(role).count();
         let [users, gateways, remotes] = [ServiceRole::User, ServiceRole::Gateway, ServiceRole::Server].map(count);
-        if !(1..=MAX_USERS).contains(&users) || gateways != 1 || !(2..=MAX_REMOTES).contains(&remotes) {
+        if !(1..=MAX_USERS).contains(&users) || gateways != 1 || remotes == 1 || remotes > MAX_REMOTES {
             return wrong(
                 "parties",
                 format!(
-                    "protocol {PROTOCOL} needs one to {MAX_USERS} users, one gateway and 2 to {MAX_REMOTES} servers besides it, got {users}, {gateways} and \
-                     {remotes}"
+                    "protocol {PROTOCOL} needs one to {MAX_USERS} users, one gateway and 2 to {MAX_REMOTES} servers besides it (or none: then the gateway has the \
+                     whole network), got {users}, {gateways} and {remotes}"
                 ),
+            );
+        }
+        if remotes == 0 && self.service.gateway_layers > 0 {
+            return wrong(
+                "service.gateway_layers",
+                "without other servers the gateway has all layers: leave it out".into(),
             );
         }
         let Service {

@@ -6,6 +6,7 @@ use cloven_nn::{
     BatchTargets, ModelSpec, Network,
     fixed_point::{ConversionReport, Ending, FixedModel, StepRange},
 };
+use cloven_protocols::secure_inference::FirstLayers;
 use cloven_wire::Party;
 use ndarray::{ArrayD, Axis};
 
@@ -73,19 +74,42 @@ pub(super) fn check_room(model: &FixedModel, x: &ArrayD<f32>) -> Result<Vec<Step
     Ok(model.require_room(&model.quantise(x)?, ROOM)?)
 }
 
-/// Writes a share for each server into `folder`: `NAME.share`, mode 0600.
+/// Writes what each server needs into `folder`, mode 0600: `NAME.share`, and where the gateway has layers in the clear its `NAME.layers`.
 ///
 /// # Errors
 /// [`Error::File`], and for weights that do not fit.
-pub(super) fn write_shares(model: &FixedModel, job: &ServiceJob, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn write_shares(model: FixedModel, job: &ServiceJob, folder: &Path) -> Result<Vec<PathBuf>, Error> {
     std::fs::create_dir_all(folder).map_err(Error::file(folder))?;
     let servers: Vec<&Party> = job.servers().collect();
-    let shares = model.share(servers.len(), &mut fresh_randomness()?)?;
-    let paths: Vec<PathBuf> = servers.iter().map(|server| share_path(folder, server)).collect();
-    for (share, path) in shares.iter().zip(&paths) {
-        share.save(path)?;
+    let (first, rest) = match (servers.len(), job.service.gateway_layers) {
+        (1, _) => (Some(model), None),
+        (_, 0) => (None, Some(model)),
+        (_, layers) => {
+            let (first, rest) = model.split(layers)?;
+            (Some(first), Some(rest))
+        }
+    };
+    let mut written = Vec::new();
+    if let Some(first) = first {
+        // Whether a gateway can work with it shows now, not when it is started.
+        FirstLayers::new(&first, &job.terms()?).map_err(|cause| Error::configuration("service.gateway_layers", cause))?;
+        written.push(layers_path(&share_path(folder, job.gateway()?)));
+        written.iter().try_for_each(|path| first.save(path))?;
     }
-    Ok(paths)
+    if let Some(rest) = rest {
+        let shares = rest.share(servers.len(), &mut fresh_randomness()?)?;
+        for (share, server) in shares.iter().zip(&servers) {
+            let path = share_path(folder, server);
+            share.save(&path)?;
+            written.push(path);
+        }
+    }
+    Ok(written)
+}
+
+/// Where the gateway's layers in the clear are: beside its share.
+pub(super) fn layers_path(share: &Path) -> PathBuf {
+    share.with_extension("layers")
 }
 
 /// Where a server's share is.

@@ -50,6 +50,9 @@ pub struct UserReport {
     pub seconds_total: f64,
     /// Seconds from each question to its answer, in order.
     pub seconds: Vec<f64>,
+    /// Seconds that each question was prepared before, in order, where the gateway has layers of its own.
+    #[serde(default)]
+    pub seconds_preparing: Vec<f64>,
     /// Bytes at the socket.
     pub traffic: Traffic,
     /// Largest resident memory of the process, where the system tells.
@@ -91,6 +94,8 @@ pub struct ServiceSummary {
     pub seconds_answering: f64,
     /// Median seconds from a user's question to its answer.
     pub seconds_user: f64,
+    /// Median seconds that a user prepares with the gateway before, where the gateway has layers of its own.
+    pub seconds_user_preparing: f64,
     /// Bytes that all servers together sent each other: when they met, to prepare one inference, and to answer one.
     pub bytes_meeting: u64,
     /// As above.
@@ -124,8 +129,11 @@ impl ServiceSummary {
         };
         let rows: usize = users.values().map(|user| user.rows).sum();
         let user_bytes: u64 = users.values().map(|user| user.traffic.sent + user.traffic.received).sum();
-        let mut waits: Vec<f64> = users.values().flat_map(|user| user.seconds.iter().copied()).collect();
-        waits.sort_by(f64::total_cmp);
+        let median = |of: fn(&UserReport) -> &Vec<f64>| -> f64 {
+            let mut all: Vec<f64> = users.values().flat_map(|user| of(user).iter().copied()).collect();
+            all.sort_by(f64::total_cmp);
+            all.get(all.len() / 2).copied().unwrap_or(0.0)
+        };
         let right: f64 = users
             .values()
             .filter_map(|user| Some(user.accuracy? * user.rows as f64))
@@ -148,7 +156,8 @@ impl ServiceSummary {
             seconds_meeting: each(figures.meeting),
             seconds_preparing: each(figures.preparing),
             seconds_answering: each(figures.answering),
-            seconds_user: waits.get(waits.len() / 2).copied().unwrap_or(0.0),
+            seconds_user: median(|user| &user.seconds),
+            seconds_user_preparing: median(|user| &user.seconds_preparing),
             bytes_meeting: sent(|figures| figures.meeting),
             bytes_preparing: sent(|figures| figures.preparing),
             bytes_answering: sent(|figures| figures.answering),

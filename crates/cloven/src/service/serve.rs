@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path, pin::Pin, time::Instant};
 
-use cloven_nn::fixed_point::ModelShare;
+use cloven_nn::fixed_point::{FixedModel, ModelShare};
 use cloven_protocols::{
     Event,
-    secure_inference::{self as inference, Desk, Requests, Server, Session, Work},
+    secure_inference::{self as inference, Desk, FirstLayers, Requests, Server, Session, Work},
 };
 use cloven_wire::{
     AbortReason, Channel, Link, Party,
@@ -15,7 +15,7 @@ use futures_util::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
 use rand_chacha::rand_core::Rng;
 use zeroize::Zeroizing;
 
-use super::{job::ServiceRole, member::Member, report::ServerReport};
+use super::{job::ServiceRole, member::Member, owner::layers_path, report::ServerReport};
 use crate::{
     Error, Update,
     party::{Watch, abort_reason, fresh_randomness, interruptible},
@@ -30,7 +30,14 @@ impl Member {
     /// without end.
     pub fn serve(self, share: &Path, work: Work, watch: &mut Watch<'_>) -> Result<ServerReport, Error> {
         self.local.limits.cap_threads();
-        let model = &ModelShare::load(share)?;
+        let model = &match self.terms.remotes.is_empty() {
+            true => None,
+            false => Some(ModelShare::load(share)?),
+        };
+        let first = &match self.role == ServiceRole::Gateway && self.terms.has_first_layers() {
+            true => Some(self.first_layers(share)?),
+            false => None,
+        };
         let mut watch = |stamped| watch(stamped);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -41,8 +48,14 @@ impl Member {
         let links = runtime.block_on(interruptible(async {
             let mut endpoint = self.endpoint(&reporter).await?;
             match self.role {
-                ServiceRole::Gateway => self.gateway(model, work, &endpoint, &reporter).await,
-                ServiceRole::Server => self.remote(model, &mut endpoint, &reporter).await,
+                ServiceRole::Gateway => {
+                    self.gateway((model.as_ref(), first.as_ref()), work, &endpoint, &reporter)
+                        .await
+                }
+                ServiceRole::Server => match model {
+                    Some(model) => self.remote(model, &mut endpoint, &reporter).await,
+                    None => Ok(Vec::new()),
+                },
                 ServiceRole::User => Err(Error::configuration(
                     "--as",
                     format!("{} is a user: cloven predict", self.party),
@@ -59,6 +72,12 @@ impl Member {
             report: Box::new(report.clone()),
         });
         Ok(report)
+    }
+
+    /// The layers that the gateway has in the clear.
+    fn first_layers(&self, share: &Path) -> Result<FirstLayers, Error> {
+        let model = FixedModel::load(&layers_path(share))?;
+        FirstLayers::new(&model, &self.terms).map_err(|cause| self.failed(cause))
     }
 
     /// A remote server: connects to all other servers, again and again until the gateway ends the service.
@@ -89,7 +108,7 @@ impl Member {
     /// The gateway: everybody dials it, servers and users, whenever they like.
     async fn gateway(
         &self,
-        model: &ModelShare,
+        (model, first): (Option<&ModelShare>, Option<&FirstLayers>),
         work: Work,
         endpoint: &Endpoint<'_>,
         reporter: &Reporter<'_>,
@@ -102,11 +121,18 @@ impl Member {
         let mut waiting: BTreeMap<Party, TcpChannel> = BTreeMap::new();
         let mut meeting: Option<Pin<Box<dyn Future<Output = Met>>>> = None;
         let mut work = work;
+        if model.is_none() {
+            // There is nobody to meet.
+            requests.iter_mut().for_each(Requests::open_alone);
+        }
         loop {
             let complete = meeting.is_none() && waiting.len() == self.terms.remotes.len();
-            if let Some(requests) = requests.take_if(|_| complete) {
+            if let (Some(model), Some(requests)) = (model, requests.take_if(|_| complete && model.is_some())) {
                 let channels = std::mem::take(&mut waiting);
                 meeting = Some(Box::pin(self.meet(model, work, channels, requests, reporter)));
+            }
+            if model.is_none() && work.inferences == Some(0) && sessions.is_empty() {
+                return Ok(Vec::new());
             }
             tokio::select! {
                 arrival = reception.next() => match arrival {
@@ -114,7 +140,7 @@ impl Member {
                         let peer = channel.peer().clone();
                         reporter.tell(Update::Connected { peer: peer.clone() });
                         match self.job.role(&peer)? {
-                            ServiceRole::User => sessions.push(self.session(*channel, desk.clone(), reporter)),
+                            ServiceRole::User => sessions.push(self.session(*channel, first, desk.clone(), reporter)),
                             _ => drop(waiting.insert(peer, *channel)),
                         }
                     }
@@ -138,7 +164,10 @@ impl Member {
                     }
                     requests = Some(back);
                 }
-                Some(()) = sessions.next() => (),
+                Some(answered) = sessions.next() => match &mut work.inferences {
+                    Some(left) if model.is_none() => *left = left.saturating_sub(answered),
+                    _ => (),
+                },
             }
         }
     }
@@ -176,21 +205,45 @@ impl Member {
         }
     }
 
-    /// A user, until it has what it asked for or is gone. What is wrong with it is told and hurts nobody else.
-    async fn session(&self, channel: TcpChannel, mut desk: Desk, reporter: &Reporter<'_>) {
+    /// A user, until it has what it asked for or is gone; how many inputs were answered. What is wrong with it is told and hurts nobody else.
+    async fn session(&self, channel: TcpChannel, first: Option<&FirstLayers>, mut desk: Desk, reporter: &Reporter<'_>) -> u64 {
         let mut link = Link::new(channel);
-        let served = desk.serve(&self.terms, &mut link, &mut |_| Ok(())).await;
-        let error = match served {
-            Ok(Session::Done) => return link.into_channel().close().await,
-            // The user comes again.
-            Ok(Session::Interrupted) => return link.abort(AbortReason::PeerLost).await,
-            Err(error) => error,
+        let mut answered = 0;
+        let mut observe = |event: Event| {
+            if let Event::Predicted { rows, .. } = event {
+                answered = rows as u64;
+            }
+            Ok(())
         };
-        link.abort(error.abort_reason()).await;
+        let why = match secret() {
+            Err(error) => {
+                link.abort(AbortReason::Internal).await;
+                error.to_string()
+            }
+            Ok(secret) => {
+                let first = first.map(|first| (first, &*secret));
+                match desk.serve(&self.terms, first, &mut link, &mut observe).await {
+                    Ok(Session::Done) => {
+                        link.into_channel().close().await;
+                        return answered;
+                    }
+                    // The user comes again.
+                    Ok(Session::Interrupted) => {
+                        link.abort(AbortReason::PeerLost).await;
+                        return answered;
+                    }
+                    Err(error) => {
+                        link.abort(error.abort_reason()).await;
+                        error.to_string()
+                    }
+                }
+            }
+        };
         reporter.tell(Update::UserLeft {
             user: link.peer().clone(),
-            why: error.to_string(),
+            why,
         });
+        answered
     }
 
     fn server<'s>(&'s self, model: &'s ModelShare, secret: &'s [u8; 32]) -> Server<'s> {

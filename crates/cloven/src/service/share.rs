@@ -15,7 +15,7 @@ use crate::Error;
 /// What was made of a network.
 #[derive(Debug, Clone, Serialize)]
 pub struct Shared {
-    /// A file for each server, the gateway first.
+    /// A file for each server; first, where it has layers in the clear, these layers of the gateway.
     pub shares: Vec<PathBuf>,
     /// Trainable numbers of the network.
     pub parameters: usize,
@@ -54,7 +54,7 @@ pub fn share_model(job: &ServiceJob, model: &Path, folder: &Path) -> Result<Shar
         None => None,
     };
     Ok(Shared {
-        shares: write_shares(&fixed, job, folder)?,
+        shares: write_shares(fixed, job, folder)?,
         parameters: spec.parameter_count()?,
         notes,
         room_bits: room,

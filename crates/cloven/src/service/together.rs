@@ -79,8 +79,10 @@ pub fn run_service(
     let owned = owner::train(job)?;
     tell(&owned.words());
     let shares = folder.join("shares");
-    owner::write_shares(&owned.model, job, &shares)?;
     let users: Vec<Party> = job.of_role(ServiceRole::User).cloned().collect();
+    let expected = expected(job, &owned, &users)?;
+    let accuracy = owned.accuracy;
+    owner::write_shares(owned.model, job, &shares)?;
     let inferences = users.len() as u64 * job.trial()?.queries as u64;
     let locals: Locals = job
         .parties
@@ -131,18 +133,26 @@ pub fn run_service(
         }
     }
     let mut summary = ServiceSummary::new(job, &servers, &asked, begun.elapsed().as_secs_f64());
-    summary.accuracy_floating_point = owned.accuracy;
-    summary.equal_to_fixed_point = Some(equal(job, &owned, &users, &path)?);
+    summary.accuracy_floating_point = accuracy;
+    summary.equal_to_fixed_point = Some(equal(&expected, &path)?);
     let text = serde_json::to_string_pretty(&summary).expect("summaries have only string keys");
     files::write(&folder.join("summary.json"), text.as_bytes(), false)?;
     Ok((summary, folder))
 }
 
-/// Whether every user was told what the fixed-point network gives in the clear.
-fn equal(job: &ServiceJob, owned: &Owned, users: &[Party], path: &dyn Fn(&Party) -> PathBuf) -> Result<bool, Error> {
-    for (number, user) in users.iter().enumerate() {
-        let expected = Answers::of(owned.outputs(&Questions::of_trial(job, number)?.x)?).to_csv(job);
-        if crate::files::read_text(&path(user))? != expected {
+/// What the fixed-point network tells every user in the clear, as its file of answers.
+fn expected(job: &ServiceJob, owned: &Owned, users: &[Party]) -> Result<BTreeMap<Party, String>, Error> {
+    let one = |(number, user): (usize, &Party)| {
+        let outputs = owned.outputs(&Questions::of_trial(job, number)?.x)?;
+        Ok((user.clone(), Answers::of(outputs).to_csv(job)))
+    };
+    users.iter().enumerate().map(one).collect()
+}
+
+/// Whether every user was told that.
+fn equal(expected: &BTreeMap<Party, String>, path: &dyn Fn(&Party) -> PathBuf) -> Result<bool, Error> {
+    for (user, expected) in expected {
+        if crate::files::read_text(&path(user))? != *expected {
             return Ok(false);
         }
     }
@@ -155,7 +165,8 @@ fn places(job: &ServiceJob) -> Result<Vec<Place>, Error> {
     let server = |(number, party): (usize, &&Party)| Place {
         party: (*party).clone(),
         dispensable: false,
-        listens: number + 1 < servers.len(),
+        // Users dial the gateway, whoever else is there.
+        listens: number == 0 || number + 1 < servers.len(),
         dials: servers[..number].iter().map(|other| (*other).clone()).collect(),
     };
     let gateway = job.gateway()?;

@@ -17,9 +17,9 @@ use crate::{ProtocolError, SignedKey};
 const INPUT: &str = "input";
 const OUTPUT: &str = "output";
 
-/// Bytes of a message with an input.
-pub(super) fn input_len(terms: &Terms) -> usize {
-    terms.inputs * words::width(terms.ring_bits) + terms.remotes.len() * INPUT_BOX
+/// Bytes of a message with an input of so many words.
+pub(super) fn input_len(terms: &Terms, inputs: usize) -> usize {
+    inputs * words::width(terms.ring_bits) + terms.remotes.len() * INPUT_BOX
 }
 
 /// Bytes of one remote server's sealed share of an output.
@@ -71,7 +71,7 @@ pub(super) fn put_input(
         let mut content = Zeroizing::new([0; 32 + KEY]);
         rng.fill_bytes(&mut content[..32]);
         content[32..].copy_from_slice(&reply.public());
-        let share = share_of_seed(&content, terms);
+        let share = share_of_seed(&content, terms, input.len());
         gateways
             .iter_mut()
             .zip(share.iter())
@@ -80,15 +80,15 @@ pub(super) fn put_input(
         boxes.push(sealed.ok_or_else(|| ProtocolError::Identity(format!("nothing can be sealed to the key of {server}")))?);
     }
     gateways.iter_mut().for_each(|word| *word &= words::mask(terms.ring_bits));
-    let mut message = Vec::with_capacity(input_len(terms));
+    let mut message = Vec::with_capacity(input_len(terms, input.len()));
     words::put(&gateways, terms.ring_bits, &mut message);
     boxes.iter().for_each(|sealed| message.extend_from_slice(sealed));
     Ok((reply, message))
 }
 
-fn share_of_seed(content: &[u8; 32 + KEY], terms: &Terms) -> Zeroizing<Vec<u64>> {
+fn share_of_seed(content: &[u8; 32 + KEY], terms: &Terms, words: usize) -> Zeroizing<Vec<u64>> {
     let seed: &[u8; 32] = content.first_chunk().expect("longer than a seed");
-    words::expand(seed, terms.inputs, terms.ring_bits)
+    words::expand(seed, words, terms.ring_bits)
 }
 
 /// At the gateway: its own share of an input, and the boxes of the others. `message` has [`input_len`] bytes.
@@ -96,19 +96,20 @@ fn share_of_seed(content: &[u8; 32 + KEY], terms: &Terms) -> Zeroizing<Vec<u64>>
 /// # Errors
 /// [`DecodeError`] for words that are none.
 pub(super) fn take_input(terms: &Terms, message: &[u8]) -> Result<(Vec<u64>, Vec<Vec<u8>>), DecodeError> {
-    let (own, boxes) = message.split_at(terms.inputs * words::width(terms.ring_bits));
+    let boxes = terms.remotes.len() * INPUT_BOX;
+    let (own, boxes) = message.split_at(message.len().saturating_sub(boxes));
     Ok((
         words::get(own, terms.ring_bits)?,
         boxes.chunks(INPUT_BOX).map(<[u8]>::to_vec).collect(),
     ))
 }
 
-/// At a remote server: its share of an input, and the user's key.
+/// At a remote server: its share of an input of so many words, and the user's key.
 ///
 /// # Errors
 /// [`DecodeError`] for a box that is not this server's.
 pub(super) fn open_input(
-    terms: &Terms,
+    (terms, words): (&Terms, usize),
     own: &BoxKey,
     me: &Party,
     sealed: &[u8],
@@ -121,7 +122,7 @@ pub(super) fn open_input(
         got: "another".into(),
     })?;
     let key = content.last_chunk().expect("longer than a key");
-    Ok((share_of_seed(content, terms), *key))
+    Ok((share_of_seed(content, terms, words), *key))
 }
 
 /// At a remote server: its share of an output for the user, whose key came with the input.
@@ -167,12 +168,19 @@ pub(super) fn open_output(terms: &Terms, reply: &BoxKey, message: &[u8]) -> Resu
             got: "something else".into(),
         })?;
         let share = Zeroizing::new(words::get(&content, terms.ring_bits)?);
-        for (sum, share) in sum.iter_mut().zip(share.iter()) {
-            *sum = match terms.output {
-                Output::Scores => sum.wrapping_add(*share) & words::mask(terms.ring_bits),
+        terms.add_output(&mut sum, &share);
+    }
+    Ok(sum)
+}
+
+impl Terms {
+    /// Puts two shares of an output together.
+    pub(super) fn add_output(&self, sum: &mut [u64], share: &[u64]) {
+        for (sum, share) in sum.iter_mut().zip(share) {
+            *sum = match self.output {
+                Output::Scores => sum.wrapping_add(*share) & words::mask(self.ring_bits),
                 Output::ArgMax => *sum ^ share,
             };
         }
     }
-    Ok(sum)
 }

@@ -7,9 +7,11 @@ use cloven_wire::{Channel, Link, Message, WireError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Terms,
-    boxes::{input_len, take_input},
+    FirstLayers, Terms,
+    boxes::{input_len, put_output, take_input},
+    first_layers::GatewaySide,
     msg::{SealedInput, SealedOutput, ServerKeys},
+    words,
 };
 use crate::{Ask, Event, Observe, ProtocolError, SignedKey};
 
@@ -70,6 +72,11 @@ impl Requests {
         self.keys.send_replace(keys.map(|keys| Arc::new((self.meetings, keys))));
     }
 
+    /// Without other servers: users are served at once.
+    pub fn open_alone(&mut self) {
+        self.open(Some(Vec::new()));
+    }
+
     /// The next request, if one waits; whether there will be more.
     pub(super) fn poll(&mut self) -> (Option<Request>, bool) {
         loop {
@@ -95,13 +102,15 @@ impl Requests {
 }
 
 impl Desk {
-    /// The gateway's script with one user: keys, then answers until the user has all that it asked for, or a server is lost.
+    /// The gateway's script with one user: keys, then answers until the user has all that it asked for, or a server is lost. `first` are the gateway's layers,
+    /// if it has some, and a secret for this connection only.
     ///
     /// # Errors
     /// [`ProtocolError`], naming the user whose message cannot be.
     pub async fn serve<C: Channel>(
         &mut self,
         terms: &Terms,
+        first: Option<(&FirstLayers, &[u8; 32])>,
         link: &mut Link<C>,
         observe: &mut Observe<'_>,
     ) -> Result<Session, ProtocolError> {
@@ -112,32 +121,40 @@ impl Desk {
         let (meeting, keys) = &*keys;
         link.send(0, &ServerKeys(keys.clone())).await?;
         let Ask { rows } = link.receive(0, &()).await?;
+        let mut side = match first {
+            None => None,
+            Some((layers, secret)) => Some(GatewaySide::set_up(layers, terms, (rows, secret), link).await?),
+        };
+        let shared = first.map_or(terms.inputs, |(layers, _)| layers.outputs());
         let traffic = link.traffic();
         observe(Event::Asked {
             rows: rows as usize,
             traffic,
         })?;
         for round in 1..=rows {
-            let SealedInput(input) = link.receive(round, &input_len(terms)).await?;
-            let (share, boxes) = take_input(terms, &input).map_err(|cause| WireError::Malformed {
-                party: link.peer().clone(),
-                round,
-                what: SealedInput::NAME,
-                cause,
-            })?;
-            let (answer, answered) = oneshot::channel();
-            let meeting = *meeting;
-            let request = Request {
-                share,
-                boxes,
-                meeting,
-                answer,
+            let prepared = match &mut side {
+                None => None,
+                Some(side) => Some(side.prepare(link, round).await?),
             };
-            let output = async {
-                self.requests.send(request).await.ok()?;
-                answered.await.ok()
+            let input = match terms.remotes.is_empty() {
+                true => None,
+                false => Some(receive_input(terms, shared, link, round).await?),
             };
-            let Some(output) = link.wait_while(output).await else {
+            let own = match (&side, prepared) {
+                (Some(side), Some(prepared)) => Some(side.answer(prepared, link, round).await?),
+                _ => None,
+            };
+            let output = match (input, own) {
+                (None, own) => own.map(|own| put_output(terms, &own, &[])),
+                (Some((mut share, boxes)), own) => {
+                    if let Some(own) = own {
+                        let parts = share.iter_mut().zip(own.iter());
+                        parts.for_each(|(share, own)| *share = share.wrapping_add(*own) & words::mask(terms.ring_bits));
+                    }
+                    self.answer(share, boxes, *meeting, link).await
+                }
+            };
+            let Some(output) = output else {
                 return Ok(Session::Interrupted);
             };
             link.send(round, &SealedOutput(output)).await?;
@@ -146,4 +163,43 @@ impl Desk {
         }
         Ok(Session::Done)
     }
+
+    /// What the servers answer to an input; none if one of them is lost before that.
+    async fn answer<C: Channel>(
+        &mut self,
+        share: Vec<u64>,
+        boxes: Vec<Vec<u8>>,
+        meeting: u64,
+        link: &mut Link<C>,
+    ) -> Option<Vec<u8>> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            share,
+            boxes,
+            meeting,
+            answer,
+        };
+        let output = async {
+            self.requests.send(request).await.ok()?;
+            answered.await.ok()
+        };
+        link.wait_while(output).await
+    }
+}
+
+/// The gateway's share of an input of so many words, and the boxes of the others.
+async fn receive_input<C: Channel>(
+    terms: &Terms,
+    inputs: usize,
+    link: &mut Link<C>,
+    round: u64,
+) -> Result<(Vec<u64>, Vec<Vec<u8>>), ProtocolError> {
+    let SealedInput(input) = link.receive(round, &input_len(terms, inputs)).await?;
+    let taken = take_input(terms, &input).map_err(|cause| WireError::Malformed {
+        party: link.peer().clone(),
+        round,
+        what: SealedInput::NAME,
+        cause,
+    })?;
+    Ok(taken)
 }

@@ -36,6 +36,7 @@
 
 mod boxes;
 mod desk;
+mod first_layers;
 mod gateway;
 mod mesh;
 mod msg;
@@ -53,10 +54,12 @@ mod worker;
 mod tests;
 
 pub use desk::{Desk, Requests, Session, desk};
+pub use first_layers::FirstLayers;
 pub use gateway::{Work, gateway};
 pub use msg::{
-    ActivationPreparation, ActivationStep, Command, KeyStep, MESSAGES, MaskedInput, Meeting, ProductStep, RemoteKey, SealedInput,
-    SealedOutput, SealedShare, ServerKeys, TransferStep, WeightStep,
+    ActivationPreparation, ActivationStep, Command, GatewayLayers, KeyStep, MESSAGES, MaskedInput, Meeting, ProductStep,
+    RemoteKey, SealedInput, SealedOutput, SealedShare, ServerKeys, TransferStep, UserActivation, UserInput, UserKey, UserProduct,
+    UserStep, UserTransfer, WeightStep,
 };
 pub use remote::remote;
 pub use terms::{Engine, Output, Terms};

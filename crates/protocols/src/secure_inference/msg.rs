@@ -1,12 +1,13 @@
 //! The messages of `secure_inference`. Words modulo 2^k go in as few bytes as hold k bits, the lowest byte first.
 
+use cloven_nn::fixed_point::Structure;
 use cloven_wire::{DecodeError, Message, Reader};
 
 use super::seal;
 use crate::{Ask, SignedKey};
 
 /// The name and kind of every message, in the order of first use.
-pub const MESSAGES: [(&str, u8); 15] = [
+pub const MESSAGES: [(&str, u8); 22] = [
     (Meeting::NAME, Meeting::KIND),
     (KeyStep::NAME, KeyStep::KIND),
     (WeightStep::NAME, WeightStep::KIND),
@@ -17,7 +18,14 @@ pub const MESSAGES: [(&str, u8); 15] = [
     (ActivationPreparation::NAME, ActivationPreparation::KIND),
     (ServerKeys::NAME, ServerKeys::KIND),
     (Ask::NAME, Ask::KIND),
+    (GatewayLayers::NAME, GatewayLayers::KIND),
+    (UserKey::NAME, UserKey::KIND),
+    (UserTransfer::NAME, UserTransfer::KIND),
+    (UserProduct::NAME, UserProduct::KIND),
+    (UserActivation::NAME, UserActivation::KIND),
     (SealedInput::NAME, SealedInput::KIND),
+    (UserInput::NAME, UserInput::KIND),
+    (UserStep::NAME, UserStep::KIND),
     (MaskedInput::NAME, MaskedInput::KIND),
     (ActivationStep::NAME, ActivationStep::KIND),
     (SealedShare::NAME, SealedShare::KIND),
@@ -87,6 +95,62 @@ step!(
     /// Gateway to user, for each input: the words of the gateway's share of the output, then every other server's, sealed.
     SealedOutput, 93, "sealed output"
 );
+step!(
+    /// User to gateway, once: the key to which products are hidden.
+    UserKey, 95, "key of a user"
+);
+step!(
+    /// Between user and gateway, once: a step of the set-up of oblivious transfers.
+    UserTransfer, 96, "step of a user's transfers"
+);
+step!(
+    /// User to gateway, then back, before an input: encrypted words, and their product.
+    UserProduct, 97, "product for a user"
+);
+step!(
+    /// Between user and gateway, before an input: a step of preparing an activation.
+    UserActivation, 98, "preparation of a user's activation"
+);
+step!(
+    /// User to gateway: the words of an input less what hides it.
+    UserInput, 99, "user's masked input"
+);
+step!(
+    /// Between user and gateway: a step of an activation.
+    UserStep, 100, "step of a user's activation"
+);
+
+/// Gateway to user, once: the steps of the layers that they evaluate together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayLayers(pub Structure);
+
+impl GatewayLayers {
+    /// Bytes of the longest: as JSON.
+    const MAX_LEN: usize = 1 << 20;
+}
+
+impl Message for GatewayLayers {
+    const KIND: u8 = 94;
+    const NAME: &'static str = "layers of the gateway";
+    type Expect = ();
+
+    fn max_len((): &()) -> usize {
+        Self::MAX_LEN
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.0.to_json().into_bytes());
+    }
+
+    fn decode(reader: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        let structure = Structure::from_json(reader.rest()).map_err(|cause| DecodeError::Field {
+            field: "layers",
+            expected: "the steps of layers".into(),
+            got: cause.to_string(),
+        })?;
+        Ok(Self(structure))
+    }
+}
 
 /// Between servers, first: what they must agree on, and randomness of each for what is common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

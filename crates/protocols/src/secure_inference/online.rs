@@ -36,13 +36,18 @@ impl Worker<'_> {
         prepared: Prepared,
         share: &[u64],
     ) -> Result<Vec<u64>, ProtocolError> {
-        let masked = prepared.masked_input(share, self.mask);
-        let opened = self.open(mesh, &masked).await?;
+        let (opened, current) = match self.plan.opens_input {
+            true => (
+                self.open(mesh, &prepared.masked_input(share, self.mask)).await?,
+                Value::Opened(0),
+            ),
+            false => (Vec::new(), Value::Shared(share.to_vec())),
+        };
         let mut inference = Inference {
             worker: self,
             prepared,
             opened: vec![opened],
-            current: Value::Opened(0),
+            current,
             waiting: Vec::new(),
         };
         for step in &self.plan.steps {
@@ -119,13 +124,13 @@ impl Inference<'_, '_> {
     }
 
     async fn activation<C: Channel>(&mut self, number: usize, mesh: &mut Mesh<'_, C>) -> Result<(), ProtocolError> {
-        let activation = &self.worker.plan.activations[number];
+        let (activation, opened) = &self.worker.plan.activations[number];
         let shares = Zeroizing::new(activation.words(&self.reduced()));
         let chunks = std::mem::take(&mut self.prepared.activations[number]);
-        let masks = &self.prepared.masks[activation.output];
-        let opened = self.worker.evaluate(&activation.layer, chunks, &shares, masks, mesh).await?;
-        self.opened.push(opened);
-        self.current = Value::Opened(activation.output);
+        let masks = &self.prepared.masks[*opened];
+        let masked = self.worker.evaluate(&activation.layer, chunks, &shares, masks, mesh).await?;
+        self.opened.push(masked);
+        self.current = Value::Opened(*opened);
         Ok(())
     }
 

@@ -13,9 +13,11 @@ pub(super) struct Plan {
     pub(super) opened: Vec<usize>,
     /// The products, in order.
     pub(super) products: Vec<Product>,
-    /// The activations, in order.
-    pub(super) activations: Vec<Activation>,
+    /// The activations, in order, and the opened value that comes out of each.
+    pub(super) activations: Vec<(Activation, usize)>,
     pub(super) steps: Vec<Planned>,
+    /// Whether the input is opened at all: where a product takes it.
+    pub(super) opens_input: bool,
     /// For an output that is the number of the largest: of the scores.
     pub(super) largest: Option<Layer>,
 }
@@ -28,12 +30,12 @@ pub(super) struct Product {
 }
 
 /// What is evaluated by circuits.
-pub(super) struct Activation {
-    pub(super) layer: Layer,
+pub(super) struct Activation<L = Layer> {
+    pub(super) layer: L,
     /// Where the windows are, for a pooling.
     pub(super) window: Option<Window>,
-    /// The opened value that comes out.
-    pub(super) output: usize,
+    /// Values that come out.
+    pub(super) outputs: usize,
 }
 
 pub(super) enum Planned {
@@ -58,26 +60,12 @@ impl Plan {
     /// # Errors
     /// [`ProtocolError::Structure`] for a model that does not fit the terms, or a product of what is not opened.
     pub(super) fn new(structure: &Structure, terms: &Terms) -> Result<Self, ProtocolError> {
-        let misfit = |what: &str, expected: usize, got: usize| match expected == got {
-            true => Ok(()),
-            false => Err(ProtocolError::Structure(format!(
-                "the model's {what} is {got}, the job's {expected}"
-            ))),
-        };
-        misfit("ring_bits", terms.ring_bits as usize, structure.ring_bits as usize)?;
-        misfit(
-            "fraction_bits",
-            terms.fraction_bits as usize,
-            structure.fraction_bits as usize,
-        )?;
+        terms.check_structure(structure)?;
+        terms.check_outputs(structure)?;
         let inputs = structure.input.iter().product();
-        misfit("number of inputs", terms.inputs, inputs)?;
-        misfit("number of outputs", terms.outputs, structure.outputs()?)?;
-        misfit(
-            "number of bits after the point of outputs",
-            terms.score_bits as usize,
-            structure.output_scale()? as usize,
-        )?;
+        if terms.gateway_layers == 0 {
+            misfit("number of inputs", terms.inputs, inputs)?;
+        }
         let mut walk = Walk {
             terms,
             plan: Self {
@@ -85,6 +73,7 @@ impl Plan {
                 products: Vec::new(),
                 activations: Vec::new(),
                 steps: Vec::new(),
+                opens_input: false,
                 largest: None,
             },
             current: (Some(0), inputs),
@@ -92,6 +81,7 @@ impl Plan {
         };
         structure.steps.iter().try_for_each(|step| walk.take(step))?;
         let mut plan = walk.plan;
+        plan.opens_input = plan.products.iter().any(|product| product.input == 0);
         plan.largest = match (terms.output, structure.ending) {
             (Output::Scores, _) => None,
             (Output::ArgMax, Ending::Scores | Ending::ArgMax) => {
@@ -103,7 +93,33 @@ impl Plan {
     }
 }
 
+/// Refuses a model that is not the job's.
+pub(super) fn misfit(what: &str, expected: usize, got: usize) -> Result<(), ProtocolError> {
+    match expected == got {
+        true => Ok(()),
+        false => Err(ProtocolError::Structure(format!(
+            "the model's {what} is {got}, the job's {expected}"
+        ))),
+    }
+}
+
 impl Terms {
+    /// Whether a model's numbers are as the job says.
+    pub(super) fn check_structure(&self, structure: &Structure) -> Result<(), ProtocolError> {
+        misfit("ring_bits", self.ring_bits as usize, structure.ring_bits as usize)?;
+        misfit("fraction_bits", self.fraction_bits as usize, structure.fraction_bits as usize)
+    }
+
+    /// Whether what comes out of a model is what the job says.
+    pub(super) fn check_outputs(&self, structure: &Structure) -> Result<(), ProtocolError> {
+        misfit("number of outputs", self.outputs, structure.outputs()?)?;
+        misfit(
+            "number of bits after the point of outputs",
+            self.score_bits as usize,
+            structure.output_scale()? as usize,
+        )
+    }
+
     fn layer(&self, operation: nonlinear::Operation, truncation: u32) -> Result<Layer, ProtocolError> {
         let ring = Ring {
             bits: self.ring_bits as usize,
@@ -178,23 +194,28 @@ impl Walk<'_> {
     }
 
     fn activation(&mut self, operation: Operation, truncation: u32) -> Result<Planned, ProtocolError> {
-        let (operation, window) = match operation {
-            Operation::Truncate => (nonlinear::Operation::Truncate, None),
-            Operation::Relu => (nonlinear::Operation::Relu, None),
-            Operation::MaxPool(window) => (nonlinear::Operation::MaxPool { window: window.values() }, Some(window)),
-            Operation::MaxPoolRelu(window) => (nonlinear::Operation::MaxPoolRelu { window: window.values() }, Some(window)),
-        };
-        let length = window.map_or(self.current.1, Window::outputs);
-        self.plan.opened.push(length);
-        let output = self.plan.opened.len() - 1;
-        self.current = (Some(output), length);
+        let outputs = operation.outputs(self.current.1);
+        let (operation, window) = circuit(operation);
+        self.plan.opened.push(outputs);
+        let opened = self.plan.opened.len() - 1;
+        self.current = (Some(opened), outputs);
         let layer = self.terms.layer(operation, truncation)?;
-        self.plan.activations.push(Activation { layer, window, output });
+        self.plan.activations.push((Activation { layer, window, outputs }, opened));
         Ok(Planned::Activation(self.plan.activations.len() - 1))
     }
 }
 
-impl Activation {
+/// An operation as the circuits know it, and where its windows are.
+pub(super) fn circuit(operation: Operation) -> (nonlinear::Operation, Option<Window>) {
+    match operation {
+        Operation::Truncate => (nonlinear::Operation::Truncate, None),
+        Operation::Relu => (nonlinear::Operation::Relu, None),
+        Operation::MaxPool(window) => (nonlinear::Operation::MaxPool { window: window.values() }, Some(window)),
+        Operation::MaxPoolRelu(window) => (nonlinear::Operation::MaxPoolRelu { window: window.values() }, Some(window)),
+    }
+}
+
+impl<L> Activation<L> {
     /// The words of each output's window, one output after the other. A window that reaches beyond the plane has its first word again instead: that changes
     /// no maximum.
     pub(super) fn words(&self, values: &[u64]) -> Vec<u64> {

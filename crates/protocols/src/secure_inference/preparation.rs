@@ -49,9 +49,8 @@ impl Worker<'_> {
         }
         let mut activations = Vec::with_capacity(self.plan.activations.len());
         for place in 0..self.plan.activations.len() {
-            let activation = &self.plan.activations[place];
-            let outputs = self.plan.opened[activation.output];
-            activations.push(chunks(&mut self.preparer, &activation.layer, outputs, mesh).await?);
+            let (activation, _) = &self.plan.activations[place];
+            activations.push(chunks(&mut self.preparer, &activation.layer, activation.outputs, mesh).await?);
         }
         let largest = match &self.plan.largest {
             None => Vec::new(),

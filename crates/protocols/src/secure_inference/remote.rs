@@ -51,7 +51,7 @@ pub async fn remote<C: Channel>(
             Command::Infer(_, sealed) => {
                 let Some(used) = prepared.pop_front() else { continue };
                 oldest += 1;
-                let input = Input::open(terms, &key, &me, &sealed, &mut rng);
+                let input = Input::open((terms, worker.plan.opened[0]), &key, &me, &sealed, &mut rng);
                 let share = worker.infer(mesh, used, &input.share).await?;
                 mesh.answer::<SealedShare>(input.seal(terms, &me, &share, &mut rng)).await?;
                 let (inferences, traffic) = (oldest, mesh.traffic());
@@ -71,13 +71,13 @@ struct Input {
 }
 
 impl Input {
-    fn open(terms: &Terms, key: &BoxKey, me: &Server<'_>, sealed: &[u8], rng: &mut impl CryptoRng) -> Self {
-        match open_input(terms, key, &me.identity.party, sealed) {
+    fn open((terms, words): (&Terms, usize), key: &BoxKey, me: &Server<'_>, sealed: &[u8], rng: &mut impl CryptoRng) -> Self {
+        match open_input((terms, words), key, &me.identity.party, sealed) {
             Ok((share, user)) => Self { share, user: Some(user) },
             Err(_) => {
                 let mut seed = Zeroizing::new([0; 32]);
                 rng.fill_bytes(&mut *seed);
-                let share = words::expand(&seed, terms.inputs, terms.ring_bits);
+                let share = words::expand(&seed, words, terms.ring_bits);
                 Self { share, user: None }
             }
         }

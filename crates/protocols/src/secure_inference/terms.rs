@@ -29,7 +29,7 @@ pub enum Output {
 pub struct Terms {
     /// Talks with the users; server 0.
     pub gateway: Party,
-    /// The other servers, from 1, in the order of names; at least two.
+    /// The other servers, from 1, in the order of names; at least two, or none.
     pub remotes: Vec<Party>,
     /// Values of an input.
     pub inputs: usize,
@@ -45,6 +45,8 @@ pub struct Terms {
     pub output: Output,
     /// How activations are evaluated.
     pub engine: Engine,
+    /// So many of the network's first layers are the gateway's, which has their weights in the clear. Without remote servers all are, whatever this says.
+    pub gateway_layers: usize,
     /// The job's digest.
     pub job: [u8; 32],
 }
@@ -53,6 +55,11 @@ impl Terms {
     /// All servers, the gateway first.
     pub fn servers(&self) -> impl Iterator<Item = &Party> {
         [&self.gateway].into_iter().chain(&self.remotes)
+    }
+
+    /// Whether some layers are between the gateway and the user.
+    pub fn has_first_layers(&self) -> bool {
+        self.gateway_layers > 0 || self.remotes.is_empty()
     }
 
     /// The number of a server.
@@ -76,16 +83,36 @@ impl Terms {
             }
             Output::ArgMax => "which of the network's outputs is the largest for its own input",
         };
-        let mut all = vec![
-            Leak::new(user, output),
-            Leak::new(
-                self.gateway.as_str(),
-                "who asks, when, and how often; the shapes of all layers; no input, no output, no weight",
-            ),
-        ];
-        let remote = "how often somebody asks, and when; the shapes of all layers; no input, no output, no weight";
-        all.extend(self.remotes.iter().map(|server| Leak::new(server.as_str(), remote)));
-        let together = "if all of them put together what they have: the weights, every input and every output";
+        let (shapes, weights) = match (self.remotes.is_empty(), self.gateway_layers) {
+            (true, _) => ("the shapes of all layers", "all weights"),
+            (false, 0) => ("the shapes of all layers", "no weight"),
+            (false, _) => ("the shapes of all layers", "the weights of the first layers and no other"),
+        };
+        let gateway = format!("who asks, when, and how often; {shapes}; {weights}; no input, no output");
+        let mut all = vec![Leak::new(user, output), Leak::new(self.gateway.as_str(), &gateway)];
+        if self.has_first_layers() {
+            let layers = match self.remotes.is_empty() {
+                true => "the shapes of all layers; no weight".to_owned(),
+                false => format!("the shapes of the first {} layers; no weight", self.gateway_layers),
+            };
+            all.push(Leak::new(user, &layers));
+        }
+        if self.remotes.is_empty() {
+            return all;
+        }
+        let part = if self.gateway_layers > 0 {
+            "all other layers"
+        } else {
+            "all layers"
+        };
+        let remote = format!("how often somebody asks, and when; the shapes of {part}; no input, no output, no weight");
+        all.extend(self.remotes.iter().map(|server| Leak::new(server.as_str(), &remote)));
+        let together = match self.gateway_layers {
+            0 => "if all of them put together what they have: the weights, every input and every output",
+            _ => {
+                "if all of them put together what they have: the weights, what leaves the gateway's layers for every input, and every output"
+            }
+        };
         let servers: Vec<&str> = self.servers().map(Party::as_str).collect();
         all.push(Leak::new(&servers.join(", "), together));
         all

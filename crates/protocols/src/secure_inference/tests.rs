@@ -24,6 +24,8 @@ struct Setting {
     terms: Terms,
     model: FixedModel,
     shares: Vec<ModelShare>,
+    /// The gateway's layers in the clear.
+    first: Option<FirstLayers>,
     identities: Vec<Identity>,
     roster: Roster,
 }
@@ -77,7 +79,12 @@ fn network() -> ModelSpec {
 
 impl Setting {
     fn new(remotes: usize, engine: Engine, output: Output) -> Self {
-        Self::of(network(), (remotes, engine, output))
+        Self::of(network(), (remotes, engine, output), 0)
+    }
+
+    /// The gateway has the first layers in the clear; all where there are no other servers.
+    fn split(layers: usize, remotes: usize, output: Output) -> Self {
+        Self::of(network(), (remotes, Engine::Boolean, output), layers)
     }
 
     /// Two dense layers.
@@ -86,17 +93,34 @@ impl Setting {
             input: vec![4],
             layers: vec![dense(3), LayerSpec::Relu {}, dense(2)],
         };
-        Self::of(spec, (2, engine, Output::Scores))
+        Self::of(spec, (2, engine, Output::Scores), 0)
     }
 
-    fn of(spec: ModelSpec, (remotes, engine, output): (usize, Engine, Output)) -> Self {
+    /// Two dense layers, of which the gateway has the first with its ReLU in the clear.
+    fn small_split() -> Self {
+        let spec = ModelSpec {
+            input: vec![4],
+            layers: vec![dense(3), LayerSpec::Relu {}, dense(2)],
+        };
+        Self::of(spec, (2, Engine::Boolean, Output::Scores), 2)
+    }
+
+    fn of(spec: ModelSpec, (remotes, engine, output): (usize, Engine, Output), gateway_layers: usize) -> Self {
         let network = Network::new(&spec, 0..spec.layers.len(), 3).unwrap();
         let ending = match output {
             Output::Scores => Ending::Scores,
             Output::ArgMax => Ending::ArgMax,
         };
-        let model = FixedModel::convert(&spec, &network.parameters(), RING_BITS, FRACTION_BITS, ending).unwrap();
-        let shares = model.share(remotes + 1, &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+        let convert = || FixedModel::convert(&spec, &network.parameters(), RING_BITS, FRACTION_BITS, ending).unwrap();
+        let share = |model: &FixedModel| model.share(remotes + 1, &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+        let (clear, shares) = match (remotes, gateway_layers) {
+            (0, _) => (Some(convert()), Vec::new()),
+            (_, 0) => (None, share(&convert())),
+            (_, layers) => {
+                let (first, rest) = convert().split(layers).unwrap();
+                (Some(first), share(&rest))
+            }
+        };
         let names = ["gate", "east", "north", "west"];
         let identities: Vec<Identity> = names[..=remotes]
             .iter()
@@ -116,11 +140,13 @@ impl Setting {
             score_bits: 2 * FRACTION_BITS,
             output,
             engine,
+            gateway_layers,
             job: [7; 32],
         };
         Self {
+            first: clear.map(|clear| FirstLayers::new(&clear, &terms).unwrap()),
             terms,
-            model,
+            model: convert(),
             shares,
             identities,
             roster,
@@ -154,7 +180,7 @@ impl Setting {
 
     /// All servers, and users with these inputs at the same time; what each user is told.
     async fn run(&self, pool: usize, users: &[ArrayD<f32>]) -> Result<Vec<Vec<Vec<f32>>>, ProtocolError> {
-        let servers = self.shares.len();
+        let servers = self.identities.len();
         let mut links: Vec<Vec<Link<_>>> = (0..servers).map(|_| Vec::new()).collect();
         for a in 0..servers {
             for b in a + 1..servers {
@@ -168,14 +194,14 @@ impl Setting {
         let mut gateway_links = links.next().unwrap();
         let work = Work { pool, inferences: None };
         let mut told = ignore();
-        let gateway = gateway(
-            self.server(0),
-            &self.terms,
-            work,
-            &mut gateway_links,
-            &mut requests,
-            &mut told,
-        );
+        let gateway = async {
+            if self.shares.is_empty() {
+                requests.open_alone();
+                return Ok(());
+            }
+            let (me, links) = (self.server(0), &mut gateway_links);
+            gateway(me, &self.terms, work, links, &mut requests, &mut told).await
+        };
         let remotes = links.enumerate().map(|(number, mut links)| async move {
             remote(self.server(number + 1), &self.terms, &mut links, &mut ignore()).await
         });
@@ -193,7 +219,9 @@ impl Setting {
                 let mut told = ignore();
                 let asks = user(me, &self.terms, x, &mut near, &mut take, &mut told);
                 let mut observe = ignore();
-                tokio::try_join!(asks, desk.serve(&self.terms, &mut far, &mut observe))?;
+                let secret = [number as u8 + 150; 32];
+                let first = self.first.as_ref().map(|first| (first, &secret));
+                tokio::try_join!(asks, desk.serve(&self.terms, first, &mut far, &mut observe))?;
                 Ok::<_, ProtocolError>(answers)
             }
         });
@@ -229,6 +257,29 @@ async fn users_are_told_exactly_what_the_fixed_point_network_gives() {
             answers[0],
             setting.expected(&x),
             "{remotes} remote servers, {engine:?}, {output:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn layers_of_the_gateway_change_no_answer() {
+    // After a convolution, in front of and behind a residual block, before and after a pooling; all.
+    for (layers, remotes, output) in [
+        (1, 2, Output::Scores),
+        (2, 2, Output::ArgMax),
+        (4, 3, Output::Scores),
+        (6, 2, Output::Scores),
+        (9, 2, Output::ArgMax),
+        (0, 0, Output::Scores),
+        (0, 0, Output::ArgMax),
+    ] {
+        let setting = Setting::split(layers, remotes, output);
+        let x = setting.inputs(2);
+        let answers = setting.run(1, std::slice::from_ref(&x)).await.unwrap();
+        assert_eq!(
+            answers[0],
+            setting.expected(&x),
+            "{layers} layers, {remotes} remote servers, {output:?}"
         );
     }
 }

@@ -7,7 +7,9 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use super::{
     Output, Terms,
     boxes::{check_keys, input_len, open_output, output_len, put_input},
+    first_layers::UserSide,
     msg::{SealedInput, SealedOutput, ServerKeys},
+    seal::{BoxKey, KEY},
     words,
 };
 use crate::{Ask, Event, Observe, ProtocolError};
@@ -37,25 +39,58 @@ pub async fn user<C: Channel>(
     let keys = check_keys(terms, &keys, me.roster)?;
     let rows = x.len_of(Axis(0));
     link.send(0, &Ask { rows: rows as u64 }).await?;
+    let mut side = match terms.has_first_layers() {
+        false => None,
+        true => Some(UserSide::set_up(terms, rows as u64, link, rng).await?),
+    };
     let traffic = link.traffic();
     observe(Event::Asked { rows, traffic })?;
     for (round, row) in (1..).zip(x.outer_iter()) {
         let words = terms.input_words(row.iter().copied())?;
-        let (reply, message) = put_input(terms, &keys, &words, rng)?;
-        debug_assert_eq!(message.len(), input_len(terms));
-        link.send(round, &SealedInput(message)).await?;
+        let (reply, own) = match &mut side {
+            None => (send_shares(terms, &keys, &words, (link, round), rng).await?, None),
+            Some(side) => {
+                let prepared = side.prepare(link, round, rng).await?;
+                // Without other servers this part stays here.
+                let reply = match terms.remotes.is_empty() {
+                    true => BoxKey::generate(rng),
+                    false => send_shares(terms, &keys, &prepared.part, (link, round), rng).await?,
+                };
+                let (ready, wanted, traffic) = (1, 1, link.traffic());
+                observe(Event::Prepared { ready, wanted, traffic })?;
+                let own = side.ask(prepared, &words, link, round).await?;
+                (reply, terms.remotes.is_empty().then_some(own))
+            }
+        };
         let SealedOutput(message) = link.receive(round, &output_len(terms)).await?;
-        let words = open_output(terms, &reply, &message).map_err(|cause| WireError::Malformed {
+        let mut words = open_output(terms, &reply, &message).map_err(|cause| WireError::Malformed {
             party: link.peer().clone(),
             round,
             what: "sealed output",
             cause,
         })?;
+        if let Some(own) = own {
+            terms.add_output(&mut words, &own);
+        }
         answer(words.iter().map(|word| terms.output_value(*word)).collect());
         let (rows, traffic) = (round as usize, link.traffic());
         observe(Event::Predicted { rows, traffic })?;
     }
     Ok(())
+}
+
+/// Sends every server its share of `words`, sealed; what opens the answer.
+async fn send_shares<C: Channel>(
+    terms: &Terms,
+    keys: &[[u8; KEY]],
+    words: &[u64],
+    (link, round): (&mut Link<C>, u64),
+    rng: &mut ChaCha20Rng,
+) -> Result<BoxKey, ProtocolError> {
+    let (reply, message) = put_input(terms, keys, words, rng)?;
+    debug_assert_eq!(message.len(), input_len(terms, words.len()));
+    link.send(round, &SealedInput(message)).await?;
+    Ok(reply)
 }
 
 impl Terms {

@@ -21,7 +21,10 @@ use super::{
     plan::Plan,
     words,
 };
-use crate::{ProtocolError, linear_shape::encrypted_shape};
+use crate::{
+    ProtocolError,
+    linear_shape::{encrypted_shape, laid_out},
+};
 
 /// What the contexts of everything collective begin with.
 const KEY: &[u8] = b"key";
@@ -200,15 +203,4 @@ async fn encrypted_weights<C: Channel>(
         loader.push(&mesh.spread::<WeightStep>(sum, linear.share_len()).await?)?;
     }
     Ok(loader.finish()?)
-}
-
-/// Weights in the order of the encryption: those of dense layers lie the other way round in a model.
-fn laid_out(shape: cloven_nn::LinearShape, weight: &[u64]) -> Zeroizing<Vec<u64>> {
-    Zeroizing::new(match shape {
-        cloven_nn::LinearShape::Dense { inputs, outputs } => {
-            let words = (0..inputs).flat_map(|input| (0..outputs).map(move |output| output * inputs + input));
-            words.map(|at| weight[at]).collect()
-        }
-        cloven_nn::LinearShape::Convolution { .. } => weight.to_vec(),
-    })
 }

@@ -45,7 +45,7 @@ async fn answered(setting: &Setting, tamper: impl Fn(&mut Vec<u8>)) -> (Result<V
         let expected: Vec<u64> = expected.iter().map(|word| *word as u64 & words::mask(RING_BITS)).collect();
         (first, boxes::open_output(terms, &reply, &answer).unwrap() == expected)
     };
-    let (outcome, served, answers) = tokio::join!(servers, desk.serve(terms, &mut far, &mut fourth), user);
+    let (outcome, served, answers) = tokio::join!(servers, desk.serve(terms, None, &mut far, &mut fourth), user);
     outcome.unwrap();
     served.unwrap();
     answers

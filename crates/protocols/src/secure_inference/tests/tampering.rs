@@ -36,7 +36,8 @@ async fn alone(setting: &Setting, me: &Party, x: &ArrayD<f32>, mut links: Vec<Me
                 inferences: Some(x.len_of(ndarray::Axis(0)) as u64),
             };
             let (mut told, mut observe) = (ignore(), ignore());
-            let session = desk.serve(terms, &mut users, &mut observe);
+            let first = setting.first.as_ref().map(|first| (first, &[8; 32]));
+            let session = desk.serve(terms, first, &mut users, &mut observe);
             let servers = gateway(setting.server(0), terms, work, &mut links, &mut requests, &mut told);
             tokio::try_join!(session, servers).map(drop)
         }
@@ -110,9 +111,18 @@ async fn against(
 
 #[tokio::test]
 async fn every_tampered_message_is_refused() {
-    let setting = Setting::small(Engine::Garbled);
+    let mut covered = BTreeSet::new();
+    for setting in [Setting::small(Engine::Garbled), Setting::small_split()] {
+        covered.extend(refused(&setting).await);
+    }
+    let missing: Vec<_> = MESSAGES.iter().filter(|(_, kind)| !covered.contains(kind)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Tampers with a message of every kind; the kinds.
+async fn refused(setting: &Setting) -> BTreeSet<u8> {
     let x = setting.inputs(1);
-    let frames = honest(&setting, &x).await;
+    let frames = honest(setting, &x).await;
     let mut covered = BTreeSet::new();
     for ((sender, receiver), sent) in &frames {
         for (message, kind) in MESSAGES {
@@ -122,13 +132,15 @@ async fn every_tampered_message_is_refused() {
             let frame = &sent[first];
             let own = match kind {
                 Meeting::KIND | RemoteKey::KIND | Command::KIND | Ask::KIND | ServerKeys::KIND => vec![all_ones(frame)],
+                GatewayLayers::KIND | UserKey::KIND | UserActivation::KIND | UserStep::KIND => vec![all_ones(frame)],
+                UserProduct::KIND if sender.as_str() == USER => vec![all_ones(frame)],
                 // Masked words and boxes may be any bytes; what steps make of others is a test of theirs.
                 _ => Vec::new(),
             };
             for (how, bad) in [tampered_header(frame), own].concat() {
                 let script = [&sent[..first], &[bad]].concat();
                 let case = format!("{message} from {sender} to {receiver}, {how}");
-                let error = against(&setting, &x, &frames, [sender, receiver], &script).await;
+                let error = against(setting, &x, &frames, [sender, receiver], &script).await;
                 match error {
                     Some(error) => assert_says_it_all(&case, &error, sender.as_str(), frame, &MESSAGES),
                     None => panic!("{case}: accepted"),
@@ -137,14 +149,16 @@ async fn every_tampered_message_is_refused() {
             covered.insert(kind);
         }
     }
-    let missing: Vec<_> = MESSAGES.iter().filter(|(_, kind)| !covered.contains(kind)).collect();
-    assert!(missing.is_empty(), "{missing:?}");
+    covered
 }
 
 #[tokio::test]
 async fn steps_of_other_bytes_never_pass_unseen_or_end_in_a_panic() {
-    for engine in [Engine::Boolean, Engine::Garbled] {
-        let setting = Setting::small(engine);
+    for setting in [
+        Setting::small(Engine::Boolean),
+        Setting::small(Engine::Garbled),
+        Setting::small_split(),
+    ] {
         let x = setting.inputs(1);
         let frames = honest(&setting, &x).await;
         for ((sender, receiver), sent) in &frames {
@@ -163,14 +177,25 @@ async fn steps_of_other_bytes_never_pass_unseen_or_end_in_a_panic() {
 
 #[tokio::test]
 async fn what_a_user_sees_is_alike_for_networks_that_differ_in_depth_and_width() {
-    let dense_then = |layers: Vec<LayerSpec>| ModelSpec { input: vec![4], layers };
-    let networks = [
-        dense_then(vec![dense(2)]),
-        dense_then(vec![dense(30), LayerSpec::Relu {}, dense(7), LayerSpec::Relu {}, dense(2)]),
-    ];
-    let mut views = Vec::new();
-    for network in networks {
-        let setting = Setting::of(network, (2, Engine::Boolean, Output::Scores));
+    // Behind layers of the gateway, and without such.
+    for first in [0, 2] {
+        let networks = [
+            vec![dense(2)],
+            vec![dense(30), LayerSpec::Relu {}, dense(7), LayerSpec::Relu {}, dense(2)],
+        ];
+        let mut views = Vec::new();
+        for rest in networks {
+            let layers = [vec![dense(5), LayerSpec::Relu {}][..first].to_vec(), rest].concat();
+            views.push(users_view(ModelSpec { input: vec![4], layers }, first).await);
+        }
+        assert_eq!(views[0], views[1], "{first} layers of the gateway");
+    }
+}
+
+/// Kinds, rounds and lengths of what a user receives and sends.
+async fn users_view(network: ModelSpec, gateway_layers: usize) -> [Vec<(u8, u64, usize)>; 2] {
+    {
+        let setting = Setting::of(network, (2, Engine::Boolean, Output::Scores), gateway_layers);
         let x = setting.inputs(3);
         let mut frames = honest(&setting, &x).await;
         let view = |frames: Vec<Frame>| -> Vec<(u8, u64, usize)> {
@@ -180,7 +205,6 @@ async fn what_a_user_sees_is_alike_for_networks_that_differ_in_depth_and_width()
         let received = view(frames.remove(&(party("gate"), party(USER))).unwrap());
         let sent = view(frames.remove(&(party(USER), party("gate"))).unwrap());
         // A signature's length is its own.
-        views.push((received[1..].to_vec(), sent));
+        [received[1..].to_vec(), sent]
     }
-    assert_eq!(views[0], views[1]);
 }
