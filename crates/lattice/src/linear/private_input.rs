@@ -108,6 +108,11 @@ const LOG2_DEGREES: [u32; 2] = [12, 13];
 const DIGEST: &str = "cloven v1 lattice private input: layer";
 
 /// A linear layer with weights in the clear on an encrypted input modulo 2^k, as both parties compute it.
+///
+/// The *key holder* encrypts x ([`PrivateInputLinear::encrypt`]), the *responder* has the weights ([`PrivateInputLinear::prepare`]) and answers
+/// ([`PrivateInputLinear::respond`]), the key holder reads its share ([`PrivateInputLinear::decrypt`]); both shares add up to F x modulo 2^k. The responder learns nothing of x,
+/// the key holder nothing of F but its share, which is uniform. That holds for parties who follow the protocol: a key holder who puts more noise into its uploads, or hands
+/// out a public key that encrypts no zero, can learn F; a responder can answer wrongly, not learn x.
 #[derive(Debug, Clone)]
 pub struct PrivateInputLinear {
     shape: LinearShape,
