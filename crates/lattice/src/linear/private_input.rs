@@ -53,7 +53,8 @@
 //! | decrypt | n V forward, n V inverse | n V | |
 //!
 //! Ciphertexts and bytes with k = 32, 20-bit weights, M = 2^30, for the layers of two known models with common parameters (N = 8192, log2(q) = 122, three primes),
-//! and milliseconds of one core's time (AVX-512) to prepare, encrypt, respond and decrypt; `cargo bench -p cloven-lattice --bench private_input`:
+//! and milliseconds of processor time of one thread (AVX-512; means of 120 runs on a busy machine) to prepare, encrypt, respond and decrypt. Wall time:
+//! `cargo bench -p cloven-lattice --bench private_input`.
 //!
 //! | layer | up | down | prepare | encrypt | respond | decrypt |
 //! |---|---|---|---|---|---|---|
