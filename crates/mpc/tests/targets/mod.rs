@@ -4,6 +4,7 @@ mod circuits;
 mod nonlinear;
 mod sets;
 mod shares;
+mod two_party;
 
 use super::{Form, Target};
 use cloven_mpc::{PartySecret, Session};
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Target> {
         circuits::all(),
         nonlinear::all(),
         shares::all(),
+        two_party::all(),
     ]
     .into_iter()
     .flatten()
