@@ -25,6 +25,9 @@ enum Phase {
     Online,
 }
 
+/// What both end with, if they come so far.
+type Ends<G, U> = Option<(<G as Resume>::Output, <U as Resume>::Output)>;
+
 type Pair = (gateway::Preparer, user::Preparer);
 
 /// Parties that were set up, and whose last preparation did not break off.
@@ -43,7 +46,7 @@ impl Put<'_> {
         &mut self,
         phase: Phase,
         (mut gateway, mut user): (Next<G>, Next<U>),
-    ) -> Result<Option<(G::Output, U::Output)>, MpcError> {
+    ) -> Result<Ends<G, U>, MpcError> {
         for round in 0.. {
             let (mut ours, mut theirs) = match (gateway, user) {
                 (Next::Exchange(ours), Next::Exchange(theirs)) => (ours, theirs),
