@@ -47,7 +47,7 @@ pub struct Cost {
     pub online_down: usize,
     /// Bytes of the user's one message online; none for an argmax.
     pub online_up: usize,
-    /// Bytes that the user keeps until the run: tables, labels of its words, and masks.
+    /// Bytes that the user keeps until the run: tables, labels of its words, and masks. What their containers take, about 1 KB for every 64 outputs, is not counted.
     pub user_keeps: usize,
     /// Bytes that the gateway keeps until the run: a word for each output; and a seed and the offset for each chunk.
     pub gateway_keeps: usize,

@@ -1,6 +1,7 @@
 //! What the table of the module says, and what is sent.
 
 use super::{simulation::*, *};
+use crate::circuit::{Builder, Goal, Party};
 
 #[test]
 fn messages_are_as_long_as_the_costs_say() {
@@ -60,4 +61,17 @@ fn costs_are_those_of_the_table() {
         (861, [12800, 275520, 51200, 0, 326720]),
     ];
     assert_eq!(costs, table);
+}
+
+/// What the words on the labels of output bits spare.
+#[test]
+fn masks_in_the_circuit_cost_another_31_ands() {
+    let mut builder = Builder::new(Goal::FewAnds);
+    let [ours, theirs, mask] = [0, 1, 1].map(|party| builder.input(Party(party), 32));
+    let sum = builder.add(&ours, &theirs);
+    let short = builder.truncate(&sum, 12);
+    let relu = builder.relu(&short);
+    let wide = builder.extend_zero(&relu, 32);
+    let output = builder.remask(&wide, &[mask]);
+    assert_eq!(builder.finish(&[output]).ands(), 50 + 31);
 }
