@@ -27,9 +27,13 @@ impl Evidence {
 
     /// A quote as the hardware gave it.
     ///
-    /// The endorsements are, for `tdx` and `sgx`, Intel's collateral (JSON, with the fields of Intel's `sgx_ql_qve_collateral_t`, version 3); for
-    /// `sev-snp` AMD's certificate of the processor (VCEK) in DER, PEM or the table that the kernel gives as `auxblob`. They may be empty when
-    /// the customer has its own ([`Policy::with_endorsements`](crate::Policy::with_endorsements)).
+    /// The endorsements are, for `tdx` and `sgx`, Intel's collateral; for `sev-snp` AMD's certificate of the processor (VCEK) in DER, PEM or the table
+    /// that the kernel gives as `auxblob`. They may be empty when the customer has its own
+    /// ([`Policy::with_endorsements`](crate::Policy::with_endorsements)).
+    ///
+    /// Collateral is a JSON object of strings: `tcb_info` and `qe_identity`, the very text that Intel signed; `tcb_info_signature`,
+    /// `qe_identity_signature`, `root_ca_crl` and `pck_crl` (DER) in hexadecimal; `tcb_info_issuer_chain`, `qe_identity_issuer_chain`,
+    /// `pck_crl_issuer_chain` and, if the quote does not hold it, `pck_certificate_chain` in PEM. It is the form of the crate `dcap-qvl`.
     ///
     /// # Errors
     /// [`AttestError::TooLong`] and, without a quote, [`AttestError::Malformed`].

@@ -87,6 +87,26 @@ pub struct Claims {
     pub report_data: ReportData,
     /// Whether its host can read it.
     pub debug: bool,
+    /// The processor, where the quote says so.
+    pub platform: Option<Platform>,
+}
+
+/// By what a manufacturer's server is asked for endorsements of a quote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "manufacturer", rename_all = "lowercase")]
+pub enum Platform {
+    /// Of Intel: TCB info goes by the first, revocation lists by the second.
+    Intel {
+        /// Family, model, stepping, platform type and customer SKU.
+        fmspc: Digest<6>,
+        /// Which authority certified the platform: `processor` or `platform`.
+        ca: &'static str,
+    },
+    /// Of AMD: the VCEK goes by chip id and [reported TCB](Identity::SevSnp).
+    Amd {
+        /// The processor; of models from Turin on the first 8 bytes.
+        chip_id: Digest<64>,
+    },
 }
 
 /// Reads what evidence claims, without verifying anything: to look up measurements to pin on a machine that one trusts, and to show what came.

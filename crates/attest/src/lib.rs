@@ -86,7 +86,7 @@ pub use binding::{EXPORTER_LABEL, Exporter, KeyHash, Nonce, ReportData};
 pub use digest::Digest;
 pub use error::AttestError;
 pub use evidence::{Evidence, MAX_ENDORSEMENTS, MAX_QUOTE};
-pub use identity::{Claims, Identity, SnpTcb, inspect};
+pub use identity::{Claims, Identity, Platform, SnpTcb, inspect};
 pub use kind::Kind;
 pub use policy::{DcapTcb, Policy, Requirement, SgxPolicy, SimulatedPolicy, SnpPolicy, TcbStatus, TdxPolicy};
 pub use simulated::{SIMULATED_WARNING, Simulated};

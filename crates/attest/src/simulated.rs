@@ -63,6 +63,7 @@ pub(crate) fn inspect(quote: &[u8]) -> Result<Claims, AttestError> {
         },
         report_data: ReportData::from_bytes(report_data),
         debug: flags & DEBUG != 0,
+        platform: None,
     })
 }
 

@@ -419,6 +419,24 @@ fn evidence_of_another_kind_is_refused() {
 }
 
 #[test]
+fn a_quote_says_by_what_endorsements_are_asked_for() {
+    let platform = |recorded: Recorded| serde_json::to_value(inspect(&recorded.evidence).unwrap().platform).unwrap();
+    // As the collateral that was recorded with it says.
+    for recorded in [sgx(), tdx()] {
+        let collateral: serde_json::Value = serde_json::from_slice(recorded.evidence.endorsements()).unwrap();
+        let tcb_info: serde_json::Value = serde_json::from_str(collateral["tcb_info"].as_str().unwrap()).unwrap();
+        let fmspc = tcb_info["fmspc"].as_str().unwrap().to_lowercase();
+        assert_eq!(platform(recorded)["fmspc"], fmspc);
+    }
+    assert_eq!(
+        (&platform(sgx())["ca"], &platform(tdx())["ca"]),
+        (&"processor".into(), &"platform".into())
+    );
+    let chip = hex::encode(&snp().evidence.quote()[0x1a0..0x1e0]);
+    assert_eq!(platform(snp())["chip_id"], chip);
+}
+
+#[test]
 fn what_is_verified_can_be_written_as_json() {
     let json = serde_json::to_value(tdx().verify().unwrap()).unwrap();
     assert_eq!(json["identity"]["kind"], "tdx");

@@ -5,12 +5,13 @@ mod collateral;
 use dcap_qvl::{
     QuoteClaims, QuoteCollateralV3, QuotePolicy,
     configs::RingConfig,
+    intel::{quote_ca, quote_fmspc},
     quote::{Quote, Report},
     verify::QuoteVerifier,
 };
 
 use crate::{
-    AttestError, Claims, DcapTcb, Digest, Identity, Kind, ReportData, SgxPolicy, TcbStatus, TdxPolicy, Verified,
+    AttestError, Claims, DcapTcb, Digest, Identity, Kind, Platform, ReportData, SgxPolicy, TcbStatus, TdxPolicy, Verified,
     check::{at_least, no_debug, pinned},
     error::short,
     verify::Tcb,
@@ -24,7 +25,19 @@ const TDX_UNDER_DEBUG: u8 = 0xff;
 
 pub(crate) fn inspect(kind: Kind, quote: &[u8]) -> Result<Claims, AttestError> {
     let parsed = parse(kind, quote)?;
-    claims(&parsed.report).ok_or_else(|| malformed("it holds no report of a known form"))
+    let claims = claims(&parsed.report).ok_or_else(|| malformed("it holds no report of a known form"))?;
+    Ok(Claims {
+        platform: platform(&parsed),
+        ..claims
+    })
+}
+
+/// From the certificate in the quote, if there is one.
+fn platform(quote: &Quote) -> Option<Platform> {
+    Some(Platform::Intel {
+        fmspc: Digest(quote_fmspc(quote).ok()?),
+        ca: quote_ca(quote).ok()?.as_id_str(),
+    })
 }
 
 pub(crate) fn verify_tdx(
@@ -142,6 +155,7 @@ fn claims(report: &Report) -> Option<Claims> {
             },
             report_data: ReportData::from_bytes(enclave.report_data),
             debug: enclave.attributes[0] & SGX_DEBUG != 0,
+            platform: None,
         });
     }
     let td = report.as_td10()?;
@@ -152,6 +166,7 @@ fn claims(report: &Report) -> Option<Claims> {
         },
         report_data: ReportData::from_bytes(td.report_data),
         debug: td.td_attributes[0] & TDX_UNDER_DEBUG != 0,
+        platform: None,
     })
 }
 

@@ -107,3 +107,13 @@ fn a_file_names_its_endorsements_beside_it() {
     fs::write(&path, b"kind = ").unwrap();
     assert!(Policy::load(&path).unwrap_err().to_string().contains("policy.toml"));
 }
+
+#[test]
+fn the_recipes_policies_are_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    for kind in Kind::ALL {
+        let policy = Policy::load(&folder.join(format!("policy-{kind}.toml"))).unwrap();
+        assert_eq!(policy.kind(), kind);
+        assert_eq!(policy.warnings().is_empty(), kind.is_real(), "{kind}");
+    }
+}

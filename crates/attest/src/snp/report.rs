@@ -1,7 +1,7 @@
 //! The attestation report: 1,184 bytes in a fixed order.
 
 use super::malformed;
-use crate::{AttestError, Claims, Digest, Identity, ReportData, SnpTcb};
+use crate::{AttestError, Claims, Digest, Identity, Platform, ReportData, SnpTcb};
 
 const LEN: usize = 0x4a0;
 
@@ -78,6 +78,9 @@ impl<'a> Report<'a> {
             },
             report_data: ReportData::from_bytes(self.at(0x50)),
             debug: self.policy().debug(),
+            platform: Some(Platform::Amd {
+                chip_id: Digest(self.chip_id()),
+            }),
         }
     }
 
