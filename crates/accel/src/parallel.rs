@@ -1,0 +1,34 @@
+//! Work on the threads of the current pool, where it is worth waking them.
+//!
+//! Pools belong to the caller: nothing here builds one. How work is cut does not depend on the number of threads, so results do not either.
+
+use rayon::prelude::*;
+
+/// Nanoseconds of work that are worth a thread: waking one costs tens of microseconds.
+const WORTH: usize = 100_000;
+
+/// Whether `count` tasks of about `cost` nanoseconds each are worth several threads.
+fn worth(count: usize, cost: usize) -> bool {
+    count > 1 && rayon::current_num_threads() > 1 && count.saturating_mul(cost) >= 2 * WORTH
+}
+
+/// Runs `task` on every item, each of which takes about `cost` nanoseconds.
+pub(crate) fn for_each<T: Send>(items: Vec<T>, cost: usize, task: impl Fn(T) + Sync + Send) {
+    match worth(items.len(), cost) {
+        true => {
+            let least = (WORTH / 4 / cost.max(1)).max(1);
+            items.into_par_iter().with_min_len(least).for_each(task);
+        }
+        false => items.into_iter().for_each(task),
+    }
+}
+
+/// Cuts `items` into pieces of the given lengths, which add up to no more than there are.
+pub(crate) fn pieces<T>(mut items: &mut [T], lengths: impl IntoIterator<Item = usize>) -> Vec<&mut [T]> {
+    let cut = |length| {
+        let (piece, rest) = std::mem::take(&mut items).split_at_mut(length);
+        items = rest;
+        piece
+    };
+    lengths.into_iter().map(cut).collect()
+}

@@ -1,0 +1,230 @@
+//! Batches of matrices, and the three kinds of product of a linear layer.
+
+use crate::{
+    AccelError,
+    error::{at_most, expect},
+};
+use zeroize::Zeroize;
+
+/// So many matrices of the same size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Matrices: 1 for a layer, heads times samples for attention.
+    pub batch: usize,
+    /// Rows of each.
+    pub rows: usize,
+    /// Columns of each.
+    pub columns: usize,
+}
+
+impl Shape {
+    /// The most elements of one operand or product.
+    pub const MAX_ELEMENTS: usize = 1 << 28;
+
+    /// A shape of at most [`Self::MAX_ELEMENTS`] elements, each dimension within that cap too.
+    pub fn new(batch: usize, rows: usize, columns: usize) -> Result<Self, AccelError> {
+        for (what, size) in [("matrices", batch), ("rows", rows), ("columns", columns)] {
+            at_most(what, Self::MAX_ELEMENTS, size)?;
+        }
+        // Three factors below 2^29 do not fit 64 bits.
+        let elements = batch as u128 * rows as u128 * columns as u128;
+        at_most(
+            "elements",
+            Self::MAX_ELEMENTS,
+            usize::try_from(elements).unwrap_or(usize::MAX),
+        )?;
+        Ok(Self { batch, rows, columns })
+    }
+
+    /// One matrix.
+    pub fn matrix(rows: usize, columns: usize) -> Result<Self, AccelError> {
+        Self::new(1, rows, columns)
+    }
+
+    /// Elements of all matrices.
+    pub fn elements(&self) -> usize {
+        self.batch * self.matrix_elements()
+    }
+
+    /// Elements of one matrix.
+    pub(crate) fn matrix_elements(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// A batch of matrices of one shape, one after the other, each row by row.
+#[derive(Clone, PartialEq)]
+pub struct Matrices<T> {
+    shape: Shape,
+    values: Vec<T>,
+}
+
+impl<T> Matrices<T> {
+    /// Values of a shape; fails on another number of them.
+    pub fn new(shape: Shape, values: Vec<T>) -> Result<Self, AccelError> {
+        expect("elements", shape.elements(), values.len())?;
+        Ok(Self { shape, values })
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// All elements.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// All elements, to be changed.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
+    /// The elements, without their shape.
+    pub fn into_values(self) -> Vec<T> {
+        self.values
+    }
+
+    /// The elements of one matrix of the batch.
+    pub(crate) fn matrix(&self, index: usize) -> &[T] {
+        &self.values[index * self.shape.matrix_elements()..][..self.shape.matrix_elements()]
+    }
+}
+
+impl<T: Zeroize> Zeroize for Matrices<T> {
+    fn zeroize(&mut self) {
+        self.values.zeroize();
+    }
+}
+
+// Elements may be secret: only the shape is shown.
+impl<T> std::fmt::Debug for Matrices<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Matrices({:?})", self.shape)
+    }
+}
+
+/// Which product of a linear layer y = x W, for x `[m, k]`, W `[k, n]` and g, the gradient at y, `[m, n]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// x W: left `[m, k]`, right `[k, n]`, product `[m, n]`.
+    Forward,
+    /// x^T g: left `[m, k]`, right `[m, n]`, product `[k, n]`.
+    WeightGradient,
+    /// g W^T: left `[m, n]`, right `[k, n]`, product `[m, k]`.
+    InputGradient,
+}
+
+impl Kind {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::WeightGradient, Self::InputGradient];
+
+    /// The sizes of the product of two operands; fails where they do not fit together.
+    pub fn dimensions(self, left: Shape, right: Shape) -> Result<Dimensions, AccelError> {
+        expect("matrices of the right operand", left.batch, right.batch)?;
+        let (rows, depth, right_depth, columns) = match self {
+            Self::Forward => (left.rows, left.columns, right.rows, right.columns),
+            Self::WeightGradient => (left.columns, left.rows, right.rows, right.columns),
+            Self::InputGradient => (left.rows, left.columns, right.columns, right.rows),
+        };
+        expect("depth of the right operand", depth, right_depth)?;
+        Shape::new(left.batch, rows, columns)?;
+        Ok(Dimensions {
+            batch: left.batch,
+            rows,
+            depth,
+            columns,
+        })
+    }
+}
+
+/// A batch of products of `[rows, depth]` by `[depth, columns]`, once transposed as their [`Kind`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dimensions {
+    /// Products.
+    pub batch: usize,
+    /// Rows of each.
+    pub rows: usize,
+    /// Terms of each sum.
+    pub depth: usize,
+    /// Columns of each.
+    pub columns: usize,
+}
+
+impl Dimensions {
+    /// The shape of the product.
+    pub fn product(&self) -> Shape {
+        Shape {
+            batch: self.batch,
+            rows: self.rows,
+            columns: self.columns,
+        }
+    }
+
+    /// Multiply-accumulates of the plain product.
+    pub fn multiply_accumulates(&self) -> u64 {
+        [self.batch, self.rows, self.depth, self.columns]
+            .into_iter()
+            .fold(1, |product: u64, size| product.saturating_mul(size as u64))
+    }
+}
+
+/// One matrix as lines of a common depth: rows of a left factor, columns of a right one. Element (line, depth) is
+/// `values[line * across + depth * along]`; one of the strides is 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<'a, T> {
+    pub(crate) values: &'a [T],
+    pub(crate) count: usize,
+    pub(crate) depth: usize,
+    pub(crate) across: usize,
+    pub(crate) along: usize,
+}
+
+impl<'a, T> Lines<'a, T> {
+    /// The left factor of product `index` of a batch.
+    pub(crate) fn left(kind: Kind, shape: Shape, values: &'a [T], index: usize) -> Self {
+        Self::new(kind == Kind::WeightGradient, shape, values, index)
+    }
+
+    /// The right factor of product `index` of a batch.
+    pub(crate) fn right(kind: Kind, shape: Shape, values: &'a [T], index: usize) -> Self {
+        Self::new(kind != Kind::InputGradient, shape, values, index)
+    }
+
+    /// Lines are columns or rows of the matrix as it is stored.
+    fn new(columns: bool, shape: Shape, values: &'a [T], index: usize) -> Self {
+        let (rows, across) = (shape.rows, shape.columns);
+        let values = &values[index * shape.matrix_elements()..][..shape.matrix_elements()];
+        match columns {
+            false => Self {
+                values,
+                count: rows,
+                depth: across,
+                across,
+                along: 1,
+            },
+            true => Self {
+                values,
+                count: across,
+                depth: rows,
+                across: 1,
+                along: across,
+            },
+        }
+    }
+
+    /// The lines before `end`.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn up_to(self, end: usize) -> Self {
+        Self { count: end, ..self }
+    }
+
+    /// One element.
+    pub(crate) fn get(&self, line: usize, depth: usize) -> T
+    where
+        T: Copy,
+    {
+        self.values[line * self.across + depth * self.along]
+    }
+}
