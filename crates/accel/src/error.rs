@@ -113,9 +113,9 @@ pub enum AccelError {
         actual: &'static str,
     },
     /// All mask numbers of a key are used up.
-    #[error("masks: expected at most {max} operands under one key, got one more")]
+    #[error("masks: expected at most {max} elements under one key, got more; draw another")]
     MasksUsedUp {
-        /// Operands that one key serves.
+        /// Elements that one key serves.
         max: u64,
     },
     /// A block to be put together is missing, overlaps another or has another shape.

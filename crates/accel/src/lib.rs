@@ -6,6 +6,7 @@ mod error;
 mod float;
 #[allow(unsafe_code)]
 mod integer;
+pub mod masked;
 mod parallel;
 mod residues;
 mod shape;

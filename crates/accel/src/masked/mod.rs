@@ -1,0 +1,45 @@
+//! Blinding by secret sharing in the enclave (`blinding = "masked"`): each of three workers multiplies a share of both operands.
+//!
+//! The setting is that of Tempo (arXiv 2401.11531): a trusted enclave, untrusted workers that compute the matrix products. Its own blinding is
+//! [`crate::permuted`]; this one replaces it. Both operands are integers modulo M = 251 * 241 * 239 * 233, Shamir-shared with degree 1:
+//!
+//! 1. [`Norms`], [`balanced_scales`], [`Quantised`]: operands in fixed point at scales at which their product cannot wrap.
+//! 2. [`Blinder::share`]: worker z in {1, 2, 3} gets X + z R and W + z S, R and S uniform and of this operand alone.
+//! 3. Worker: [`crate::residue_products`]. (X + z R)(W + z S) is a polynomial in z of degree 2, and X W its value at 0.
+//! 4. [`decode`]: 3 Y1 - 3 Y2 + Y3 modulo each prime, the integer that has these residues, and back to numbers.
+//!
+//! | who | learns |
+//! |---|---|
+//! | one worker | shapes, times and which products share an operand; its shares are uniform whatever the operands are (as far as AES-128 in counter mode is pseudorandom) |
+//! | two workers together | everything: any two shares of an operand give the operand |
+//! | a worker that lies | whether the check of the product found it ([`crate::freivalds`]); decoding alone checks nothing |
+//!
+//! A worker must therefore hold the same z for a customer for ever, and a spare replaces one by its z.
+//!
+//! Cost. A plain product of `[m, k]` by `[k, n]` has m k n multiply-accumulates; the three workers do 12 m k n, on bytes. The enclave does
+//! [`SHARE_OPERATIONS`] operations for every element of an operand, once for all the products that it appears in, and [`DECODE_OPERATIONS`] for every
+//! element of a product.
+
+mod decode;
+mod fixed_point;
+mod share;
+#[allow(unsafe_code)]
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{Decoded, decode, decode_on};
+pub use fixed_point::{
+    MAX_OPERAND, Norms, PRODUCT_BITS, Quantised, Scale, Side, balanced_scales, fitting_scale, product_bits, product_exponent,
+};
+pub use share::Blinder;
+
+/// Workers that a product needs, each with a share of its own.
+pub const WORKERS: usize = 3;
+
+/// Arithmetic operations of the enclave for one element of an operand: 5 for norms, 6 to quantise, and for each prime 8 for the residue and 16 for three
+/// shares. Generating 4.3 bytes of masks and choosing among them is not counted.
+pub const SHARE_OPERATIONS: u64 = 5 + 6 + 4 * (8 + 16);
+
+/// Arithmetic operations of the enclave for one element of a product: for each prime 5 to combine, 5 for the integer; 4 for the quotient, 3 for the number.
+pub const DECODE_OPERATIONS: u64 = 4 * (5 + 5) + 4 + 3;
