@@ -4,12 +4,16 @@ mod backend;
 mod error;
 #[allow(unsafe_code)]
 mod float;
+pub mod freivalds;
 #[allow(unsafe_code)]
 mod integer;
+pub mod job;
 pub mod masked;
 mod parallel;
+pub mod permuted;
 mod residues;
 mod shape;
+pub mod sharding;
 
 pub use backend::Backend;
 pub use error::AccelError;

@@ -3,6 +3,7 @@
 //! Pools belong to the caller: nothing here builds one. How work is cut does not depend on the number of threads, so results do not either.
 
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Nanoseconds of work that are worth a thread: waking one costs tens of microseconds.
 const WORTH: usize = 100_000;
@@ -20,6 +21,21 @@ pub(crate) fn for_each<T: Send>(items: Vec<T>, cost: usize, task: impl Fn(T) + S
             items.into_par_iter().with_min_len(least).for_each(task);
         }
         false => items.into_iter().for_each(task),
+    }
+}
+
+/// What `task` gives for every part of `count` items, `size` in all parts but the last; an item takes about `cost` nanoseconds.
+pub(crate) fn map_parts<T: Send>(
+    count: usize,
+    size: usize,
+    cost: usize,
+    task: impl Fn(Range<usize>) -> T + Sync + Send,
+) -> Vec<T> {
+    let part = |index: usize| index * size..count.min((index + 1) * size);
+    let parts = count.div_ceil(size);
+    match worth(parts, size.saturating_mul(cost)) {
+        true => (0..parts).into_par_iter().map(|index| task(part(index))).collect(),
+        false => (0..parts).map(|index| task(part(index))).collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Integers modulo four primes below 256, in centred residues: what the products of `masked` are computed in.
 
-use crate::{AccelError, Backend, Shape, error::expect};
+use crate::{AccelError, Backend, Shape, error::expect, shape::block};
+use std::ops::Range;
 use zeroize::Zeroize;
 
 /// The four largest primes whose centred residues fit a signed byte and whose product leaves 2^30 room for a sign.
@@ -54,6 +55,18 @@ impl Residues {
             reduce(Backend::best(), prime, integers, plane);
         }
         Ok(Self { shape, values })
+    }
+
+    /// Some rows and columns of some matrices; fails on ranges beyond the shape.
+    pub fn block(&self, batch: Range<usize>, rows: Range<usize>, columns: Range<usize>) -> Result<Self, AccelError> {
+        let mut all = Vec::new();
+        let mut part = self.shape;
+        for prime in 0..PRIMES.len() {
+            let (shape, values) = block(self.shape, self.plane(prime), &batch, &rows, &columns)?;
+            part = shape;
+            all.extend(values);
+        }
+        Ok(Self::from_centred(part, all))
     }
 
     /// The shape.
@@ -117,6 +130,16 @@ fn reduce_all(prime: i32, sums: &[i32], out: &mut [i8]) {
         // The quotient is at least 1/(2p) away from a tie, far more than its error.
         let quotient = (f64::from(sum) * inverse + ROUNDING).to_bits() as i32;
         *out = sum.wrapping_sub(quotient.wrapping_mul(prime)) as i8;
+    }
+}
+
+/// The sum of two centred residues modulo prime number `prime`, centred.
+pub(crate) fn add(prime: usize, x: i8, y: i8) -> i8 {
+    let (sum, p, max) = (i32::from(x) + i32::from(y), PRIMES[prime], i32::from(largest(prime)));
+    match sum {
+        sum if sum > max => (sum - p) as i8,
+        sum if sum < -max => (sum + p) as i8,
+        sum => sum as i8,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::{
     AccelError,
     error::{at_most, expect},
 };
+use std::ops::Range;
 use zeroize::Zeroize;
 
 /// So many matrices of the same size.
@@ -86,6 +87,15 @@ impl<T> Matrices<T> {
         self.values
     }
 
+    /// Some rows and columns of some matrices; fails on ranges beyond the shape.
+    pub fn block(&self, batch: Range<usize>, rows: Range<usize>, columns: Range<usize>) -> Result<Self, AccelError>
+    where
+        T: Copy,
+    {
+        let (shape, values) = block(self.shape, &self.values, &batch, &rows, &columns)?;
+        Self::new(shape, values)
+    }
+
     /// The elements of one matrix of the batch.
     pub(crate) fn matrix(&self, index: usize) -> &[T] {
         &self.values[index * self.shape.matrix_elements()..][..self.shape.matrix_elements()]
@@ -103,6 +113,28 @@ impl<T> std::fmt::Debug for Matrices<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Matrices({:?})", self.shape)
     }
+}
+
+/// A block of a batch of matrices.
+pub(crate) fn block<T: Copy>(
+    shape: Shape,
+    values: &[T],
+    batch: &Range<usize>,
+    rows: &Range<usize>,
+    columns: &Range<usize>,
+) -> Result<(Shape, Vec<T>), AccelError> {
+    at_most("end of the matrices", shape.batch, batch.end)?;
+    at_most("end of the rows", shape.rows, rows.end)?;
+    at_most("end of the columns", shape.columns, columns.end)?;
+    let part = Shape::new(batch.len(), rows.len(), columns.len())?;
+    let mut out = Vec::with_capacity(part.elements());
+    for matrix in batch.clone() {
+        for row in rows.clone() {
+            let first = (matrix * shape.rows + row) * shape.columns;
+            out.extend_from_slice(&values[first + columns.start.min(columns.end)..first + columns.end]);
+        }
+    }
+    Ok((part, out))
 }
 
 /// Which product of a linear layer y = x W, for x `[m, k]`, W `[k, n]` and g, the gradient at y, `[m, n]`.
@@ -211,6 +243,22 @@ impl<'a, T> Lines<'a, T> {
                 across: 1,
                 along: across,
             },
+        }
+    }
+
+    /// Matrix `index` of a batch as it stands, line by line.
+    pub(crate) fn rows(shape: Shape, values: &'a [T], index: usize) -> Self {
+        Self::new(false, shape, values, index)
+    }
+
+    /// Lines and depth exchanged.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            values: self.values,
+            count: self.depth,
+            depth: self.count,
+            across: self.along,
+            along: self.across,
         }
     }
 

@@ -1,0 +1,69 @@
+//! Integers modulo the prime 2^61 - 1, and vectors of them in limbs of 21 bits, which 32-bit multipliers take.
+
+/// 2^61 - 1.
+pub(crate) const P: u64 = (1 << 61) - 1;
+
+/// Bits of a limb. A limb times a number below 2^31 is below 2^52: 2048 of them are summed in 64 bits.
+const BITS: usize = 21;
+
+/// Terms that are summed before they are reduced.
+pub(crate) const TERMS: usize = 2048;
+
+fn reduce(x: u128) -> u64 {
+    let folded = (x as u64 & P) + ((x >> 61) as u64 & P) + (x >> 122) as u64;
+    let folded = (folded & P) + (folded >> 61);
+    if folded >= P { folded - P } else { folded }
+}
+
+pub(crate) fn add(x: u64, y: u64) -> u64 {
+    let sum = x + y;
+    if sum >= P { sum - P } else { sum }
+}
+
+fn from_signed(x: i64) -> u64 {
+    // Eight times the prime is more than any negative number.
+    reduce((i128::from(x) + 8 * i128::from(P)) as u128)
+}
+
+/// Sums over limbs as one element.
+pub(crate) fn combine<const N: usize>(sums: [i64; N]) -> u64 {
+    let shifted = sums
+        .into_iter()
+        .enumerate()
+        .map(|(limb, sum)| u128::from(from_signed(sum)) << (BITS * limb));
+    shifted.map(reduce).fold(0, add)
+}
+
+/// A vector in limbs: `N` planes of numbers below 2^21.
+pub(crate) struct Limbs<const N: usize>(pub(crate) [Vec<i32>; N]);
+
+impl<const N: usize> Limbs<N> {
+    /// The lowest `N` limbs of each element.
+    pub(crate) fn new(elements: &[u64]) -> Self {
+        let limb = |limb: usize| elements.iter().map(move |x| (x >> (BITS * limb) & ((1 << BITS) - 1)) as i32);
+        Self(std::array::from_fn(|index| limb(index).collect()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0[0].len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn arithmetic_is_modulo_the_prime(x in any::<u128>(), sums in any::<[i64; 3]>(), a in 0..P, b in 0..P) {
+            prop_assert_eq!(u128::from(reduce(x)), x % u128::from(P));
+            prop_assert_eq!(u128::from(add(a, b)), (u128::from(a) + u128::from(b)) % u128::from(P));
+            let p = i128::from(P);
+            let expected = sums.iter().enumerate().map(|(limb, sum)| i128::from(*sum) % p * (1i128 << (21 * limb)) % p).sum::<i128>();
+            prop_assert_eq!(i128::from(combine(sums)), expected.rem_euclid(p));
+            let limbs = Limbs::<3>::new(&[a]);
+            prop_assert_eq!(combine(std::array::from_fn::<_, 3, _>(|limb| i64::from(limbs.0[limb][0]))), a);
+        }
+    }
+}

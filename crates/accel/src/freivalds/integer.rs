@@ -1,0 +1,120 @@
+//! The check of a decoded product, exact modulo 2^61 - 1.
+
+use super::field::{self, Limbs, TERMS};
+use crate::{
+    AccelError, Backend, Kind,
+    masked::{Decoded, Quantised},
+    parallel,
+    shape::Lines,
+};
+use rand::CryptoRng;
+
+/// Bits of a random coefficient: two limbs.
+const COEFFICIENT_BITS: u32 = 42;
+
+/// That every product of a batch is exactly the product of its operands' integers. A wrong one passes with a probability of at most 2^-42; a right one
+/// always passes. Draw `rng` afresh after the answers came: who knows the coefficients can lie.
+pub fn check_integers(
+    kind: Kind,
+    left: &Quantised,
+    right: &Quantised,
+    product: &Decoded,
+    rng: &mut impl CryptoRng,
+) -> Result<(), AccelError> {
+    // Operands are at most 2^20 and sums at most 2^17 deep: a difference of integers is below 2^61 and vanishes modulo the prime only if it is 0.
+    let (left, right, product) = (left.integers(), right.integers(), product.integers());
+    let (dimensions, orientation) = super::orient(kind, left.shape(), right.shape(), product.shape())?;
+    let coefficients: Vec<u64> = (0..orientation.coefficients(&dimensions))
+        .map(|_| rng.next_u64() >> (64 - COEFFICIENT_BITS))
+        .collect();
+    let coefficients = Limbs::<2>::new(&coefficients);
+    for index in 0..dimensions.batch {
+        let factors = [
+            Lines::left(kind, left.shape(), left.values(), index),
+            Lines::right(kind, right.shape(), right.values(), index),
+        ];
+        let (factors, product) = orientation.apply(factors, Lines::rows(product.shape(), product.values(), index));
+        if !agrees(factors, product, &coefficients) {
+            return Err(AccelError::WrongProduct { index });
+        }
+    }
+    Ok(())
+}
+
+fn agrees([left, right]: [Lines<i32>; 2], product: Lines<i32>, coefficients: &Limbs<2>) -> bool {
+    let inner = times(right.transposed(), coefficients);
+    times(left, &Limbs::<3>::new(&inner)) == times(product, coefficients)
+}
+
+/// Every line times a vector of its depth.
+pub(super) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec<u64> {
+    debug_assert_eq!(lines.depth, vector.len());
+    let backend = Backend::best();
+    match lines.along {
+        1 => parallel::map_parts(lines.count, 256, lines.depth / 4, |part| {
+            let rows = part.map(|line| &lines.values[line * lines.across..][..lines.depth]);
+            backend.run(|| rows.map(|row| dot(row, vector)).collect::<Vec<_>>())
+        })
+        .concat(),
+        _ => {
+            let parts = parallel::map_parts(lines.depth, TERMS, lines.count / 4, |part| {
+                let first = part.start;
+                let rows = &lines.values[first * lines.along..part.end * lines.along];
+                let factors = vector.0.each_ref().map(|limb| &limb[part.clone()]);
+                backend.run(|| sum_of_rows(rows, lines.count, factors))
+            });
+            let zero = vec![0; lines.count];
+            parts.into_iter().fold(zero, |sums, part| {
+                sums.into_iter().zip(part).map(|(x, y)| field::add(x, y)).collect()
+            })
+        }
+    }
+}
+
+#[inline(always)]
+fn dot<const N: usize>(row: &[i32], vector: &Limbs<N>) -> u64 {
+    let mut total = 0;
+    for (part, values) in row.chunks(TERMS).enumerate() {
+        let limbs = vector.0.each_ref().map(|limb| &limb[part * TERMS..][..values.len()]);
+        let mut sums = [0i64; N];
+        for (index, value) in values.iter().enumerate() {
+            for (sum, limb) in sums.iter_mut().zip(&limbs) {
+                *sum += i64::from(*value) * i64::from(limb[index]);
+            }
+        }
+        total = field::add(total, field::combine(sums));
+    }
+    total
+}
+
+/// At most [`TERMS`] rows, each times its factor, added up. Four rows at a time.
+#[inline(always)]
+fn sum_of_rows<const N: usize>(rows: &[i32], columns: usize, factors: [&[i32]; N]) -> Vec<u64> {
+    let mut sums: [Vec<i64>; N] = std::array::from_fn(|_| vec![0; columns]);
+    for (block, rows) in rows.chunks(4 * columns.max(1)).enumerate() {
+        let factor = |limb: usize, row: usize| i64::from(factors[limb][4 * block + row]);
+        if rows.len() == 4 * columns {
+            let (first, second) = rows.split_at(2 * columns);
+            let ((a, b), (c, d)) = (first.split_at(columns), second.split_at(columns));
+            for (limb, sums) in sums.iter_mut().enumerate() {
+                let [f, g, h, i] = [0, 1, 2, 3].map(|row| factor(limb, row));
+                let rows = a.iter().zip(b).zip(c).zip(d);
+                for (sum, (((a, b), c), d)) in sums.iter_mut().zip(rows) {
+                    *sum += i64::from(*a) * f + i64::from(*b) * g + i64::from(*c) * h + i64::from(*d) * i;
+                }
+            }
+        } else {
+            for (row, values) in rows.chunks_exact(columns).enumerate() {
+                for (limb, sums) in sums.iter_mut().enumerate() {
+                    let factor = factor(limb, row);
+                    sums.iter_mut()
+                        .zip(values)
+                        .for_each(|(sum, value)| *sum += i64::from(*value) * factor);
+                }
+            }
+        }
+    }
+    (0..columns)
+        .map(|column| field::combine(sums.each_ref().map(|sums| sums[column])))
+        .collect()
+}

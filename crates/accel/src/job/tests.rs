@@ -1,0 +1,198 @@
+use super::*;
+use crate::{float_products, residue_products};
+
+fn floats(rows: usize, columns: usize, first: f32) -> Tensor {
+    let shape = Shape::matrix(rows, columns).unwrap();
+    Tensor::Floats(Matrices::new(shape, (0..rows * columns).map(|i| first + i as f32).collect()).unwrap())
+}
+
+fn residues(rows: usize, columns: usize, first: i32) -> Tensor {
+    let shape = Shape::matrix(rows, columns).unwrap();
+    let integers: Vec<i32> = (0..(rows * columns) as i32).map(|i| first + 1000 * i).collect();
+    Tensor::Residues(Residues::of_integers(shape, &integers).unwrap())
+}
+
+fn put(slot: u32, tensor: Tensor) -> Step {
+    Step::Put { slot, tensor }
+}
+
+fn product(kind: Kind, left: u32, right: u32, keep: Option<u32>) -> Step {
+    Step::Product { kind, left, right, keep }
+}
+
+#[test]
+fn a_step_of_training_on_permuted_weights_stays_at_the_worker() {
+    let (x, w, g) = (floats(2, 3, 1.0), floats(3, 4, -2.0), floats(2, 4, 0.5));
+    let mut worker = Worker::new(Limits::default());
+    let forward = Job(vec![put(1, x.clone()), put(2, w.clone()), product(Kind::Forward, 1, 2, None)]);
+    let backward = Job(vec![
+        put(3, g.clone()),
+        product(Kind::InputGradient, 3, 2, None),
+        product(Kind::WeightGradient, 1, 3, Some(4)),
+        Step::Add {
+            to: 2,
+            from: 4,
+            factor: -0.5,
+        },
+        Step::Read { slot: 2 },
+        Step::Free { slot: 1 },
+        Step::Free { slot: 99 },
+    ]);
+    let (Tensor::Floats(x), Tensor::Floats(w), Tensor::Floats(g)) = (x, w, g) else {
+        panic!("floats")
+    };
+    let y = float_products(Kind::Forward, &x, &w).unwrap();
+    assert_eq!(worker.run(forward).unwrap().0, [Tensor::Floats(y)]);
+    let dx = float_products(Kind::InputGradient, &g, &w).unwrap();
+    let dw = float_products(Kind::WeightGradient, &x, &g).unwrap();
+    let updated = w.values().iter().zip(dw.values()).map(|(w, dw)| w - 0.5 * dw).collect();
+    let updated = Matrices::new(w.shape(), updated).unwrap();
+    assert_eq!(worker.run(backward).unwrap().0, [Tensor::Floats(dx), Tensor::Floats(updated)]);
+    assert_eq!(worker.stored_elements(), 12 + 8 + 12);
+}
+
+#[test]
+fn products_of_shares() {
+    let (x, w) = (residues(2, 3, 5), residues(3, 4, -7));
+    let job = Job(vec![put(1, x.clone()), put(2, w.clone()), product(Kind::Forward, 1, 2, None)]);
+    let answer = Worker::new(Limits::default()).run(job).unwrap();
+    let (Tensor::Residues(x), Tensor::Residues(w)) = (x, w) else {
+        panic!("residues")
+    };
+    assert_eq!(answer.0, [Tensor::Residues(residue_products(Kind::Forward, &x, &w).unwrap())]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let run = |steps: Vec<Step>| {
+        let all = [vec![put(1, floats(2, 3, 0.0)), put(2, residues(2, 3, 0))], steps].concat();
+        Worker::new(Limits::default()).run(Job(all)).unwrap_err().to_string()
+    };
+    assert_eq!(
+        run(vec![product(Kind::InputGradient, 1, 2, None)]),
+        "slot 2: expected floats, got residues"
+    );
+    assert_eq!(
+        run(vec![product(Kind::InputGradient, 2, 1, None)]),
+        "slot 1: expected residues, got floats"
+    );
+    assert_eq!(
+        run(vec![product(Kind::Forward, 1, 1, None)]),
+        "depth of the right operand: expected 3, got 2"
+    );
+    assert_eq!(run(vec![Step::Read { slot: 7 }]), "slot 7: expected a tensor, got nothing");
+    assert_eq!(
+        run(vec![Step::Add {
+            to: 1,
+            from: 2,
+            factor: 1.0
+        }]),
+        "slot 2: expected floats, got residues"
+    );
+    let other = vec![
+        put(3, floats(3, 2, 0.0)),
+        Step::Add {
+            to: 1,
+            from: 3,
+            factor: 1.0,
+        },
+    ];
+    assert_eq!(run(other), "slot 3: expected the shape of the other, got another shape");
+}
+
+#[test]
+fn a_customer_gets_no_more_than_its_limits() {
+    let limits = Limits {
+        stored_elements: 12,
+        answer_elements: 6,
+        multiply_accumulates: 24,
+    };
+    let operand = || floats(2, 3, 0.0);
+    let with = |limits, steps: &[Step]| {
+        let all = [&[put(1, operand()), put(2, operand())], steps].concat();
+        Worker::new(limits).run(Job(all))
+    };
+    // 12 multiply-accumulates for a product of 4 elements.
+    let product = product(Kind::InputGradient, 1, 2, None);
+    assert!(with(limits, &[product.clone()]).is_ok() && with(limits, &[put(1, operand())]).is_ok());
+    let cases = [
+        (
+            limits,
+            vec![put(3, floats(1, 1, 0.0))],
+            "stored elements: expected at most 12, got 13",
+        ),
+        (
+            limits,
+            vec![product.clone(); 2],
+            "elements of the answer: expected at most 6, got 8",
+        ),
+        (
+            Limits {
+                answer_elements: 100,
+                ..limits
+            },
+            vec![product; 3],
+            "multiply-accumulates: expected at most 24, got 36",
+        ),
+    ];
+    for (limits, steps, expected) in cases {
+        assert_eq!(with(limits, &steps).unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn bytes_are_read_as_they_were_written() {
+    let tensors = [floats(2, 3, 1.5), residues(1, 4, 9), floats(0, 5, 0.0), residues(3, 0, 0)];
+    let steps = tensors.iter().cloned().zip(0..).map(|(tensor, slot)| put(slot, tensor));
+    let kinds = Kind::ALL
+        .into_iter()
+        .flat_map(|kind| [product(kind, 1, 2, None), product(kind, 3, 4, Some(u32::MAX))]);
+    let rest = [
+        Step::Add {
+            to: 1,
+            from: 2,
+            factor: -0.1,
+        },
+        Step::Read { slot: 3 },
+        Step::Free { slot: 4 },
+    ];
+    let job = Job(steps.chain(kinds).chain(rest).collect());
+    assert_eq!(job.encode().len(), job.encoded_len());
+    assert_eq!(Job::decode(&job.encode()), Ok(job));
+    let answer = Answer(tensors.to_vec());
+    assert_eq!(answer.encode().len(), answer.encoded_len());
+    assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+}
+
+#[test]
+fn claims_without_bytes_allocate_nothing() {
+    let error = |bytes: &[u8]| Answer::decode(bytes).unwrap_err().to_string();
+    assert_eq!(error(&[1, 2]), "count: expected 4 bytes more, got 2");
+    assert_eq!(
+        error(&u32::MAX.to_le_bytes()),
+        "steps or tensors: expected at most 4096, got 4294967295"
+    );
+    let claimed = |sizes: [u32; 3]| [vec![1, 0, 0, 0, 0], sizes.map(u32::to_le_bytes).concat()].concat();
+    assert_eq!(
+        error(&claimed([1, 1 << 14, 1 << 14])),
+        "tensor: expected 1073741824 bytes more, got 0"
+    );
+    assert_eq!(
+        error(&claimed([1 << 20, 1 << 20, 1 << 20])),
+        "elements: expected at most 268435456, got 1152921504606846976"
+    );
+    assert_eq!(
+        error(&claimed([u32::MAX, 0, 0])),
+        "matrices: expected at most 268435456, got 4294967295"
+    );
+    let mut bytes = Answer(vec![floats(1, 1, f32::INFINITY)]).encode();
+    assert_eq!(error(&bytes), "value 0: expected a finite number, got inf");
+    bytes[4] = 2;
+    assert_eq!(error(&bytes), "form of a tensor: expected a tag of at most 1, got 2");
+    bytes[4] = 0;
+    bytes.push(0);
+    assert_eq!(
+        error(&bytes),
+        "residue 0 modulo 239: expected at most 119 in magnitude, got -128"
+    );
+}
