@@ -52,30 +52,38 @@ impl Backend {
             Instructions::Avx512Vnni => "avx512vnni",
         }
     }
+}
 
-    /// Runs a loop over elements, compiled for this backend's vectors. What it calls must be inlined to gain by it.
-    #[inline(always)]
-    pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
-        match self.0 {
-            Instructions::Scalar => work(),
-            // SAFETY: a backend of this kind exists only where the feature was detected.
+/// Functions that run a loop compiled for the vectors of a backend, which becomes their first argument. What a loop calls must always be inlined; a closure
+/// that is handed on would be compiled for the vectors of none.
+macro_rules! vectorised {
+    ($(#[$about:meta])* $seen:vis fn $name:ident $(<const $n:ident: usize>)? ($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+        $(#[$about])*
+        #[allow(unsafe_code)]
+        $seen fn $name $(<const $n: usize>)? (backend: $crate::Backend, $($argument: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn body $(<const $n: usize>)? ($($argument: $type),*) $(-> $result)? $body
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => unsafe { on_avx2(work) },
-            // SAFETY: as above.
+            #[target_feature(enable = "avx2")]
+            fn avx2 $(<const $n: usize>)? ($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512Vnni => unsafe { on_avx512(work) },
+            #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512 $(<const $n: usize>)? ($($argument: $type),*) $(-> $result)? {
+                body($($argument),*)
+            }
+            match backend.0 {
+                $crate::backend::Instructions::Scalar => body($($argument),*),
+                // SAFETY: a backend of this kind exists only where the features were detected.
+                #[cfg(target_arch = "x86_64")]
+                $crate::backend::Instructions::Avx2 => unsafe { avx2($($argument),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::backend::Instructions::Avx512Vnni => unsafe { avx512($($argument),*) },
+            }
         }
-    }
+    };
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn on_avx2<T>(work: impl FnOnce() -> T) -> T {
-    work()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
-fn on_avx512<T>(work: impl FnOnce() -> T) -> T {
-    work()
-}
+pub(crate) use vectorised;

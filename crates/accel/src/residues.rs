@@ -1,6 +1,6 @@
 //! Integers modulo four primes below 256, in centred residues: what the products of `masked` are computed in.
 
-use crate::{AccelError, Backend, Shape, error::expect, shape::block};
+use crate::{AccelError, Backend, Shape, backend::vectorised, error::expect, shape::block};
 use std::ops::Range;
 use zeroize::Zeroize;
 
@@ -120,16 +120,18 @@ const ROUNDING: f64 = 6_755_399_441_055_744.0;
 
 /// Sums modulo prime number `prime`, centred.
 pub(crate) fn reduce(backend: Backend, prime: usize, sums: &[i32], out: &mut [i8]) {
-    backend.run(|| reduce_all(PRIMES[prime], sums, out));
+    reduce_all(backend, PRIMES[prime], sums, out);
 }
 
-#[inline(always)]
-fn reduce_all(prime: i32, sums: &[i32], out: &mut [i8]) {
-    let inverse = 1.0 / f64::from(prime);
-    for (out, &sum) in out.iter_mut().zip(sums) {
-        // The quotient is at least 1/(2p) away from a tie, far more than its error.
-        let quotient = (f64::from(sum) * inverse + ROUNDING).to_bits() as i32;
-        *out = sum.wrapping_sub(quotient.wrapping_mul(prime)) as i8;
+vectorised! {
+    /// Sums modulo a prime, centred.
+    fn reduce_all(prime: i32, sums: &[i32], out: &mut [i8]) {
+        let inverse = 1.0 / f64::from(prime);
+        for (out, &sum) in out.iter_mut().zip(sums) {
+            // The quotient is at least 1/(2p) away from a tie, far more than its error.
+            let quotient = (f64::from(sum) * inverse + ROUNDING).to_bits() as i32;
+            *out = sum.wrapping_sub(quotient.wrapping_mul(prime)) as i8;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The check of a product in f32, which no two machines round alike: a lie below a tolerance passes.
 
-use crate::{AccelError, Backend, Kind, Matrices, parallel, shape::Lines};
+use crate::{AccelError, Backend, Kind, Matrices, backend::vectorised, parallel, shape::Lines};
 use rand::CryptoRng;
 
 /// Half a unit in the last place of an f32 near 1.
@@ -66,19 +66,17 @@ fn times(lines: Lines<f32>, vector: &[f64]) -> (Vec<f64>, Vec<f64>) {
         1 => {
             let parts = parallel::map_parts(lines.count, 256, lines.depth / 4, |part| {
                 let rows = part.map(|line| &lines.values[line * lines.across..][..lines.depth]);
-                backend.run(|| rows.map(|row| dot(row, vector)).collect::<Vec<_>>())
+                rows.map(|row| dot(backend, row, vector)).collect::<Vec<_>>()
             });
             parts.concat().into_iter().unzip()
         }
         _ => {
             let parts = parallel::map_parts(lines.depth, 1024, lines.count / 4, |part| {
                 let (mut sums, mut squares) = zeros();
-                backend.run(|| {
-                    for depth in part {
-                        let row = &lines.values[depth * lines.along..][..lines.count];
-                        add_row(row, vector[depth], &mut sums, &mut squares);
-                    }
-                });
+                for depth in part {
+                    let row = &lines.values[depth * lines.along..][..lines.count];
+                    add_row(backend, row, vector[depth], &mut sums[..], &mut squares[..]);
+                }
                 (sums, squares)
             });
             parts
@@ -92,30 +90,34 @@ fn times(lines: Lines<f32>, vector: &[f64]) -> (Vec<f64>, Vec<f64>) {
     }
 }
 
-#[inline(always)]
-fn add_row(row: &[f32], factor: f64, sums: &mut [f64], squares: &mut [f64]) {
-    for ((value, sum), square) in row.iter().zip(sums).zip(squares) {
-        let value = f64::from(*value);
-        *sum += factor * value;
-        *square += value * value;
+vectorised! {
+    /// Adds a row times a factor, and its squares.
+    fn add_row(row: &[f32], factor: f64, sums: &mut [f64], squares: &mut [f64]) {
+        for ((value, sum), square) in row.iter().zip(sums).zip(squares) {
+            let value = f64::from(*value);
+            *sum += factor * value;
+            *square += value * value;
+        }
     }
 }
 
-#[inline(always)]
-fn dot(row: &[f32], vector: &[f64]) -> (f64, f64) {
-    let (mut sums, mut squares) = ([0f64; 16], [0f64; 16]);
-    let (groups, rest) = row.as_chunks::<16>();
-    let (factors, rest_factors) = vector.as_chunks::<16>();
-    for (group, factors) in groups.iter().zip(factors) {
-        for lane in 0..16 {
-            let value = f64::from(group[lane]);
-            sums[lane] += value * factors[lane];
-            squares[lane] += value * value;
+vectorised! {
+    /// A row times a vector, and its sum of squares.
+    fn dot(row: &[f32], vector: &[f64]) -> (f64, f64) {
+        let (mut sums, mut squares) = ([0f64; 16], [0f64; 16]);
+        let (groups, rest) = row.as_chunks::<16>();
+        let (factors, rest_factors) = vector.as_chunks::<16>();
+        for (group, factors) in groups.iter().zip(factors) {
+            for lane in 0..16 {
+                let value = f64::from(group[lane]);
+                sums[lane] += value * factors[lane];
+                squares[lane] += value * value;
+            }
         }
+        for (value, factor) in rest.iter().zip(rest_factors) {
+            sums[0] += f64::from(*value) * factor;
+            squares[0] += f64::from(*value).powi(2);
+        }
+        (sums.iter().sum(), squares.iter().sum())
     }
-    for (value, factor) in rest.iter().zip(rest_factors) {
-        sums[0] += f64::from(*value) * factor;
-        squares[0] += f64::from(*value).powi(2);
-    }
-    (sums.iter().sum(), squares.iter().sum())
 }

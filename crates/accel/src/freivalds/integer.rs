@@ -3,6 +3,7 @@
 use super::field::{self, Limbs, TERMS};
 use crate::{
     AccelError, Backend, Kind,
+    backend::vectorised,
     masked::{Decoded, Quantised},
     parallel,
     shape::Lines,
@@ -53,7 +54,7 @@ pub(super) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec
     match lines.along {
         1 => parallel::map_parts(lines.count, 256, lines.depth / 4, |part| {
             let rows = part.map(|line| &lines.values[line * lines.across..][..lines.depth]);
-            backend.run(|| rows.map(|row| dot(row, vector)).collect::<Vec<_>>())
+            rows.map(|row| dot(backend, row, vector)).collect::<Vec<_>>()
         })
         .concat(),
         _ => {
@@ -61,7 +62,7 @@ pub(super) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec
                 let first = part.start;
                 let rows = &lines.values[first * lines.along..part.end * lines.along];
                 let factors = vector.0.each_ref().map(|limb| &limb[part.clone()]);
-                backend.run(|| sum_of_rows(rows, lines.count, factors))
+                sum_of_rows(backend, rows, lines.count, factors)
             });
             let zero = vec![0; lines.count];
             parts.into_iter().fold(zero, |sums, part| {
@@ -71,50 +72,49 @@ pub(super) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec
     }
 }
 
-#[inline(always)]
-fn dot<const N: usize>(row: &[i32], vector: &Limbs<N>) -> u64 {
-    let mut total = 0;
-    for (part, values) in row.chunks(TERMS).enumerate() {
-        let limbs = vector.0.each_ref().map(|limb| &limb[part * TERMS..][..values.len()]);
-        let mut sums = [0i64; N];
-        for (index, value) in values.iter().enumerate() {
-            for (sum, limb) in sums.iter_mut().zip(&limbs) {
-                *sum += i64::from(*value) * i64::from(limb[index]);
-            }
+vectorised! {
+    /// A row times a vector.
+    fn dot<const N: usize>(row: &[i32], vector: &Limbs<N>) -> u64 {
+        let mut total = 0;
+        for (part, values) in row.chunks(TERMS).enumerate() {
+            let sums = vector.0.each_ref().map(|limb| {
+                let pairs = values.iter().zip(&limb[part * TERMS..]);
+                pairs.map(|(value, limb)| i64::from(*value) * i64::from(*limb)).sum()
+            });
+            total = field::add(total, field::combine(sums));
         }
-        total = field::add(total, field::combine(sums));
+        total
     }
-    total
 }
 
-/// At most [`TERMS`] rows, each times its factor, added up. Four rows at a time.
-#[inline(always)]
-fn sum_of_rows<const N: usize>(rows: &[i32], columns: usize, factors: [&[i32]; N]) -> Vec<u64> {
-    let mut sums: [Vec<i64>; N] = std::array::from_fn(|_| vec![0; columns]);
-    for (block, rows) in rows.chunks(4 * columns.max(1)).enumerate() {
-        let factor = |limb: usize, row: usize| i64::from(factors[limb][4 * block + row]);
-        if rows.len() == 4 * columns {
-            let (first, second) = rows.split_at(2 * columns);
-            let ((a, b), (c, d)) = (first.split_at(columns), second.split_at(columns));
-            for (limb, sums) in sums.iter_mut().enumerate() {
-                let [f, g, h, i] = [0, 1, 2, 3].map(|row| factor(limb, row));
-                let rows = a.iter().zip(b).zip(c).zip(d);
-                for (sum, (((a, b), c), d)) in sums.iter_mut().zip(rows) {
-                    *sum += i64::from(*a) * f + i64::from(*b) * g + i64::from(*c) * h + i64::from(*d) * i;
-                }
-            }
-        } else {
-            for (row, values) in rows.chunks_exact(columns).enumerate() {
-                for (limb, sums) in sums.iter_mut().enumerate() {
-                    let factor = factor(limb, row);
-                    sums.iter_mut()
-                        .zip(values)
-                        .for_each(|(sum, value)| *sum += i64::from(*value) * factor);
-                }
+vectorised! {
+    /// At most [`TERMS`] rows, each times its factor, added up. Four rows at a time.
+    fn sum_of_rows<const N: usize>(rows: &[i32], columns: usize, factors: [&[i32]; N]) -> Vec<u64> {
+        let mut sums: [Vec<i64>; N] = std::array::from_fn(|_| vec![0; columns]);
+        for (block, rows) in rows.chunks(4 * columns.max(1)).enumerate() {
+            for (sums, factors) in sums.iter_mut().zip(&factors) {
+                add_rows(rows, &factors[4 * block..], sums);
             }
         }
+        (0..columns).map(|column| field::combine(sums.each_ref().map(|sums| sums[column]))).collect()
     }
-    (0..columns)
-        .map(|column| field::combine(sums.each_ref().map(|sums| sums[column])))
-        .collect()
+}
+
+/// Adds at most four rows, each times its factor.
+#[inline(always)]
+fn add_rows(rows: &[i32], factors: &[i32], sums: &mut [i64]) {
+    let columns = sums.len();
+    if rows.len() == 4 * columns {
+        let (first, second) = rows.split_at(2 * columns);
+        let ((a, b), (c, d)) = (first.split_at(columns), second.split_at(columns));
+        let [f, g, h, i] = [0, 1, 2, 3].map(|row| i64::from(factors[row]));
+        for (sum, (((a, b), c), d)) in sums.iter_mut().zip(a.iter().zip(b).zip(c).zip(d)) {
+            *sum += i64::from(*a) * f + i64::from(*b) * g + i64::from(*c) * h + i64::from(*d) * i;
+        }
+    } else {
+        for (values, factor) in rows.chunks_exact(columns).zip(factors) {
+            let products = values.iter().map(|value| i64::from(*value) * i64::from(*factor));
+            sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+        }
+    }
 }

@@ -1,19 +1,26 @@
 //! Tiles of 6 x 16 with AVX2: bytes widened to 16 bits, of which one instruction multiplies 16 pairs and adds neighbours.
 
-use std::arch::x86_64::*;
+use super::tiled;
+use crate::shape::Lines;
+use std::{arch::x86_64::*, ops::Range};
 
-pub(super) const ROWS: usize = 6;
-pub(super) const COLUMNS: usize = 16;
-pub(super) const GROUP: usize = 2;
+const ROWS: usize = 6;
+const COLUMNS: usize = 16;
+const GROUP: usize = 2;
+
+/// Some rows of one product. For machines with `avx2`: only [`crate::Backend::available`] leads here.
+pub(super) fn multiply(left: Lines<i8>, right: Lines<i8>, rows: Range<usize>, out: &mut [i32]) {
+    // SAFETY: a backend of this kind exists only where the features were detected.
+    unsafe { on_vectors(left, right, rows, out) }
+}
+
+#[target_feature(enable = "avx2")]
+fn on_vectors(left: Lines<i8>, right: Lines<i8>, rows: Range<usize>, out: &mut [i32]) {
+    tiled(left, right, rows, out, (i16::from, i16::from), |_| [0; _], tile);
+}
 
 /// Adds the products of a panel's depth to `sums`, of which only the first `columns` are wanted.
-/// For machines with `avx2`: only [`crate::Backend::available`] leads here.
-pub(super) fn tile(
-    left: &[[[i16; GROUP]; ROWS]],
-    right: &[[[i16; GROUP]; COLUMNS]],
-    columns: usize,
-    sums: &mut [[i32; COLUMNS]; ROWS],
-) {
+fn tile(left: &[[[i16; GROUP]; ROWS]], right: &[[[i16; GROUP]; COLUMNS]], columns: usize, sums: &mut [[i32; COLUMNS]; ROWS]) {
     // SAFETY: a backend of this kind exists only where the feature was detected.
     match columns {
         ..=8 => unsafe { vectors::<1>(left, right, sums) },

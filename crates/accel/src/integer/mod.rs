@@ -130,12 +130,9 @@ fn multiply(backend: Backend, left: Lines<i8>, right: Lines<i8>, rows: Range<usi
     match backend.0 {
         Instructions::Scalar => scalar::multiply(left, right, rows, out),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx2 => backend.run(|| tiled(left, right, rows, out, (i16::from, i16::from), |_| [0; _], avx2::tile)),
+        Instructions::Avx2 => avx2::multiply(left, right, rows, out),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx512Vnni => {
-            let maps = (|byte| byte, |byte: i8| byte as u8 ^ 0x80);
-            backend.run(|| tiled(left, right, rows, out, maps, vnni::surplus, vnni::tile))
-        }
+        Instructions::Avx512Vnni => vnni::multiply(left, right, rows, out),
     }
 }
 

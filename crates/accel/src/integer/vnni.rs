@@ -1,15 +1,36 @@
 //! Tiles of 12 x 32 with AVX-512 VNNI, which adds four products of an unsigned by a signed byte to each of 16 sums in one instruction. The right factor
 //! is made unsigned by adding 128; 128 times the sum of the left factor's row is what a product then has too much.
 
-use std::arch::x86_64::*;
+use super::tiled;
+use crate::shape::Lines;
+use std::{arch::x86_64::*, ops::Range};
 
-pub(super) const ROWS: usize = 12;
-pub(super) const COLUMNS: usize = 32;
-pub(super) const GROUP: usize = 4;
+const ROWS: usize = 12;
+const COLUMNS: usize = 32;
+const GROUP: usize = 4;
+
+/// Some rows of one product. For machines with `avx512vnni` and its like: only [`crate::Backend::available`] leads here.
+pub(super) fn multiply(left: Lines<i8>, right: Lines<i8>, rows: Range<usize>, out: &mut [i32]) {
+    // SAFETY: a backend of this kind exists only where the features were detected.
+    unsafe { on_vectors(left, right, rows, out) }
+}
+
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn on_vectors(left: Lines<i8>, right: Lines<i8>, rows: Range<usize>, out: &mut [i32]) {
+    tiled(
+        left,
+        right,
+        rows,
+        out,
+        (|byte| byte, |byte: i8| byte as u8 ^ 0x80),
+        surplus,
+        tile,
+    );
+}
 
 /// 128 times the sum of each row of a block, at most 256 groups deep.
 #[inline(always)]
-pub(super) fn surplus(left: &[[[i8; GROUP]; ROWS]]) -> [i32; ROWS] {
+fn surplus(left: &[[[i8; GROUP]; ROWS]]) -> [i32; ROWS] {
     let mut sums = [[0i16; GROUP]; ROWS];
     for group in left {
         for (sum, byte) in sums.as_flattened_mut().iter_mut().zip(group.as_flattened()) {
@@ -20,13 +41,7 @@ pub(super) fn surplus(left: &[[[i8; GROUP]; ROWS]]) -> [i32; ROWS] {
 }
 
 /// Adds the products of a panel's depth to `sums`, of which only the first `columns` are wanted.
-/// For machines with `avx512f` and `avx512vnni`: only [`crate::Backend::available`] leads here.
-pub(super) fn tile(
-    left: &[[[i8; GROUP]; ROWS]],
-    right: &[[[u8; GROUP]; COLUMNS]],
-    columns: usize,
-    sums: &mut [[i32; COLUMNS]; ROWS],
-) {
+fn tile(left: &[[[i8; GROUP]; ROWS]], right: &[[[u8; GROUP]; COLUMNS]], columns: usize, sums: &mut [[i32; COLUMNS]; ROWS]) {
     // SAFETY: a backend of this kind exists only where the features were detected.
     match columns {
         ..=16 => unsafe { vectors::<1>(left, right, sums) },

@@ -4,7 +4,7 @@
 //! times that of a line of the right one; rounding adds at most sqrt(depth)/2 to the norm of a line of integers. A product is decoded when that bound is at
 //! most 2^[`PRODUCT_BITS`]: fx + fw + log2|y| <= 30 with |y| the bound, so that nothing wraps, whatever the operands.
 
-use crate::{AccelError, Backend, Kind, Matrices, parallel};
+use crate::{AccelError, Backend, Kind, Matrices, backend::vectorised, parallel};
 
 /// Bits of the magnitude of a product in integers: half of the modulus has 30.65.
 pub const PRODUCT_BITS: u32 = 30;
@@ -76,7 +76,7 @@ impl Norms {
         let mut largest = 0f32;
         let (mut row, mut column) = (0f64, 0f64);
         for index in 0..operand.shape().batch {
-            let (size, rows, columns) = backend.run(|| squares(operand.matrix(index), operand.shape().columns));
+            let (size, rows, columns) = squares(backend, operand.matrix(index), operand.shape().columns);
             largest = largest.max(size);
             row = max_or_nan(row, rows);
             column = max_or_nan(column, columns);
@@ -113,42 +113,43 @@ impl Norms {
     }
 }
 
-/// Largest magnitude, and largest sum of squares of a row and of a column; columns longer than 2^16 in parts, which are added in f64.
-#[inline(always)]
-fn squares(values: &[f32], columns: usize) -> (f32, f64, f64) {
-    const PART: usize = 1 << 16;
-    let (mut largest, mut row) = (0f32, 0f64);
-    let mut totals = vec![0f64; columns];
-    let mut sums = vec![0f32; columns];
-    for part in values.chunks((PART * columns).max(1)) {
-        sums.fill(0.0);
-        for line in part.chunks_exact(columns.max(1)) {
-            let mut lanes = [0f32; 16];
-            let mut sizes = [0f32; 16];
-            let (groups, rest) = line.as_chunks::<16>();
-            let (group_sums, rest_sums) = sums.as_chunks_mut::<16>();
-            for (group, sums) in groups.iter().zip(group_sums) {
-                for lane in 0..16 {
-                    let square = group[lane] * group[lane];
-                    lanes[lane] += square;
-                    sums[lane] += square;
-                    sizes[lane] = sizes[lane].max(group[lane].abs());
+vectorised! {
+    /// Largest magnitude, and largest sum of squares of a row and of a column; columns longer than 2^16 in parts, which are added in f64.
+    fn squares(values: &[f32], columns: usize) -> (f32, f64, f64) {
+        const PART: usize = 1 << 16;
+        let (mut largest, mut row) = (0f32, 0f64);
+        let mut totals = vec![0f64; columns];
+        let mut sums = vec![0f32; columns];
+        for part in values.chunks((PART * columns).max(1)) {
+            sums.fill(0.0);
+            for line in part.chunks_exact(columns.max(1)) {
+                let mut lanes = [0f32; 16];
+                let mut sizes = [0f32; 16];
+                let (groups, rest) = line.as_chunks::<16>();
+                let (group_sums, rest_sums) = sums.as_chunks_mut::<16>();
+                for (group, sums) in groups.iter().zip(group_sums) {
+                    for lane in 0..16 {
+                        let square = group[lane] * group[lane];
+                        lanes[lane] += square;
+                        sums[lane] += square;
+                        sizes[lane] = sizes[lane].max(group[lane].abs());
+                    }
                 }
+                for (value, sum) in rest.iter().zip(rest_sums) {
+                    lanes[0] += value * value;
+                    *sum += value * value;
+                    sizes[0] = sizes[0].max(value.abs());
+                }
+                row = max_or_nan(row, lanes.iter().map(|lane| f64::from(*lane)).sum());
+                largest = sizes.iter().fold(largest, |largest, size| largest.max(*size));
             }
-            for (value, sum) in rest.iter().zip(rest_sums) {
-                lanes[0] += value * value;
-                *sum += value * value;
-                sizes[0] = sizes[0].max(value.abs());
-            }
-            row = max_or_nan(row, lanes.iter().map(|lane| f64::from(*lane)).sum());
-            largest = sizes.iter().fold(largest, |largest, size| largest.max(*size));
+            totals
+                .iter_mut()
+                .zip(&sums)
+                .for_each(|(total, sum)| *total += f64::from(*sum));
         }
-        totals
-            .iter_mut()
-            .zip(&sums)
-            .for_each(|(total, sum)| *total += f64::from(*sum));
+        (largest, row, totals.into_iter().fold(0.0, max_or_nan))
     }
-    (largest, row, totals.into_iter().fold(0.0, max_or_nan))
 }
 
 /// The larger one; not a number stays so.
@@ -236,7 +237,7 @@ impl Quantised {
         let parts = integers.chunks_mut(PART).zip(operand.values().chunks(PART)).collect();
         let beyond = std::sync::atomic::AtomicBool::new(false);
         parallel::for_each(parts, PART / 8, |(out, values)| {
-            if backend.run(|| round(values, factor, out)) {
+            if round(backend, values, factor, out) {
                 beyond.store(true, std::sync::atomic::Ordering::Relaxed);
             }
         });
@@ -282,17 +283,18 @@ pub fn product_exponent(kind: Kind, left: &Quantised, right: &Quantised) -> Resu
     }
 }
 
-/// Whether a number was beyond the range, or not one.
-#[inline(always)]
-fn round(values: &[f32], factor: f32, out: &mut [i32]) -> bool {
-    // Adding it to a number below 2^22 in magnitude leaves the nearest integer in the low bits.
-    const ROUNDING: f32 = 12_582_912.0;
-    let mut beyond = false;
-    for (out, value) in out.iter_mut().zip(values) {
-        let scaled = value * factor;
-        // Not a number is not within any bound.
-        beyond |= !(scaled.abs() <= MAX_OPERAND as f32);
-        *out = ((scaled + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32);
+vectorised! {
+    /// Whether a number was beyond the range, or not one.
+    fn round(values: &[f32], factor: f32, out: &mut [i32]) -> bool {
+        // Adding it to a number below 2^22 in magnitude leaves the nearest integer in the low bits.
+        const ROUNDING: f32 = 12_582_912.0;
+        let mut beyond = false;
+        for (out, value) in out.iter_mut().zip(values) {
+            let scaled = value * factor;
+            // Not a number is not within any bound.
+            beyond |= !(scaled.abs() <= MAX_OPERAND as f32);
+            *out = ((scaled + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32);
+        }
+        beyond
     }
-    beyond
 }

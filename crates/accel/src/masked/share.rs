@@ -4,7 +4,7 @@ use super::{
     Quantised, WORKERS,
     stream::{MaskBuffer, MaskStream},
 };
-use crate::{AccelError, Backend, PRIMES, Residues, parallel};
+use crate::{AccelError, Backend, PRIMES, Residues, backend::vectorised, parallel};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -68,10 +68,8 @@ impl Blinder {
             let masks = self
                 .stream
                 .residues(number, task.part, prime, task.integers.len(), &mut masks);
-            backend.run(|| {
-                least_residues(PRIMES[prime], task.integers, residues);
-                mask(PRIMES[prime] as u8, residues, masks, shares);
-            });
+            least_residues(backend, PRIMES[prime], task.integers, &mut *residues);
+            mask(backend, PRIMES[prime] as u8, &*residues, masks, shares);
         }
     }
 }
@@ -101,39 +99,41 @@ fn tasks<'a>(integers: &'a [i32], shares: &'a mut [Vec<i8>; WORKERS]) -> Vec<Tas
     parts.map(task).collect()
 }
 
-/// Integers of at most 2^20 in magnitude modulo a prime, in `0..prime`.
-#[inline(always)]
-fn least_residues(prime: i32, integers: &[i32], out: &mut [u8]) {
-    const ROUNDING: f32 = 12_582_912.0;
-    let inverse = 1.0 / prime as f32;
-    for (out, &integer) in out.iter_mut().zip(integers) {
-        // The quotient is below 2^13 and at least 1/(2p) away from a tie, more than its error.
-        let quotient = ((integer as f32 * inverse + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32);
-        let centred = integer - quotient * prime;
-        *out = (centred + (prime & centred >> 31)) as u8;
+vectorised! {
+    /// Integers of at most 2^20 in magnitude modulo a prime, in `0..prime`.
+    fn least_residues(prime: i32, integers: &[i32], out: &mut [u8]) {
+        const ROUNDING: f32 = 12_582_912.0;
+        let inverse = 1.0 / prime as f32;
+        for (out, &integer) in out.iter_mut().zip(integers) {
+            // The quotient is below 2^13 and at least 1/(2p) away from a tie, more than its error.
+            let quotient = ((integer as f32 * inverse + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32);
+            let centred = integer - quotient * prime;
+            *out = (centred + (prime & centred >> 31)) as u8;
+        }
     }
 }
 
-/// `residues + z masks` for every z, centred.
-#[inline(always)]
-fn mask(prime: u8, residues: &[u8], masks: &[u8], shares: [&mut [i8]; WORKERS]) {
-    let [first, second, third] = shares;
-    let operands = residues.iter().zip(masks);
-    let shares = first.iter_mut().zip(second).zip(third);
-    for (((first, second), third), (&residue, &mask)) in shares.zip(operands) {
-        // A sum of residues does not fit a byte; a difference with what is missing to the prime does.
-        let less = prime - mask;
-        let sum = add(prime, residue, less);
-        *first = centre(prime, sum);
-        let sum = add(prime, sum, less);
-        *second = centre(prime, sum);
-        *third = centre(prime, add(prime, sum, less));
+vectorised! {
+    /// `residues + z masks` for every z, centred.
+    fn mask(prime: u8, residues: &[u8], masks: &[u8], shares: [&mut [i8]; WORKERS]) {
+        let [first, second, third] = shares;
+        let operands = residues.iter().zip(masks);
+        let shares = first.iter_mut().zip(second).zip(third);
+        for (((first, second), third), (&residue, &mask)) in shares.zip(operands) {
+            // A sum of residues does not fit a byte; a difference with what is missing to the prime does.
+            let less = prime - mask;
+            let sum = subtract(prime, residue, less);
+            *first = centre(prime, sum);
+            let sum = subtract(prime, sum, less);
+            *second = centre(prime, sum);
+            *third = centre(prime, subtract(prime, sum, less));
+        }
     }
 }
 
 /// `residue - less` modulo the prime, for `less` up to the prime.
 #[inline(always)]
-fn add(prime: u8, residue: u8, less: u8) -> u8 {
+fn subtract(prime: u8, residue: u8, less: u8) -> u8 {
     let lift = if residue < less { prime } else { 0 };
     residue.wrapping_sub(less).wrapping_add(lift)
 }
@@ -156,6 +156,7 @@ mod tests {
                 let residues = vec![residue as u8; masks.len()];
                 let mut shares: [Vec<i8>; 3] = std::array::from_fn(|_| vec![0; masks.len()]);
                 mask(
+                    Backend::best(),
                     p as u8,
                     &residues,
                     &masks,
@@ -176,7 +177,7 @@ mod tests {
         let integers: Vec<i32> = (-(1 << 20)..=1 << 20).collect();
         for p in PRIMES {
             let mut out = vec![0; integers.len()];
-            least_residues(p, &integers, &mut out);
+            least_residues(Backend::best(), p, &integers, &mut out);
             assert!(
                 integers
                     .iter()
