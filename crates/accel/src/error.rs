@@ -102,6 +102,12 @@ pub enum AccelError {
         /// Bytes that are there.
         actual: usize,
     },
+    /// A window that has no patches or is too large.
+    #[error("window: expected one with patches, of sizes up to 16384, got {actual}")]
+    Window {
+        /// The refused window.
+        actual: crate::convolution::Window,
+    },
     /// A job names a slot that holds nothing, or holds numbers of another form.
     #[error("slot {slot}: expected {expected}, got {actual}")]
     Slot {

@@ -135,6 +135,19 @@ vectorised! {
     }
 }
 
+/// Planes of a result from those of an operand.
+pub(crate) fn map_planes(
+    operand: &Residues,
+    shape: Shape,
+    mut plane: impl FnMut(usize, &[i8], &mut [i8]) -> Result<(), AccelError>,
+) -> Result<Residues, AccelError> {
+    let mut values = vec![0; PRIMES.len() * shape.elements()];
+    for (prime, out) in values.chunks_mut(shape.elements().max(1)).enumerate() {
+        plane(prime, operand.plane(prime), out)?;
+    }
+    Ok(Residues::from_centred(shape, values))
+}
+
 /// The sum of two centred residues modulo prime number `prime`, centred.
 pub(crate) fn add(prime: usize, x: i8, y: i8) -> i8 {
     let (sum, p, max) = (i32::from(x) + i32::from(y), PRIMES[prime], i32::from(largest(prime)));

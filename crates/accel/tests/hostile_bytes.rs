@@ -5,6 +5,7 @@
 
 use cloven_accel::{
     AccelError, Kind, Matrices, Residues, Shape,
+    convolution::Window,
     job::{Answer, Job, Limits, Step, Tensor, Worker},
 };
 use rand::Rng;
@@ -30,6 +31,13 @@ fn tensors() -> [Tensor; 4] {
 fn job() -> Job {
     let put = |(tensor, slot)| Step::Put { slot, tensor };
     let product = |kind, left, right, keep| Step::Product { kind, left, right, keep };
+    let window = Window {
+        channels: 2,
+        image: [1, 3],
+        kernel: [1, 2],
+        stride: [1, 1],
+        padding: [0, 1],
+    };
     let rest = [
         product(Kind::Forward, 0, 1, None),
         product(Kind::WeightGradient, 2, 2, Some(4)),
@@ -39,6 +47,9 @@ fn job() -> Job {
             from: 5,
             factor: 0.5,
         },
+        // Two channels of 1 x 3 of slot 0.
+        Step::Unfold { from: 0, to: 6, window },
+        Step::Fold { from: 6, to: 6, window },
         Step::Read { slot: 4 },
         Step::Free { slot: 1 },
     ];

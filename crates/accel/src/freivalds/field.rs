@@ -20,9 +20,8 @@ pub(crate) fn add(x: u64, y: u64) -> u64 {
     if sum >= P { sum - P } else { sum }
 }
 
-fn from_signed(x: i64) -> u64 {
-    // Eight times the prime is more than any negative number.
-    reduce((i128::from(x) + 8 * i128::from(P)) as u128)
+pub(crate) fn multiply(x: u64, y: u64) -> u64 {
+    reduce(u128::from(x) * u128::from(y))
 }
 
 /// Sums over limbs as one element.
@@ -30,8 +29,9 @@ pub(crate) fn combine<const N: usize>(sums: [i64; N]) -> u64 {
     let shifted = sums
         .into_iter()
         .enumerate()
-        .map(|(limb, sum)| u128::from(from_signed(sum)) << (BITS * limb));
-    shifted.map(reduce).fold(0, add)
+        .map(|(limb, sum)| i128::from(sum) << (BITS * limb));
+    // Of at most three limbs: below 2^107 in magnitude, which a multiple of the prime makes positive.
+    reduce((shifted.sum::<i128>() + (i128::from(P) << 48)) as u128)
 }
 
 /// A vector in limbs: `N` planes of numbers below 2^21.

@@ -25,9 +25,7 @@ pub fn check_integers(
     // Operands are at most 2^20 and sums at most 2^17 deep: a difference of integers is below 2^61 and vanishes modulo the prime only if it is 0.
     let (left, right, product) = (left.integers(), right.integers(), product.integers());
     let (dimensions, orientation) = super::orient(kind, left.shape(), right.shape(), product.shape())?;
-    let coefficients: Vec<u64> = (0..orientation.coefficients(&dimensions))
-        .map(|_| rng.next_u64() >> (64 - COEFFICIENT_BITS))
-        .collect();
+    let coefficients = coefficients(orientation.coefficients(&dimensions), rng);
     let coefficients = Limbs::<2>::new(&coefficients);
     for index in 0..dimensions.batch {
         let factors = [
@@ -42,13 +40,18 @@ pub fn check_integers(
     Ok(())
 }
 
+/// Random coefficients below 2^42.
+pub(crate) fn coefficients(count: usize, rng: &mut impl CryptoRng) -> Vec<u64> {
+    (0..count).map(|_| rng.next_u64() >> (64 - COEFFICIENT_BITS)).collect()
+}
+
 fn agrees([left, right]: [Lines<i32>; 2], product: Lines<i32>, coefficients: &Limbs<2>) -> bool {
     let inner = times(right.transposed(), coefficients);
     times(left, &Limbs::<3>::new(&inner)) == times(product, coefficients)
 }
 
 /// Every line times a vector of its depth.
-pub(super) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec<u64> {
+pub(crate) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec<u64> {
     debug_assert_eq!(lines.depth, vector.len());
     let backend = Backend::best();
     match lines.along {

@@ -11,14 +11,15 @@
 //!
 //! Cost, per element: [`COEFFICIENT_OPERATIONS`] for the product and the operand that meets the coefficients first, [`INNER_OPERATIONS`] for the other.
 
-mod field;
+pub(crate) mod field;
 mod float;
-mod integer;
+pub(crate) mod integer;
 #[cfg(test)]
 mod tests;
 
 pub use float::check_floats;
 pub use integer::check_integers;
+pub(crate) use integer::coefficients;
 
 use crate::{AccelError, Dimensions, Kind, Shape, error::expect, shape::Lines};
 

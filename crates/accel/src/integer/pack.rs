@@ -13,7 +13,7 @@ pub(super) fn pack<T: Copy, const L: usize, const G: usize>(
     out: &mut [[[T; G]; L]],
 ) {
     let count = L.min(lines.count - first);
-    if count < L || depth.len() % G != 0 {
+    if count < L || !depth.len().is_multiple_of(G) {
         out.fill([[map(0); G]; L]);
     }
     match lines.along {

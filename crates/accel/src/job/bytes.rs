@@ -1,7 +1,7 @@
 //! The bytes of steps and tensors.
 
 use super::{MAX_STEPS, Step, Tensor};
-use crate::{AccelError, Kind, Matrices, Residues, Shape, error::at_most};
+use crate::{AccelError, Kind, Matrices, Residues, Shape, convolution::Window, error::at_most};
 
 /// Bytes that are left to be read.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
@@ -101,6 +101,7 @@ impl Step {
             Self::Put { tensor, .. } => 5 + tensor.encoded_len(),
             Self::Product { keep, .. } => 11 + if keep.is_some() { 4 } else { 0 },
             Self::Add { .. } => 13,
+            Self::Unfold { .. } | Self::Fold { .. } => 45,
             Self::Read { .. } | Self::Free { .. } => 5,
         }
     }
@@ -125,6 +126,8 @@ impl Step {
                 put(out, *from);
                 out.extend_from_slice(&factor.to_le_bytes());
             }
+            Self::Unfold { from, to, window } => put_window(out, 5, [*from, *to], window),
+            Self::Fold { from, to, window } => put_window(out, 6, [*from, *to], window),
             Self::Read { slot } => {
                 out.push(3);
                 put(out, *slot);
@@ -137,7 +140,7 @@ impl Step {
     }
 
     pub(super) fn decode(reader: &mut Reader) -> Result<Self, AccelError> {
-        Ok(match reader.tag("step", 4)? {
+        Ok(match reader.tag("step", 6)? {
             0 => Self::Put {
                 slot: reader.number("slot")?,
                 tensor: Tensor::decode(reader)?,
@@ -159,8 +162,18 @@ impl Step {
             3 => Self::Read {
                 slot: reader.number("slot")?,
             },
-            _ => Self::Free {
+            4 => Self::Free {
                 slot: reader.number("slot")?,
+            },
+            5 => Self::Unfold {
+                from: reader.number("slot")?,
+                to: reader.number("slot")?,
+                window: window(reader)?,
+            },
+            _ => Self::Fold {
+                from: reader.number("slot")?,
+                to: reader.number("slot")?,
+                window: window(reader)?,
             },
         })
     }
@@ -171,6 +184,28 @@ fn factor(reader: &mut Reader) -> Result<f32, AccelError> {
         factor if factor.is_finite() => Ok(factor),
         actual => Err(AccelError::NotFinite { index: 0, actual }),
     }
+}
+
+fn put_window(out: &mut Vec<u8>, tag: u8, slots: [u32; 2], window: &Window) {
+    out.push(tag);
+    slots.into_iter().for_each(|slot| put(out, slot));
+    let sizes = [window.image, window.kernel, window.stride, window.padding];
+    // A window of another size than 32 bits is refused wherever it is used.
+    let sizes = [window.channels].into_iter().chain(sizes.into_iter().flatten());
+    sizes.for_each(|size| put(out, u32::try_from(size).unwrap_or(u32::MAX)));
+}
+
+fn window(reader: &mut Reader) -> Result<Window, AccelError> {
+    let mut size = || reader.number("size of a window").map(|size| size as usize);
+    let window = Window {
+        channels: size()?,
+        image: [size()?, size()?],
+        kernel: [size()?, size()?],
+        stride: [size()?, size()?],
+        padding: [size()?, size()?],
+    };
+    window.check()?;
+    Ok(window)
 }
 
 /// Its place in [`Kind::ALL`].

@@ -29,7 +29,7 @@ mod worker;
 
 pub use worker::{Limits, Worker};
 
-use crate::{AccelError, Kind, Matrices, Residues, Shape};
+use crate::{AccelError, Kind, Matrices, Residues, Shape, convolution::Window};
 use bytes::Reader;
 
 /// The most steps of a job, and tensors of an answer.
@@ -83,6 +83,24 @@ pub enum Step {
         from: u32,
         /// Times this.
         factor: f32,
+    },
+    /// The patches of images ([`Window::unfold`]).
+    Unfold {
+        /// Slot of the images.
+        from: u32,
+        /// Slot of the patches.
+        to: u32,
+        /// Their geometry.
+        window: Window,
+    },
+    /// Patches added where they came from ([`Window::fold`]).
+    Fold {
+        /// Slot of the patches.
+        from: u32,
+        /// Slot of the images.
+        to: u32,
+        /// Their geometry.
+        window: Window,
     },
     /// What a slot holds, into the answer.
     Read {

@@ -196,3 +196,35 @@ fn claims_without_bytes_allocate_nothing() {
         "residue 0 modulo 239: expected at most 119 in magnitude, got -128"
     );
 }
+
+#[test]
+fn results_beyond_the_limits_are_refused_before_they_are_computed() {
+    let limits = Limits {
+        stored_elements: 100,
+        answer_elements: 100,
+        multiply_accumulates: 1 << 40,
+    };
+    let run = |steps: Vec<Step>| Worker::new(limits).run(Job(steps)).unwrap_err().to_string();
+    // 2^28 zeros from operands without elements.
+    let wide = |rows| Tensor::Floats(Matrices::new(Shape::matrix(rows, 0).unwrap(), Vec::new()).unwrap());
+    let zeros = vec![put(1, wide(1 << 14)), product(Kind::InputGradient, 1, 1, Some(2))];
+    assert_eq!(run(zeros), "elements of a product: expected at most 100, got 268435456");
+    let window = Window {
+        channels: 1,
+        image: [1 << 14; 2],
+        kernel: [1; 2],
+        stride: [1 << 14; 2],
+        padding: [0; 2],
+    };
+    let image = vec![put(1, floats(1, 1, 0.0)), Step::Fold { from: 1, to: 2, window }];
+    assert_eq!(run(image), "stored elements: expected at most 100, got 268435456");
+    let window = Window {
+        channels: 1,
+        image: [3; 2],
+        kernel: [3; 2],
+        stride: [1; 2],
+        padding: [2; 2],
+    };
+    let patches = vec![put(1, floats(1, 9, 0.0)), Step::Unfold { from: 1, to: 2, window }];
+    assert_eq!(run(patches), "stored elements: expected at most 100, got 225");
+}

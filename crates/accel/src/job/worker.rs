@@ -1,7 +1,7 @@
 //! A worker on this machine's processor.
 
 use super::{Answer, Job, Step, Tensor};
-use crate::{AccelError, Kind, error::at_most, float_products, residue_products};
+use crate::{AccelError, Kind, Shape, error::at_most, float_products, residue_products};
 use std::collections::BTreeMap;
 
 /// What one customer may ask of a worker.
@@ -70,6 +70,20 @@ impl Worker {
                     }
                 }
                 Step::Add { to, from, factor } => self.add(to, from, factor)?,
+                Step::Unfold { from, to, window } => {
+                    let patches = match self.for_result(from, |images| window.unfolded(images))? {
+                        Tensor::Residues(images) => Tensor::Residues(window.unfold_residues(images)?),
+                        Tensor::Floats(images) => Tensor::Floats(window.unfold(images)?),
+                    };
+                    self.put(to, patches)?;
+                }
+                Step::Fold { from, to, window } => {
+                    let images = match self.for_result(from, |patches| window.folded(patches))? {
+                        Tensor::Residues(patches) => Tensor::Residues(window.fold_residues(patches)?),
+                        Tensor::Floats(patches) => Tensor::Floats(window.fold(patches)?),
+                    };
+                    self.put(to, images)?;
+                }
                 Step::Read { slot } => answer.push(self.slot(slot)?.clone())?,
                 Step::Free { slot } => drop(self.slots.remove(&slot)),
             }
@@ -83,6 +97,17 @@ impl Worker {
             expected: "a tensor",
             actual: "nothing",
         })
+    }
+
+    /// A slot, if what is made of it could be stored.
+    fn for_result(&self, slot: u32, result: impl Fn(Shape) -> Result<Shape, AccelError>) -> Result<&Tensor, AccelError> {
+        let tensor = self.slot(slot)?;
+        at_most(
+            "stored elements",
+            self.limits.stored_elements,
+            result(tensor.shape())?.elements(),
+        )?;
+        Ok(tensor)
     }
 
     fn put(&mut self, slot: u32, tensor: Tensor) -> Result<(), AccelError> {

@@ -19,6 +19,14 @@ impl Decoded {
         &self.integers
     }
 
+    /// Changes one integer, as a worker that lies could.
+    #[cfg(test)]
+    pub(crate) fn tamper(&mut self, at: usize) {
+        let values = self.integers.values_mut();
+        let at = at % values.len();
+        values[at] ^= 1;
+    }
+
     /// The numbers: integers over 2^exponent, rounded once to f32.
     pub fn numbers(&self) -> Result<Matrices<f32>, AccelError> {
         let factor = f64::from(-self.exponent).exp2();

@@ -36,6 +36,11 @@ impl Scale {
         self.0
     }
 
+    /// So many powers of two lower.
+    pub fn lower(self, bits: u32) -> Result<Self, AccelError> {
+        Self::new(self.0.saturating_sub_unsigned(bits))
+    }
+
     /// The nearest scale to 2^exponent.
     fn clamped(exponent: f64) -> Self {
         Self(exponent.clamp(f64::from(-Self::MAX), f64::from(Self::MAX)) as i32)
@@ -209,7 +214,7 @@ fn widest(norms: &Norms) -> f64 {
     f64::from(MAX_OPERAND).log2() - f64::from(norms.largest).log2()
 }
 
-fn overflow(left: Scale, right: Scale, actual: f64) -> AccelError {
+pub(crate) fn overflow(left: Scale, right: Scale, actual: f64) -> AccelError {
     AccelError::Scale {
         left: left.0,
         right: right.0,
@@ -288,13 +293,13 @@ vectorised! {
     fn round(values: &[f32], factor: f32, out: &mut [i32]) -> bool {
         // Adding it to a number below 2^22 in magnitude leaves the nearest integer in the low bits.
         const ROUNDING: f32 = 12_582_912.0;
-        let mut beyond = false;
+        let mut within = true;
         for (out, value) in out.iter_mut().zip(values) {
             let scaled = value * factor;
             // Not a number is not within any bound.
-            beyond |= !(scaled.abs() <= MAX_OPERAND as f32);
+            within &= scaled.abs() <= MAX_OPERAND as f32;
             *out = ((scaled + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32);
         }
-        beyond
+        !within
     }
 }

@@ -21,7 +21,7 @@
 //! element of a product.
 
 mod decode;
-mod fixed_point;
+pub(crate) mod fixed_point;
 mod share;
 #[allow(unsafe_code)]
 mod stream;

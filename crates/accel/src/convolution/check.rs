@@ -1,0 +1,239 @@
+//! Freivalds checks of the products of a convolution, without unfolding: random coefficients that factor over images, channels, rows and columns turn the
+//! large unfolded operands into passes over images.
+//!
+//! Such coefficients make the difference of a wrong product a polynomial of degree 4 at most in independent coefficients below 2^42: it vanishes with a
+//! probability of at most 4/2^42 = 2^-40.
+
+use super::Window;
+use crate::{
+    AccelError, Matrices,
+    error::expect,
+    freivalds::{
+        coefficients,
+        field::{Limbs, add, multiply},
+        integer::times,
+    },
+    masked::{Decoded, Quantised},
+    shape::Lines,
+};
+use rand::CryptoRng;
+
+/// That Y `[1, images * oh * ow, outputs]` is U(X) W.
+pub fn check_output(
+    window: &Window,
+    images: &Quantised,
+    weights: &Quantised,
+    output: &Decoded,
+    rng: &mut impl CryptoRng,
+) -> Result<(), AccelError> {
+    let (images, weights, output) = (images.integers(), weights.integers(), output.integers());
+    let sizes = Sizes::new(window, images, weights, output)?;
+    let [oh, ow] = window.output();
+    let [image, row, column] = [sizes.images, oh, ow].map(|count| coefficients(count, rng));
+    // The coefficients of a place of the kernel and an image are a product; every image first, then the places.
+    let along = times(grouped(images.values(), sizes.images).transposed(), &Limbs::<2>::new(&image));
+    let inner = window.correlate(&along, &row, &column);
+    let expected = times(grouped(weights.values(), sizes.depth).transposed(), &Limbs::<3>::new(&inner));
+    let along = times(grouped(output.values(), sizes.images).transposed(), &Limbs::<2>::new(&image));
+    let mut actual = vec![0; sizes.outputs];
+    for (index, values) in along.chunks(sizes.outputs.max(1)).enumerate() {
+        let factor = multiply(row[index / ow], column[index % ow]);
+        actual
+            .iter_mut()
+            .zip(values)
+            .for_each(|(sum, value)| *sum = add(*sum, multiply(factor, *value)));
+    }
+    verdict(actual == expected)
+}
+
+/// That dW `[1, channels * kh * kw, outputs]` is U(X)^T G.
+pub fn check_weight_gradient(
+    window: &Window,
+    images: &Quantised,
+    gradient: &Quantised,
+    weight_gradient: &Decoded,
+    rng: &mut impl CryptoRng,
+) -> Result<(), AccelError> {
+    let (images, gradient, product) = (images.integers(), gradient.integers(), weight_gradient.integers());
+    let sizes = Sizes::new(window, images, product, gradient)?;
+    let [channel, row, column] = [window.channels, window.kernel[0], window.kernel[1]].map(|count| coefficients(count, rng));
+    let channels = Limbs::<2>::new(&channel);
+    let mut places = Vec::with_capacity(sizes.places);
+    for image in 0..sizes.images {
+        let pixels = times(Lines::rows(images.shape(), images.values(), image).transposed(), &channels);
+        places.extend(window.filter(&pixels, &row, &column));
+    }
+    let expected = times(
+        grouped(gradient.values(), sizes.places).transposed(),
+        &Limbs::<3>::new(&places),
+    );
+    let kernel = |index: usize| multiply(row[index / column.len()], column[index % column.len()]);
+    let kernel: Vec<u64> = (0..row.len() * column.len()).map(kernel).collect();
+    let whole: Vec<u64> = channel
+        .iter()
+        .flat_map(|c| kernel.iter().map(|place| multiply(*c, *place)))
+        .collect();
+    let actual = times(grouped(product.values(), sizes.depth).transposed(), &Limbs::<3>::new(&whole));
+    verdict(actual == expected)
+}
+
+/// That dX `[images, channels, height * width]` is U^T(G W^T).
+pub fn check_input_gradient(
+    window: &Window,
+    gradient: &Quantised,
+    weights: &Quantised,
+    input_gradient: &Decoded,
+    rng: &mut impl CryptoRng,
+) -> Result<(), AccelError> {
+    let (gradient, weights, product) = (gradient.integers(), weights.integers(), input_gradient.integers());
+    let sizes = Sizes::new(window, product, weights, gradient)?;
+    let [image, channel, row, column] =
+        [sizes.images, window.channels, window.image[0], window.image[1]].map(|count| coefficients(count, rng));
+    let (images, channels) = (Limbs::<2>::new(&image), Limbs::<2>::new(&channel));
+    // <t, U^T(G W^T)> = <U(t), G W^T>: for each place of the kernel, gradients of all images times weights of all channels.
+    let gradients = times(grouped(gradient.values(), sizes.images).transposed(), &images);
+    let weights = times(grouped(weights.values(), window.channels).transposed(), &channels);
+    let shifted = window.spread(&gradients, sizes.outputs, &row, &column);
+    let expected = dot(&shifted, &weights);
+    let pixels = times(grouped(product.values(), sizes.images).transposed(), &images);
+    let [_, width] = window.image;
+    let mut actual = 0;
+    for (pixels, channel) in pixels.chunks((window.image[0] * width).max(1)).zip(&channel) {
+        let rows = pixels
+            .chunks(width.max(1))
+            .zip(&row)
+            .map(|(pixels, row)| multiply(*row, dot(pixels, &column)));
+        actual = add(actual, multiply(*channel, rows.fold(0, add)));
+    }
+    verdict(actual == expected)
+}
+
+fn verdict(right: bool) -> Result<(), AccelError> {
+    match right {
+        true => Ok(()),
+        false => Err(AccelError::WrongProduct { index: 0 }),
+    }
+}
+
+fn dot(left: &[u64], right: &[u64]) -> u64 {
+    left.iter().zip(right).map(|(x, y)| multiply(*x, *y)).fold(0, add)
+}
+
+/// Values as so many lines.
+fn grouped(values: &[i32], lines: usize) -> Lines<'_, i32> {
+    let depth = values.len().checked_div(lines).unwrap_or(0);
+    Lines {
+        values,
+        count: lines,
+        depth,
+        across: depth,
+        along: 1,
+    }
+}
+
+/// Sizes of a convolution whose images, weights and outputs fit together.
+struct Sizes {
+    images: usize,
+    /// Rows of patches.
+    places: usize,
+    /// Columns of patches.
+    depth: usize,
+    outputs: usize,
+}
+
+impl Sizes {
+    fn new(
+        window: &Window,
+        images: &Matrices<i32>,
+        weights: &Matrices<i32>,
+        outputs: &Matrices<i32>,
+    ) -> Result<Self, AccelError> {
+        let (count, columns) = (images.shape().batch, outputs.shape().columns);
+        let patches = window.unfolded(images.shape())?;
+        for (what, batch) in [
+            ("matrices of weights", weights.shape().batch),
+            ("matrices of outputs", outputs.shape().batch),
+        ] {
+            expect(what, 1, batch)?;
+        }
+        expect("rows of weights", patches.columns, weights.shape().rows)?;
+        expect("columns of weights", columns, weights.shape().columns)?;
+        expect("rows of outputs", patches.rows, outputs.shape().rows)?;
+        Ok(Self {
+            images: count,
+            places: patches.rows,
+            depth: patches.columns,
+            outputs: columns,
+        })
+    }
+}
+
+impl Window {
+    /// For every channel and element of the kernel, the sum over positions (i, j) of row_i column_j times the pixel there.
+    fn correlate(&self, pixels: &[u64], row: &[u64], column: &[u64]) -> Vec<u64> {
+        let ([height, width], [kh, kw]) = (self.image, self.kernel);
+        let (rows, columns): (Vec<_>, Vec<_>) = (self.pairs(0).collect(), self.pairs(1).collect());
+        let mut out = vec![0; self.channels * kh * kw];
+        for (pixels, out) in pixels.chunks((height * width).max(1)).zip(out.chunks_mut(kh * kw)) {
+            let mut lines = vec![0; height * kw];
+            for (pixels, line) in pixels.chunks(width).zip(lines.chunks_mut(kw)) {
+                for &[j, kj, x] in &columns {
+                    line[kj] = add(line[kj], multiply(column[j], pixels[x]));
+                }
+            }
+            for &[i, ki, y] in &rows {
+                for (out, line) in out[ki * kw..][..kw].iter_mut().zip(&lines[y * kw..][..kw]) {
+                    *out = add(*out, multiply(row[i], *line));
+                }
+            }
+        }
+        out
+    }
+
+    /// For every position of the kernel, the sum over its elements of row_ki column_kj times the pixel there.
+    fn filter(&self, pixels: &[u64], row: &[u64], column: &[u64]) -> Vec<u64> {
+        let [height, width] = self.image;
+        let [oh, ow] = self.output();
+        let mut lines = vec![0; height * ow];
+        let columns: Vec<_> = self.pairs(1).collect();
+        for (pixels, line) in pixels.chunks(width.max(1)).zip(lines.chunks_mut(ow)) {
+            for &[j, kj, x] in &columns {
+                line[j] = add(line[j], multiply(column[kj], pixels[x]));
+            }
+        }
+        let mut out = vec![0; oh * ow];
+        for [i, ki, y] in self.pairs(0) {
+            for (out, line) in out[i * ow..][..ow].iter_mut().zip(&lines[y * ow..][..ow]) {
+                *out = add(*out, multiply(row[ki], *line));
+            }
+        }
+        out
+    }
+
+    /// For every element of the kernel and output, the sum over positions of the gradient there times row and column of the pixel that the element meets.
+    fn spread(&self, gradients: &[u64], outputs: usize, row: &[u64], column: &[u64]) -> Vec<u64> {
+        let ([_, ow], [kh, kw]) = (self.output(), self.kernel);
+        let mut out = vec![0; kh * kw * outputs];
+        let columns: Vec<_> = self.pairs(1).collect();
+        let mut last = usize::MAX;
+        let mut lines = vec![0; kw * outputs];
+        for [i, ki, y] in self.pairs(0) {
+            if i != last {
+                last = i;
+                lines.fill(0);
+                for &[j, kj, x] in &columns {
+                    let gradients = &gradients[(i * ow + j) * outputs..][..outputs];
+                    add_multiple(&mut lines[kj * outputs..][..outputs], column[x], gradients);
+                }
+            }
+            add_multiple(&mut out[ki * kw * outputs..][..kw * outputs], row[y], &lines);
+        }
+        out
+    }
+}
+
+fn add_multiple(out: &mut [u64], factor: u64, values: &[u64]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = add(*out, multiply(factor, *value));
+    }
+}

@@ -1,0 +1,283 @@
+//! Convolutions as matrix products: images unfolded into rows of patches, and folded back.
+//!
+//! Both are linear, so a worker does them on shares: the enclave shares and decodes images, which a kernel of 3 x 3 makes nine times as large. With U
+//! for unfolding, X for the images, W `[channels kh kw, outputs]`: Y = U(X) W, dW = U(X)^T G, dX = U^T(G W^T), [`Window::fold`] being U^T. Permutations of the
+//! columns of U(X) would undo this; images are not for [`crate::permuted`].
+
+mod check;
+#[cfg(test)]
+mod tests;
+
+pub use check::{check_input_gradient, check_output, check_weight_gradient};
+
+use crate::{
+    AccelError, Backend, Kind, Matrices, Residues, Shape,
+    backend::vectorised,
+    error::expect,
+    masked::{Norms, PRODUCT_BITS, Quantised, fixed_point::overflow, product_bits},
+    residues::{map_planes, reduce},
+};
+use std::ops::{AddAssign, Range};
+
+/// The geometry of a two-dimensional convolution. Images are `[images, channels, height * width]`, patches `[1, images * oh * ow, channels * kh * kw]`, in the
+/// order of PyTorch's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Channels of an image.
+    pub channels: usize,
+    /// Height and width of an image.
+    pub image: [usize; 2],
+    /// Height and width of a patch.
+    pub kernel: [usize; 2],
+    /// Steps between patches, down and across; at least 1.
+    pub stride: [usize; 2],
+    /// Zeros around an image, above and below, left and right.
+    pub padding: [usize; 2],
+}
+
+impl std::fmt::Display for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            channels,
+            image: [h, w],
+            kernel: [kh, kw],
+            stride: [down, across],
+            padding: [rows, columns],
+        } = self;
+        write!(
+            f,
+            "{channels} x {h} x {w}, kernel {kh} x {kw}, stride {down} x {across}, padding {rows} x {columns}"
+        )
+    }
+}
+
+impl Window {
+    /// The largest size of anything in a window.
+    pub const MAX: usize = 1 << 14;
+
+    /// Sizes within their caps: kernel and stride at least 1, padding smaller than the kernel, which is no larger than the padded image.
+    pub fn check(&self) -> Result<(), AccelError> {
+        let sides = 0..2;
+        let sizes = [self.image, self.kernel, self.stride, self.padding].concat();
+        let fits = sizes.iter().chain([&self.channels]).all(|size| *size <= Self::MAX)
+            && self.channels >= 1
+            && sides.into_iter().all(|side| {
+                self.image[side] >= 1
+                    && self.kernel[side] >= 1
+                    && self.stride[side] >= 1
+                    && self.padding[side] < self.kernel[side]
+                    && self.kernel[side] <= self.image[side] + 2 * self.padding[side]
+            });
+        match fits {
+            true => Ok(()),
+            false => Err(AccelError::Window { actual: *self }),
+        }
+    }
+
+    /// Height and width of the output: places of the kernel.
+    pub fn output(&self) -> [usize; 2] {
+        [0, 1].map(|side| (self.image[side] + 2 * self.padding[side] - self.kernel[side]) / self.stride[side] + 1)
+    }
+
+    /// The norms of U(X), of which no column is longer than a channel of all images.
+    pub fn norms(&self, images: &Matrices<f32>) -> Result<Norms, AccelError> {
+        self.unfolded(images.shape())?;
+        let plain = Norms::of(images)?;
+        let pixels = self.image[0] * self.image[1];
+        let (mut row, mut channels) = (0f64, vec![0f64; self.channels]);
+        let mut energy = vec![0f64; pixels];
+        for image in images.values().chunks(self.channels * pixels) {
+            energy.fill(0.0);
+            for (values, channel) in image.chunks(pixels).zip(&mut channels) {
+                *channel += squares(Backend::best(), values, &mut energy);
+            }
+            row = self.energies(&energy).into_iter().fold(row, f64::max);
+        }
+        let column = channels.into_iter().fold(0.0, f64::max).sqrt();
+        Ok(Norms {
+            largest: plain.largest,
+            row: row.sqrt(),
+            column,
+        })
+    }
+
+    /// Bits that folding may add to G W^T: the scale of G is to be so much lower than its product alone allows.
+    pub fn overlap_bits(&self) -> u32 {
+        let overlap = |side: usize| self.kernel[side].div_ceil(self.stride[side]);
+        (overlap(0) * overlap(1)).next_power_of_two().ilog2()
+    }
+
+    /// The exponent of a product of the convolution, as [`product_exponent`](crate::masked::product_exponent) gives it of matrices; images with
+    /// [`Self::norms`] in the place of U(X).
+    pub fn exponent(&self, kind: Kind, left: &Quantised, right: &Quantised) -> Result<i32, AccelError> {
+        let (shapes, room) = match kind {
+            Kind::InputGradient => ([left.integers().shape(), right.integers().shape()], self.overlap_bits()),
+            _ => ([self.unfolded(left.integers().shape())?, right.integers().shape()], 0),
+        };
+        let depth = kind.dimensions(shapes[0], shapes[1])?.depth;
+        let bits = product_bits(kind, depth, (left.norms(), left.scale()), (right.norms(), right.scale())) + f64::from(room);
+        match bits <= f64::from(PRODUCT_BITS) {
+            true => Ok(left.scale().exponent() + right.scale().exponent()),
+            false => Err(overflow(left.scale(), right.scale(), bits)),
+        }
+    }
+
+    /// Shape of so many images.
+    pub fn images(&self, count: usize) -> Result<Shape, AccelError> {
+        self.check()?;
+        Shape::new(count, self.channels, self.image[0] * self.image[1])
+    }
+
+    /// Shape of the patches of so many images.
+    pub fn patches(&self, count: usize) -> Result<Shape, AccelError> {
+        self.check()?;
+        let [oh, ow] = self.output();
+        // Each product is below 2^42.
+        let rows = count.saturating_mul(oh * ow);
+        Shape::matrix(rows, self.channels * self.kernel[0] * self.kernel[1])
+    }
+
+    /// U: the patches of images.
+    pub fn unfold<T: Copy + Default>(&self, images: &Matrices<T>) -> Result<Matrices<T>, AccelError> {
+        let shape = self.unfolded(images.shape())?;
+        let mut values = vec![T::default(); shape.elements()];
+        self.unfold_values(images.values(), &mut values);
+        Matrices::new(shape, values)
+    }
+
+    /// U of a share.
+    pub fn unfold_residues(&self, images: &Residues) -> Result<Residues, AccelError> {
+        let shape = self.unfolded(images.shape())?;
+        map_planes(images, shape, |_, images, out| {
+            self.unfold_values(images, out);
+            Ok(())
+        })
+    }
+
+    /// U^T: every patch added where it came from.
+    pub fn fold<T: Copy + Default + AddAssign>(&self, patches: &Matrices<T>) -> Result<Matrices<T>, AccelError> {
+        let shape = self.folded(patches.shape())?;
+        let mut values = vec![T::default(); shape.elements()];
+        self.fold_values(patches.values(), &mut values, |out, value| *out += value);
+        Matrices::new(shape, values)
+    }
+
+    /// U^T of a product of shares.
+    pub fn fold_residues(&self, patches: &Residues) -> Result<Residues, AccelError> {
+        let shape = self.folded(patches.shape())?;
+        let mut sums = vec![0i32; shape.elements()];
+        map_planes(patches, shape, |prime, patches, out| {
+            // At most 2^28 bytes are added.
+            sums.fill(0);
+            self.fold_values(patches, &mut sums, |sum, value: i8| *sum = sum.wrapping_add(i32::from(value)));
+            reduce(Backend::best(), prime, &sums, out);
+            Ok(())
+        })
+    }
+
+    /// Of one side: position of the kernel, element of it, and the index in the image that they meet, wherever that is inside.
+    fn pairs(&self, side: usize) -> impl Iterator<Item = [usize; 3]> + use<> {
+        let (stride, padding, size) = (self.stride[side], self.padding[side], self.image[side]);
+        let (kernel, output) = (self.kernel[side], self.output()[side]);
+        let all = (0..output).flat_map(move |place| (0..kernel).map(move |element| (place, element)));
+        all.filter_map(move |(place, element)| {
+            let index = (place * stride + element).checked_sub(padding)?;
+            (index < size).then_some([place, element, index])
+        })
+    }
+
+    /// Sums over the patches of one channel.
+    fn energies(&self, pixels: &[f64]) -> Vec<f64> {
+        let [oh, ow] = self.output();
+        let width = self.image[1];
+        let mut lines = vec![0.0; self.image[0] * ow];
+        for (pixels, line) in pixels.chunks(width).zip(lines.chunks_mut(ow)) {
+            self.pairs(1).for_each(|[j, _, x]| line[j] += pixels[x]);
+        }
+        let mut out = vec![0.0; oh * ow];
+        for [i, _, y] in self.pairs(0) {
+            out[i * ow..][..ow]
+                .iter_mut()
+                .zip(&lines[y * ow..][..ow])
+                .for_each(|(out, line)| *out += line);
+        }
+        out
+    }
+
+    /// Shape of the patches of images of a shape.
+    pub(crate) fn unfolded(&self, images: Shape) -> Result<Shape, AccelError> {
+        let expected = self.images(images.batch)?;
+        expect("channels of the images", expected.rows, images.rows)?;
+        expect("pixels of the images", expected.columns, images.columns)?;
+        self.patches(images.batch)
+    }
+
+    /// Shape of the images of patches of a shape.
+    pub(crate) fn folded(&self, patches: Shape) -> Result<Shape, AccelError> {
+        self.check()?;
+        let [oh, ow] = self.output();
+        let count = patches.rows / (oh * ow);
+        let expected = self.patches(count)?;
+        expect("batches of patches", expected.batch, patches.batch)?;
+        expect("rows of patches", expected.rows, patches.rows)?;
+        expect("columns of patches", expected.columns, patches.columns)?;
+        self.images(count)
+    }
+
+    fn unfold_values<T: Copy>(&self, images: &[T], out: &mut [T]) {
+        self.each_run(out.len(), |pixels, patch| out[patch].copy_from_slice(&images[pixels]));
+    }
+
+    fn fold_values<T: Copy, S>(&self, patches: &[T], out: &mut [S], add: impl Fn(&mut S, T)) {
+        self.each_run(patches.len(), |pixels, patch| {
+            out[pixels]
+                .iter_mut()
+                .zip(&patches[patch])
+                .for_each(|(out, value)| add(out, *value));
+        });
+    }
+
+    /// Calls `run` with the pixels and the elements of patches that are the same, one row of one patch and channel at a time.
+    fn each_run(&self, elements: usize, mut run: impl FnMut(Range<usize>, Range<usize>)) {
+        let ([height, width], [kh, kw], [oh, ow]) = (self.image, self.kernel, self.output());
+        let columns = self.channels * kh * kw;
+        for row in 0..elements.checked_div(columns).unwrap_or(0) {
+            let (image, i, j) = (row / (oh * ow), row / ow % oh, row % ow);
+            // Columns of the patch that lie inside the image.
+            let left = j * self.stride[1];
+            let first = self.padding[1].saturating_sub(left);
+            let end = kw.min((width + self.padding[1]).saturating_sub(left));
+            for (channel, ki) in (0..self.channels).flat_map(|channel| (0..kh).map(move |ki| (channel, ki))) {
+                let down = i * self.stride[0] + ki;
+                if down >= self.padding[0] && down < height + self.padding[0] && first < end {
+                    let line = ((image * self.channels + channel) * height + down - self.padding[0]) * width;
+                    let pixel = line + left + first - self.padding[1];
+                    let element = row * columns + (channel * kh + ki) * kw + first;
+                    run(pixel..pixel + end - first, element..element + end - first);
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Adds the squares of values; their sum.
+    fn squares(values: &[f32], energy: &mut [f64]) -> f64 {
+        let mut sums = [0f64; 8];
+        let (groups, rest) = values.as_chunks::<8>();
+        let (energies, rest_energies) = energy.as_chunks_mut::<8>();
+        for (group, energy) in groups.iter().zip(energies) {
+            for lane in 0..8 {
+                let square = f64::from(group[lane]) * f64::from(group[lane]);
+                energy[lane] += square;
+                sums[lane] += square;
+            }
+        }
+        for (value, energy) in rest.iter().zip(rest_energies) {
+            let square = f64::from(*value) * f64::from(*value);
+            *energy += square;
+            sums[0] += square;
+        }
+        sums.iter().sum()
+    }
+}
