@@ -68,6 +68,14 @@ pub enum MpcError {
         /// What has to be done before.
         expected: &'static str,
     },
+    /// A message of another party, of several that a step takes at once.
+    #[error("{cause}")]
+    Message {
+        /// Its place among them, from zero.
+        index: usize,
+        /// Why it cannot be taken.
+        cause: MessageFault,
+    },
     /// A party that prepares or runs something else than this one.
     #[error("another party is at a different step: layer, chunk or number of outputs")]
     OutOfStep,
@@ -88,4 +96,48 @@ pub enum MpcError {
     /// A correlated OT's offset whose lowest bit is zero, so that it cannot carry permutation bits.
     #[error("the offset of a correlated transfer must be odd")]
     EvenOffset,
+}
+
+/// Why a message cannot be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MessageFault {
+    /// As [`MpcError::Length`].
+    #[error("expected {expected} bytes, got {actual}")]
+    Length {
+        /// Bytes that the shape demands.
+        expected: usize,
+        /// Bytes that came.
+        actual: usize,
+    },
+    /// As [`MpcError::Point`].
+    #[error("element {index} is not a valid group element")]
+    Point {
+        /// Its place in the message, from zero.
+        index: usize,
+    },
+    /// As [`MpcError::Padding`].
+    #[error("row {row} of packed bits has ones beyond its last bit")]
+    Padding {
+        /// The row, from zero.
+        row: usize,
+    },
+    /// As [`MpcError::OutOfStep`].
+    #[error("the sender is at a different step: layer, chunk or number of outputs")]
+    OutOfStep,
+}
+
+impl MpcError {
+    /// Says of which of a step's messages a fault is, for `map_err`; what no message causes stays as it is.
+    pub(crate) fn of(index: usize) -> impl Fn(Self) -> Self {
+        move |error| {
+            let cause = match error {
+                Self::Length { expected, actual } => MessageFault::Length { expected, actual },
+                Self::Point { index } => MessageFault::Point { index },
+                Self::Padding { row } => MessageFault::Padding { row },
+                Self::OutOfStep => MessageFault::OutOfStep,
+                other => return other,
+            };
+            Self::Message { index, cause }
+        }
+    }
 }

@@ -52,6 +52,6 @@ mod words;
 
 pub use batch::{Batch, Batches};
 pub use bits::Bits;
-pub use error::MpcError;
+pub use error::{MessageFault, MpcError};
 pub use matrix::BitMatrix;
 pub use session::{PartySecret, Session};

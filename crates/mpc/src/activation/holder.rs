@@ -53,12 +53,14 @@ impl<'r> Waiting<'r> {
     /// Takes the bytes of each other holder; their order does not matter.
     ///
     /// # Errors
-    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Length`]; [`MpcError::Padding`].
+    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Message`] for one that cannot be.
     pub fn step<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Step<'r>, MpcError> {
         expect_equal("messages", messages.len(), self.others)?;
         let bytes = self.chunks.iter().map(Opening::message_bytes).sum();
         let mut rests: Vec<&[u8]> = messages.iter().map(AsRef::as_ref).collect();
-        rests.iter().try_for_each(|message| expect_length(message, bytes))?;
+        for (index, message) in rests.iter().enumerate() {
+            expect_length(message, bytes).map_err(MpcError::of(index))?;
+        }
         let mut steps = Vec::with_capacity(self.chunks.len());
         for opening in self.chunks {
             let bytes = opening.message_bytes();

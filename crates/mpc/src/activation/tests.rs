@@ -300,7 +300,7 @@ fn wrong_messages_are_refused() {
     let (expected, actual) = (message.len(), message.len() - 1);
     assert_eq!(
         state.step(&[&message[1..]]).err(),
-        Some(MpcError::Length { expected, actual })
+        Some(MpcError::of(0)(MpcError::Length { expected, actual }))
     );
     let (state, _) = waiting(rng);
     assert!(matches!(
@@ -309,7 +309,8 @@ fn wrong_messages_are_refused() {
     ));
     let (state, _) = waiting(rng);
     message[3] |= 0x80;
-    assert_eq!(state.step(&[&message]).err(), Some(MpcError::Padding { row: 1 }));
+    let padding = MpcError::of(0)(MpcError::Padding { row: 1 });
+    assert_eq!(state.step(&[&message]).err(), Some(padding));
     assert!(relu.start(Party(2), &[5; 11], one(rng, 11)).is_err());
     assert!(relu.start(Party(0), &[5; 11], one(rng, 12)).is_err());
     assert!(relu.start(Party(0), &[5; 11], Vec::new()).is_err() && relu.start(Party(0), &[], Vec::new()).is_err());

@@ -164,8 +164,9 @@ impl<'c> Opening<'c> {
         let Self { mut evaluation, masked } = self;
         expect("messages", evaluation.parties - 1, messages.len())?;
         let mut opened = masked;
-        for message in messages {
-            opened.xor_assign(&BitMatrix::decode(opened.rows(), opened.columns(), message.as_ref())?)?;
+        for (index, message) in messages.iter().enumerate() {
+            let theirs = BitMatrix::decode(opened.rows(), opened.columns(), message.as_ref());
+            opened.xor_assign(&theirs.map_err(MpcError::of(index))?)?;
         }
         let layer = evaluation.circuit.layers[evaluation.layer].clone();
         let groups = evaluation.groups(layer.len());

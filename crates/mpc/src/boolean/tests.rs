@@ -190,7 +190,11 @@ fn wrong_messages_are_refused() {
     let (opening, mut message) = begin(rng);
     let (expected, actual) = (message.len(), message.len() + 1);
     let long = [&message[..], &[0]].concat();
-    assert_eq!(opening.receive(&[long]).err(), Some(MpcError::Length { expected, actual }));
+    let of_message = |cause| Some(MpcError::of(0)(cause));
+    assert_eq!(
+        opening.receive(&[long]).err(),
+        of_message(MpcError::Length { expected, actual })
+    );
     let (opening, _) = begin(rng);
     assert!(matches!(
         opening.receive(&[&message, &message]).err(),
@@ -198,7 +202,7 @@ fn wrong_messages_are_refused() {
     ));
     let (opening, _) = begin(rng);
     message[1] |= 0x20;
-    assert_eq!(opening.receive(&[message]).err(), Some(MpcError::Padding { row: 1 }));
+    assert_eq!(opening.receive(&[message]).err(), of_message(MpcError::Padding { row: 1 }));
 
     let maker = |rng: &mut ChaCha20Rng| {
         let transfers = transfers(2, 12, rng).swap_remove(0);
@@ -207,13 +211,16 @@ fn wrong_messages_are_refused() {
     };
     assert_eq!(
         maker(rng).mask(&[vec![0; 4]]).err(),
-        Some(MpcError::Length { expected: 3, actual: 4 })
+        of_message(MpcError::Length { expected: 3, actual: 4 })
     );
-    assert_eq!(maker(rng).mask(&[vec![0, 16, 0]]).err(), Some(MpcError::Padding { row: 1 }));
+    assert_eq!(
+        maker(rng).mask(&[vec![0, 16, 0]]).err(),
+        of_message(MpcError::Padding { row: 1 })
+    );
     let (masking, _) = maker(rng).mask(&[vec![0; 3]]).unwrap();
     assert_eq!(
         masking.finish(&[vec![0; 2]]).err(),
-        Some(MpcError::Length { expected: 3, actual: 2 })
+        of_message(MpcError::Length { expected: 3, actual: 2 })
     );
     assert_eq!(
         expand_share(1, 1, &[0; 31]).err(),

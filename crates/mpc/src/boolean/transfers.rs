@@ -79,15 +79,16 @@ impl TransferSetup {
     /// Takes each other party's announcement, in order; gives 4 KiB for each.
     ///
     /// # Errors
-    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Length`], [`MpcError::Point`].
+    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Message`] for one that cannot be: [`MpcError::Length`], [`MpcError::Point`].
     pub fn points<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<(TransferPoints, Messages), MpcError> {
         expect("messages", self.parties - 1, messages.len())?;
         let (mut senders, mut points) = (Vec::new(), Vec::new());
         // One offset for all links, as garbling by several parties takes it; odd: the lowest bits of q and of q ^ delta differ.
         let offset = transfer::Delta::random(&self.session).expose() | 1;
-        for (peer, message) in peers(self.party, self.parties).zip(messages) {
+        for (index, (peer, message)) in peers(self.party, self.parties).zip(messages).enumerate() {
             let session = link(&self.session, self.party.0, peer);
-            let (sender, message) = SenderSetup::new(&session, self.width, transfer::Delta::new(offset), message.as_ref())?;
+            let sender = SenderSetup::new(&session, self.width, transfer::Delta::new(offset), message.as_ref());
+            let (sender, message) = sender.map_err(MpcError::of(index))?;
             senders.push(sender);
             points.push(message);
         }
@@ -109,8 +110,11 @@ impl TransferPoints {
             receivers,
         } = self.setup;
         expect("messages", parties - 1, messages.len())?;
-        let finish = |(receiver, message): (ReceiverSetup, &M)| receiver.finish(message.as_ref());
-        let finished: Vec<_> = receivers.into_iter().zip(messages).map(finish).collect::<Result<_, _>>()?;
+        let finish = |(index, (receiver, message)): (usize, (ReceiverSetup, &M))| {
+            receiver.finish(message.as_ref()).map_err(MpcError::of(index))
+        };
+        let finished = receivers.into_iter().zip(messages).enumerate().map(finish);
+        let finished: Vec<_> = finished.collect::<Result<_, _>>()?;
         let (receivers, sums) = finished.into_iter().unzip();
         let waiting = TransferSums {
             session,
@@ -128,12 +132,12 @@ impl TransferSums {
     /// Takes each other party's sums, in order.
     ///
     /// # Errors
-    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Length`].
+    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Message`] for one of another length.
     pub fn finish<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Transfers, MpcError> {
         expect("messages", self.parties - 1, messages.len())?;
-        let senders = self.senders.into_iter().zip(messages);
+        let senders = self.senders.into_iter().zip(messages).enumerate();
         let senders: Vec<Sender> = senders
-            .map(|(sender, message)| sender.finish(message.as_ref()))
+            .map(|(index, (sender, message))| sender.finish(message.as_ref()).map_err(MpcError::of(index)))
             .collect::<Result<_, _>>()?;
         Ok(Transfers {
             party: self.party,
@@ -168,13 +172,14 @@ impl Transfers {
     /// Takes each other party's message, in order, and begins the triples themselves.
     ///
     /// # Errors
-    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Length`].
+    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Message`] for one of another length.
     pub fn choose<M: AsRef<[u8]>>(&mut self, extending: Extending, messages: &[M]) -> Result<(TripleMaker, Messages), MpcError> {
         expect("messages", self.parties - 1, messages.len())?;
         let Extending { batch, ands, receivers } = extending;
         let mut transfers = Vec::new();
         for (link, (receiver, message)) in receivers.into_iter().zip(messages).enumerate() {
-            let sender = self.send(link, ands * batch.instances(), message.as_ref())?;
+            let sender = self.send(link, ands * batch.instances(), message.as_ref());
+            let sender = sender.map_err(MpcError::of(link))?;
             transfers.push((sender, receiver));
         }
         TripleMaker::start((self.party, self.parties), batch, ands, transfers, &mut self.random)

@@ -115,9 +115,9 @@ impl TripleMaker {
         let mut masks = Vec::with_capacity(messages.len());
         let senders = std::mem::take(&mut self.senders);
         let pairs = senders.into_iter().zip(peers(self.party, self.parties));
-        for ((sender, peer), message) in pairs.zip(messages) {
+        for (index, ((sender, peer), message)) in pairs.zip(messages).enumerate() {
             let taken = taken(&self.triples.groups, self.party.0, peer);
-            let differ = BitMatrix::decode(taken.len(), instances, message.as_ref())?;
+            let differ = BitMatrix::decode(taken.len(), instances, message.as_ref()).map_err(MpcError::of(index))?;
             let sender = sender.corrected(&differ)?;
             let delta = sender.delta.value();
             let [zero, one] = [0, delta].map(|offset| self.hashes(&taken, &sender.q, offset, [self.party.0, peer]));
@@ -209,10 +209,11 @@ impl Masking {
             c.xor_row(and, &maker.triples.product(maker.triples.a.row(and), *group));
         }
         let receivers = std::mem::take(&mut maker.receivers);
-        for ((receiver, peer), message) in receivers.iter().zip(peers(maker.party, maker.parties)).zip(messages) {
+        let pairs = receivers.iter().zip(peers(maker.party, maker.parties));
+        for (index, ((receiver, peer), message)) in pairs.zip(messages).enumerate() {
             let taken = taken(&maker.triples.groups, peer, maker.party.0);
             let ands = maker.triples.ands_of(&taken, peer);
-            let mask = BitMatrix::decode(ands.len(), instances, message.as_ref())?;
+            let mask = BitMatrix::decode(ands.len(), instances, message.as_ref()).map_err(MpcError::of(index))?;
             let hashes = maker.hashes(&taken, &receiver.t, 0, [peer, maker.party.0]);
             for (place, (and, row)) in ands.into_iter().enumerate() {
                 c.xor_row(and, hashes.row(row));

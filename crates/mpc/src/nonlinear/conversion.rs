@@ -115,7 +115,8 @@ impl Conversion {
             shares.copy_from_slice(&chosen);
             for (from, (message, words)) in messages.iter_mut().zip(&self.received).enumerate() {
                 let bytes = take(message, BitMatrix::encoded_len(width, instances))?;
-                let corrections = BitMatrix::decode(width, instances, bytes)?.to_values();
+                let corrections = BitMatrix::decode(width, instances, bytes).map_err(MpcError::of(from))?;
+                let corrections = corrections.to_values();
                 let words = &words[bit * instances..][..instances];
                 let hashes = row.one(&self.batch, usage(bit, from, self.party), words);
                 for (((share, chosen), hash), correction) in shares.iter_mut().zip(&chosen).zip(hashes).zip(&corrections) {

@@ -49,13 +49,13 @@ impl<S: Resume> Exchange<S> {
     /// Takes the message of each other party, in order; an empty one where none comes.
     ///
     /// # Errors
-    /// [`MpcError::Mismatch`] for another number of messages, [`MpcError::Length`], [`MpcError::Padding`]; [`MpcError::OutOfStep`] from a party that is
-    /// at another preparation or layer.
+    /// [`MpcError::Mismatch`] for another number of messages; [`MpcError::Message`], with its place, for one that cannot be, or that comes
+    /// from a party at another preparation or layer.
     pub fn receive<M: AsRef<[u8]>>(self, messages: &[M]) -> Result<Next<S>, MpcError> {
         expect_equal("messages", messages.len(), self.expected.len())?;
         let messages: Vec<&[u8]> = messages.iter().map(AsRef::as_ref).collect();
-        for (message, expected) in messages.iter().zip(&self.expected) {
-            expect_length(message, *expected)?;
+        for (index, (message, expected)) in messages.iter().zip(&self.expected).enumerate() {
+            expect_length(message, *expected).map_err(MpcError::of(index))?;
         }
         self.state.resume(&messages)
     }
@@ -99,11 +99,11 @@ impl<S: Resume> Next<S> {
 
 /// Takes the mark off each message.
 pub(crate) fn unmarked<'m>(mark: u64, messages: &[&'m [u8]]) -> Result<Vec<&'m [u8]>, MpcError> {
-    let unmark = |message: &&'m [u8]| match message.split_at_checked(MARK) {
+    let unmark = |(index, message): (usize, &&'m [u8])| match message.split_at_checked(MARK) {
         Some((head, rest)) if head == mark.to_le_bytes() => Ok(rest),
-        _ => Err(MpcError::OutOfStep),
+        _ => Err(MpcError::of(index)(MpcError::OutOfStep)),
     };
-    messages.iter().map(unmark).collect()
+    messages.iter().enumerate().map(unmark).collect()
 }
 
 /// Takes `bytes` off the front of a message whose length was checked.

@@ -86,7 +86,8 @@ impl<'c> Masks<'c> {
         let (circuit, instances) = (common.circuit, common.batch.instances());
         expect("messages", common.garblers - 1, messages.len())?;
         let mut rest = Vec::with_capacity(senders.len());
-        for ((pair, mut sender), message) in common.wires.pairs.iter_mut().zip(senders).zip(messages) {
+        let pairs = common.wires.pairs.iter_mut().zip(senders);
+        for (index, ((pair, mut sender), message)) in pairs.zip(messages).enumerate() {
             let theirs = masked_wires(circuit, Party(pair.peer));
             let cells = theirs.len() * instances;
             expect(
@@ -94,7 +95,7 @@ impl<'c> Masks<'c> {
                 cells + circuit.ands() * instances,
                 sender.q.len(),
             )?;
-            let differ = BitMatrix::decode(theirs.len(), instances, message.as_ref())?;
+            let differ = BitMatrix::decode(theirs.len(), instances, message.as_ref()).map_err(MpcError::of(index))?;
             let now = sender.split(cells).corrected(&differ)?;
             for (row, wire) in theirs.iter().enumerate() {
                 pair.sent[wire * instances..][..instances].copy_from_slice(&now.q[row * instances..][..instances]);
@@ -198,8 +199,8 @@ impl<'c> Products<'c> {
         expect("messages", common.garblers - 1, messages.len())?;
         common.own_products();
         for (place, message) in messages.iter().enumerate() {
-            let mask = BitMatrix::decode(common.circuit.ands(), instances, message.as_ref())?;
-            common.receive_products(place, &mask);
+            let mask = BitMatrix::decode(common.circuit.ands(), instances, message.as_ref());
+            common.receive_products(place, &mask.map_err(MpcError::of(place))?);
         }
         let mut told = Vec::with_capacity(choices.len());
         for mut differ in choices {
@@ -227,8 +228,9 @@ impl<'c> Shares<'c> {
         let Self(mut common, senders) = self;
         let (ands, instances) = (common.circuit.ands(), common.batch.instances());
         expect("messages", common.garblers - 1, messages.len())?;
-        for ((pair, sender), message) in common.wires.pairs.iter_mut().zip(senders).zip(messages) {
-            let differ = BitMatrix::decode(ands, instances, message.as_ref())?;
+        let pairs = common.wires.pairs.iter_mut().zip(senders);
+        for (index, ((pair, sender), message)) in pairs.zip(messages).enumerate() {
+            let differ = BitMatrix::decode(ands, instances, message.as_ref()).map_err(MpcError::of(index))?;
             let mut sender = sender.corrected(&differ)?;
             pair.sent_terms = std::mem::take(&mut sender.q);
         }

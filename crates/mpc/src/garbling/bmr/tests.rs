@@ -163,22 +163,29 @@ fn wrong_messages_are_refused() {
     let deltas = [(); 2].map(|()| Delta::random(rng));
     let ands = circuit.ands();
     let length = |expected, actual| Some(MpcError::Length { expected, actual });
+    let of_message = |cause: Option<MpcError>| cause.map(MpcError::of(0));
     let masks = |rng: &mut ChaCha20Rng| {
         let transfers = pairs(&circuit, &deltas, 5, rng).swap_remove(0);
         Masks::start(&circuit, (Party(0), 2), batch(5), deltas[0].clone(), transfers, rng)
             .unwrap()
             .0
     };
-    assert_eq!(masks(rng).products(&[vec![0; 8]]).err(), length(ands + 8, 8));
+    assert_eq!(masks(rng).products(&[vec![0; 8]]).err(), of_message(length(ands + 8, 8)));
     assert_eq!(
         masks(rng).products(&[vec![0x20; ands + 8]]).err(),
-        Some(MpcError::Padding { row: 0 })
+        of_message(Some(MpcError::Padding { row: 0 }))
     );
     assert!(masks(rng).products::<Vec<u8>>(&[]).is_err());
     let products = |rng: &mut ChaCha20Rng| masks(rng).products(&[vec![0; ands + 8]]).unwrap().0;
-    assert_eq!(products(rng).shares(&[vec![0; ands - 1]]).err(), length(ands, ands - 1));
+    assert_eq!(
+        products(rng).shares(&[vec![0; ands - 1]]).err(),
+        of_message(length(ands, ands - 1))
+    );
     let shares = |rng: &mut ChaCha20Rng| products(rng).shares(&[vec![0; ands]]).unwrap().0;
-    assert_eq!(shares(rng).finish(&[vec![0; ands + 1]]).err(), length(ands, ands + 1));
+    assert_eq!(
+        shares(rng).finish(&[vec![0; ands + 1]]).err(),
+        of_message(length(ands, ands + 1))
+    );
     let (garbler, keys) = shares(rng).finish(&[vec![0; ands]]).unwrap();
     assert!(matches!(garbler.finish().err(), Some(MpcError::Mismatch { .. })));
     let (opened, _) = keys.open(&BitMatrix::zeros(8, 5)).unwrap();

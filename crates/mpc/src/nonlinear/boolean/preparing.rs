@@ -152,11 +152,11 @@ impl Resume for Preparing<'_, '_> {
                     let [groups, _] = groups(layer, own, peer);
                     let (mut rest, count) = (*message, (groups + extra) * instances);
                     let extension = take(&mut rest, transfers.receive_bytes(count))?;
-                    let mut sender = transfers.send(peer, count, extension)?;
+                    let mut sender = transfers.send(peer, count, extension).map_err(MpcError::of(peer))?;
                     choices.push(take(&mut rest, BitMatrix::encoded_len(groups, instances))?);
                     senders.push(sender.split(groups * instances));
                     if peer >= own {
-                        let differ = BitMatrix::decode(extra, instances, rest)?;
+                        let differ = BitMatrix::decode(extra, instances, rest).map_err(MpcError::of(peer))?;
                         sent.push(std::mem::take(&mut sender.corrected(&differ)?.q));
                     }
                 }

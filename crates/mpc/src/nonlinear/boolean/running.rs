@@ -158,9 +158,9 @@ impl Resume for Running<'_> {
             Stage::Bits(mut shares) => {
                 for share in &mut shares {
                     let (rows, columns) = (share.rows(), share.columns());
-                    for rest in &mut rests {
+                    for (index, rest) in rests.iter_mut().enumerate() {
                         let bytes = take(rest, BitMatrix::encoded_len(rows, columns))?;
-                        share.xor_assign(&BitMatrix::decode(rows, columns, bytes)?)?;
+                        share.xor_assign(&BitMatrix::decode(rows, columns, bytes).map_err(MpcError::of(index))?)?;
                     }
                 }
                 Ok(own.words(converted, &shares))
@@ -171,9 +171,10 @@ impl Resume for Running<'_> {
                 for count in own.counts {
                     let (now, later) = rest.split_at_mut(count);
                     rest = later;
-                    for message in &mut rests {
+                    for (index, message) in rests.iter_mut().enumerate() {
                         let bytes = take(message, BitMatrix::encoded_len(bits, count))?;
-                        let mut shares = BitMatrix::decode(bits, count, bytes)?.to_values();
+                        let shares = BitMatrix::decode(bits, count, bytes).map_err(MpcError::of(index))?;
+                        let mut shares = shares.to_values();
                         for (word, share) in now.iter_mut().zip(&shares) {
                             *word = word.wrapping_add(*share) & own.layer.ring.mask();
                         }

@@ -63,7 +63,7 @@ impl<'l> Evaluating<'l> {
         let own = (layer.parties - 1) * layer.input_bits() * instances;
         let mut all = Vec::with_capacity(rests.len());
         let mut words = vec![0u64; instances];
-        for (rest, transfers) in rests.iter_mut().zip(&piece.transfers) {
+        for (index, (rest, transfers)) in rests.iter_mut().zip(&piece.transfers).enumerate() {
             let bytes = take(rest, self.label_bytes(instances).0)?;
             let mut labels = vec![0; circuit.wires() * instances];
             let inputs = labels[instances..].iter_mut().zip(bytes.as_chunks::<16>().0);
@@ -72,7 +72,7 @@ impl<'l> Evaluating<'l> {
             theirs.for_each(|(label, t)| *label ^= t);
             all.push(labels);
             if layer.operation.opens() {
-                let blinded = take_words(layer, rest, instances)?;
+                let blinded = take_words(layer, rest, instances).map_err(MpcError::of(index))?;
                 words
                     .iter_mut()
                     .zip(&blinded)

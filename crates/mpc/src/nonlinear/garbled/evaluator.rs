@@ -76,12 +76,13 @@ impl<'p, 'l> Awaiting<'p, 'l> {
             let bytes = self.table_bytes(instances);
             let piece = &mut self.tables.0[at];
             piece.rows = vec![[0; 3]; bytes / 48];
-            for rest in &mut rests {
+            for (index, rest) in rests.iter_mut().enumerate() {
                 sum_rows(take(rest, bytes)?, &mut piece.rows);
                 let mut words = Vec::with_capacity(layer.conversions());
                 for bits in (0..layer.conversions()).map(|bit| layer.ring.bits - bit) {
                     let bytes = take(rest, BitMatrix::encoded_len(bits, instances))?;
-                    words.push(BitMatrix::decode(bits, instances, bytes)?.to_values());
+                    let rows = BitMatrix::decode(bits, instances, bytes).map_err(MpcError::of(index))?;
+                    words.push(rows.to_values());
                 }
                 piece.words.push(words);
             }

@@ -150,9 +150,10 @@ impl<'l> Own<'l> {
         for (peer, rest) in rests[..peers].iter_mut().enumerate() {
             let count = self.masked() * self.outputs;
             let extension = take(rest, transfers.receive_bytes(count))?;
-            senders.push(transfers.send(peer, count, extension)?);
+            senders.push(transfers.send(peer, count, extension).map_err(MpcError::of(peer))?);
         }
-        let mut to_evaluator = transfers.send(peers, layer.input_bits() * self.outputs, messages[peers])?;
+        let to_evaluator = transfers.send(peers, layer.input_bits() * self.outputs, messages[peers]);
+        let mut to_evaluator = to_evaluator.map_err(MpcError::of(peers))?;
         let mut outgoing = vec![Vec::new(); self.garblers()];
         let mut expected = self.expected_rows(layer.circuit.ands());
         let mut done = Vec::with_capacity(begun.len());

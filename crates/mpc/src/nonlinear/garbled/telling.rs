@@ -69,8 +69,8 @@ impl<'l> Telling<'l> {
         for (piece, own) in self.pieces.iter_mut().zip(own) {
             let instances = piece.masks.columns();
             let mut values = Vec::with_capacity(layer.parties);
-            for rest in &mut rests {
-                values.push(take_rows(rows, rest, instances)?);
+            for (index, rest) in rests.iter_mut().enumerate() {
+                values.push(take_rows(rows, rest, instances).map_err(MpcError::of(index))?);
             }
             let others = values.iter();
             let owners = (0..layer.parties).filter(|owner| *owner != self.party);
@@ -130,7 +130,8 @@ impl Resume for Telling<'_> {
                 let mut rest = messages[peers - 1];
                 let mut opened = Vec::with_capacity(self.masks.len());
                 for piece in &self.pieces {
-                    opened.extend(take_words(self.layer, &mut rest, piece.masks.columns())?);
+                    let words = take_words(self.layer, &mut rest, piece.masks.columns());
+                    opened.extend(words.map_err(MpcError::of(peers - 1))?);
                 }
                 Ok(Next::Done(Outcome::Opened(opened)))
             }

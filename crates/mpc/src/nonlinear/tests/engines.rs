@@ -89,6 +89,11 @@ fn one_session_serves_all_layers_and_nothing_twice() {
     }
 }
 
+/// The first party's error about the message at a place.
+fn out_of_step(index: usize) -> Option<MpcError> {
+    Some(MpcError::of(index)(MpcError::OutOfStep))
+}
+
 #[test]
 fn parties_out_of_step_find_out() {
     let layer = Layer::new(Operation::Relu, ring(32, 10), FEW, 3).unwrap();
@@ -100,7 +105,7 @@ fn parties_out_of_step_find_out() {
         .iter_mut()
         .map(|preparer| preparer.prepare(&layer, 5).unwrap())
         .collect();
-    assert_eq!(drive_with(begun, |_, _| ()).err(), Some(MpcError::OutOfStep));
+    assert_eq!(drive_with(begun, |_, _| ()).err(), out_of_step(0));
     // Chunks in another order.
     for engine in [FEW, Engine::Garbled] {
         let layer = Layer::new(Operation::Relu, ring(32, 10), engine, 3).unwrap();
@@ -109,7 +114,7 @@ fn parties_out_of_step_find_out() {
         let rng = &mut ChaCha20Rng::seed_from_u64(5);
         let (words, masks) = inputs(&layer, 10, rng);
         let steps = start(&layer, prepared, &words, &masks);
-        assert_eq!(drive_with(steps, |_, _| ()).err(), Some(MpcError::OutOfStep));
+        assert_eq!(drive_with(steps, |_, _| ()).err(), out_of_step(1));
     }
     // Material of another layer or party.
     let (prepared, _) = with_preparers(3, |preparers| prepare(preparers, &layer, 5));

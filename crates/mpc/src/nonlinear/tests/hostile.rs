@@ -1,7 +1,7 @@
 //! Messages that no honest party sends: an error or a wrong value, at all parties, and nothing worse.
 
 use super::{simulation::*, *};
-use crate::{MpcError, ideal};
+use crate::{MessageFault, MpcError, ideal};
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -80,17 +80,28 @@ struct Counts {
 }
 
 impl Counts {
-    fn check(&mut self, round: usize, mut attempt: impl FnMut(Change) -> Result<bool, MpcError>) {
+    /// Errors are of the message that was changed.
+    fn check(&mut self, round: usize, [from, to]: [usize; 2], mut attempt: impl FnMut(Change) -> Result<bool, MpcError>) {
+        let receiver = to + usize::from(to >= from);
+        let place = from - usize::from(from > receiver);
+        let cause = |error: MpcError| match error {
+            MpcError::Message { index, cause } if index == place => cause,
+            other => panic!("round {round}, {from} to {receiver}: {other:?}"),
+        };
         let what = [Change::Shorter, Change::Longer, Change::Empty][round % 3];
-        let result = attempt(what);
+        let result = attempt(what).map_err(cause);
         assert!(
-            matches!(result, Err(MpcError::Length { .. })),
+            matches!(result, Err(MessageFault::Length { .. })),
             "round {round}, {what:?}: {result:?}"
         );
         match attempt(Change::Bits) {
             Ok(right) => self.spoilt += usize::from(!right),
             Err(error) => {
-                assert!(matches!(error, MpcError::Padding { .. } | MpcError::OutOfStep), "{error:?}");
+                let error = cause(error);
+                assert!(
+                    matches!(error, MessageFault::Padding { .. } | MessageFault::OutOfStep),
+                    "{error:?}"
+                );
                 self.noticed += 1;
             }
         }
@@ -107,14 +118,14 @@ fn changed_messages_are_errors_or_wrong_values() {
                 .into_iter()
                 .filter(|link| !silent(engine, 4 + round, *link))
             {
-                counts.check(round, |what| run(&layer, round, link, what));
+                counts.check(round, link, |what| run(&layer, round, link, what));
             }
         }
         for round in 0..layer.preparation_rounds() {
             let links = [[0, 0], [0, 1]].into_iter().filter(|link| !silent(engine, round, *link));
             links
                 .take(1)
-                .for_each(|link| counts.check(round, |what| prepared(&layer, round, link, what)));
+                .for_each(|link| counts.check(round, link, |what| prepared(&layer, round, link, what)));
         }
     }
     assert!(
