@@ -10,13 +10,18 @@ const WINDOW: usize = 64 + 8;
 
 /// Appends each value's low `bits` bits (1 to [`MAX_BITS`]), least significant first; the last byte is filled up with zeros.
 pub(crate) fn pack(values: &[u64], bits: u32, out: &mut Vec<u8>) {
-    debug_assert!((1..=MAX_BITS).contains(&bits));
     let start = out.len();
-    let len = packed_len(values.len(), bits);
-    // Whole words first; what is too much is cut off again.
-    out.resize(start + len.next_multiple_of(8), 0);
+    out.resize(start + packed_len(values.len(), bits), 0);
+    pack_into(values, bits, &mut out[start..]);
+}
+
+/// The same into exactly [`packed_len`] bytes.
+pub(crate) fn pack_into(values: &[u64], bits: u32, bytes: &mut [u8]) {
+    debug_assert!((1..=MAX_BITS).contains(&bits));
+    debug_assert_eq!(bytes.len(), packed_len(values.len(), bits));
     let (mut held, mut count) = (0, 0);
-    let mut words = out[start..].as_chunks_mut::<8>().0.iter_mut();
+    let (words, tail) = bytes.as_chunks_mut::<8>();
+    let mut words = words.iter_mut();
     for &value in values {
         debug_assert!(value >> bits == 0);
         held |= value << count;
@@ -29,10 +34,10 @@ pub(crate) fn pack(values: &[u64], bits: u32, out: &mut Vec<u8>) {
             held = (value >> 1) >> (bits - 1 - count);
         }
     }
-    if let Some(word) = words.next() {
-        *word = held.to_le_bytes();
+    match words.next() {
+        Some(word) => *word = held.to_le_bytes(),
+        None => tail.copy_from_slice(&held.to_le_bytes()[..tail.len()]),
     }
-    out.truncate(start + len);
 }
 
 /// The length in bytes of `count` packed values.
@@ -108,6 +113,9 @@ mod tests {
             let values: Vec<u64> = values.iter().map(|v| v & ((1 << bits) - 1)).collect();
             let mut bytes = Vec::new();
             pack(&values, bits, &mut bytes);
+            let mut filled = vec![255; packed_len(values.len(), bits)];
+            pack_into(&values, bits, &mut filled);
+            prop_assert_eq!(&bytes, &filled);
             prop_assert_eq!(bytes.len(), packed_len(values.len(), bits));
             prop_assert_eq!(unpack(&bytes, bits, values.len()).unwrap(), values);
         }

@@ -4,8 +4,11 @@ use cloven_ring::{Domain, Poly, RnsBasis};
 
 use crate::{
     LatticeError,
-    bits::{MAX_BITS, pack, packed_len, unpack, unpack_into},
+    bits::{MAX_BITS, pack, pack_into, packed_len, unpack, unpack_into},
 };
+
+/// Fractions that are written at a time: eight fill whole bytes.
+const CHUNK: usize = 512;
 
 /// The length in bytes of a polynomial sent without its `dropped` lowest bits.
 pub(crate) fn residues_len(basis: &RnsBasis, dropped: u32) -> usize {
@@ -106,11 +109,31 @@ pub(crate) fn fractions_len(count: usize, bits: u32) -> usize {
 
 /// Appends fractions, in units of 2^-128, rounded to `bits` bits (below 128).
 pub(crate) fn write_fractions(values: &[u128], bits: u32, out: &mut Vec<u8>) {
-    let rounded = |value: &u128| value.wrapping_add(1 << (127 - bits)) >> (128 - bits);
-    for (start, width) in parts(bits) {
-        let mask = (1 << width) - 1;
-        let part: Vec<u64> = values.iter().map(|v| (rounded(v) >> start) as u64 & mask).collect();
-        pack(&part, width, out);
+    write_fractions_of(values.len(), bits, out, |first, some| {
+        some.copy_from_slice(&values[first..first + some.len()])
+    });
+}
+
+/// The same of `count` fractions that `fill` writes, some at a time: it is given the number of the first.
+pub(crate) fn write_fractions_of(count: usize, bits: u32, out: &mut Vec<u8>, mut fill: impl FnMut(usize, &mut [u128])) {
+    let start = out.len();
+    out.resize(start + fractions_len(count, bits), 0);
+    let (mut values, mut part) = ([0; CHUNK], [0; CHUNK]);
+    for first in (0..count).step_by(CHUNK) {
+        let values = &mut values[..CHUNK.min(count - first)];
+        let part = &mut part[..values.len()];
+        fill(first, values);
+        let mut begin = start;
+        for (low, width) in parts(bits) {
+            let (shift, mask) = (128 - bits + low, (1 << width) - 1);
+            for (part, value) in part.iter_mut().zip(&*values) {
+                *part = (value.wrapping_add(1 << (127 - bits)) >> shift) as u64 & mask;
+            }
+            // All chunks before fill whole bytes.
+            let at = begin + packed_len(first, width);
+            pack_into(part, width, &mut out[at..at + packed_len(part.len(), width)]);
+            begin += packed_len(count, width);
+        }
     }
 }
 
@@ -137,4 +160,31 @@ pub(crate) fn read_parts(bytes: &[u8], bits: u32, count: usize) -> Result<Vec<Ve
         unpack(packed, width, count)
     };
     parts(bits).map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// Slow: every fraction alone.
+        #[test]
+        fn fractions_come_back_rounded(bits in 30u32..=110, count in 0usize..1200, start in any::<u128>()) {
+            let step = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835u128;
+            let values: Vec<u128> = (0..count as u128).map(|i| start.wrapping_add(i.wrapping_mul(step))).collect();
+            let mut bytes = vec![1, 2];
+            write_fractions(&values, bits, &mut bytes);
+            prop_assert_eq!(bytes.len(), 2 + fractions_len(count, bits));
+            let read = read_fractions(&bytes[2..], bits, count).unwrap();
+            let unit = 1u128 << (128 - bits);
+            for (read, value) in read.into_iter().zip(values) {
+                prop_assert_eq!(read % unit, 0);
+                prop_assert!(read.wrapping_sub(value).wrapping_add(unit / 2) <= unit, "half a unit");
+            }
+        }
+    }
 }

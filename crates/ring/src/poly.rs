@@ -64,6 +64,11 @@ impl<D: Domain> Poly<D> {
         Self::from_words(basis.clone(), Words::zeros(basis.words()))
     }
 
+    /// Any words, for whoever writes all of them.
+    pub(crate) fn unset(basis: &RnsBasis) -> Self {
+        Self::from_words(basis.clone(), Words::unset(basis.words()))
+    }
+
     /// From residues, prime after prime; every one is checked.
     pub fn from_residues(basis: &RnsBasis, residues: &[u64]) -> Result<Self, RingError> {
         if residues.len() != basis.words() {
@@ -175,7 +180,7 @@ impl Poly<Coefficients> {
                 actual: coefficients.len(),
             });
         }
-        let mut poly = Self::zero(basis);
+        let mut poly = Self::unset(basis);
         for (prime, modulus) in basis.moduli().iter().enumerate() {
             let (q, residues) = (modulus.value() as i64, poly.residues_mut(prime));
             // Without an early exit: the coefficients may be secret, that all are small is not.

@@ -34,7 +34,7 @@ const TRITS: usize = 4;
 
 /// Uniform residues: a uniform polynomial in either domain.
 pub fn uniform<D: Domain>(rng: &mut impl Rng, basis: &RnsBasis) -> Poly<D> {
-    let mut poly = Poly::zero(basis);
+    let mut poly = Poly::unset(basis);
     uniform_into(rng, &mut poly);
     poly
 }
@@ -49,7 +49,7 @@ pub fn uniform_into<D: Domain>(rng: &mut impl Rng, poly: &mut Poly<D>) {
 
 /// Coefficients uniform in -1, 0, 1.
 pub fn ternary(rng: &mut impl Rng, basis: &RnsBasis) -> Poly<Coefficients> {
-    let mut poly = Poly::zero(basis);
+    let mut poly = Poly::unset(basis);
     ternary_into(rng, &mut poly);
     poly
 }
@@ -69,7 +69,7 @@ pub fn ternary_into(rng: &mut impl Rng, poly: &mut Poly<Coefficients>) {
 
 /// Coefficients from the discrete Gaussian of parameter [`SIGMA`] = 3.19 on the integers, cut at [`TAIL`].
 pub fn gaussian(rng: &mut impl Rng, basis: &RnsBasis) -> Poly<Coefficients> {
-    let mut poly = Poly::zero(basis);
+    let mut poly = Poly::unset(basis);
     gaussian_into(rng, &mut poly);
     poly
 }

@@ -16,7 +16,7 @@
 //! **Layout** is that of [`Layout`]: S rows of X to a polynomial, kw of inner and nw columns to a block, S kw nw <= N; no rotation, no key but
 //! the public one. With Q = ceil(inner / kw), C = ceil(columns / nw) and G = ceil(rows / S) there are Q C uploads and G C responses. Where S kw nw = N, a
 //! smaller kw means more uploads and fewer responses: S results need kw S coefficients, whatever the layout, because results must miss all cross
-//! terms. [`ExactProduct::for_shapes`] takes the layout with the fewest bytes both ways.
+//! terms. [`ExactProduct::for_shapes`] takes the layout that takes the least time on a link of a gigabit: bytes both ways, and what both parties compute.
 //!
 //! **Response.** c1 is re-randomised: c1 + a u + e1 under the receiver's public key (b, a), with u ternary and e1 Gaussian, is uniform to whoever does not know
 //! u. c0 + b u is flooded (`flooding`), which hides the noise X e + e u + e1 s with everything in it that depends on X; an error of its own it needs
@@ -47,13 +47,15 @@ mod tests;
 mod wire;
 
 use choose::choose;
+use keyholder::{DECRYPT, ENCRYPT};
 pub use noise::STATISTICAL_BITS;
 use noise::Secrecy;
 pub use plaintext::ExactPlaintext;
 pub use responder::{ExactResponse, Masking};
+use responder::{MULTIPLY, READ, RESPOND};
 pub use wire::{WANTED_BITS, WHOLE_BITS};
 
-use cloven_ring::RnsBasis;
+use cloven_ring::{NttPlan, RnsBasis};
 
 use super::layout::Layout;
 use crate::{LatticeError, Parameters, encryption::SeededPair, fraction::Fractions, residue::WordReducer};
@@ -64,6 +66,8 @@ const LOG2_DEGREE: u32 = 13;
 const MOST: usize = 1 << 26;
 /// The first two primes have this many bits: they alone hold a response times the secret.
 const FIRST_BITS: u32 = 50;
+/// Nanoseconds of a byte on its way.
+const BYTE: usize = 8;
 /// No prime is shorter than this: there are enough of every length from here on.
 const LEAST_BITS: u32 = 20;
 
@@ -80,6 +84,8 @@ pub struct ExactProduct {
     /// For every prime.
     reducers: Vec<WordReducer>,
     fractions: Fractions,
+    /// For every prime, the transform of X's polynomials.
+    subrings: Vec<NttPlan>,
 }
 
 impl ExactProduct {
@@ -97,7 +103,7 @@ impl ExactProduct {
         let layouts = shapes.iter().map(|&shape| {
             check_shape(shape)?;
             choose(1 << LOG2_DEGREE, shape, |layout| {
-                bytes(layout, shape[0], secrecy.log2_modulus(layout))
+                cost(layout, shape[0], secrecy.log2_modulus(layout))
             })
         });
         let layouts: Vec<Layout> = layouts.collect::<Result<_, _>>()?;
@@ -105,16 +111,21 @@ impl ExactProduct {
         let parameters = parameters(needed.fold(0.0, f64::max))?;
         let moduli = parameters.basis().moduli();
         let reading = RnsBasis::new(parameters.degree(), &moduli[..2])?;
-        let of_layout = |(&shape, layout)| Self {
-            shape,
-            plaintext_bits,
-            parameters: parameters.clone(),
-            layout,
-            reading: reading.clone(),
-            reducers: moduli.iter().map(WordReducer::new).collect(),
-            fractions: Fractions::new(moduli),
+        let of_layout = |(&shape, layout): (_, Layout)| {
+            let classes = layout.degree / plaintext::width(&layout);
+            let subrings = parameters.basis().plans().iter().map(|plan| plan.subring(classes));
+            Ok(Self {
+                shape,
+                plaintext_bits,
+                parameters: parameters.clone(),
+                layout,
+                reading: reading.clone(),
+                reducers: moduli.iter().map(WordReducer::new).collect(),
+                fractions: Fractions::new(moduli),
+                subrings: subrings.collect::<Result<_, _>>()?,
+            })
         };
-        Ok(shapes.iter().zip(layouts).map(of_layout).collect())
+        shapes.iter().zip(layouts).map(of_layout).collect()
     }
 
     /// Ring degree and primes: what the keys are made for ([`crate::SecretKey::generate`], [`crate::PublicKey::generate`]).
@@ -149,15 +160,18 @@ impl ExactProduct {
     }
 }
 
-/// Bytes both ways, with a modulus of so many bits.
-fn bytes(layout: &Layout, rows: usize, log2_modulus: f64) -> usize {
+/// Nanoseconds of a product with a modulus of so many bits: of bytes both ways, and of both parties' work.
+fn cost(layout: &Layout, rows: usize, log2_modulus: f64) -> usize {
     let (uploads, responses) = (
         layout.input_blocks() * layout.output_blocks(),
         layout.groups(rows) * layout.output_blocks(),
     );
-    let upload = (layout.degree as f64 * log2_modulus / 8.0) as usize;
+    let bits = log2_modulus.ceil() as usize;
+    let words = layout.degree * prime_bits(bits as u32).len();
+    let upload = BYTE * layout.degree * bits / 8 + (ENCRYPT + READ) * words;
     // What is wanted of c0 is the same in all layouts.
-    uploads * upload + responses * wire::len(0)
+    let response = BYTE * wire::len(0) + (layout.input_blocks() * MULTIPLY + RESPOND) * words + DECRYPT * layout.degree;
+    uploads * upload + responses * response
 }
 
 /// The set with a modulus of at least 2^`log2_modulus`.

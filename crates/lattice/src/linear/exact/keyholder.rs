@@ -12,8 +12,8 @@ use crate::{LatticeError, RandomnessKey, SecretKey, linear::fixed::check_size, p
 /// Purpose of the randomness, apart from that of other encryptions under the same key.
 const PURPOSE: &str = "cloven v1 lattice purpose: exact encryption";
 /// Nanoseconds to a residue of an upload, and of a response read modulo two primes.
-const ENCRYPT: usize = 9;
-const DECRYPT: usize = 12;
+pub(super) const ENCRYPT: usize = 9;
+pub(super) const DECRYPT: usize = 12;
 
 impl ExactProduct {
     /// Encrypts W (inner x columns, row-major). `context` names the product and must not repeat for another purpose; randomness is

@@ -3,7 +3,7 @@
 //! A polynomial of X has its coefficients at multiples of nw, so of the largest power of two in nw, the *width*: its evaluations are constant over blocks of so many
 //! slots ([`cloven_ring::NttPlan::subring`]), and one word stands for a block.
 
-use cloven_ring::{Evaluations, NttPlan, Poly, RnsBasis};
+use cloven_ring::{Evaluations, Poly, RnsBasis};
 
 use super::ExactProduct;
 use crate::{
@@ -55,23 +55,21 @@ impl ExactPlaintext {
     }
 }
 
+/// Slots over which evaluations of X are constant. A transform has two values at least.
+pub(super) fn width(layout: &Layout) -> usize {
+    (1 << layout.block_outputs.trailing_zeros()).min(layout.degree / 2)
+}
+
 impl ExactProduct {
     /// Transforms X (rows x inner, row-major). A number of more bits than the product was made for is refused: its noise might show.
     pub fn prepare(&self, x: &[i64]) -> Result<ExactPlaintext, LatticeError> {
         let [rows, inner, _] = self.shape;
         check_size("plaintext matrix", rows * inner, x.len())?;
         self.check_range(x)?;
-        let subrings = self
-            .parameters
-            .basis()
-            .plans()
-            .iter()
-            .map(|plan| plan.subring(self.layout.degree / self.width()));
-        let subrings: Vec<NttPlan> = subrings.collect::<Result<_, _>>()?;
         let inputs = self.layout.input_blocks();
-        let cost = PREPARE * self.layout.degree / self.width() * subrings.len();
+        let cost = PREPARE * self.layout.degree / self.width() * self.subrings.len();
         let blocks = parallel::map(self.layout.groups(rows) * inputs, cost, |index| {
-            Ok(self.prepare_block(x, index / inputs, index % inputs, &subrings))
+            Ok(self.prepare_block(x, index / inputs, index % inputs))
         });
         let mut hasher = blake3::Hasher::new_derive_key(DIGEST);
         hasher.update(bytemuck::cast_slice(x));
@@ -84,15 +82,14 @@ impl ExactProduct {
         })
     }
 
-    /// Slots over which evaluations of X are constant. A transform has two values at least.
-    pub(super) fn width(&self) -> usize {
-        (1 << self.layout.block_outputs.trailing_zeros()).min(self.layout.degree / 2)
+    fn width(&self) -> usize {
+        width(&self.layout)
     }
 
-    fn prepare_block(&self, x: &[i64], g: usize, q: usize, subrings: &[NttPlan]) -> Vec<u64> {
+    fn prepare_block(&self, x: &[i64], g: usize, q: usize) -> Vec<u64> {
         let coefficients = self.layout.row_block(x, self.shape[0], g, q);
-        let mut words = Vec::with_capacity(subrings.len() * self.layout.degree / self.width());
-        for (subring, reducer) in subrings.iter().zip(&self.reducers) {
+        let mut words = Vec::with_capacity(self.subrings.len() * self.layout.degree / self.width());
+        for (subring, reducer) in self.subrings.iter().zip(&self.reducers) {
             let start = words.len();
             words.extend(coefficients.iter().step_by(self.width()).map(|&c| reducer.signed(c)));
             subring.forward(&mut words[start..]);

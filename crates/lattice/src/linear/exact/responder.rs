@@ -21,9 +21,11 @@ const PURPOSE: &str = "cloven v1 lattice purpose: exact response";
 /// Purpose of the digest.
 const DIGEST: &str = "cloven v1 lattice exact product: upload";
 /// Nanoseconds to a residue of an upload that is read, of a product of two halves, and of a response beside them.
-const READ: usize = 4;
-const MULTIPLY: usize = 1;
-const RESPOND: usize = 14;
+pub(super) const READ: usize = 4;
+pub(super) const MULTIPLY: usize = 1;
+pub(super) const RESPOND: usize = 14;
+/// Blocks of X that are multiplied at a time: with one reduction for all.
+const TOGETHER: usize = 8;
 
 /// How responses are hidden from their receiver, beside the flooding.
 pub struct Masking<'a> {
@@ -103,14 +105,22 @@ impl ExactProduct {
         g: usize,
         r: usize,
     ) -> Result<Ciphertext, LatticeError> {
-        let (inputs, blocks) = (self.layout.input_blocks(), self.layout.output_blocks());
+        let (inputs, outputs) = (self.layout.input_blocks(), self.layout.output_blocks());
         let mut product = Ciphertext::zero(&self.parameters);
-        let mut block = Poly::zero(self.parameters.basis());
-        for q in 0..inputs {
-            x.expand(g * inputs + q, &mut block);
-            let ciphertext = &ciphertexts[q * blocks + r];
-            product.c0.mul_add_assign(&ciphertext.c0, &block)?;
-            product.c1.mul_add_assign(&ciphertext.c1, &block)?;
+        let zero = |_| Poly::zero(self.parameters.basis());
+        let mut blocks: Vec<Poly<Evaluations>> = (0..inputs.min(TOGETHER)).map(zero).collect();
+        for first in (0..inputs).step_by(TOGETHER) {
+            let terms = first..inputs.min(first + TOGETHER);
+            for (q, block) in terms.clone().zip(&mut blocks) {
+                x.expand(g * inputs + q, block);
+            }
+            let ciphertexts = terms.map(|q| &ciphertexts[q * outputs + r]);
+            product
+                .c0
+                .add_products(ciphertexts.clone().zip(&blocks).map(|(c, block)| [&c.c0, block]))?;
+            product
+                .c1
+                .add_products(ciphertexts.zip(&blocks).map(|(c, block)| [&c.c1, block]))?;
         }
         Ok(product)
     }
@@ -137,11 +147,10 @@ impl ExactProduct {
         covers: &[Cover],
         out: &mut Vec<u8>,
     ) {
-        let whole = self.fractions.read(c1, 0..self.layout.degree);
         let mut some = self.fractions.read(c0, wanted.iter().copied());
         let pairs = some.iter_mut().zip(covers);
         pairs.for_each(|(fraction, cover)| *fraction = fraction.wrapping_add(cover.added));
-        wire::write(&whole, &some, out);
+        wire::write(|first, whole| self.fractions.read_into(c1, first, whole), &some, out);
     }
 
     /// All messages, and minus the masks at their places.

@@ -362,7 +362,7 @@ fn results_do_not_depend_on_threads() {
 }
 
 #[test]
-fn the_layout_is_the_one_with_the_fewest_bytes() {
+fn the_layout_is_the_one_of_least_cost() {
     for shape in [
         [1024, 12, 8],
         [12, 1024, 8],
@@ -386,11 +386,11 @@ fn the_layout_is_the_one_with_the_fewest_bytes() {
                         block_inputs,
                         block_outputs,
                     };
-                    least = least.min(bytes(&layout, shape[0], secrecy.log2_modulus(&layout)));
+                    least = least.min(cost(&layout, shape[0], secrecy.log2_modulus(&layout)));
                 }
             }
         }
-        let found = bytes(&product.layout, shape[0], secrecy.log2_modulus(&product.layout));
+        let found = cost(&product.layout, shape[0], secrecy.log2_modulus(&product.layout));
         assert_eq!(found, least, "{shape:?}");
         product.layout.check(8192).unwrap();
     }
