@@ -1,10 +1,6 @@
 //! Numbers for instances of circuits, given once.
 
-use crate::MpcError;
-use aes::{
-    Aes128Enc,
-    cipher::{Array, BlockCipherEncrypt, KeyInit},
-};
+use crate::{MpcError, cipher::Cipher};
 use zeroize::Zeroize;
 
 const KEY: &str = "cloven mpc 2026 circuit hash";
@@ -12,13 +8,13 @@ const KEY: &str = "cloven mpc 2026 circuit hash";
 /// Gives the instances of one run their numbers, from which the tweaks of all hashes come. All parties of the run make the same one from the
 /// same public context and ask for the same batches in the same order; a context is used for one run.
 pub struct Batches {
-    permutation: Aes128Enc,
+    permutation: Cipher,
     next: u64,
 }
 
 /// Instances whose numbers no other batch has. A step takes it by value, so no number serves twice.
 pub struct Batch {
-    permutation: Aes128Enc,
+    permutation: Cipher,
     first: u64,
     instances: usize,
 }
@@ -30,7 +26,7 @@ impl Batches {
         let mut short = [0; 16];
         short.copy_from_slice(&key[..16]);
         Self {
-            permutation: Aes128Enc::new(&Array(short)),
+            permutation: Cipher::new(short),
             next: 0,
         }
     }
@@ -72,25 +68,13 @@ impl Batch {
     /// Replaces each x by H(x, i) = pi(pi(x) ^ i) ^ pi(x), a tweakable circular correlation-robust hash where pi is an ideal permutation
     /// (Guo, Katz, Wang, Yu, IEEE S&P 2020, section 7.4, TMMO). `inner` is scratch space.
     pub(crate) fn hash(&self, tweaks: &[u128], words: &mut [u128], inner: &mut Vec<u128>) {
-        self.encrypt(words);
+        self.permutation.encrypt(words);
         inner.clear();
         inner.extend_from_slice(words);
         words.iter_mut().zip(tweaks).for_each(|(word, tweak)| *word ^= tweak);
-        self.encrypt(words);
+        self.permutation.encrypt(words);
         words.iter_mut().zip(&*inner).for_each(|(word, inner)| *word ^= inner);
         inner.zeroize();
-    }
-
-    fn encrypt(&self, words: &mut [u128]) {
-        let swap = |words: &mut [u128]| {
-            if cfg!(target_endian = "big") {
-                words.iter_mut().for_each(|word| *word = word.swap_bytes());
-            }
-        };
-        swap(words);
-        self.permutation
-            .encrypt_blocks(Array::cast_slice_from_core_mut(bytemuck::cast_slice_mut(words)));
-        swap(words);
     }
 }
 
@@ -106,9 +90,9 @@ mod tests {
         let mut words = [word; 2];
         batch.hash(&[5, 6], &mut words, &mut Vec::new());
         let mut pi = [word];
-        batch.encrypt(&mut pi);
+        batch.permutation.encrypt(&mut pi);
         let mut outer = [pi[0] ^ 5];
-        batch.encrypt(&mut outer);
+        batch.permutation.encrypt(&mut outer);
         assert_eq!(words[0], outer[0] ^ pi[0]);
         assert_ne!(words[0], words[1]);
         let mut other = [word];

@@ -1,17 +1,13 @@
 //! Hashes on fixed-key AES, whose keys are public and belong to a session.
 
-use aes::{
-    Aes128Enc,
-    cipher::{Array, KeyInit},
-};
 use zeroize::Zeroize;
 
-use crate::{Session, prg::encrypt};
+use crate::{Session, cipher::Cipher};
 
 /// A tweakable circular correlation-robust hash in the ideal-permutation model, H(i, x) = pi(pi(x) ^ i) ^ pi(x)
 /// (Guo, Katz, Wang, Yu, IEEE S&P 2020, the construction TMMO).
 #[derive(Clone)]
-pub(crate) struct TweakedHash(Aes128Enc);
+pub(crate) struct TweakedHash(Cipher);
 
 /// Words that are hashed at a time.
 const BATCH: usize = 64;
@@ -27,22 +23,22 @@ impl TweakedHash {
         let mut tweak = u128::from(first);
         for words in words.chunks_mut(BATCH) {
             let inner = &mut inner[..words.len()];
-            encrypt(&self.0, words);
+            self.0.encrypt(words);
             inner.copy_from_slice(words);
             for word in words.iter_mut() {
                 *word ^= tweak;
                 tweak += 1;
             }
-            encrypt(&self.0, words);
+            self.0.encrypt(words);
             words.iter_mut().zip(&*inner).for_each(|(word, inner)| *word ^= inner);
         }
         inner.zeroize();
     }
 }
 
-pub(crate) fn public_permutation(session: &Session, purpose: &str) -> Aes128Enc {
+pub(crate) fn public_permutation(session: &Session, purpose: &str) -> Cipher {
     let key = session.public_key(purpose);
     let mut short = [0; 16];
     short.copy_from_slice(&key[..16]);
-    Aes128Enc::new(&Array(short))
+    Cipher::new(short)
 }

@@ -21,13 +21,14 @@
 //! | [`Batches`], [`Batch`] | numbers for instances, given once |
 //! | [`ideal`] | a trusted party, for tests |
 //!
-//! `unsafe` is confined to two places: the calls of portable code that was compiled a second time for wider vectors, and the vector instructions
-//! of matrix products.
+//! `unsafe` is confined to three places: the calls of portable code that was compiled a second time for wider vectors, and the vector instructions
+//! of matrix products and of AES.
 
 pub mod activation;
 mod batch;
 mod bits;
 pub mod boolean;
+mod cipher;
 pub mod circuit;
 pub mod correlation;
 mod error;

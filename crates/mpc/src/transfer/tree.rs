@@ -4,13 +4,12 @@
 //! A tree of `depth` levels takes `depth` base transfers. For each level the owner offers the sum of its even and of its odd nodes; the other
 //! party chooses the parity that its missing leaf's path does *not* take, and so learns the one node of the level that it cannot expand to.
 
-use crate::{Session, hash::public_permutation, prg::encrypt};
-use aes::Aes128Enc;
+use crate::{Session, cipher::Cipher, hash::public_permutation};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 /// The two fixed-key permutations that make a node's children: pi_b(x) ^ x.
-pub(crate) struct Expansion([Aes128Enc; 2]);
+pub(crate) struct Expansion([Cipher; 2]);
 
 impl Expansion {
     pub(crate) fn new(session: &Session) -> Self {
@@ -22,7 +21,7 @@ impl Expansion {
         let mut outputs = Zeroizing::new(nodes.to_vec());
         for (side, permutation) in self.0.iter().enumerate() {
             outputs.copy_from_slice(nodes);
-            encrypt(permutation, &mut outputs);
+            permutation.encrypt(&mut outputs);
             for ((child, output), node) in children[side..].iter_mut().step_by(2).zip(&*outputs).zip(nodes) {
                 *child = output ^ node;
             }
