@@ -32,8 +32,8 @@ fn job() -> Job {
     let put = |(tensor, slot)| Step::Put { slot, tensor };
     let product = |kind, left, right, keep| Step::Product { kind, left, right, keep };
     let window = Window {
-        channels: 2,
-        image: [1, 3],
+        channels: 3,
+        image: [1, 2],
         kernel: [1, 2],
         stride: [1, 1],
         padding: [0, 1],
@@ -47,7 +47,7 @@ fn job() -> Job {
             from: 5,
             factor: 0.5,
         },
-        // Two channels of 1 x 3 of slot 0.
+        // Three channels of 1 x 2 of slot 0.
         Step::Unfold { from: 0, to: 6, window },
         Step::Fold { from: 6, to: 6, window },
         Step::Read { slot: 4 },

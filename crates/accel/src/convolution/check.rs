@@ -46,7 +46,7 @@ pub fn check_output(
     verdict(actual == expected)
 }
 
-/// That dW `[1, channels * kh * kw, outputs]` is U(X)^T G.
+/// That dW `[1, kh * kw * channels, outputs]` is U(X)^T G.
 pub fn check_weight_gradient(
     window: &Window,
     images: &Quantised,
@@ -57,27 +57,25 @@ pub fn check_weight_gradient(
     let (images, gradient, product) = (images.integers(), gradient.integers(), weight_gradient.integers());
     let sizes = Sizes::new(window, images, product, gradient)?;
     let [channel, row, column] = [window.channels, window.kernel[0], window.kernel[1]].map(|count| coefficients(count, rng));
-    let channels = Limbs::<2>::new(&channel);
-    let mut places = Vec::with_capacity(sizes.places);
-    for image in 0..sizes.images {
-        let pixels = times(Lines::rows(images.shape(), images.values(), image).transposed(), &channels);
-        places.extend(window.filter(&pixels, &row, &column));
-    }
+    let pixels = window.image[0] * window.image[1];
+    let along = times(grouped(images.values(), sizes.images * pixels), &Limbs::<2>::new(&channel));
+    let places: Vec<u64> = along
+        .chunks(pixels)
+        .flat_map(|image| window.filter(image, &row, &column))
+        .collect();
     let expected = times(
         grouped(gradient.values(), sizes.places).transposed(),
         &Limbs::<3>::new(&places),
     );
-    let kernel = |index: usize| multiply(row[index / column.len()], column[index % column.len()]);
-    let kernel: Vec<u64> = (0..row.len() * column.len()).map(kernel).collect();
-    let whole: Vec<u64> = channel
-        .iter()
-        .flat_map(|c| kernel.iter().map(|place| multiply(*c, *place)))
+    let kernel = row.iter().flat_map(|row| column.iter().map(|column| multiply(*row, *column)));
+    let whole: Vec<u64> = kernel
+        .flat_map(|place| channel.iter().map(move |c| multiply(*c, place)))
         .collect();
     let actual = times(grouped(product.values(), sizes.depth).transposed(), &Limbs::<3>::new(&whole));
     verdict(actual == expected)
 }
 
-/// That dX `[images, channels, height * width]` is U^T(G W^T).
+/// That dX `[images, height * width, channels]` is U^T(G W^T).
 pub fn check_input_gradient(
     window: &Window,
     gradient: &Quantised,
@@ -92,18 +90,16 @@ pub fn check_input_gradient(
     let (images, channels) = (Limbs::<2>::new(&image), Limbs::<2>::new(&channel));
     // <t, U^T(G W^T)> = <U(t), G W^T>: for each place of the kernel, gradients of all images times weights of all channels.
     let gradients = times(grouped(gradient.values(), sizes.images).transposed(), &images);
-    let weights = times(grouped(weights.values(), window.channels).transposed(), &channels);
-    let shifted = window.spread(&gradients, sizes.outputs, &row, &column);
-    let expected = dot(&shifted, &weights);
+    let elements = weights.values().chunks((window.channels * sizes.outputs).max(1));
+    let weights: Vec<u64> = elements
+        .flat_map(|values| times(grouped(values, window.channels).transposed(), &channels))
+        .collect();
+    let expected = dot(&window.spread(&gradients, sizes.outputs, &row, &column), &weights);
     let pixels = times(grouped(product.values(), sizes.images).transposed(), &images);
-    let [_, width] = window.image;
     let mut actual = 0;
-    for (pixels, channel) in pixels.chunks((window.image[0] * width).max(1)).zip(&channel) {
-        let rows = pixels
-            .chunks(width.max(1))
-            .zip(&row)
-            .map(|(pixels, row)| multiply(*row, dot(pixels, &column)));
-        actual = add(actual, multiply(*channel, rows.fold(0, add)));
+    for (index, pixel) in pixels.chunks(window.channels).enumerate() {
+        let [y, x] = [index / window.image[1], index % window.image[1]];
+        actual = add(actual, multiply(multiply(row[y], column[x]), dot(pixel, &channel)));
     }
     verdict(actual == expected)
 }
@@ -169,23 +165,27 @@ impl Sizes {
 }
 
 impl Window {
-    /// For every channel and element of the kernel, the sum over positions (i, j) of row_i column_j times the pixel there.
+    /// For every element of the kernel and channel, the sum over positions (i, j) of row_i column_j times the pixel there.
     fn correlate(&self, pixels: &[u64], row: &[u64], column: &[u64]) -> Vec<u64> {
-        let ([height, width], [kh, kw]) = (self.image, self.kernel);
-        let (rows, columns): (Vec<_>, Vec<_>) = (self.pairs(0).collect(), self.pairs(1).collect());
-        let mut out = vec![0; self.channels * kh * kw];
-        for (pixels, out) in pixels.chunks((height * width).max(1)).zip(out.chunks_mut(kh * kw)) {
-            let mut lines = vec![0; height * kw];
-            for (pixels, line) in pixels.chunks(width).zip(lines.chunks_mut(kw)) {
-                for &[j, kj, x] in &columns {
-                    line[kj] = add(line[kj], multiply(column[j], pixels[x]));
-                }
+        let ([_, width], [kh, kw], channels) = (self.image, self.kernel, self.channels);
+        let mut lines = vec![0; self.image[0] * kw * channels];
+        let columns: Vec<_> = self.pairs(1).collect();
+        for (pixels, line) in pixels.chunks(width * channels).zip(lines.chunks_mut(kw * channels)) {
+            for &[j, kj, x] in &columns {
+                add_multiple(
+                    &mut line[kj * channels..][..channels],
+                    column[j],
+                    &pixels[x * channels..][..channels],
+                );
             }
-            for &[i, ki, y] in &rows {
-                for (out, line) in out[ki * kw..][..kw].iter_mut().zip(&lines[y * kw..][..kw]) {
-                    *out = add(*out, multiply(row[i], *line));
-                }
-            }
+        }
+        let mut out = vec![0; kh * kw * channels];
+        for [i, ki, y] in self.pairs(0) {
+            add_multiple(
+                &mut out[ki * kw * channels..][..kw * channels],
+                row[i],
+                &lines[y * kw * channels..][..kw * channels],
+            );
         }
         out
     }
@@ -196,7 +196,7 @@ impl Window {
         let [oh, ow] = self.output();
         let mut lines = vec![0; height * ow];
         let columns: Vec<_> = self.pairs(1).collect();
-        for (pixels, line) in pixels.chunks(width.max(1)).zip(lines.chunks_mut(ow)) {
+        for (pixels, line) in pixels.chunks(width).zip(lines.chunks_mut(ow)) {
             for &[j, kj, x] in &columns {
                 line[j] = add(line[j], multiply(column[kj], pixels[x]));
             }

@@ -1,7 +1,7 @@
 //! Convolutions as matrix products: images unfolded into rows of patches, and folded back.
 //!
 //! Both are linear, so a worker does them on shares: the enclave shares and decodes images, which a kernel of 3 x 3 makes nine times as large. With U
-//! for unfolding, X for the images, W `[channels kh kw, outputs]`: Y = U(X) W, dW = U(X)^T G, dX = U^T(G W^T), [`Window::fold`] being U^T. Permutations of the
+//! for unfolding, X for the images, W `[kh kw channels, outputs]`: Y = U(X) W, dW = U(X)^T G, dX = U^T(G W^T), [`Window::fold`] being U^T. Permutations of the
 //! columns of U(X) would undo this; images are not for [`crate::permuted`].
 
 mod check;
@@ -19,8 +19,9 @@ use crate::{
 };
 use std::ops::{AddAssign, Range};
 
-/// The geometry of a two-dimensional convolution. Images are `[images, channels, height * width]`, patches `[1, images * oh * ow, channels * kh * kw]`, in the
-/// order of PyTorch's weights.
+/// The geometry of a two-dimensional convolution. Channels stand side by side everywhere: images are `[images, height * width, channels]`, patches
+/// `[1, images * oh * ow, kh * kw * channels]`, weights `[kh * kw * channels, outputs]`. A product Y has the values of the images of the next layer then, and a
+/// row of a patch is one run of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Channels of an image.
@@ -83,14 +84,11 @@ impl Window {
     pub fn norms(&self, images: &Matrices<f32>) -> Result<Norms, AccelError> {
         self.unfolded(images.shape())?;
         let plain = Norms::of(images)?;
-        let pixels = self.image[0] * self.image[1];
+        let backend = Backend::best();
         let (mut row, mut channels) = (0f64, vec![0f64; self.channels]);
-        let mut energy = vec![0f64; pixels];
-        for image in images.values().chunks(self.channels * pixels) {
-            energy.fill(0.0);
-            for (values, channel) in image.chunks(pixels).zip(&mut channels) {
-                *channel += squares(Backend::best(), values, &mut energy);
-            }
+        for image in images.values().chunks(self.image[0] * self.image[1] * self.channels) {
+            let pixels = image.chunks(self.channels);
+            let energy: Vec<f64> = pixels.map(|pixel| squares(backend, pixel, &mut channels)).collect();
             row = self.energies(&energy).into_iter().fold(row, f64::max);
         }
         let column = channels.into_iter().fold(0.0, f64::max).sqrt();
@@ -125,7 +123,7 @@ impl Window {
     /// Shape of so many images.
     pub fn images(&self, count: usize) -> Result<Shape, AccelError> {
         self.check()?;
-        Shape::new(count, self.channels, self.image[0] * self.image[1])
+        Shape::new(count, self.image[0] * self.image[1], self.channels)
     }
 
     /// Shape of the patches of so many images.
@@ -186,7 +184,7 @@ impl Window {
         })
     }
 
-    /// Sums over the patches of one channel.
+    /// Sums over patches of one number a pixel.
     fn energies(&self, pixels: &[f64]) -> Vec<f64> {
         let [oh, ow] = self.output();
         let width = self.image[1];
@@ -207,8 +205,8 @@ impl Window {
     /// Shape of the patches of images of a shape.
     pub(crate) fn unfolded(&self, images: Shape) -> Result<Shape, AccelError> {
         let expected = self.images(images.batch)?;
-        expect("channels of the images", expected.rows, images.rows)?;
-        expect("pixels of the images", expected.columns, images.columns)?;
+        expect("pixels of the images", expected.rows, images.rows)?;
+        expect("channels of the images", expected.columns, images.columns)?;
         self.patches(images.batch)
     }
 
@@ -237,23 +235,24 @@ impl Window {
         });
     }
 
-    /// Calls `run` with the pixels and the elements of patches that are the same, one row of one patch and channel at a time.
+    /// Calls `run` with values of images and of patches that are the same, one row of one patch at a time.
     fn each_run(&self, elements: usize, mut run: impl FnMut(Range<usize>, Range<usize>)) {
         let ([height, width], [kh, kw], [oh, ow]) = (self.image, self.kernel, self.output());
-        let columns = self.channels * kh * kw;
-        for row in 0..elements.checked_div(columns).unwrap_or(0) {
+        let columns = kh * kw * self.channels;
+        for row in 0..elements / columns {
             let (image, i, j) = (row / (oh * ow), row / ow % oh, row % ow);
             // Columns of the patch that lie inside the image.
             let left = j * self.stride[1];
             let first = self.padding[1].saturating_sub(left);
             let end = kw.min((width + self.padding[1]).saturating_sub(left));
-            for (channel, ki) in (0..self.channels).flat_map(|channel| (0..kh).map(move |ki| (channel, ki))) {
+            for ki in 0..kh {
                 let down = i * self.stride[0] + ki;
                 if down >= self.padding[0] && down < height + self.padding[0] && first < end {
-                    let line = ((image * self.channels + channel) * height + down - self.padding[0]) * width;
-                    let pixel = line + left + first - self.padding[1];
-                    let element = row * columns + (channel * kh + ki) * kw + first;
-                    run(pixel..pixel + end - first, element..element + end - first);
+                    let line = (image * height + down - self.padding[0]) * width;
+                    let pixel = (line + left + first - self.padding[1]) * self.channels;
+                    let element = row * columns + (ki * kw + first) * self.channels;
+                    let len = (end - first) * self.channels;
+                    run(pixel..pixel + len, element..element + len);
                 }
             }
         }
@@ -261,7 +260,7 @@ impl Window {
 }
 
 vectorised! {
-    /// Adds the squares of values; their sum.
+    /// Adds the squares of values to those of others; their sum.
     fn squares(values: &[f32], energy: &mut [f64]) -> f64 {
         let mut sums = [0f64; 8];
         let (groups, rest) = values.as_chunks::<8>();

@@ -33,14 +33,14 @@ fn windows() -> impl Strategy<Value = Window> {
         })
 }
 
-/// The definition: element (b, i, j), (c, ki, kj) is the pixel at (i s - p + ki, j s - p + kj), or zero outside.
-fn patch(window: &Window, images: &[f32], [b, i, j]: [usize; 3], [c, ki, kj]: [usize; 3]) -> f32 {
+/// The definition: element (b, i, j), (ki, kj, c) is the pixel at (i s - p + ki, j s - p + kj), or zero outside.
+fn patch(window: &Window, images: &[f32], [b, i, j]: [usize; 3], [ki, kj, c]: [usize; 3]) -> f32 {
     let [y, x] = [(0, i, ki), (1, j, kj)].map(|(side, place, element)| {
         let at = (place * window.stride[side] + element) as isize - window.padding[side] as isize;
         usize::try_from(at).ok().filter(|at| *at < window.image[side])
     });
     match (y, x) {
-        (Some(y), Some(x)) => images[((b * window.channels + c) * window.image[0] + y) * window.image[1] + x],
+        (Some(y), Some(x)) => images[((b * window.image[0] + y) * window.image[1] + x) * window.channels + c],
         _ => 0.0,
     }
 }
@@ -51,12 +51,12 @@ proptest! {
         let rng = &mut ChaCha20Rng::seed_from_u64(seed);
         let images = numbers(window.images(count).unwrap(), rng);
         let patches = window.unfold(&images).unwrap();
-        let ([oh, ow], [kh, kw]) = (window.output(), window.kernel);
+        let ([oh, ow], [_, kw]) = (window.output(), window.kernel);
         let columns = patches.shape().columns;
         for (at, value) in patches.values().iter().enumerate() {
             let (row, column) = (at / columns, at % columns);
             let place = [row / (oh * ow), row / ow % oh, row % ow];
-            prop_assert_eq!(*value, patch(&window, images.values(), place, [column / (kh * kw), column / kw % kh, column % kw]));
+            prop_assert_eq!(*value, patch(&window, images.values(), place, [column / window.channels / kw, column / window.channels % kw, column % window.channels]));
         }
         // <U(x), p> = <x, U^T(p)>, on integers.
         let whole = |m: &Matrices<f32>| m.values().iter().map(|v| (v * 100.0) as i32).collect::<Vec<_>>();
@@ -204,7 +204,7 @@ fn windows_without_patches_are_refused() {
         assert_eq!(window.check(), Err(AccelError::Window { actual: window }));
         assert!(window.images(1).is_err() && window.patches(1).is_err());
     }
-    let images = Matrices::new(Shape::new(1, 2, 24).unwrap(), vec![0.0; 48]).unwrap();
+    let images = Matrices::new(Shape::new(1, 24, 2).unwrap(), vec![0.0; 48]).unwrap();
     let error = AccelError::Size {
         what: "pixels of the images",
         expected: 25,

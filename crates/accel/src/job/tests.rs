@@ -225,6 +225,6 @@ fn results_beyond_the_limits_are_refused_before_they_are_computed() {
         stride: [1; 2],
         padding: [2; 2],
     };
-    let patches = vec![put(1, floats(1, 9, 0.0)), Step::Unfold { from: 1, to: 2, window }];
+    let patches = vec![put(1, floats(9, 1, 0.0)), Step::Unfold { from: 1, to: 2, window }];
     assert_eq!(run(patches), "stored elements: expected at most 100, got 225");
 }
