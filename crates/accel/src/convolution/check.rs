@@ -9,7 +9,7 @@ use crate::{
     AccelError, Matrices,
     error::expect,
     freivalds::{
-        coefficients,
+        COEFFICIENT_OPERATIONS, INNER_OPERATIONS, coefficients,
         field::{Limbs, add, multiply},
         integer::times,
     },
@@ -165,6 +165,19 @@ impl Sizes {
 }
 
 impl Window {
+    /// Operations of the three checks of one step: passes over images, gradients and weights, and multiplications modulo the prime, each counted as 12.
+    pub fn check_operations(&self, images: usize, outputs: usize) -> u64 {
+        let ([h, w], [kh, kw], [oh, ow], c) = (self.image, self.kernel, self.output(), self.channels);
+        let (x, g, weights) = (images * h * w * c, images * oh * ow * outputs, kh * kw * c * outputs);
+        let short = 3 * x + 2 * g + weights;
+        let long = g + 2 * weights;
+        let output = h * ow * kw * c + oh * kh * kw * c + oh * ow * outputs;
+        let weight_gradient = images * (h * ow * kw + oh * kh * ow);
+        let input_gradient = oh * ow * kw * outputs + oh * kh * kw * outputs + h * w * c + kh * kw * outputs;
+        let field = output + weight_gradient + input_gradient;
+        COEFFICIENT_OPERATIONS * short as u64 + INNER_OPERATIONS * long as u64 + 12 * field as u64
+    }
+
     /// For every element of the kernel and channel, the sum over positions (i, j) of row_i column_j times the pixel there.
     fn correlate(&self, pixels: &[u64], row: &[u64], column: &[u64]) -> Vec<u64> {
         let ([_, width], [kh, kw], channels) = (self.image, self.kernel, self.channels);

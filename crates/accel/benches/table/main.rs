@@ -1,9 +1,11 @@
-//! One step of training of a linear layer, plain and masked, on one thread: what the workers and the enclave take.
+//! One step of training of a linear layer or a convolution, plain and masked, on one thread: what the workers and the enclave take.
 //!
 //! `cargo bench -p cloven-accel --bench table [-- --rounds 9]`; with `--features avx512-f32` against f32 products with AVX-512.
 //!
 //! A figure is the least of its rounds, in time of this thread on Linux (a neighbour's load then counts for little), else by the clock.
 //! Operations are counted by the formulas of the modules.
+
+mod convolution;
 
 use cloven_accel::{
     AccelError, Backend, Dimensions, Kind, Matrices, Residues, Shape, float_products,
@@ -20,11 +22,9 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use std::hint::black_box;
 
 /// Name, batch, and m, k, n of x `[m, k]`, W `[k, n]`.
-const LAYERS: [(&str, usize, [usize; 3]); 7] = [
-    ("ResNet-18 64 x 32 x 32, 3 x 3, 8 images", 1, [8192, 576, 64]),
-    ("ResNet-18 128 x 16 x 16", 1, [2048, 1152, 128]),
-    ("ResNet-18 256 x 8 x 8", 1, [512, 2304, 256]),
-    ("ResNet-18 512 x 4 x 4", 1, [128, 4608, 512]),
+const LAYERS: [(&str, usize, [usize; 3]); 5] = [
+    ("ResNet-18 64 x 32 x 32, 8 images, patches at the enclave", 1, [8192, 576, 64]),
+    ("ResNet-18 512 x 4 x 4, 8 images, patches at the enclave", 1, [128, 4608, 512]),
     ("ViT 192: queries, keys, values, 64 images", 1, [4160, 192, 576]),
     ("ViT 192: MLP, 64 images", 1, [4160, 192, 768]),
     ("ViT 192: scores of 3 heads, 64 images", 192, [65, 64, 65]),
@@ -38,6 +38,7 @@ fn main() -> Result<(), AccelError> {
         .build()
         .expect("a pool of one thread");
     one.install(|| {
+        convolution::table(rounds)?;
         LAYERS
             .iter()
             .try_for_each(|(name, batch, sizes)| layer(name, *batch, *sizes, rounds))
