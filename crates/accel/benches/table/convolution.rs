@@ -13,12 +13,10 @@ use cloven_accel::{
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use std::hint::black_box;
 
-const IMAGES: usize = 8;
-
 /// Channels and size of the square images of ResNet-18's stages for CIFAR; as many outputs.
 const STAGES: [[usize; 2]; 4] = [[64, 32], [128, 16], [256, 8], [512, 4]];
 
-pub fn table(rounds: usize) -> Result<(), AccelError> {
+pub fn table(count: usize, rounds: usize) -> Result<(), AccelError> {
     for [channels, side] in STAGES {
         let window = Window {
             channels,
@@ -27,21 +25,21 @@ pub fn table(rounds: usize) -> Result<(), AccelError> {
             stride: [1; 2],
             padding: [1; 2],
         };
-        stage(&window, channels, rounds)?;
+        stage(&window, [count, channels], rounds)?;
     }
     Ok(())
 }
 
-fn stage(window: &Window, outputs: usize, rounds: usize) -> Result<(), AccelError> {
+fn stage(window: &Window, [count, outputs]: [usize; 2], rounds: usize) -> Result<(), AccelError> {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
-    let patches = window.patches(IMAGES)?;
-    let images = window.images(IMAGES)?;
+    let patches = window.patches(count)?;
+    let images = window.images(count)?;
     let x = numbers(images.batch, [images.rows, images.columns], 1.0, &mut rng)?;
     let w = numbers(1, [patches.columns, outputs], 0.05, &mut rng)?;
     let g = numbers(1, [patches.rows, outputs], 1e-4, &mut rng)?;
     let all = [x, w, g];
     println!(
-        "ResNet-18 {} x {} x {}, {IMAGES} images, patches at the workers",
+        "ResNet-18 {} x {} x {}, {count} images, patches at the workers",
         window.channels, window.image[0], window.image[1]
     );
     let floats = least(rounds, || plain(window, &all))?;
@@ -97,7 +95,7 @@ fn stage(window: &Window, outputs: usize, rounds: usize) -> Result<(), AccelErro
         100.0 * checking / enclave
     );
     let elements: u64 = all.iter().map(|operand| operand.shape().elements() as u64).sum();
-    let own = elements * (SHARE_OPERATIONS + DECODE_OPERATIONS) + window.check_operations(IMAGES, outputs);
+    let own = elements * (SHARE_OPERATIONS + DECODE_OPERATIONS) + window.check_operations(count, outputs);
     let plain = 2.0 * multiplications;
     println!(
         "  operations  enclave {:.0} M: {:.2} % of all, {:.1} % of the plain products'",

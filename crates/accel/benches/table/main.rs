@@ -1,6 +1,6 @@
 //! One step of training of a linear layer or a convolution, plain and masked, on one thread: what the workers and the enclave take.
 //!
-//! `cargo bench -p cloven-accel --bench table [-- --rounds 9]`; with `--features avx512-f32` against f32 products with AVX-512.
+//! `cargo bench -p cloven-accel --bench table [-- --rounds 9 --images 8]` (images of a batch of convolutions); with `--features avx512-f32` against f32 products with AVX-512.
 //!
 //! A figure is the least of its rounds, in time of this thread on Linux (a neighbour's load then counts for little), else by the clock.
 //! Operations are counted by the formulas of the modules.
@@ -31,14 +31,17 @@ const LAYERS: [(&str, usize, [usize; 3]); 5] = [
 ];
 
 fn main() -> Result<(), AccelError> {
-    let rounds = std::env::args().skip_while(|argument| argument != "--rounds").nth(1);
-    let rounds = rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
+    let argument = |name: &str, default| {
+        let value = std::env::args().skip_while(|argument| argument != name).nth(1);
+        value.and_then(|value| value.parse().ok()).unwrap_or(default)
+    };
+    let (rounds, images) = (argument("--rounds", 9), argument("--images", 8));
     let one = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()
         .expect("a pool of one thread");
     one.install(|| {
-        convolution::table(rounds)?;
+        convolution::table(images, rounds)?;
         LAYERS
             .iter()
             .try_for_each(|(name, batch, sizes)| layer(name, *batch, *sizes, rounds))

@@ -10,7 +10,7 @@ use crate::{
     error::expect,
     freivalds::{
         COEFFICIENT_OPERATIONS, INNER_OPERATIONS, coefficients,
-        field::{Limbs, add, multiply},
+        field::{Limbs, multiply, multiply_add},
         integer::times,
     },
     masked::{Decoded, Quantised},
@@ -41,7 +41,7 @@ pub fn check_output(
         actual
             .iter_mut()
             .zip(values)
-            .for_each(|(sum, value)| *sum = add(*sum, multiply(factor, *value)));
+            .for_each(|(sum, value)| *sum = multiply_add(*sum, factor, *value));
     }
     verdict(actual == expected)
 }
@@ -99,7 +99,7 @@ pub fn check_input_gradient(
     let mut actual = 0;
     for (index, pixel) in pixels.chunks(window.channels).enumerate() {
         let [y, x] = [index / window.image[1], index % window.image[1]];
-        actual = add(actual, multiply(multiply(row[y], column[x]), dot(pixel, &channel)));
+        actual = multiply_add(actual, multiply(row[y], column[x]), dot(pixel, &channel));
     }
     verdict(actual == expected)
 }
@@ -112,7 +112,7 @@ fn verdict(right: bool) -> Result<(), AccelError> {
 }
 
 fn dot(left: &[u64], right: &[u64]) -> u64 {
-    left.iter().zip(right).map(|(x, y)| multiply(*x, *y)).fold(0, add)
+    left.iter().zip(right).fold(0, |sum, (x, y)| multiply_add(sum, *x, *y))
 }
 
 /// Values as so many lines.
@@ -211,13 +211,13 @@ impl Window {
         let columns: Vec<_> = self.pairs(1).collect();
         for (pixels, line) in pixels.chunks(width).zip(lines.chunks_mut(ow)) {
             for &[j, kj, x] in &columns {
-                line[j] = add(line[j], multiply(column[kj], pixels[x]));
+                line[j] = multiply_add(line[j], column[kj], pixels[x]);
             }
         }
         let mut out = vec![0; oh * ow];
         for [i, ki, y] in self.pairs(0) {
             for (out, line) in out[i * ow..][..ow].iter_mut().zip(&lines[y * ow..][..ow]) {
-                *out = add(*out, multiply(row[ki], *line));
+                *out = multiply_add(*out, row[ki], *line);
             }
         }
         out
@@ -247,6 +247,6 @@ impl Window {
 
 fn add_multiple(out: &mut [u64], factor: u64, values: &[u64]) {
     for (out, value) in out.iter_mut().zip(values) {
-        *out = add(*out, multiply(factor, *value));
+        *out = multiply_add(*out, factor, *value);
     }
 }

@@ -20,8 +20,19 @@ pub(crate) fn add(x: u64, y: u64) -> u64 {
     if sum >= P { sum - P } else { sum }
 }
 
+#[inline]
 pub(crate) fn multiply(x: u64, y: u64) -> u64 {
-    reduce(u128::from(x) * u128::from(y))
+    multiply_add(0, x, y)
+}
+
+/// `sum + x y`.
+#[inline]
+pub(crate) fn multiply_add(sum: u64, x: u64, y: u64) -> u64 {
+    // The product is below 2^122: its halves are below 2^61, and the three together below 2^63.
+    let product = u128::from(x) * u128::from(y);
+    let folded = sum + (product as u64 & P) + (product >> 61) as u64;
+    let folded = (folded & P) + (folded >> 61);
+    if folded >= P { folded - P } else { folded }
 }
 
 /// Sums over limbs as one element.
@@ -58,6 +69,10 @@ mod tests {
         #[test]
         fn arithmetic_is_modulo_the_prime(x in any::<u128>(), sums in any::<[i64; 3]>(), a in 0..P, b in 0..P) {
             prop_assert_eq!(u128::from(reduce(x)), x % u128::from(P));
+            prop_assert_eq!(u128::from(multiply(a, b)), u128::from(a) * u128::from(b) % u128::from(P));
+            let expected = (u128::from(b) + u128::from(a) * u128::from(a)) % u128::from(P);
+            prop_assert_eq!(u128::from(multiply_add(b, a, a)), expected);
+            prop_assert_eq!(multiply_add(P - 1, P - 1, P - 1), 0);
             prop_assert_eq!(u128::from(add(a, b)), (u128::from(a) + u128::from(b)) % u128::from(P));
             let p = i128::from(P);
             let expected = sums.iter().enumerate().map(|(limb, sum)| i128::from(*sum) % p * (1i128 << (21 * limb)) % p).sum::<i128>();

@@ -9,6 +9,10 @@ use crate::{
     shape::Lines,
 };
 use rand::CryptoRng;
+use std::ops::Range;
+
+/// Columns that are added up at a time: their sums stay in the first cache.
+const BLOCK: usize = 1024;
 
 /// Bits of a random coefficient: two limbs.
 const COEFFICIENT_BITS: u32 = 42;
@@ -62,10 +66,14 @@ pub(crate) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec
         .concat(),
         _ => {
             let parts = parallel::map_parts(lines.depth, TERMS, lines.count / 4, |part| {
-                let first = part.start;
-                let rows = &lines.values[first * lines.along..part.end * lines.along];
+                let rows = &lines.values[part.start * lines.along..part.end * lines.along];
                 let factors = vector.0.each_ref().map(|limb| &limb[part.clone()]);
-                sum_of_rows(backend, rows, lines.count, factors)
+                let blocks = (0..lines.count)
+                    .step_by(BLOCK)
+                    .map(|first| first..lines.count.min(first + BLOCK));
+                blocks
+                    .flat_map(|columns| sum_of_rows(backend, rows, lines.along, columns, factors))
+                    .collect::<Vec<_>>()
             });
             let zero = vec![0; lines.count];
             parts.into_iter().fold(zero, |sums, part| {
@@ -91,33 +99,34 @@ vectorised! {
 }
 
 vectorised! {
-    /// At most [`TERMS`] rows, each times its factor, added up. Four rows at a time.
-    fn sum_of_rows<const N: usize>(rows: &[i32], columns: usize, factors: [&[i32]; N]) -> Vec<u64> {
-        let mut sums: [Vec<i64>; N] = std::array::from_fn(|_| vec![0; columns]);
-        for (block, rows) in rows.chunks(4 * columns.max(1)).enumerate() {
+    /// Some columns of at most [`TERMS`] rows, each times its factor, added up. Four rows at a time.
+    fn sum_of_rows<const N: usize>(rows: &[i32], width: usize, columns: Range<usize>, factors: [&[i32]; N]) -> Vec<u64> {
+        let mut sums: [Vec<i64>; N] = std::array::from_fn(|_| vec![0; columns.len()]);
+        for (block, rows) in rows.chunks(4 * width).enumerate() {
+            let row = |row: usize| rows.get(row * width..).and_then(|rows| rows.get(columns.clone()));
             for (sums, factors) in sums.iter_mut().zip(&factors) {
-                add_rows(rows, &factors[4 * block..], sums);
+                let factors = &factors[4 * block..];
+                if let (Some(a), Some(b), Some(c), Some(d)) = (row(0), row(1), row(2), row(3)) {
+                    add_four_rows([a, b, c, d], factors, sums);
+                } else {
+                    (0..4).map_while(row).zip(factors).for_each(|(values, factor)| add_row(values, *factor, sums));
+                }
             }
         }
-        (0..columns).map(|column| field::combine(sums.each_ref().map(|sums| sums[column]))).collect()
+        (0..columns.len()).map(|column| field::combine(sums.each_ref().map(|sums| sums[column]))).collect()
     }
 }
 
-/// Adds at most four rows, each times its factor.
 #[inline(always)]
-fn add_rows(rows: &[i32], factors: &[i32], sums: &mut [i64]) {
-    let columns = sums.len();
-    if rows.len() == 4 * columns {
-        let (first, second) = rows.split_at(2 * columns);
-        let ((a, b), (c, d)) = (first.split_at(columns), second.split_at(columns));
-        let [f, g, h, i] = [0, 1, 2, 3].map(|row| i64::from(factors[row]));
-        for (sum, (((a, b), c), d)) in sums.iter_mut().zip(a.iter().zip(b).zip(c).zip(d)) {
-            *sum += i64::from(*a) * f + i64::from(*b) * g + i64::from(*c) * h + i64::from(*d) * i;
-        }
-    } else {
-        for (values, factor) in rows.chunks_exact(columns).zip(factors) {
-            let products = values.iter().map(|value| i64::from(*value) * i64::from(*factor));
-            sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
-        }
+fn add_four_rows([a, b, c, d]: [&[i32]; 4], factors: &[i32], sums: &mut [i64]) {
+    let [f, g, h, i] = [0, 1, 2, 3].map(|row| i64::from(factors[row]));
+    for (sum, (((a, b), c), d)) in sums.iter_mut().zip(a.iter().zip(b).zip(c).zip(d)) {
+        *sum += i64::from(*a) * f + i64::from(*b) * g + i64::from(*c) * h + i64::from(*d) * i;
     }
+}
+
+#[inline(always)]
+fn add_row(values: &[i32], factor: i32, sums: &mut [i64]) {
+    let products = values.iter().map(|value| i64::from(*value) * i64::from(factor));
+    sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
 }
