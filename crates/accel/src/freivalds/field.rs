@@ -9,12 +9,7 @@ const BITS: usize = 21;
 /// Terms that are summed before they are reduced.
 pub(crate) const TERMS: usize = 2048;
 
-fn reduce(x: u128) -> u64 {
-    let folded = (x as u64 & P) + ((x >> 61) as u64 & P) + (x >> 122) as u64;
-    let folded = (folded & P) + (folded >> 61);
-    if folded >= P { folded - P } else { folded }
-}
-
+#[inline(always)]
 pub(crate) fn add(x: u64, y: u64) -> u64 {
     let sum = x + y;
     if sum >= P { sum - P } else { sum }
@@ -37,12 +32,19 @@ pub(crate) fn multiply_add(sum: u64, x: u64, y: u64) -> u64 {
 
 /// Sums over limbs as one element.
 pub(crate) fn combine<const N: usize>(sums: [i64; N]) -> u64 {
-    let shifted = sums
-        .into_iter()
+    sums.into_iter()
         .enumerate()
-        .map(|(limb, sum)| i128::from(sum) << (BITS * limb));
-    // Of at most three limbs: below 2^107 in magnitude, which a multiple of the prime makes positive.
-    reduce((shifted.sum::<i128>() + (i128::from(P) << 48)) as u128)
+        .fold(0, |total, (limb, sum)| add_limb(total, limb, sum))
+}
+
+/// `total + 2^(21 limb) sum`, in operations that vectors have.
+#[inline(always)]
+pub(crate) fn add_limb(total: u64, limb: usize, sum: i64) -> u64 {
+    // 2^61 is 1: the bits above it are added, and a product by a power of two is a rotation.
+    let folded = (sum & P as i64) + (sum >> 61);
+    let positive = if folded < 0 { folded + P as i64 } else { folded } as u64;
+    let least = if positive >= P { positive - P } else { positive };
+    add(total, (least << (BITS * limb) & P) | least >> (61 - BITS * limb))
 }
 
 /// A vector in limbs: `N` planes of numbers below 2^21.
@@ -67,8 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arithmetic_is_modulo_the_prime(x in any::<u128>(), sums in any::<[i64; 3]>(), a in 0..P, b in 0..P) {
-            prop_assert_eq!(u128::from(reduce(x)), x % u128::from(P));
+        fn arithmetic_is_modulo_the_prime(sums in any::<[i64; 3]>(), a in 0..P, b in 0..P) {
             prop_assert_eq!(u128::from(multiply(a, b)), u128::from(a) * u128::from(b) % u128::from(P));
             let expected = (u128::from(b) + u128::from(a) * u128::from(a)) % u128::from(P);
             prop_assert_eq!(u128::from(multiply_add(b, a, a)), expected);

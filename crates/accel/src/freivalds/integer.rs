@@ -113,7 +113,11 @@ vectorised! {
                 }
             }
         }
-        (0..columns.len()).map(|column| field::combine(sums.each_ref().map(|sums| sums[column]))).collect()
+        let mut totals = vec![0; columns.len()];
+        for (limb, sums) in sums.iter().enumerate() {
+            totals.iter_mut().zip(sums).for_each(|(total, sum)| *total = field::add_limb(*total, limb, *sum));
+        }
+        totals
     }
 }
 

@@ -114,7 +114,7 @@ fn a_customer_gets_no_more_than_its_limits() {
     };
     // 12 multiply-accumulates for a product of 4 elements.
     let product = product(Kind::InputGradient, 1, 2, None);
-    assert!(with(limits, &[product.clone()]).is_ok() && with(limits, &[put(1, operand())]).is_ok());
+    assert!(with(limits, std::slice::from_ref(&product)).is_ok() && with(limits, &[put(1, operand())]).is_ok());
     let cases = [
         (
             limits,
