@@ -359,7 +359,14 @@ impl Job {
             );
             return Err(Error::configuration(place, problem));
         }
-        let inputs = cut.model.shapes()?[cut.server.start].iter().product();
+        let shapes = cut.model.shapes()?;
+        let [inputs] = shapes[cut.server.start][..] else {
+            let problem = format!(
+                "encrypted-activation needs a dense layer on one row a sample at the server, got samples of shape {:?}",
+                shapes[cut.server.start]
+            );
+            return Err(Error::configuration(place, problem));
+        };
         Sealing::new(self.training.batch, inputs, outputs).map_err(|e| Error::configuration("encryption", e))
     }
 

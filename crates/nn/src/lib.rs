@@ -44,6 +44,7 @@ mod streams;
 pub use error::ModelError;
 pub use loss::{BatchTargets, ClassWeights, Loss, WeightedLoss};
 pub use metrics::{Evaluation, area_under_curve, average_precision};
+pub use network::offload;
 pub use network::{InputGradient, Network, Weights, save_safetensors};
 pub use onnx::OnnxModel;
 pub use optimiser::{LearningRateSchedule, OptimiserSpec};

@@ -1,6 +1,7 @@
 //! The layers one party holds, and training them step by step.
 
 mod activation;
+mod attention;
 mod batch;
 mod batch_norm;
 mod buffer;
@@ -14,6 +15,7 @@ mod gelu;
 mod layer;
 mod layer_norm;
 mod normalise;
+pub mod offload;
 mod outside;
 mod parameter;
 mod pool;
@@ -21,6 +23,7 @@ mod pool2d;
 mod program;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -71,8 +74,9 @@ enum Stage {
 }
 
 impl Network {
-    /// The layers `range` of `model` with their initial weights: uniform in +-1/sqrt(fan-in) as in PyTorch, a function
-    /// of `seed` and each layer's number in the model, so that they do not depend on where the model is cut.
+    /// The layers `range` of `model` with their initial weights: uniform in +-1/sqrt(fan-in) as in PyTorch (attention too starts as there,
+    /// positions normal with deviation 0.02), a function of `seed` and each layer's number in the model, so that they do not depend on
+    /// where the model is cut.
     ///
     /// # Errors
     /// Whatever is wrong with the model, or [`ModelError::Range`].
@@ -219,7 +223,8 @@ impl Network {
 
     /// All trainable parameters with the names and layouts they have in an `nn.Sequential` of the whole model in PyTorch:
     /// "{layer}.weight" and "{layer}.bias"; a dense weight is `[out, in]`, a convolution's `[out, in, kernel]` or
-    /// `[out, in, kernel, kernel]`. Inside a residual block, layer 3 of the model: "3.body.{layer}.weight", "3.shortcut.{layer}.weight".
+    /// `[out, in, kernel, kernel]`; attention has "{layer}.in_proj_weight", "{layer}.in_proj_bias", "{layer}.out_proj.weight" and
+    /// "{layer}.out_proj.bias" of `nn.MultiheadAttention`. Inside a residual block, layer 3 of the model: "3.body.{layer}.weight", "3.shortcut.{layer}.weight".
     /// Running statistics are not among them: see [`Network::buffers`].
     pub fn parameters(&self) -> Vec<(String, ArrayD<f32>)> {
         self.parameter_refs()

@@ -18,11 +18,11 @@ pub const MAX_SAMPLE_VALUES: usize = 1 << 24;
 /// Most trainable numbers a model may have (1 GiB as f32).
 pub const MAX_PARAMETERS: usize = 1 << 28;
 
-/// One layer. A sample is `[features]`, `[channels, length]` or `[channels, height, width]`; the batch axis comes before it.
+/// One layer. A sample is `[features]`, `[channels, length]` or `[tokens, width]`, or `[channels, height, width]`; the batch axis comes before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LayerSpec {
-    /// `y = xW + b` on `[features]`.
+    /// `y = xW + b` on `[features]`, or on each token of `[tokens, width]`: on the last axis, as PyTorch's `Linear`.
     Dense {
         /// Number of output features.
         outputs: usize,
@@ -136,6 +136,31 @@ pub enum LayerSpec {
     Tanh {},
     /// `x P(X <= x)` for a standard normal X: the exact form with the error function.
     Gelu {},
+    /// Multi-head self-attention over `[tokens, width]`, without mask: `softmax(Q K^T / sqrt(width / heads)) V` of each head, between a
+    /// projection to Q, K and V and one of the heads' outputs side by side. Parameters are those of PyTorch's `MultiheadAttention`:
+    /// "3.in_proj_weight" `[3 width, width]` (rows of Q, then K, then V), "3.in_proj_bias", "3.out_proj.weight", "3.out_proj.bias".
+    Attention {
+        /// Number of heads; divides the width.
+        heads: usize,
+        /// Whether both projections have a bias.
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    /// `[channels, height, width]` to `[tokens, width]`: each square patch, in reading order, through one linear map. The parameters are those of a
+    /// `Conv2d` whose kernel and stride are the patch: "0.weight" `[width, channels, size, size]`, "0.bias".
+    Patches {
+        /// Height and width of a patch; divides those of the sample.
+        size: usize,
+        /// Numbers of each token.
+        width: usize,
+        /// Whether there is a bias.
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    /// A learned embedding of each position, added to `[tokens, width]`: "1.weight" `[tokens, width]`.
+    Positions {},
+    /// The mean over the tokens: `[tokens, width]` to `[width]`.
+    MeanTokens {},
     /// Any sample to `[features]`.
     Flatten {},
     /// In training, zeroes each value with probability `rate` and scales the others by `1 / (1 - rate)`.
@@ -158,7 +183,7 @@ pub enum LayerSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
-    /// Shape of one sample: `[features]`, `[channels, length]` or `[channels, height, width]`.
+    /// Shape of one sample: `[features]`, `[channels, length]` or `[tokens, width]`, or `[channels, height, width]`.
     pub input: Vec<usize>,
     /// The layers, first to last.
     pub layers: Vec<LayerSpec>,

@@ -4,7 +4,47 @@ use std::path::Path;
 
 use cloven_nn::{LayerSpec, ModelError, ModelSpec};
 
-/// A layer that PyTorch has no module for; the names of its parameters are those of the file.
+/// Layers that PyTorch has no module for, each with its name; the names of their parameters are those of the file.
+const CLASSES: [(&str, &str); 5] = [
+    ("Residual", RESIDUAL),
+    ("SelfAttention", ATTENTION),
+    ("Patches", PATCHES),
+    ("Positions", POSITIONS),
+    ("MeanTokens", MEAN_TOKENS),
+];
+
+const ATTENTION: &str = "\
+class SelfAttention(nn.MultiheadAttention):
+    def forward(self, x):
+        return super().forward(x, x, x, need_weights=False)[0]
+
+";
+
+const PATCHES: &str = "\
+class Patches(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x).flatten(2).transpose(1, 2)
+
+";
+
+const POSITIONS: &str = "\
+class Positions(nn.Module):
+    def __init__(self, tokens, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(tokens, width))
+
+    def forward(self, x):
+        return x + self.weight
+
+";
+
+const MEAN_TOKENS: &str = "\
+class MeanTokens(nn.Module):
+    def forward(self, x):
+        return x.mean(1)
+
+";
+
 const RESIDUAL: &str = "\
 class Residual(nn.Module):
     def __init__(self, body, shortcut):
@@ -24,10 +64,12 @@ pub(super) fn snippet(model: &ModelSpec, layers: &[usize], file: &Path) -> Resul
         let module = module(&model.layers[index], &shapes[index])?;
         modules += &format!("    (\"{index}\", {module}),\n");
     }
-    let class = if modules.contains("Residual(") { RESIDUAL } else { "" };
+    let used = CLASSES.iter().filter(|(name, _)| modules.contains(&format!("{name}(")));
+    let classes: String = used.map(|(_, class)| *class).collect();
+    let torch = if classes.contains("torch.") { "import torch\n" } else { "" };
     Ok(format!(
-        "from collections import OrderedDict\nimport torch.nn as nn\nfrom safetensors.torch import load_file\n\n\
-         {class}model = nn.Sequential(OrderedDict([\n{modules}]))\n\
+        "from collections import OrderedDict\n{torch}import torch.nn as nn\nfrom safetensors.torch import load_file\n\n\
+         {classes}model = nn.Sequential(OrderedDict([\n{modules}]))\n\
          model.load_state_dict(load_file({}))\nmodel.eval()",
         text(&file.display().to_string())
     ))
@@ -35,24 +77,24 @@ pub(super) fn snippet(model: &ModelSpec, layers: &[usize], file: &Path) -> Resul
 
 /// A layer, given the shape of a sample before it.
 fn module(layer: &LayerSpec, input: &[usize]) -> Result<String, ModelError> {
-    let before = input[0];
+    let (before, last) = (input[0], input[input.len() - 1]);
     let pool = |name: &str, size: usize, stride: Option<usize>| format!("nn.{name}({size}, stride={}", stride.unwrap_or(size));
     Ok(match *layer {
-        LayerSpec::Dense { outputs, bias } => format!("nn.Linear({before}, {outputs}{})", without(bias)),
+        LayerSpec::Dense { outputs, bias } => format!("nn.Linear({last}, {outputs}{})", without(bias)),
         LayerSpec::Conv1d {
             channels,
             kernel,
             stride,
             padding,
             bias,
-        } => convolution("Conv1d", [before, channels, kernel, stride, padding], bias),
+        } => convolution("nn.Conv1d", [before, channels, kernel, stride, padding], bias),
         LayerSpec::Conv2d {
             channels,
             kernel,
             stride,
             padding,
             bias,
-        } => convolution("Conv2d", [before, channels, kernel, stride, padding], bias),
+        } => convolution("nn.Conv2d", [before, channels, kernel, stride, padding], bias),
         LayerSpec::MaxPool1d { size, stride } => pool("MaxPool1d", size, stride) + ")",
         LayerSpec::AvgPool1d { size, stride } => pool("AvgPool1d", size, stride) + ")",
         LayerSpec::MaxPool2d { size, stride, padding } => pool("MaxPool2d", size, stride) + &format!(", padding={padding})"),
@@ -72,6 +114,10 @@ fn module(layer: &LayerSpec, input: &[usize]) -> Result<String, ModelError> {
         LayerSpec::Sigmoid {} => "nn.Sigmoid()".to_owned(),
         LayerSpec::Tanh {} => "nn.Tanh()".to_owned(),
         LayerSpec::Gelu {} => "nn.GELU()".to_owned(),
+        LayerSpec::Attention { heads, bias } => format!("SelfAttention({last}, {heads}{}, batch_first=True)", without(bias)),
+        LayerSpec::Patches { size, width, bias } => convolution("Patches", [before, width, size, size, 0], bias),
+        LayerSpec::Positions {} => format!("Positions({before}, {last})"),
+        LayerSpec::MeanTokens {} => "MeanTokens()".to_owned(),
         LayerSpec::Flatten {} => "nn.Flatten()".to_owned(),
         LayerSpec::Dropout { rate } => format!("nn.Dropout({rate:?})"),
         LayerSpec::Residual { ref body, ref shortcut } => {
@@ -82,7 +128,7 @@ fn module(layer: &LayerSpec, input: &[usize]) -> Result<String, ModelError> {
 
 fn convolution(name: &str, [before, channels, kernel, stride, padding]: [usize; 5], bias: bool) -> String {
     format!(
-        "nn.{name}({before}, {channels}, {kernel}, stride={stride}, padding={padding}{})",
+        "{name}({before}, {channels}, {kernel}, stride={stride}, padding={padding}{})",
         without(bias)
     )
 }

@@ -93,7 +93,9 @@ impl Job {
 /// The number of the first encrypted layer.
 fn first(cut: &Cut) -> Option<usize> {
     match (cut.server.start, &cut.model.layers[cut.server.clone()]) {
-        (0, [LayerSpec::Dense { .. } | LayerSpec::Conv2d { .. }, ..]) => Some(0),
+        (0, [LayerSpec::Conv2d { .. }, ..]) => Some(0),
+        // Not one on tokens, which has more rows than samples.
+        (0, [LayerSpec::Dense { .. }, ..]) if cut.model.input.len() == 1 => Some(0),
         (0, [LayerSpec::Flatten {}, LayerSpec::Dense { .. }, ..]) => Some(1),
         _ => None,
     }

@@ -82,11 +82,17 @@ fn network(job: &Job, rows: [usize; 2], model: &ModelSpec, range: std::ops::Rang
     Ok((parameters * (2 + slots + kept) + training.max(evaluation)) as u64 * NUMBER)
 }
 
-/// Numbers of a convolution's input as patches, one for each output position.
+/// Numbers of a convolution's input as patches, one for each output position; what attention keeps beside its input.
 fn patches(layer: &LayerSpec, input: &[usize], output: &[usize]) -> usize {
     let area = match layer {
         LayerSpec::Conv1d { kernel, .. } => *kernel,
         LayerSpec::Conv2d { kernel, .. } => kernel * kernel,
+        LayerSpec::Patches { .. } => return input.iter().product(),
+        // Queries, keys and values and what is made of them; scores and probabilities.
+        LayerSpec::Attention { heads, .. } => {
+            let tokens = input.first().copied().unwrap_or(0);
+            return 4 * input.iter().product::<usize>() + 2 * heads * tokens * tokens;
+        }
         _ => return 0,
     };
     let positions: usize = output.iter().skip(1).product();

@@ -1,5 +1,5 @@
 //! The border between `ndarray` outside and burn inside. Inside, every batch is `[batch, channels, positions]`: a flat
-//! sample is one channel, a plane its rows one after the other, so that layers need no case for each rank. A layer that must know
+//! sample is one channel, a token is one, a plane its rows one after the other, so that layers need no case for each rank. A layer that must know
 //! height and width is told when it is made.
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, module};
 
 use super::batch::Batch;
 use super::layer::{InputGradient, Layer};
+use super::offload::{Form, LinearForm, Windows};
 use super::parameter::Parameter;
 
 /// Sizes of the convolution.
@@ -23,6 +24,8 @@ pub struct Conv1d {
     /// (output channels) x 1.
     bias: Option<Parameter>,
     window: Window,
+    /// Of a sample.
+    length: usize,
     saved: Option<Saved>,
 }
 
@@ -32,11 +35,12 @@ struct Saved {
 }
 
 impl Conv1d {
-    pub fn new(weight: Parameter, bias: Option<Parameter>, window: Window) -> Self {
+    pub fn new(weight: Parameter, bias: Option<Parameter>, window: Window, length: usize) -> Self {
         Self {
             weight,
             bias,
             window,
+            length,
             saved: None,
         }
     }
@@ -97,6 +101,17 @@ impl Layer for Conv1d {
             bias.set_gradient(gradient.clone().sum_dim(2).sum_dim(0).squeeze_dim(0));
         }
         (wanted == InputGradient::Wanted).then(|| self.input_gradient(gradient, input))
+    }
+
+    fn form(&self) -> Option<Form> {
+        let Window { kernel, stride, padding } = self.window;
+        Some(Form::Linear(LinearForm::Convolution(Windows {
+            channels: self.weight.shape()[1],
+            image: [1, self.length],
+            kernel: [1, kernel],
+            stride,
+            padding: [0, padding],
+        })))
     }
 
     fn parameters(&self) -> Vec<&Parameter> {

@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 
 use super::batch::{Batch, read, tensor};
 use super::layer::{InputGradient, Layer, Linear};
+use super::offload::{Form, LinearForm, Windows};
 use super::parameter::Parameter;
 
 /// About so many values of windows are laid out at a time, so that they stay in the cache; a sample is not divided.
@@ -106,6 +107,17 @@ impl Layer for Conv2d {
         }
         self.set_bias_gradient(&gradient);
         (wanted == InputGradient::Wanted).then(|| tensor(dx, shape))
+    }
+
+    fn form(&self) -> Option<Form> {
+        let window = self.window;
+        Some(Form::Linear(LinearForm::Convolution(Windows {
+            channels: window.channels,
+            image: [window.height, window.width],
+            kernel: [window.kernel; 2],
+            stride: window.stride,
+            padding: [window.padding; 2],
+        })))
     }
 
     fn linear(&self) -> Option<&dyn Linear> {

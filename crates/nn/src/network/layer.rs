@@ -1,6 +1,7 @@
 //! What every layer can do, and making layers from their description.
 
 use super::activation::{Activation, Function};
+use super::attention::Attention;
 use super::batch::Batch;
 use super::batch_norm::BatchNorm;
 use super::buffer::Buffer;
@@ -11,10 +12,12 @@ use super::dropout::Dropout;
 use super::flatten::Flatten;
 use super::gelu::Gelu;
 use super::layer_norm::LayerNorm;
+use super::offload::{AttentionForm, Form};
 use super::parameter::{Layout, Parameter};
 use super::pool::{AvgPool1d, MaxPool1d, Pool};
 use super::pool2d::{AvgPool2d, GlobalAvgPool, MaxPool2d, Pool2d};
 use super::program::Step;
+use super::tokens::{MeanTokens, Positions, TokensFirst};
 use crate::LayerSpec;
 use crate::spec::shapes_along;
 use crate::streams::Stream;
@@ -30,6 +33,16 @@ pub trait Layer: Send + Sync {
     /// Sets the gradients of the parameters for dLoss/dOutput, and gives dLoss/dInput if wanted.
     /// The network calls it once after each `forward_train`.
     fn backward(&mut self, gradient: Batch, wanted: InputGradient) -> Option<Batch>;
+
+    /// The layer's products, if it has any, for passes in which they are all computed elsewhere.
+    fn form(&self) -> Option<Form> {
+        None
+    }
+
+    /// As in the names of its products that have no parameter.
+    fn place(&self) -> &str {
+        ""
+    }
 
     /// The layer as a product that another party may compute, if it is one; its first parameter is then the weight.
     fn linear(&self) -> Option<&dyn Linear> {
@@ -143,13 +156,17 @@ pub enum InputGradient {
     NotWanted,
 }
 
+/// Standard deviation of position embeddings at the start, as usual in transformers.
+const POSITION_DEVIATION: f64 = 0.02;
+
 /// Appends the steps of the layer at `place` of a model, for samples of shape `input`; the shape is known to fit.
 pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64, steps: &mut Vec<Step>) {
     let layer: Box<dyn Layer> = match *spec {
         LayerSpec::Dense { outputs, bias } => {
-            let shape = vec![outputs, input[0]];
-            let (weight, bias) = parameters(&place, seed, input[0], bias, (shape, Layout::Transposed), Layout::Row);
-            Box::new(Dense::new(weight, bias))
+            let inputs = input[input.len() - 1];
+            let shape = vec![outputs, inputs];
+            let (weight, bias) = parameters(&place, seed, inputs, bias, (shape, Layout::Transposed), Layout::Row);
+            Box::new(Dense::new(weight, bias, input[..input.len() - 1].iter().product()))
         }
         LayerSpec::Conv1d {
             channels,
@@ -160,7 +177,7 @@ pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64, steps: 
         } => {
             let shape = vec![channels, input[0], kernel];
             let (weight, bias) = parameters(&place, seed, input[0] * kernel, bias, (shape, Layout::Rows), Layout::Rows);
-            Box::new(Conv1d::new(weight, bias, Window { kernel, stride, padding }))
+            Box::new(Conv1d::new(weight, bias, Window { kernel, stride, padding }, input[1]))
         }
         LayerSpec::Conv2d {
             channels,
@@ -169,9 +186,8 @@ pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64, steps: 
             padding,
             bias,
         } => {
-            let (shape, fan_in) = (vec![channels, input[0], kernel, kernel], input[0] * kernel * kernel);
-            let (weight, bias) = parameters(&place, seed, fan_in, bias, (shape, Layout::Rows), Layout::Rows);
-            Box::new(Conv2d::new(weight, bias, window2d(input, kernel, stride, padding)))
+            let window = window2d(input, kernel, stride, padding);
+            Box::new(conv2d(&place, seed, channels, window, bias))
         }
         LayerSpec::MaxPool1d { size, stride } => Box::new(MaxPool1d::new(pool(size, stride))),
         LayerSpec::AvgPool1d { size, stride } => Box::new(AvgPool1d::new(pool(size, stride))),
@@ -191,6 +207,32 @@ pub fn build(spec: &LayerSpec, place: Place, input: &[usize], seed: u64, steps: 
         LayerSpec::Sigmoid {} => Box::new(Activation::new(Function::Sigmoid)),
         LayerSpec::Tanh {} => Box::new(Activation::new(Function::Tanh)),
         LayerSpec::Gelu {} => Box::new(Gelu::default()),
+        LayerSpec::Attention { heads, bias } => {
+            let [to_heads, from_heads] = projections(&place, seed, [input[0], input[1]], bias);
+            let form = AttentionForm {
+                heads,
+                tokens: input[0],
+                size: input[1] / heads,
+            };
+            steps.push(Step::Layer(Box::new(to_heads)));
+            steps.push(Step::Layer(Box::new(Attention::new(place, form))));
+            Box::new(from_heads)
+        }
+        LayerSpec::Patches { size, width, bias } => {
+            let window = window2d(input, size, size, 0);
+            steps.push(Step::Layer(Box::new(conv2d(&place, seed, width, window, bias))));
+            Box::new(TokensFirst)
+        }
+        LayerSpec::Positions {} => {
+            let stream = &mut Stream::weights(seed, place.number());
+            Box::new(Positions::new(Parameter::normal(
+                place.name("weight"),
+                input.to_vec(),
+                POSITION_DEVIATION,
+                stream,
+            )))
+        }
+        LayerSpec::MeanTokens {} => Box::new(MeanTokens::default()),
         LayerSpec::Flatten {} => Box::new(Flatten::default()),
         LayerSpec::Dropout { rate } => Box::new(Dropout::new(place.number(), rate, seed)),
         LayerSpec::Residual { ref body, ref shortcut } => {
@@ -212,6 +254,29 @@ fn build_branch(layers: &[LayerSpec], input: &[usize], seed: u64, place: impl Fn
     for (index, spec) in layers.iter().enumerate() {
         build(spec, place(index), &shapes[index], seed, steps);
     }
+}
+
+fn conv2d(place: &Place, seed: u64, channels: usize, window: Window2d, bias: bool) -> Conv2d {
+    let kernel = window.kernel;
+    let shape = vec![channels, window.channels, kernel, kernel];
+    let fan_in = window.channels * kernel * kernel;
+    let (weight, bias) = parameters(place, seed, fan_in, bias, (shape, Layout::Rows), Layout::Rows);
+    Conv2d::new(weight, bias, window)
+}
+
+/// The projections of attention before and after its heads, with names and start as in PyTorch's `MultiheadAttention`: the first by Glorot's bound,
+/// biases 0.
+fn projections(place: &Place, seed: u64, [tokens, width]: [usize; 2], bias: bool) -> [Dense; 2] {
+    let stream = &mut Stream::weights(seed, place.number());
+    let layout = Layout::Transposed;
+    let zeros = |name, count| bias.then(|| Parameter::constant(place.name(name), vec![count], 0.0));
+    let bound = (6.0 / (4 * width) as f32).sqrt();
+    let first = Parameter::uniform(place.name("in_proj_weight"), vec![3 * width, width], layout, bound, stream);
+    let last = Parameter::new(place.name("out_proj.weight"), vec![width, width], layout, width, stream);
+    [
+        Dense::new(first, zeros("in_proj_bias", 3 * width), tokens),
+        Dense::new(last, zeros("out_proj.bias", width), tokens),
+    ]
 }
 
 fn window2d(input: &[usize], kernel: usize, stride: usize, padding: usize) -> Window2d {

@@ -34,8 +34,22 @@ pub enum Layout {
 impl Parameter {
     /// Uniform in +-1/sqrt(`fan_in`), PyTorch's default for weight and bias, drawn in the order of PyTorch's layout.
     pub fn new(name: String, shape: Vec<usize>, layout: Layout, fan_in: usize, stream: &mut Stream) -> Self {
-        let values = stream.uniform(shape.iter().product(), 1.0 / (fan_in as f32).sqrt());
+        Self::uniform(name, shape, layout, 1.0 / (fan_in as f32).sqrt(), stream)
+    }
+
+    /// Uniform in +-`bound`, drawn in the order of PyTorch's layout.
+    pub fn uniform(name: String, shape: Vec<usize>, layout: Layout, bound: f32, stream: &mut Stream) -> Self {
+        let values = stream.uniform(shape.iter().product(), bound);
         Self::from_values(name, shape, layout, values)
+    }
+
+    /// Normal with this standard deviation.
+    pub fn normal(name: String, shape: Vec<usize>, deviation: f64, stream: &mut Stream) -> Self {
+        let count: usize = shape.iter().product();
+        let pairs = std::iter::repeat_with(|| stream.normal_pair()).take(count.div_ceil(2));
+        let mut values: Vec<f32> = pairs.flatten().map(|normal| (deviation * normal) as f32).collect();
+        values.truncate(count);
+        Self::from_values(name, shape, Layout::Row, values)
     }
 
     /// All numbers alike: the start of a normalisation's scale and shift.

@@ -9,8 +9,10 @@ use crate::{LayerSpec, LearningRateSchedule, preset};
 mod files;
 mod layers;
 mod normalisation;
+mod offload;
 mod outside;
 mod split;
+mod tokens;
 
 /// Numbers in -1..1 with no two nearer than 1/`count` and none near 0, so that small steps cross no kink.
 fn spread(shape: &[usize], salt: usize) -> ArrayD<f32> {

@@ -88,10 +88,10 @@ impl LinearShape {
         }
     }
 
-    /// Of a layer that is a product, on samples of shape `input`, which fits.
+    /// Of a layer that is a product, on samples of shape `input`, which fits. A dense layer on tokens is none: these have one row a sample.
     pub(crate) fn of(layer: &LayerSpec, input: &[usize]) -> Option<Self> {
         match *layer {
-            LayerSpec::Dense { outputs, .. } => Some(Self::Dense {
+            LayerSpec::Dense { outputs, .. } if input.len() == 1 => Some(Self::Dense {
                 inputs: input[0],
                 outputs,
             }),
@@ -118,7 +118,8 @@ impl ModelSpec {
     /// before its shortcut. `wish`: whether the gradient at the input of the range is wanted.
     ///
     /// # Errors
-    /// As [`ModelSpec::shapes`]; [`ModelError::Range`]; [`ModelError::Layer`] for a convolution along one axis, whose product is not offered.
+    /// As [`ModelSpec::shapes`]; [`ModelError::Range`]; [`ModelError::Layer`] for a product that is not offered: a convolution along
+    /// one axis, patches, attention, a dense layer on tokens.
     pub fn linear_layers(&self, range: Range<usize>, wish: InputGradient) -> Result<Vec<LinearLayer>, ModelError> {
         let shapes = self.shapes()?;
         let layers = self.layers.get(range.clone()).ok_or(ModelError::Range {
@@ -153,8 +154,14 @@ impl Found {
                 self.learning |= after_body;
                 continue;
             }
-            if let LayerSpec::Conv1d { .. } = layer {
-                return Err(layer.error(&place, "dense or conv2d", layer.kind()));
+            match layer {
+                LayerSpec::Conv1d { .. } | LayerSpec::Attention { .. } | LayerSpec::Patches { .. } => {
+                    return Err(layer.error(&place, "dense or conv2d", layer.kind()));
+                }
+                LayerSpec::Dense { .. } if input.len() > 1 => {
+                    return Err(layer.error(&place, "[features] (this product is offered for one row a sample)", input));
+                }
+                _ => (),
             }
             if let Some(shape) = LinearShape::of(layer, input) {
                 self.layers.push(LinearLayer {

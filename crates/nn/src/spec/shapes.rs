@@ -23,7 +23,7 @@ impl ModelSpec {
         }
         if !matches!(self.input.len(), 1..=3) {
             return Err(model_error(
-                "an input of [features], [channels, length] or [channels, height, width]",
+                "an input of [features], [channels, length], [tokens, width] or [channels, height, width]",
                 format!("{:?}", self.input),
             ));
         }
@@ -108,6 +108,10 @@ impl LayerSpec {
             Self::Sigmoid {} => "sigmoid",
             Self::Tanh {} => "tanh",
             Self::Gelu {} => "gelu",
+            Self::Attention { .. } => "attention",
+            Self::Patches { .. } => "patches",
+            Self::Positions {} => "positions",
+            Self::MeanTokens {} => "mean-tokens",
             Self::Flatten {} => "flatten",
             Self::Dropout { .. } => "dropout",
             Self::Residual { .. } => "residual",
@@ -135,7 +139,8 @@ impl LayerSpec {
         match *self {
             Self::Dense { outputs, .. } => match input {
                 [_] => Ok(vec![outputs]),
-                _ => Err(self.error(place, "[features] (put a flatten layer before it)", input)),
+                [tokens, _] => Ok(vec![*tokens, outputs]),
+                _ => Err(self.error(place, "[features] or [tokens, width] (put a flatten layer before it)", input)),
             },
             Self::Conv1d {
                 channels,
@@ -177,6 +182,10 @@ impl LayerSpec {
             }
             Self::LeakyRelu { slope } if !(0.0..=1.0).contains(&slope) => Err(self.error(place, "a slope in 0..=1", slope)),
             Self::Dropout { rate } if !(0.0..1.0).contains(&rate) => Err(self.error(place, "a rate in 0..1", rate)),
+            Self::Attention { heads, .. } => self.attention(place, input, heads),
+            Self::Patches { size, width, .. } => self.patches(place, input, size, width),
+            Self::Positions {} => self.tokens(place, input).map(|_| input.to_vec()),
+            Self::MeanTokens {} => self.tokens(place, input).map(|[_, width]| vec![width]),
             Self::Flatten {} => Ok(vec![input.iter().product()]),
             Self::Residual { ref body, ref shortcut } => self.block(place, input, body, shortcut),
             Self::BatchNorm { .. }
@@ -204,6 +213,40 @@ impl LayerSpec {
             true => Ok(body),
             false => Err(self.error(place, format!("a shortcut that ends in the body's shape {body:?}"), shortcut)),
         }
+    }
+
+    /// The axes of a sample of tokens.
+    fn tokens(&self, place: &str, input: &[usize]) -> Result<[usize; 2], ModelError> {
+        <[usize; 2]>::try_from(input).map_err(|_| self.error(place, "[tokens, width]", input))
+    }
+
+    fn attention(&self, place: &str, input: &[usize], heads: usize) -> Result<Vec<usize>, ModelError> {
+        let [tokens, width] = self.tokens(place, input)?;
+        if heads == 0 || width % heads != 0 {
+            return Err(self.error(place, format!("heads that divide the width {width}"), heads));
+        }
+        // Both are worked out whole for every sample.
+        match within(&[heads, tokens, tokens]) && within(&[3, tokens, width]) {
+            true => Ok(input.to_vec()),
+            false => Err(self.error(
+                place,
+                format!("at most {MAX_SAMPLE_VALUES} scores, queries, keys and values"),
+                "more",
+            )),
+        }
+    }
+
+    fn patches(&self, place: &str, input: &[usize], size: usize, width: usize) -> Result<Vec<usize>, ModelError> {
+        self.channels_of(place, input, PLANE)?;
+        let plane = [input[1], input[2]];
+        if size == 0 || plane.iter().any(|length| length % size != 0) {
+            return Err(self.error(
+                place,
+                format!("a size that divides the sample's height and width {plane:?}"),
+                size,
+            ));
+        }
+        Ok(vec![plane.iter().map(|length| length / size).product(), width])
     }
 
     /// Shape after a convolution of kernel, stride and padding along the axes after the channels.
@@ -269,9 +312,9 @@ impl LayerSpec {
     }
 
     /// `None` when the product overflows.
-    pub(super) fn parameter_count(&self, input: &[usize]) -> Option<usize> {
+    pub(crate) fn parameter_count(&self, input: &[usize]) -> Option<usize> {
         match *self {
-            Self::Dense { outputs, bias } => input[0].checked_add(usize::from(bias))?.checked_mul(outputs),
+            Self::Dense { outputs, bias } => input.last()?.checked_add(usize::from(bias))?.checked_mul(outputs),
             Self::Conv1d {
                 channels, kernel, bias, ..
             } => input[0]
@@ -284,6 +327,15 @@ impl LayerSpec {
                 .checked_mul(kernel.checked_mul(kernel)?)?
                 .checked_add(usize::from(bias))?
                 .checked_mul(channels),
+            Self::Attention { bias, .. } => {
+                let width = *input.last()?;
+                width.checked_add(usize::from(bias))?.checked_mul(width)?.checked_mul(4)
+            }
+            Self::Patches { size, width, bias } => input[0]
+                .checked_mul(size.checked_mul(size)?)?
+                .checked_add(usize::from(bias))?
+                .checked_mul(width),
+            Self::Positions {} => Some(input.iter().product()),
             Self::BatchNorm { .. } => input[0].checked_mul(2),
             Self::LayerNorm { axes, .. } => {
                 let normalised = &input[input.len() - axes.unwrap_or(input.len())..];

@@ -264,6 +264,8 @@ fn unknown_fields_and_types_are_refused() {
         r#"type = "gelu", approximate = "tanh""#,
         r#"type = "batch-norm", affine = false"#,
         r#"type = "residual""#,
+        r#"type = "attention", heads = 1, dropout = 0.1"#,
+        r#"type = "positions", kind = "sine""#,
         r#"type = "residual", body = [{ type = "relu", slope = 1 }]"#,
         r#"type = "softmax""#,
         r#"type = "dense""#,
@@ -300,7 +302,7 @@ fn m1_is_the_published_model() {
     }
     assert_eq!(
         preset("m2").unwrap_err().to_string(),
-        r#"model preset: expected one of m1, m1-big, ptbxl, got "m2""#
+        r#"model preset: expected one of m1, m1-big, ptbxl, resnet18-cifar, vit-cifar, got "m2""#
     );
 }
 
@@ -316,9 +318,9 @@ fn a_mistake_is_one_sentence() {
     };
     for (input, layer, expected) in [
         (
-            vec![8, 64],
+            vec![8, 8, 8],
             dense.clone(),
-            "layer 0 (dense): expected [features] (put a flatten layer before it), got [8, 64]",
+            "layer 0 (dense): expected [features] or [tokens, width] (put a flatten layer before it), got [8, 8, 8]",
         ),
         (vec![8], conv(3, 0), "layer 0 (conv1d): expected [channels, length], got [8]"),
         (
@@ -357,7 +359,7 @@ fn a_mistake_is_one_sentence() {
         (
             vec![1, 2, 3, 4],
             dense.clone(),
-            "model: expected an input of [features], [channels, length] or [channels, height, width], got [1, 2, 3, 4]",
+            "model: expected an input of [features], [channels, length], [tokens, width] or [channels, height, width], got [1, 2, 3, 4]",
         ),
         (vec![0], dense, "model: expected an input of 1 to 16777216 values, got [0]"),
     ] {
@@ -411,6 +413,10 @@ fn simple_layer() -> impl Strategy<Value = LayerSpec> {
             stride: Some(stride),
             padding
         }),
+        size().prop_map(|heads| LayerSpec::Attention { heads, bias: true }),
+        (size(), size()).prop_map(|(size, width)| LayerSpec::Patches { size, width, bias: true }),
+        Just(LayerSpec::Positions {}),
+        Just(LayerSpec::MeanTokens {}),
         size().prop_map(|axes| LayerSpec::LayerNorm {
             axes: Some(axes),
             epsilon: 1e-5
@@ -434,5 +440,142 @@ proptest! {
         layers in prop::collection::vec(layer(), 0..5),
     ) {
         let _ = ModelSpec { input, layers }.parameter_count();
+    }
+}
+
+#[test]
+fn a_transformer_is_read_from_a_job_file_with_defaults() {
+    let text = r#"
+        input = [3, 8, 12]
+        layers = [
+            { type = "patches", size = 4, width = 10 },
+            { type = "positions" },
+            { type = "residual", body = [{ type = "layer-norm", axes = 1 }, { type = "attention", heads = 2 }] },
+            { type = "dense", outputs = 7, bias = false },
+            { type = "mean-tokens" },
+            { type = "dense", outputs = 4 },
+        ]"#;
+    let read = model(text);
+    let patches = LayerSpec::Patches {
+        size: 4,
+        width: 10,
+        bias: true,
+    };
+    assert_eq!(read.layers[0], patches);
+    let LayerSpec::Residual { body, .. } = &read.layers[2] else {
+        panic!("a block")
+    };
+    assert_eq!(body[1], LayerSpec::Attention { heads: 2, bias: true });
+    assert_eq!(model(&toml::to_string(&read).unwrap()), read);
+    let expected: [&[usize]; 7] = [&[3, 8, 12], &[6, 10], &[6, 10], &[6, 10], &[6, 7], &[7], &[4]];
+    assert_eq!(read.shapes().unwrap(), expected);
+    let attention = 30 * 10 + 30 + 10 * 10 + 10;
+    assert_eq!(
+        read.parameter_count().unwrap(),
+        (48 * 10 + 10) + 60 + (20 + attention) + 70 + 32
+    );
+}
+
+#[test]
+fn impossible_settings_of_tokens_are_one_sentence() {
+    let (attention, patches) = (
+        |heads| LayerSpec::Attention { heads, bias: true },
+        |size| LayerSpec::Patches {
+            size,
+            width: 4,
+            bias: true,
+        },
+    );
+    for (input, layer, expected) in [
+        (
+            vec![6, 10],
+            attention(3),
+            "layer 0 (attention): expected heads that divide the width 10, got 3",
+        ),
+        (
+            vec![6, 10],
+            attention(0),
+            "layer 0 (attention): expected heads that divide the width 10, got 0",
+        ),
+        (
+            vec![10],
+            attention(2),
+            "layer 0 (attention): expected [tokens, width], got [10]",
+        ),
+        (
+            vec![1 << 13, 2],
+            attention(1),
+            "layer 0 (attention): expected at most 16777216 scores, queries, keys and values, got \"more\"",
+        ),
+        (
+            vec![3, 8, 10],
+            patches(4),
+            "layer 0 (patches): expected a size that divides the sample's height and width [8, 10], got 4",
+        ),
+        (
+            vec![8, 10],
+            patches(2),
+            "layer 0 (patches): expected [channels, height, width], got [8, 10]",
+        ),
+        (
+            vec![3, 8, 8],
+            LayerSpec::Positions {},
+            "layer 0 (positions): expected [tokens, width], got [3, 8, 8]",
+        ),
+        (
+            vec![3],
+            LayerSpec::MeanTokens {},
+            "layer 0 (mean-tokens): expected [tokens, width], got [3]",
+        ),
+    ] {
+        assert_eq!(sentence(&input, vec![layer]), expected);
+    }
+}
+
+#[test]
+fn the_published_image_classifiers_have_their_numbers_of_parameters() {
+    let count = |name| preset(name).unwrap().model.parameter_count().unwrap();
+    // As ResNet-18 with the stem for CIFAR is known to have.
+    assert_eq!(count("resnet18-cifar"), 11_173_962);
+    let block = 2 * 2 * 192 + 4 * 192 * 193 + (192 * 768 + 768) + (768 * 192 + 192);
+    assert_eq!(count("vit-cifar"), 49 * 192 + 64 * 192 + 6 * block + 2 * 192 + 193 * 10);
+    for name in ["resnet18-cifar", "vit-cifar"] {
+        let Preset { model, server } = preset(name).unwrap();
+        let shapes = model.shapes().unwrap();
+        assert_eq!(
+            (&shapes[0][..], &shapes[server.end][..]),
+            (&[3, 32, 32][..], &[10][..]),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn products_of_tokens_are_refused_by_name() {
+    let wish = crate::InputGradient::NotWanted;
+    for (input, layer, expected) in [
+        (
+            vec![6, 10],
+            LayerSpec::Attention { heads: 2, bias: true },
+            "layer 0 (attention): expected dense or conv2d, got \"attention\"",
+        ),
+        (
+            vec![1, 4, 4],
+            LayerSpec::Patches {
+                size: 2,
+                width: 3,
+                bias: true,
+            },
+            "layer 0 (patches): expected dense or conv2d, got \"patches\"",
+        ),
+        (
+            vec![6, 10],
+            LayerSpec::Dense { outputs: 2, bias: true },
+            "layer 0 (dense): expected [features] (this product is offered for one row a sample), got [6, 10]",
+        ),
+    ] {
+        let layers = vec![layer];
+        let error = ModelSpec { input, layers }.linear_layers(0..1, wish).unwrap_err();
+        assert_eq!(error.to_string(), expected);
     }
 }
