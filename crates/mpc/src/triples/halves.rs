@@ -33,7 +33,7 @@ impl DataHalf {
         Ok(Self { product, shape, c })
     }
 
-    /// c_i: who answers B under encryption with A_b B - c_i makes it so.
+    /// c_i: who answers B under encryption with X_b B - c_i makes it so.
     pub fn c(&self) -> &Matrix {
         &self.c
     }
@@ -43,7 +43,8 @@ impl DataHalf {
         self.product
     }
 
-    /// The share A_b F + c_i (or A_b^T F + c_i), on the message of [`OperandHalf::multiply`] and the mask of the batch's rows.
+    /// The share A_b F + c_i (or A_b^T F + c_i), on the message of [`OperandHalf::multiply`] and the mask of the batch's rows; on that of
+    /// [`OperandHalf::hide`] and the rows themselves, where A = X.
     ///
     /// # Errors
     /// [`MpcError::Length`]; [`MpcError::Mismatch`] for a mask of another shape.
@@ -106,12 +107,21 @@ impl OperandHalf {
     /// # Errors
     /// [`MpcError::Mismatch`] for rows or an operand of another shape.
     pub fn multiply(self, masked: &Matrix, operand: &Matrix) -> Result<(Matrix, Vec<u8>), MpcError> {
-        let OperandMask { product, shape, b } = &self.mask;
+        let OperandMask { product, shape, .. } = &self.mask;
         masked.expect_shape(shape.batch, shape.columns)?;
-        let mut hidden = operand.clone();
-        hidden.sub_assign(b)?;
         let mut share = product.of(masked, operand)?;
         share.add_assign(&self.c)?;
-        Ok((share, hidden.encode()))
+        let (_, message) = self.hide(operand)?;
+        Ok((share, message))
+    }
+
+    /// The same where A = X, so that E = 0: the share c_j, and the message.
+    ///
+    /// # Errors
+    /// [`MpcError::Mismatch`] for an operand of another shape.
+    pub fn hide(self, operand: &Matrix) -> Result<(Matrix, Vec<u8>), MpcError> {
+        let mut hidden = operand.clone();
+        hidden.sub_assign(&self.mask.b)?;
+        Ok((self.c, hidden.encode()))
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! | step | who | what |
 //! |---|---|---|
-//! | once | i | E = X - A ([`DataMask::hide`] -> [`MaskedData::accept`]) |
+//! | once | i | E = X - A, with a dealer ([`DataMask::hide`] -> [`MaskedData::accept`]) |
 //! | each product | j | F = W - B to i; its share E_b W + c_j ([`OperandHalf::multiply`]) |
 //! | | i | its share A_b F + c_i ([`DataHalf::multiply`]) |
 //!
@@ -16,10 +16,14 @@
 //! | source | A, c_i | B | c_j | assumption |
 //! |---|---|---|---|---|
 //! | [`Dealer`] | from a seed of i and the dealer | from a seed of j and the dealer | sent by the dealer | the dealer sees no message between holders; together with a holder it knows the others' data |
-//! | homomorphic encryption, in an upper layer | i's own | j's own, encrypted under its key | i's answer A_b B - c_i under encryption | that scheme's |
+//! | homomorphic encryption, in an upper layer | A = X; c_i is i's own | j's own, encrypted under its key | i's answer X_b B - c_i under encryption | that scheme's |
 //!
-//! [`TripleSecret`] derives A, B and c_i in both. Bytes: 8 n d once from i to each other; for each product 8 for each word of the operand, from j to i, and
-//! with a dealer 8 for each word of the result, from it to j.
+//! Who multiplies by X in the clear itself has nobody to hide it from: then E = 0, which nobody sends, j's share is c_j alone ([`OperandHalf::hide`]), and
+//! what is multiplied under encryption has as few bits as X. So does the preprocessing of Mishra et al., "Delphi" (USENIX Security 2020), with a model's
+//! weights in the place of X. It depends on X, but on no W.
+//!
+//! [`TripleSecret`] derives B in both, and A and c_i with a dealer. Bytes: with a dealer 8 n d once from i to each other, and for each product 8 for each word
+//! of the result, from it to j; in both 8 for each word of the operand, from j to i, for each product.
 //!
 //! | party | learns |
 //! |---|---|

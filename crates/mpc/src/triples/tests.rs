@@ -118,6 +118,31 @@ proptest! {
             }
         }
     }
+
+    /// c_j = X_b B - c_i as if under encryption, without a mask of the data.
+    #[test]
+    fn who_multiplies_its_own_data_needs_no_mask_of_them(columns in 1usize..9, width in 1usize..6, rows in 1usize..9, run in any::<u64>()) {
+        let rng = &mut ChaCha20Rng::seed_from_u64(run);
+        let data = random(rows, columns, rng);
+        let shape = Shape { batch: rows, columns, width };
+        for product in [Product::Forward, Product::Gradient] {
+            let operand = random(product.operand_rows(shape), width, rng);
+            let waiting = secret(1).operand_mask(id(0, 1, product, 0), shape).unwrap();
+            let hidden_by = waiting.matrix().clone();
+            let c = random(product.result_rows(shape), width, rng);
+            let mut answer = product.of(&data, waiting.matrix()).unwrap();
+            answer.sub_assign(&c).unwrap();
+            let (share, message) = waiting.with(answer.clone()).unwrap().hide(&operand).unwrap();
+            prop_assert!(share == answer);
+            let mut hidden = operand.clone();
+            hidden.sub_assign(&hidden_by).unwrap();
+            prop_assert_eq!(&message, &hidden.encode());
+            let mut sum = DataHalf::new(product, shape, c).unwrap().multiply(&data, &message).unwrap();
+            prop_assert!(sum != product.of(&data, &operand).unwrap());
+            sum.add_assign(&share).unwrap();
+            prop_assert!(sum == product.of(&data, &operand).unwrap());
+        }
+    }
 }
 
 #[test]
