@@ -43,7 +43,7 @@ pub(crate) struct Figures {
     earlier: Traffic,
 }
 
-/// Traffic that depends on nobody's data, by the phase that it crossed in.
+/// Traffic of preprocessing, by the phase that it crossed in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Preprocessing {
     setup: Traffic,

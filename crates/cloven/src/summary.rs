@@ -27,7 +27,7 @@ pub struct PartySummary {
     pub training_traffic: Traffic,
     /// Bytes at the socket in evaluation only.
     pub evaluation_traffic: Traffic,
-    /// Of all this, what depends on nobody's data.
+    /// Of all this, what depends on no weights and no gradients.
     #[serde(default)]
     pub preprocessing_traffic: PreprocessingTraffic,
     /// Messages and their bytes (header and payload, before TLS) that this party sent, by name.
@@ -56,7 +56,7 @@ pub struct PartySummary {
     pub unreached: Vec<Party>,
 }
 
-/// Bytes at the socket that depend on nobody's data, such as those of random numbers that products are computed with later: they could be sent before
+/// Bytes at the socket that depend on no weights and no gradients, such as those of random numbers that products are computed with later: they could be sent before
 /// anybody has any. By the phase that they crossed in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct PreprocessingTraffic {
@@ -145,7 +145,8 @@ pub struct Summary {
     pub bytes_sent: BTreeMap<Party, u64>,
     /// Bytes of all messages of all parties, at the socket, in an epoch's training (mean).
     pub bytes_per_epoch: u64,
-    /// Bytes of all parties by phase, at the socket. Where there is a phase `preprocessing`, it holds what depends on nobody's data, whenever it
+    /// Bytes of all parties by phase, at the socket. Where there is a phase `preprocessing`, it holds what depends on no weights and no gradients (random
+    /// numbers; with triples by encryption, also the columns that they are multiplied by), whenever it
     /// crossed, and the other phases hold the rest.
     pub bytes_by_phase: BTreeMap<String, u64>,
     /// Messages and bytes (before TLS) by party and message name.

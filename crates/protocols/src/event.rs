@@ -25,8 +25,8 @@ pub enum Event {
         /// Bytes of the set-up.
         traffic: Traffic,
     },
-    /// What has crossed so far that depends on nobody's data: random numbers for products and activations to come. Told before the event whose
-    /// bytes it is a part of.
+    /// What has crossed so far that depends on no weights, no gradients and no labels: random numbers for products and activations to come, and such numbers
+    /// times columns (triples by encryption). Told before the event whose bytes it is a part of.
     Preprocessing {
         /// Bytes so far, of [`Started`](Event::Started)'s and later ones'.
         traffic: Traffic,

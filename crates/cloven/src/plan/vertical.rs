@@ -38,7 +38,7 @@ pub struct VerticalPlan {
     pub batches_per_epoch: u64,
     /// Bytes of all parties in an epoch's training, at the socket.
     pub bytes_per_epoch: u64,
-    /// Of these, what depends on nobody's data.
+    /// Of these, what depends on no weights and no gradients.
     pub preprocessing_bytes_per_epoch: u64,
     /// Bytes of all parties in one evaluation.
     pub bytes_per_evaluation: u64,
@@ -76,7 +76,7 @@ pub struct PairPlan {
     pub messages_per_epoch: u64,
     /// Bytes in an epoch's training, at the socket.
     pub bytes_per_epoch: u64,
-    /// Of these, what depends on nobody's data.
+    /// Of these, what depends on no weights and no gradients.
     pub preprocessing_bytes_per_epoch: u64,
     /// Bytes in one evaluation.
     pub bytes_per_evaluation: u64,

@@ -22,7 +22,7 @@ pub struct Frame {
     pub to: Party,
     /// Header and payload.
     pub bytes: u64,
-    /// Whether it depends on nobody's data.
+    /// Whether it depends on random numbers only, or, where triples are made by encryption, on these and the columns: on no weights and no gradients.
     pub preprocessing: bool,
 }
 
@@ -49,8 +49,8 @@ impl<'a> Cost<'a> {
         })
     }
 
-    /// Before the first batch: masked columns, public keys, and products that are computed once. Not the alignment, seeds, the base of oblivious transfers, and
-    /// agreements on rows: some kB in all but the alignment.
+    /// Before the first batch: public keys, columns masked for a dealer's triples, and products that are computed once. Not the alignment, seeds, the base of
+    /// oblivious transfers, and agreements on rows: some kB in all but the alignment.
     pub fn before(&self) -> Result<Vec<Frame>, ProtocolError> {
         let mut sent = Sent::default();
         let (terms, widths) = (self.terms, self.terms.widths());
@@ -58,7 +58,7 @@ impl<'a> Cost<'a> {
             let key = cloven_lattice::PublicKey::encoded_len(product.parameters());
             self.between(|from, to, _, _| sent.add(from, to, key, true));
         }
-        if terms.first_layer == FirstLayer::Shares {
+        if terms.first_layer == FirstLayer::Shares && terms.dealer.is_some() {
             let all = self.rows[0] + self.rows[1];
             self.between(|from, to, own, _| {
                 for rows in super::products::piece_rows(all, widths[own]) {
@@ -135,11 +135,11 @@ impl<'a> Cost<'a> {
         let Some(place) = self.terms.place(holder) else { return 0 };
         let (rows, widths) = ((self.rows[0] + self.rows[1]) as u64, self.terms.widths());
         let all: usize = widths.iter().sum();
-        let words = match self.terms.first_layer {
-            FirstLayer::Plain => return 4 * rows * widths[place] as u64,
-            FirstLayer::HomomorphicEncryption => widths[place],
+        let words = match (self.terms.first_layer, &self.terms.dealer) {
+            (FirstLayer::Plain, _) => return 4 * rows * widths[place] as u64,
             // The columns, their mask, and the others' masked ones.
-            FirstLayer::Shares => all + widths[place],
+            (FirstLayer::Shares, Some(_)) => all + widths[place],
+            (FirstLayer::HomomorphicEncryption, _) | (FirstLayer::Shares, None) => widths[place],
         };
         let constant = match self.terms.gradient {
             Gradient::Open => self.terms.width,

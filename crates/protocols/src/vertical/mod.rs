@@ -23,8 +23,9 @@
 //! Evaluation is steps 1 to 3. With `private_activation` the holders evaluate the first ReLU on their shares of h1 before step 2, and send shares of its bits: the
 //! server goes on with relu(h1), of which ReLU is itself.
 //!
-//! **Triples.** X_i is the same in every epoch, so its mask A_i is drawn once and E_i = X_i - A_i is sent once; a product costs one message of the size of the
-//! small operand each way, and fresh masks for that operand ([`cloven_mpc::triples`]).
+//! **Triples.** With a dealer: X_i is the same in every epoch, so its mask A_i is drawn once and E_i = X_i - A_i is sent once. By encryption: holder i
+//! multiplies X_i itself, so it needs no mask. In both a product costs one message of the size of the small operand each way, and fresh masks for that
+//! operand ([`cloven_mpc::triples`]).
 //!
 //! **Who learns what.** [`Terms::leaks`] says it in full.
 //!

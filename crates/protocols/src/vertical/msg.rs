@@ -187,7 +187,7 @@ impl Message for Work {
 }
 
 bytes_message!(
-    /// Between holders, once a run: rows of E = X - A, the sender's columns under the mask that all its triples share.
+    /// Between holders, once a run, with a dealer: rows of E = X - A, the sender's columns under the mask that all its triples share.
     MaskedRows, 44, "masked rows"
 );
 bytes_message!(

@@ -64,7 +64,7 @@ impl<'a, C: Channel> Peers<'a, C> {
         fellows.chain(dealer).chain([self.server.traffic()]).sum()
     }
 
-    /// What has crossed since `before` did not depend on anybody's data.
+    /// What has crossed since `before` did not depend on weights or gradients.
     pub(super) fn count_prepared(&mut self, before: Traffic) {
         let since = self.traffic().since(before);
         self.prepared = [self.prepared, since].into_iter().sum();

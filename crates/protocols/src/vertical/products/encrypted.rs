@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Bits of columns, the sign included.
-pub(super) const COLUMN_BITS: u32 = scales::COLUMNS + 9;
+const COLUMN_BITS: u32 = scales::COLUMNS + 9;
 
 pub(in crate::vertical) struct Encrypted {
     place: usize,
@@ -41,17 +41,16 @@ pub(in crate::vertical) struct Encrypted {
 }
 
 impl Encrypted {
-    /// Sends this holder's public key to all fellows and takes theirs. Columns have at most `bits` bits; `rows` are training and test rows.
+    /// Sends this holder's public key to all fellows and takes theirs. `rows` are training and test rows.
     pub(in crate::vertical) async fn begin<C: Channel>(
         place: usize,
         terms: &Terms,
         secret: &[u8; 32],
         rows: [usize; 2],
-        bits: u32,
         peers: &mut Peers<'_, C>,
     ) -> Result<Self, ProtocolError> {
         let shapes: Vec<[usize; 3]> = shapes(terms, rows).into_iter().collect();
-        let all = ExactProduct::for_shapes(&shapes, bits, revealed(terms, rows))?;
+        let all = ExactProduct::for_shapes(&shapes, COLUMN_BITS, revealed(terms, rows))?;
         let parameters = all.first().map(|product| product.parameters().clone());
         let Some(parameters) = parameters else {
             return Err(ProtocolError::Alignment("no product to compute".into()));
@@ -84,7 +83,7 @@ impl Encrypted {
         })
     }
 
-    /// As [`super::Products::cross`]; `x` may be any matrix of the columns' shape and bits.
+    /// As [`super::Products::cross`].
     pub(in crate::vertical) async fn cross<C: Channel>(
         &self,
         peers: &mut Peers<'_, C>,
@@ -182,13 +181,12 @@ pub(in crate::vertical) fn exact_products(
     terms: &Terms,
     rows: [usize; 2],
 ) -> Result<BTreeMap<[usize; 3], ExactProduct>, ProtocolError> {
-    let bits = match (terms.first_layer, &terms.dealer) {
-        (FirstLayer::HomomorphicEncryption, _) => COLUMN_BITS,
-        (FirstLayer::Shares, None) => super::triples::MASK_BITS,
+    match (terms.first_layer, &terms.dealer) {
+        (FirstLayer::HomomorphicEncryption, _) | (FirstLayer::Shares, None) => {}
         (FirstLayer::Shares, Some(_)) | (FirstLayer::Plain, _) => return Ok(BTreeMap::new()),
-    };
+    }
     let shapes: Vec<[usize; 3]> = shapes(terms, rows).into_iter().collect();
-    let all = ExactProduct::for_shapes(&shapes, bits, revealed(terms, rows))?;
+    let all = ExactProduct::for_shapes(&shapes, COLUMN_BITS, revealed(terms, rows))?;
     Ok(shapes.into_iter().zip(all).collect())
 }
 

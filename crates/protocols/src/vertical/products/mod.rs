@@ -67,7 +67,7 @@ impl Products {
     ) -> Result<Self, ProtocolError> {
         Ok(match terms.first_layer {
             FirstLayer::HomomorphicEncryption => {
-                let encrypted = Encrypted::begin(place, terms, secret, rows, encrypted::COLUMN_BITS, peers).await?;
+                let encrypted = Encrypted::begin(place, terms, secret, rows, peers).await?;
                 Self::Encrypted(Box::new(encrypted))
             }
             _ => Self::Triples(Box::new(Triples::begin(place, terms, secret, x, rows, peers).await?)),
@@ -93,7 +93,7 @@ impl Products {
         operands: &[&Matrix],
     ) -> Result<Crossed, ProtocolError> {
         match self {
-            Self::Triples(triples) => triples.cross(peers, step, rows, operands).await,
+            Self::Triples(triples) => triples.cross(peers, step, rows, x, operands).await,
             Self::Encrypted(encrypted) => encrypted.cross(peers, step, x, operands).await,
         }
     }

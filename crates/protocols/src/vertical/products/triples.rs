@@ -1,4 +1,7 @@
 //! Products on shares, by one-sided matrix triples ([`cloven_mpc::triples`]): from the dealer, or made by encryption between the two holders.
+//!
+//! A dealer's triples need a mask of the columns. Under encryption the columns' holder multiplies them itself, a random operand under the other's key by its
+//! columns: its triples depend on its columns, and on no weights or gradients. So they are preprocessing too.
 
 use cloven_mpc::{
     circuit::Party as Number,
@@ -20,8 +23,6 @@ use crate::{
     },
 };
 
-/// Bits of a mask.
-pub(super) const MASK_BITS: u32 = 64;
 /// Words of masked rows in a message, unless a row has more.
 const PIECE: usize = 1 << 18;
 /// Numbers of batches' triples begin here; below are those of strips.
@@ -32,20 +33,29 @@ pub(in crate::vertical) struct Triples {
     widths: Vec<usize>,
     width: usize,
     secret: TripleSecret,
-    mask: DataMask,
-    /// E of every fellow, in order.
-    masked: Vec<Matrix>,
     source: Source,
 }
 
 /// Where c_i and c_j come from.
 enum Source {
-    Dealer { half: [u8; 32] },
+    Dealer(Dealt),
+    /// A = X, which nobody else sees: no E.
     Encryption(Box<Encrypted>),
 }
 
+struct Dealt {
+    half: [u8; 32],
+    /// A.
+    mask: DataMask,
+    /// E of every fellow, in order.
+    masked: Vec<Matrix>,
+}
+
+/// This holder's halves of the triples of a step: with its data, and with its operands.
+type Halves = (Vec<DataHalf>, Vec<OperandHalf>);
+
 impl Triples {
-    /// Seeds or keys, and the masked rows of all holders.
+    /// Keys; or seeds, and the masked rows of all holders.
     pub(super) async fn begin<C: Channel>(
         place: usize,
         terms: &Terms,
@@ -56,41 +66,37 @@ impl Triples {
     ) -> Result<Self, ProtocolError> {
         let before = peers.traffic();
         let own = Zeroizing::new(blake3::derive_key("cloven v1 vertical: seed of triples", secret));
-        let (seed, source) = match &mut peers.dealer {
+        let (secret, source) = match &mut peers.dealer {
             Some(dealer) => {
                 dealer.send(0, &Seed(own.clone())).await?;
                 let Seed(half) = dealer.receive(0, &()).await?;
-                (dealt_seed(terms, place, [&own, &half]), Source::Dealer { half: *half })
+                peers.count_prepared(before);
+                let mut secret = TripleSecret::new(Number(place as u8), dealt_seed(terms, place, [&own, &half]));
+                let mut mask = secret.data_mask(x.rows(), x.columns())?;
+                let pieces = pieces(&mut mask, x)?;
+                let masked = exchange_rows(peers, &pieces, x.rows(), &terms.widths()).await?;
+                let half = *half;
+                (secret, Source::Dealer(Dealt { half, mask, masked }))
             }
             None => {
-                let encrypted = Encrypted::begin(place, terms, secret, rows, MASK_BITS, peers).await?;
-                (own, Source::Encryption(Box::new(encrypted)))
+                let encrypted = Encrypted::begin(place, terms, secret, rows, peers).await?;
+                peers.count_prepared(before);
+                let secret = TripleSecret::new(Number(place as u8), own);
+                (secret, Source::Encryption(Box::new(encrypted)))
             }
         };
-        peers.count_prepared(before);
-        let mut secret = TripleSecret::new(Number(place as u8), seed);
-        let mut mask = secret.data_mask(x.rows(), x.columns())?;
-        let pieces = pieces(&mut mask, x)?;
-        let widths = terms.widths();
-        let each = peers
-            .fellows
-            .iter_mut()
-            .map(|fellow| fellow.exchange_rows(&pieces, x.rows(), widths[fellow.place]));
-        let masked = try_join_all(each).await?;
         Ok(Self {
             place,
             width: terms.width,
-            widths,
+            widths: terms.widths(),
             secret,
-            mask,
-            masked,
             source,
         })
     }
 
     pub(super) fn dealer_half(&self) -> [u8; 32] {
         match &self.source {
-            Source::Dealer { half } => *half,
+            Source::Dealer(dealt) => dealt.half,
             Source::Encryption(_) => [0; 32],
         }
     }
@@ -101,15 +107,22 @@ impl Triples {
         peers: &mut Peers<'_, C>,
         step: Step,
         rows: &[usize],
+        x: &Matrix,
         operands: &[&Matrix],
     ) -> Result<Crossed, ProtocolError> {
-        let mask = self.mask.select(rows)?;
+        let mask = match &self.source {
+            Source::Dealer(dealt) => &dealt.mask.select(rows)?,
+            Source::Encryption(_) => x,
+        };
         let before = peers.traffic();
-        let (halves, others) = self.triples(peers, step, rows, &mask).await?;
+        let (halves, others) = self.triples(peers, step, x).await?;
         peers.count_prepared(before);
         let (mut theirs, mut messages) = (Vec::new(), Vec::new());
-        for ((half, masked), operand) in others.into_iter().zip(&self.masked).zip(operands) {
-            let (share, message) = half.multiply(&masked.select(rows)?, operand)?;
+        for (index, (half, operand)) in others.into_iter().zip(operands).enumerate() {
+            let (share, message) = match &self.source {
+                Source::Dealer(dealt) => half.multiply(&dealt.masked[index].select(rows)?, operand)?,
+                Source::Encryption(_) => half.hide(operand)?,
+            };
             theirs.push(share);
             messages.push(MaskedOperand(message));
         }
@@ -121,34 +134,29 @@ impl Triples {
         let received = peers.exchange(step.round, messages, &lens).await?;
         let own = halves.into_iter().zip(&received).zip(&peers.fellows);
         let own = own.map(|((half, MaskedOperand(message)), fellow)| {
-            let share = half.multiply(&mask, message);
+            let share = half.multiply(mask, message);
             share.map_err(|cause| refused(fellow.link.peer(), step.round, MaskedOperand::NAME, &cause))
         });
         let own = own.collect::<Result<_, _>>()?;
         Ok(Crossed { own, theirs })
     }
 
-    /// This holder's halves of the triples of a step: with its data, and with its operands.
-    async fn triples<C: Channel>(
-        &mut self,
-        peers: &mut Peers<'_, C>,
-        step: Step,
-        rows: &[usize],
-        mask: &Matrix,
-    ) -> Result<(Vec<DataHalf>, Vec<OperandHalf>), ProtocolError> {
-        let own = self.shape(rows.len(), self.place);
+    /// The triples of a step for the rows `x` of the own columns.
+    async fn triples<C: Channel>(&mut self, peers: &mut Peers<'_, C>, step: Step, x: &Matrix) -> Result<Halves, ProtocolError> {
+        let batch = x.rows();
+        let own = self.shape(batch, self.place);
         let places: Vec<usize> = peers.fellows.iter().map(|fellow| fellow.place).collect();
         let mut masks: Vec<OperandMask> = Vec::with_capacity(places.len());
         for &place in &places {
             masks.push(
                 self.secret
-                    .operand_mask(id(step, place, self.place), self.shape(rows.len(), place))?,
+                    .operand_mask(id(step, place, self.place), self.shape(batch, place))?,
             );
         }
         match (&self.source, &mut peers.dealer) {
             (Source::Encryption(encrypted), _) => {
                 let operands: Vec<&Matrix> = masks.iter().map(OperandMask::matrix).collect();
-                let Crossed { own: first, theirs } = encrypted.cross(peers, step, mask, &operands).await?;
+                let Crossed { own: first, theirs } = encrypted.cross(peers, step, x, &operands).await?;
                 let halves = first
                     .into_iter()
                     .map(|c| DataHalf::new(product(step), own, c))
@@ -160,10 +168,10 @@ impl Triples {
                     .collect::<Result<_, _>>()?;
                 Ok((halves, others))
             }
-            (Source::Dealer { .. }, Some(dealer)) => {
+            (Source::Dealer(_), Some(dealer)) => {
                 let lens: Vec<usize> = places
                     .iter()
-                    .map(|&place| result_len(step, self.shape(rows.len(), place)))
+                    .map(|&place| result_len(step, self.shape(batch, place)))
                     .collect();
                 let TripleShares(bytes) = dealer.receive(step.round, &lens.iter().sum()).await?;
                 let mut rest = &bytes[..];
@@ -178,7 +186,7 @@ impl Triples {
                     .map(|&place| self.secret.data_half(id(step, self.place, place), own));
                 Ok((halves.collect::<Result<_, _>>()?, others))
             }
-            (Source::Dealer { .. }, None) => Err(ProtocolError::Alignment("the dealer is not connected".into())),
+            (Source::Dealer(_), None) => Err(ProtocolError::Alignment("the dealer is not connected".into())),
         }
     }
 
@@ -243,6 +251,20 @@ pub(in crate::vertical) fn piece_rows(rows: usize, columns: usize) -> impl Itera
 
 fn rows_of_piece(columns: usize) -> usize {
     (PIECE / columns.max(1)).max(1)
+}
+
+/// This holder's masked rows for those of every fellow.
+async fn exchange_rows<C: Channel>(
+    peers: &mut Peers<'_, C>,
+    pieces: &[MaskedRows],
+    rows: usize,
+    widths: &[usize],
+) -> Result<Vec<Matrix>, ProtocolError> {
+    let each = peers
+        .fellows
+        .iter_mut()
+        .map(|fellow| fellow.exchange_rows(pieces, rows, widths[fellow.place]));
+    try_join_all(each).await
 }
 
 impl<C: Channel> Fellow<'_, C> {
