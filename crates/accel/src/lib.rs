@@ -21,7 +21,7 @@
 //! | none | everything | |
 //!
 //! `unsafe` is confined to the vector instructions, each licensed by a [`Backend`] that only run-time detection makes, and to the call into `gemm`.
-#[allow(unsafe_code)]
+
 mod backend;
 pub mod convolution;
 mod error;

@@ -4,7 +4,10 @@
 //! | check | of | a wrong product passes |
 //! |---|---|---|
 //! | [`check_integers`] | what [`crate::masked::decode`] gave, modulo 2^61 - 1 | with a probability of at most 2^-42, whatever is wrong with it |
+//! | [`check_residues`] | one worker's answer to its shares, to name a liar | with a probability of at most 2^-47 |
 //! | [`check_floats`] | products in f32 (`permute`, `none`) | if no element is off by more than a tolerance; with a probability of tolerance over error otherwise |
+//!
+//! Products of convolutions have checks of their own ([`crate::convolution`]), with 2^-40.
 //!
 //! Either side may have the coefficients: they go to the longer side of the product, so that the two larger matrices meet the short coefficients and
 //! the smaller operand the long ones. Matrices of a batch have the same coefficients; each is as likely to be caught as alone.
@@ -14,12 +17,14 @@
 pub(crate) mod field;
 mod float;
 pub(crate) mod integer;
+mod residues;
 #[cfg(test)]
 mod tests;
 
 pub use float::check_floats;
 pub use integer::check_integers;
 pub(crate) use integer::coefficients;
+pub use residues::check_residues;
 
 use crate::{AccelError, Dimensions, Kind, Shape, error::expect, shape::Lines};
 

@@ -75,6 +75,26 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn the_liar_is_named(kind in 0usize..3, sizes in [1usize..20, 0usize..30, 1usize..30], seed in any::<u64>(), liar in 0usize..3, at in any::<usize>()) {
+        let (kind, rng) = (Kind::ALL[kind], &mut rng(seed));
+        let product = Masked::new(kind, 2, sizes, rng);
+        let mut blinder = Blinder::new(rng);
+        let [x, w] = product.operands.each_ref().map(|operand| blinder.share(operand).unwrap());
+        let mut answers: Vec<_> = (0..3).map(|z| residue_products(kind, &x[z], &w[z]).unwrap()).collect();
+        let mut values = answers[liar].values().to_vec();
+        let at = at % values.len();
+        values[at] -= values[at].signum() * 2 - 1;
+        answers[liar] = Residues::new(answers[liar].shape(), values).unwrap();
+        let index = at % (2 * sizes[0] * sizes[2]) / (sizes[0] * sizes[2]);
+        for (z, answer) in answers.iter().enumerate() {
+            let expected = if z == liar { Err(AccelError::WrongProduct { index }) } else { Ok(()) };
+            prop_assert_eq!(check_residues(kind, &x[z], &w[z], answer, rng), expected);
+        }
+    }
+}
+
 /// Which coefficients hide a lie: the check is as strong as they are secret.
 #[test]
 fn a_lie_that_knows_the_coefficients_passes() {

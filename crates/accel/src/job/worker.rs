@@ -1,7 +1,7 @@
 //! A worker on this machine's processor.
 
 use super::{Answer, Job, Step, Tensor};
-use crate::{AccelError, Kind, Shape, error::at_most, float_products, residue_products};
+use crate::{AccelError, Kind, Shape, convolution::Window, error::at_most, float_products, residue_products};
 use std::collections::BTreeMap;
 
 /// What one customer may ask of a worker.
@@ -70,20 +70,8 @@ impl Worker {
                     }
                 }
                 Step::Add { to, from, factor } => self.add(to, from, factor)?,
-                Step::Unfold { from, to, window } => {
-                    let patches = match self.for_result(from, |images| window.unfolded(images))? {
-                        Tensor::Residues(images) => Tensor::Residues(window.unfold_residues(images)?),
-                        Tensor::Floats(images) => Tensor::Floats(window.unfold(images)?),
-                    };
-                    self.put(to, patches)?;
-                }
-                Step::Fold { from, to, window } => {
-                    let images = match self.for_result(from, |patches| window.folded(patches))? {
-                        Tensor::Residues(patches) => Tensor::Residues(window.fold_residues(patches)?),
-                        Tensor::Floats(patches) => Tensor::Floats(window.fold(patches)?),
-                    };
-                    self.put(to, images)?;
-                }
+                Step::Unfold { from, to, window } => self.unfold(from, to, &window)?,
+                Step::Fold { from, to, window } => self.fold(from, to, &window)?,
                 Step::Read { slot } => answer.push(self.slot(slot)?.clone())?,
                 Step::Free { slot } => drop(self.slots.remove(&slot)),
             }
@@ -97,6 +85,22 @@ impl Worker {
             expected: "a tensor",
             actual: "nothing",
         })
+    }
+
+    fn unfold(&mut self, from: u32, to: u32, window: &Window) -> Result<(), AccelError> {
+        let patches = match self.for_result(from, |images| window.unfolded(images))? {
+            Tensor::Residues(images) => Tensor::Residues(window.unfold_residues(images)?),
+            Tensor::Floats(images) => Tensor::Floats(window.unfold(images)?),
+        };
+        self.put(to, patches)
+    }
+
+    fn fold(&mut self, from: u32, to: u32, window: &Window) -> Result<(), AccelError> {
+        let images = match self.for_result(from, |patches| window.folded(patches))? {
+            Tensor::Residues(patches) => Tensor::Residues(window.fold_residues(patches)?),
+            Tensor::Floats(patches) => Tensor::Floats(window.fold(patches)?),
+        };
+        self.put(to, images)
     }
 
     /// A slot, if what is made of it could be stored.
