@@ -66,6 +66,11 @@ pub fn zip_map(left: Batch, right: Batch, combine: impl Fn(f32, f32) -> f32) -> 
     Tensor::from_data(left, &Device::flex())
 }
 
+/// The values of any tensor in row-major order, without a copy if nobody else holds them.
+pub fn into_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("this crate makes f32 tensors only")
+}
+
 /// The values of a tensor that was just moved to the host.
 pub fn read(data: &TensorData) -> &[f32] {
     data.as_slice().expect("this crate makes f32 tensors only")

@@ -322,7 +322,7 @@ async fn ask<P: Products, const COUNT: usize>(products: &mut P, jobs: [Job; COUN
         if result.dims() != expected {
             return Err(wrong(result.dims().to_vec(), format!("{expected:?}")).into());
         }
-        if !result.values().iter().all(|value| value.is_finite()) {
+        if !result.are_finite() {
             return Err(ModelError::Diverged { what: "a product" }.into());
         }
     }

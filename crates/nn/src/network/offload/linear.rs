@@ -2,9 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::matrices::transpose;
 use super::{Matrices, Product, Windows};
-use crate::network::batch::{Batch, read, tensor};
+use crate::network::batch::{Batch, into_values, read, tensor};
 use crate::network::parameter::Parameter;
 
 /// A layer that is one product with its first parameter.
@@ -45,71 +44,70 @@ impl LinearForm {
 
     /// X.
     pub fn operand(self, x: Batch) -> Matrices {
-        let (batch, data) = (x.dims()[0], x.into_data());
+        let rows = x.dims()[0] * self.rows();
         let values = match self {
-            Self::Dense { .. } => read(&data).to_vec(),
-            Self::Convolution(windows) => windows.lay_out(read(&data)),
+            Self::Dense { .. } => into_values(x),
+            Self::Convolution(windows) => windows.lay_out(read(&x.into_data())),
         };
-        let rows = batch * self.rows();
         Matrices::of([1, rows, values.len() / rows], values)
     }
 
     /// W.
     pub fn weight(self, weight: &Parameter) -> Matrices {
-        let ([rows, columns], data) = (weight.tensor().dims(), weight.tensor().into_data());
-        let matrix = Matrices::of([1, rows, columns], read(&data).to_vec());
+        let [rows, columns] = weight.tensor().dims();
+        let matrix = Matrices::of([1, rows, columns], into_values(weight.tensor()));
         match self {
             Self::Dense { .. } => matrix,
-            Self::Convolution(_) => matrix.transposed(),
+            Self::Convolution(windows) => windows.weight(matrix),
         }
     }
 
     /// The output from Y.
     pub fn output(self, y: Matrices, bias: Option<&Parameter>) -> Batch {
-        let [_, rows, columns] = y.dims();
-        let mut values = y.into_values();
+        let [_, all, columns] = y.dims();
+        let batch = all / self.rows();
+        let mut y = y;
         if let Some(bias) = bias {
             let data = bias.tensor().into_data();
-            for row in values.chunks_exact_mut(columns) {
+            for row in y.values_mut().chunks_exact_mut(columns) {
                 row.iter_mut().zip(read(&data)).for_each(|(y, b)| *y += b);
             }
         }
-        let batch = rows / self.rows();
-        match self {
-            Self::Dense { rows } => tensor(values, [batch, rows, columns]),
-            Self::Convolution(windows) => {
-                let (positions, mut planes) = (windows.positions(), vec![0.0; values.len()]);
-                let samples = values.chunks_exact(positions * columns);
-                for (sample, planes) in samples.zip(planes.chunks_exact_mut(positions * columns)) {
-                    transpose(sample, planes, positions, columns);
-                }
-                tensor(planes, [batch, columns, positions])
-            }
-        }
+        let samples = y.reshaped([batch, self.rows(), columns]);
+        let samples = match self {
+            Self::Dense { .. } => samples,
+            Self::Convolution(_) => samples.transposed(),
+        };
+        let dims = samples.dims();
+        tensor(samples.into_values(), dims)
     }
 
     /// dY.
     pub fn gradient(self, dy: Batch) -> Matrices {
-        let ([batch, channels, positions], data) = (dy.dims(), dy.into_data());
-        match self {
-            Self::Dense { rows } => Matrices::of([1, batch * rows, positions], read(&data).to_vec()),
-            Self::Convolution(_) => {
-                let samples = Matrices::of([batch, channels, positions], read(&data).to_vec());
-                Matrices::of([1, batch * positions, channels], samples.transposed().into_values())
-            }
-        }
+        let dims = dy.dims();
+        let samples = Matrices::of(dims, into_values(dy));
+        let samples = match self {
+            Self::Dense { .. } => samples,
+            Self::Convolution(_) => samples.transposed(),
+        };
+        let [batch, rows, columns] = samples.dims();
+        samples.reshaped([1, batch * rows, columns])
     }
 
     /// Gives the layer's parameters their gradients.
     pub fn set_gradients(self, parameters: Vec<&mut Parameter>, dw: Matrices, dy: &Matrices) {
-        let [_, inner, columns] = dw.dims();
-        for (number, parameter) in parameters.into_iter().enumerate() {
-            let gradient = match (number, self) {
-                (0, Self::Dense { .. }) => tensor(dw.values().to_vec(), [inner, columns]),
-                (0, Self::Convolution(_)) => tensor(dw.transposed().into_values(), [columns, inner]),
-                _ => sums(dy, parameter.tensor().dims()),
+        let mut parameters = parameters.into_iter();
+        if let Some(weight) = parameters.next() {
+            let gradient = match self {
+                Self::Dense { .. } => dw,
+                Self::Convolution(windows) => windows.weight_gradient(dw),
             };
-            parameter.set_gradient(gradient);
+            let [_, rows, columns] = gradient.dims();
+            weight.set_gradient(tensor(gradient.into_values(), [rows, columns]));
+        }
+        if let Some(bias) = parameters.next() {
+            let dims = bias.tensor().dims();
+            bias.set_gradient(sums(dy, dims));
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Product {
     pub heads: usize,
     /// Rows of X for each sample: positions of a convolution, tokens.
     pub rows: usize,
-    /// Columns of X and rows of W.
+    /// Columns of X and rows of W; of a convolution the values of a window, the channels of each place of the kernel side by side.
     pub inner: usize,
     /// Columns of W.
     pub columns: usize,

@@ -1,6 +1,10 @@
-//! Convolutions as products: the windows of all samples below each other, (sample, position) x (channel, place in the kernel).
+//! Convolutions as products: the windows of all samples below each other, (sample, position) x (place in the kernel, channel):
+//! with the channels of a place side by side, what is copied are long runs.
 
 use rayon::prelude::*;
+
+use super::Matrices;
+use super::matrices::transpose;
 
 /// Sizes of a convolution; along one axis the height is 1.
 #[derive(Clone, Copy)]
@@ -36,17 +40,14 @@ impl Windows {
     pub fn lay_out(self, samples: &[f32]) -> Vec<f32> {
         let mut windows = vec![0.0; samples.len() / self.sample() * self.positions() * self.values()];
         let each = windows.par_chunks_exact_mut(self.positions() * self.values());
-        each.zip(samples.par_chunks_exact(self.sample()))
-            .for_each(|(windows, sample)| {
-                self.runs(|run| {
-                    let (from, to) = (&sample[run.sample..], &mut windows[run.window..]);
-                    match (run.count, from, &mut *to) {
-                        // The usual kernel, without a call for so little.
-                        (3, [a, b, c, ..], [x, y, z, ..]) => (*x, *y, *z) = (*a, *b, *c),
-                        _ => to[..run.count].copy_from_slice(&from[..run.count]),
-                    }
-                });
+        let scratch = || vec![0.0; self.sample()];
+        let each = each.zip(samples.par_chunks_exact(self.sample()));
+        each.for_each_init(scratch, |places, (windows, sample)| {
+            transpose(sample, places, self.channels, self.places());
+            self.runs(|run| {
+                windows[run.window..run.window + run.count].copy_from_slice(&places[run.sample..run.sample + run.count])
             });
+        });
         windows
     }
 
@@ -55,19 +56,45 @@ impl Windows {
         let per_sample = self.positions() * self.values();
         let mut samples = vec![0.0; windows.len() / per_sample * self.sample()];
         let each = samples.par_chunks_exact_mut(self.sample());
-        each.zip(windows.par_chunks_exact(per_sample)).for_each(|(sample, windows)| {
+        let scratch = || vec![0.0; self.sample()];
+        let each = each.zip(windows.par_chunks_exact(per_sample));
+        each.for_each_init(scratch, |places, (sample, windows)| {
+            places.fill(0.0);
             self.runs(|run| {
-                let to = &mut sample[run.sample..run.sample + run.count];
-                to.iter_mut().zip(&windows[run.window..]).for_each(|(to, from)| *to += from);
+                let to = &mut places[run.sample..run.sample + run.count];
+                to.iter_mut()
+                    .zip(&windows[run.window..run.window + run.count])
+                    .for_each(|(to, from)| *to += from);
             });
+            transpose(places, sample, self.places(), self.channels);
         });
         samples
     }
 
-    /// The places of one sample's windows that lie on the sample, by runs within a row of a kernel.
+    /// The weight `[outputs, channels, kernel places]` as (place, channel) x output.
+    pub fn weight(self, weight: Matrices) -> Matrices {
+        let outputs = weight.values().len() / self.values();
+        let taps = self.values() / self.channels;
+        let by_place = weight.reshaped([outputs, self.channels, taps]).transposed();
+        by_place.reshaped([1, outputs, self.values()]).transposed()
+    }
+
+    /// The opposite of [`Windows::weight`], for gradients.
+    pub fn weight_gradient(self, gradient: Matrices) -> Matrices {
+        let outputs = gradient.values().len() / self.values();
+        let taps = self.values() / self.channels;
+        let by_place = gradient.transposed().reshaped([outputs, taps, self.channels]).transposed();
+        by_place.reshaped([1, outputs, self.values()])
+    }
+
+    /// Places of a sample.
+    fn places(self) -> usize {
+        self.image[0] * self.image[1]
+    }
+
+    /// The places of one sample's windows that lie on the sample (place x channel), by runs within a row of a kernel.
     fn runs(self, mut visit: impl FnMut(Run)) {
-        let ([height, width], [rows, columns]) = (self.image, self.kernel);
-        let [down, across] = self.outputs();
+        let ([height, width], [down, across]) = (self.image, self.outputs());
         for (y, x) in (0..down).flat_map(|y| (0..across).map(move |x| (y, x))) {
             let window = (y * across + x) * self.values();
             let (top, left) = (y * self.stride, x * self.stride);
@@ -79,15 +106,13 @@ impl Windows {
             if along.is_empty() {
                 continue;
             }
-            for channel in 0..self.channels {
-                for row in inside.clone() {
-                    let line = channel * height + top + row - self.padding[0];
-                    visit(Run {
-                        sample: line * width + left + along.start - self.padding[1],
-                        window: window + (channel * rows + row) * columns + along.start,
-                        count: along.len(),
-                    });
-                }
+            for row in inside {
+                let line = top + row - self.padding[0];
+                visit(Run {
+                    sample: (line * width + left + along.start - self.padding[1]) * self.channels,
+                    window: window + (row * self.kernel[1] + along.start) * self.channels,
+                    count: along.len() * self.channels,
+                });
             }
         }
     }
