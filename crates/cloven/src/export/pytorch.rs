@@ -1,5 +1,8 @@
 //! Layers as Python that builds them with PyTorch.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use cloven_nn::{LayerSpec, ModelError, ModelSpec};
