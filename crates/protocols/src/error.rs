@@ -1,5 +1,7 @@
 //! Errors of a protocol run.
 
+use cloven_accel::AccelError;
+use cloven_attest::AttestError;
 use cloven_lattice::LatticeError;
 use cloven_mpc::MpcError;
 use cloven_nn::ModelError;
@@ -31,6 +33,12 @@ pub enum ProtocolError {
     /// This party's own step of a secure computation.
     #[error("secure computation: {0}")]
     Computation(#[from] MpcError),
+    /// This party's own part in a blinded product.
+    #[error("blinded products: {0}")]
+    Acceleration(#[from] AccelError),
+    /// What runs at the other end, or here, is not what the customer wants.
+    #[error("attestation: {0}")]
+    Attestation(#[from] AttestError),
     /// The rows of the parties do not fit together.
     #[error("alignment: {0}")]
     Alignment(String),
@@ -71,11 +79,12 @@ impl ProtocolError {
             Self::Encryption(_) => AbortReason::Diverged,
             Self::Model(_)
             | Self::Identity(_)
+            | Self::Attestation(_)
             | Self::Precision { .. }
             | Self::Alignment(_)
             | Self::Input(_)
             | Self::Structure(_) => AbortReason::Configuration,
-            Self::Checkpoint(_) | Self::Computation(_) => AbortReason::Internal,
+            Self::Checkpoint(_) | Self::Computation(_) | Self::Acceleration(_) => AbortReason::Internal,
             Self::Halted(_) => AbortReason::Limit,
         }
     }

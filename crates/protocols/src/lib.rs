@@ -25,6 +25,7 @@ mod signed_key;
 mod testing;
 mod training;
 
+pub mod enclave;
 pub mod encrypted_activation;
 pub mod encrypted_model;
 pub mod plain;
@@ -34,7 +35,7 @@ pub mod vertical;
 pub use checkpoint::{CheckpointError, Keep, Parts, Position, superseded};
 pub use cost::Cost;
 pub use error::{Halted, ProtocolError};
-pub use event::{Event, Observe};
+pub use event::{Event, LayerBytes, Observe};
 pub use examples::{Examples, Subset};
 pub use inference::{Ask, Queries};
 pub use message::{AllSettled, Begin, Settled, Start};

@@ -8,7 +8,7 @@ use cloven_nn::{
     fixed_point::{Ending, Operation, Step, Structure},
 };
 use cloven_protocols::{
-    AllSettled, Ask, Begin, Position, Settled, SignedKey, Start,
+    AllSettled, Ask, Begin, Position, Settled, SignedKey, Start, enclave,
     encrypted_activation::{
         self as sealed, ClientCipher, Direction, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice, paper,
     },
@@ -326,6 +326,24 @@ fn inference_cases() -> Vec<Case> {
     ]
 }
 
+fn enclave_own() -> [Vec<Case>; 2] {
+    let before = vec![
+        case(enclave::Challenge([1; 32]), ()),
+        case(enclave::EnclaveEvidence(vec![2, 3]), 5),
+        case(enclave::SealingKey(Zeroizing::new([4; 32])), ()),
+        case(enclave::TrainedNetwork(vec![5]), 9),
+    ];
+    let after = vec![
+        case(enclave::Samples(array(&[2, 3])), vec![2, 3]),
+        case(enclave::Targets(array(&[2])), vec![2]),
+        case(enclave::WorkerJob(vec![6, 7]), 4),
+        case(enclave::WorkerAnswer(vec![8]), 4),
+        case(enclave::BatchLoss(0.5), ()),
+        case(enclave::Outputs(array(&[2, 2])), vec![2, 2]),
+    ];
+    [before, after]
+}
+
 /// A dense layer with a ReLU.
 fn layers() -> Structure {
     let linear = Step::Linear {
@@ -354,10 +372,13 @@ struct Protocol {
     cases: Vec<Case>,
 }
 
-fn protocols() -> [Protocol; 12] {
+fn protocols() -> [Protocol; 13] {
     let protocol = |folder, messages, cases| Protocol { folder, messages, cases };
     let training = |own: Vec<Case>| training_cases().into_iter().chain(own).collect();
+    let [before, after] = enclave_own();
+    let of_enclave = before.into_iter().chain(training_cases()).chain(after).collect();
     [
+        protocol("enclave", &enclave::MESSAGES, of_enclave),
         protocol("plain", &plain::MESSAGES, training(plain_own())),
         protocol("encrypted_activation", &sealed::MESSAGES, training(sealed_own())),
         protocol("encrypted_activation/paper", &paper::MESSAGES, training(paper_cases())),
@@ -432,6 +453,11 @@ fn hostile_bytes_for_encrypted_samples() {
 #[test]
 fn hostile_bytes_for_vertical() {
     fuzz_all(vertical_own());
+}
+
+#[test]
+fn hostile_bytes_for_enclave() {
+    fuzz_all(enclave_own().into_iter().flatten().collect());
 }
 
 #[test]

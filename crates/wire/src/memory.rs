@@ -12,6 +12,7 @@ pub struct MemoryChannel {
     pending: Vec<u8>,
     traffic: Traffic,
     deadlines: Option<Deadlines>,
+    session: [u8; 32],
 }
 
 /// Two connected ends: the first belongs to `a`, the second to `b`.
@@ -25,6 +26,7 @@ pub fn pair(a: Party, b: Party) -> (MemoryChannel, MemoryChannel) {
         pending: Vec::new(),
         traffic: Traffic::default(),
         deadlines: None,
+        session: [0; 32],
     };
     (end(b, to_b, from_b), end(a, to_a, from_a))
 }
@@ -33,6 +35,12 @@ impl MemoryChannel {
     /// Waits no longer than these; needs a runtime with a clock. Without them a wait has no end.
     pub fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
         self.deadlines = Some(deadlines);
+        self
+    }
+
+    /// What [`Channel::exporter`] gives; without it all sessions have the same.
+    pub fn with_session(mut self, session: [u8; 32]) -> Self {
+        self.session = session;
         self
     }
 
@@ -81,6 +89,10 @@ impl Channel for MemoryChannel {
         self.pending.truncate(header.len as usize);
         std::mem::swap(into, &mut self.pending);
         Ok(())
+    }
+
+    fn exporter(&mut self) -> Result<[u8; 32], WireError> {
+        Ok(self.session)
     }
 
     fn deadlines(&self) -> Deadlines {

@@ -233,6 +233,10 @@ impl Channel for Probe<'_> {
         }
     }
 
+    fn exporter(&mut self) -> Result<[u8; 32], WireError> {
+        self.peer.exporter()
+    }
+
     fn deadlines(&self) -> Deadlines {
         self.peer.deadlines()
     }

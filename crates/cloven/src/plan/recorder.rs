@@ -171,6 +171,10 @@ impl<C: Channel> Channel for Recorder<C> {
         result
     }
 
+    fn exporter(&mut self) -> Result<[u8; 32], WireError> {
+        self.channel.exporter()
+    }
+
     fn deadlines(&self) -> Deadlines {
         self.channel.deadlines()
     }

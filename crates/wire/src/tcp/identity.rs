@@ -48,6 +48,11 @@ impl Certificate {
         &self.pem
     }
 
+    /// The DER form.
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// BLAKE3 of the DER form as `blake3:` and 64 hexadecimal digits: what two operators compare by telephone.
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.der)

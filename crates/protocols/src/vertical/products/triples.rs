@@ -38,7 +38,7 @@ pub(in crate::vertical) struct Triples {
 
 /// Where c_i and c_j come from.
 enum Source {
-    Dealer(Dealt),
+    Dealer(Box<Dealt>),
     /// A = X, which nobody else sees: no E.
     Encryption(Box<Encrypted>),
 }
@@ -76,7 +76,7 @@ impl Triples {
                 let pieces = pieces(&mut mask, x)?;
                 let masked = exchange_rows(peers, &pieces, x.rows(), &terms.widths()).await?;
                 let half = *half;
-                (secret, Source::Dealer(Dealt { half, mask, masked }))
+                (secret, Source::Dealer(Box::new(Dealt { half, mask, masked })))
             }
             None => {
                 let encrypted = Encrypted::begin(place, terms, secret, rows, peers).await?;

@@ -1,0 +1,55 @@
+//! Training in an enclave that leaves its matrix products to untrusted accelerators.
+//!
+//! Paper: "Tempo: Confidentiality Preservation in Cloud-Based Neural Network Training" (arXiv 2401.11531).
+//!
+//! **Parties.** A *customer* with data, labels and model; an *enclave* (a confidential virtual machine, or SGX) in a cloud; *workers* with accelerators, untrusted. The
+//! customer talks to the enclave only, and so do the workers.
+//!
+//! **When they meet.**
+//!
+//! 1. customer: a nonce                                              → enclave
+//! 2. enclave: evidence whose report data binds its TLS key, the nonce and this very session ([`cloven_attest::ReportData`]) → customer, who checks it against its
+//!    policy before anything else leaves it
+//! 3. customer: the key under which the enclave seals its state, and the network → enclave
+//!
+//! **Flow**, per batch of rows (x, t):
+//!
+//! 1. customer: x, t                                                 → enclave
+//! 2. enclave, for every linear layer: operands, blinded             → workers; blinded products → enclave, which checks and unblinds them ([`products`]). Forward x W,
+//!    then backward x^T g and g W^T; a convolution is such a product of windows. Everything between is computed inside
+//! 3. enclave: the loss                                              → customer
+//!
+//! After an epoch the enclave sends the network. In evaluation it sends the outputs for x.
+//!
+//! **Who learns what.** [`Terms::leaks`] says it in full. Blinding of the products:
+//!
+//! - [`Blinding::Masked`]: three workers have Shamir shares of degree 1 of both operands ([`cloven_accel::masked`]); one alone learns nothing but shapes and times.
+//! - [`Blinding::Permute`] (the paper's): signed permutations of rows and columns ([`cloven_accel::permuted`]). Whoever knows the initial weights finds them.
+//! - [`Blinding::None`]: to measure what the others cost.
+//!
+//! Every product is checked in a random direction ([`cloven_accel::freivalds`]); a worker whose product is wrong is named, and the run stops.
+//!
+//! **Assumptions.** The hardware keeps the enclave's memory to itself and its quotes are honest; under `masked` no two of the three workers put together what they have.
+//! **Non-goals.** Side channels of the enclave; hiding shapes, times and the number of steps.
+
+mod attestation;
+mod customer;
+mod msg;
+mod products;
+mod sealing;
+mod server;
+mod terms;
+mod windows;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use customer::{Customer, customer};
+pub use msg::{
+    BatchLoss, Challenge, EnclaveEvidence, MESSAGES, Outputs, Samples, SealingKey, Targets, TrainedNetwork, WorkerAnswer,
+    WorkerJob,
+};
+pub use server::{Enclave, enclave};
+pub use terms::{Blinding, Terms};
+pub use worker::worker;

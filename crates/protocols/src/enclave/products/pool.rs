@@ -1,0 +1,124 @@
+//! The workers, as the enclave sees them.
+
+use cloven_accel::job::{Answer, Job, Tensor};
+use cloven_accel::{AccelError, Matrices, Residues, Shape};
+use cloven_wire::{Channel, DecodeError, Link, Message, WireError};
+use futures_util::future::try_join_all;
+
+use crate::{
+    ProtocolError,
+    enclave::{
+        Blinding, Terms,
+        msg::{WorkerAnswer, WorkerJob},
+        worker::MAX_JOB,
+    },
+};
+
+/// Links to the workers at work, in order.
+pub(super) struct Pool<'l, C> {
+    links: Vec<&'l mut Link<C>>,
+    round: u64,
+}
+
+impl<'l, C: Channel> Pool<'l, C> {
+    pub(super) fn new(links: Vec<&'l mut Link<C>>, terms: &Terms) -> Result<Self, ProtocolError> {
+        let needed = match terms.blinding {
+            Blinding::Masked => cloven_accel::masked::WORKERS,
+            Blinding::Permute { .. } | Blinding::None => 1,
+        };
+        match links.len() {
+            workers if workers >= needed => Ok(Self { links, round: 0 }),
+            workers => Err(ProtocolError::Structure(format!(
+                "this blinding needs {needed} workers, the job has {workers}"
+            ))),
+        }
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Every worker does its job; what each answers.
+    pub(super) async fn run(&mut self, jobs: Vec<Job>) -> Result<Vec<Answer>, ProtocolError> {
+        self.round += 1;
+        let round = self.round;
+        let each = self.links.iter_mut().zip(jobs).map(async |(link, job)| {
+            link.send(round, &WorkerJob(job.encode())).await?;
+            let WorkerAnswer(bytes) = link.receive(round, &MAX_JOB).await?;
+            Answer::decode(&bytes).map_err(|cause| wrong(link, round, "products that were asked for", cause.to_string()))
+        });
+        try_join_all(each).await
+    }
+
+    /// The end of the work.
+    pub(super) async fn end(&mut self) -> Result<(), ProtocolError> {
+        self.round += 1;
+        let round = self.round;
+        let each = self
+            .links
+            .iter_mut()
+            .map(async |link| link.send(round, &WorkerJob(Vec::new())).await);
+        try_join_all(each).await?;
+        Ok(())
+    }
+
+    /// What worker `number` answered, tensors of these shapes.
+    pub(super) fn residues(&self, number: usize, answer: Answer, shapes: &[Shape]) -> Result<Vec<Residues>, ProtocolError> {
+        let expected = || format!("residues of shapes {shapes:?}");
+        let found = answer.0.iter().map(Tensor::shape).collect::<Vec<_>>();
+        let all: Option<Vec<Residues>> = answer
+            .0
+            .into_iter()
+            .map(|tensor| match tensor {
+                Tensor::Residues(residues) => Some(residues),
+                Tensor::Floats(_) => None,
+            })
+            .collect();
+        match all {
+            Some(all) if found == shapes => Ok(all),
+            _ => Err(wrong(self.links[number], self.round, &expected(), format!("{found:?}"))),
+        }
+    }
+
+    /// The same of numbers.
+    pub(super) fn floats(&self, number: usize, answer: Answer, shapes: &[Shape]) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+        let expected = || format!("numbers of shapes {shapes:?}");
+        let found = answer.0.iter().map(Tensor::shape).collect::<Vec<_>>();
+        let all: Option<Vec<Matrices<f32>>> = answer
+            .0
+            .into_iter()
+            .map(|tensor| match tensor {
+                Tensor::Floats(floats) => Some(floats),
+                Tensor::Residues(_) => None,
+            })
+            .collect();
+        match all {
+            Some(all) if found == shapes => Ok(all),
+            _ => Err(wrong(self.links[number], self.round, &expected(), format!("{found:?}"))),
+        }
+    }
+
+    /// The error of a worker whose product is not that of its operands.
+    pub(super) fn lied(&self, number: usize, layer: &str) -> ProtocolError {
+        let expected = format!("the product of the operands of {layer}");
+        wrong(self.links[number], self.round, &expected, "another".into())
+    }
+
+    /// A failed check that no worker alone accounts for: this machine's own arithmetic.
+    pub(super) fn unexplained(cause: AccelError) -> ProtocolError {
+        ProtocolError::Acceleration(cause)
+    }
+}
+
+fn wrong<C: Channel>(link: &Link<C>, round: u64, expected: &str, got: String) -> ProtocolError {
+    ProtocolError::Wire(WireError::Malformed {
+        party: link.peer().clone(),
+        round,
+        what: WorkerAnswer::NAME,
+        cause: DecodeError::Field {
+            field: "products",
+            expected: expected.to_owned(),
+            got,
+        },
+    })
+}

@@ -1,0 +1,198 @@
+//! The enclave's script.
+
+use std::ops::Range;
+
+use cloven_attest::Attester;
+use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network};
+use cloven_wire::{Channel, DecodeError, Link, Message, WireError, tcp::Identity};
+use ndarray::ArrayD;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::{
+    Terms, attestation,
+    customer::most_bytes,
+    msg::{BatchLoss, Outputs, Samples, SealingKey, Targets, TrainedNetwork},
+    products::Products,
+    sealing::Seal,
+};
+use crate::{
+    Observe, Parts, ProtocolError, Service,
+    checkpoint::part,
+    training::{self, Cohort, ServerRounds, Sessions},
+};
+
+/// The part of a checkpoint that is the sealed network.
+const NETWORK: &str = "network";
+
+/// What the enclave brings.
+pub struct Enclave<'a> {
+    /// Its own name and key, which its evidence is bound to.
+    pub identity: &'a Identity,
+    /// Where its evidence comes from.
+    pub attester: &'a Attester,
+    /// The network, of which the customer has the weights: all layers, their products outside.
+    pub network: Network,
+    /// The loss at its output.
+    pub loss: Loss,
+    /// The job's digest.
+    pub job: [u8; 32],
+    /// Fresh for every connection: blinding and checks are drawn from it.
+    pub secret: &'a [u8; 32],
+}
+
+/// Trains for the customer with the workers; `links` are to all of them, in any order.
+///
+/// # Errors
+/// [`ProtocolError`], naming the party whose message cannot be, and the worker whose product is wrong.
+pub async fn enclave<C: Channel>(
+    me: Enclave<'_>,
+    terms: &Terms,
+    service: Service<'_>,
+    links: &mut [Link<C>],
+    observe: &mut Observe<'_>,
+) -> Result<(), ProtocolError> {
+    if service.alone {
+        return Ok(());
+    }
+    let missing = |party: &cloven_wire::Party| {
+        ProtocolError::Wire(WireError::Local {
+            what: "taking part as the enclave".into(),
+            cause: format!("{party} is not connected"),
+        })
+    };
+    let place = links.iter().position(|link| *link.peer() == terms.customer);
+    let place = place.ok_or_else(|| missing(&terms.customer))?;
+    let (before, rest) = links.split_at_mut(place);
+    let (customer, after) = rest.split_at_mut(1);
+    let mut found: Vec<&mut Link<C>> = before.iter_mut().chain(after).collect();
+    let mut workers = Vec::new();
+    for worker in terms.at_work() {
+        let place = found.iter().position(|link| link.peer() == worker);
+        workers.push(found.swap_remove(place.ok_or_else(|| missing(worker))?));
+    }
+    // 2., 3.
+    attestation::give(me.attester, me.identity.certificate.as_der(), &mut customer[0]).await?;
+    let SealingKey(key) = customer[0].receive(0, &()).await?;
+    let mut network = me.network;
+    let TrainedNetwork(bytes) = customer[0].receive(0, &most_bytes(&network)?).await?;
+    network.restore(&bytes).map_err(|cause| WireError::Malformed {
+        party: customer[0].peer().clone(),
+        round: 0,
+        what: TrainedNetwork::NAME,
+        cause: DecodeError::Field {
+            field: "network",
+            expected: "weights of the job's layers".into(),
+            got: cause.to_string(),
+        },
+    })?;
+    let derive = |purpose| ChaCha20Rng::from_seed(blake3::derive_key(purpose, me.secret));
+    let products = Products::new(network.outside(), terms, workers, derive("cloven v1 enclave: blinding"))?;
+    let mut session = Session {
+        network,
+        products,
+        loss: me.loss,
+        seal: Seal::new(&key, &me.job),
+    };
+    training::server(&mut session, service, customer, observe).await?;
+    session.products.end().await
+}
+
+/// The one customer's training.
+struct Session<'l, C> {
+    network: Network,
+    products: Products<'l, C>,
+    loss: Loss,
+    seal: Seal,
+}
+
+impl<C: Channel> Sessions<C> for Session<'_, C> {
+    type Session = Self;
+
+    fn sessions(&mut self) -> &mut [Self] {
+        std::slice::from_mut(self)
+    }
+
+    async fn end_epoch(&mut self, links: &mut [Link<C>], rounds: &[u64], _: &Cohort) -> Result<(), ProtocolError> {
+        for (link, round) in links.iter_mut().zip(rounds) {
+            link.send(*round, &TrainedNetwork(self.network.checkpoint()?)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl<C: Channel> ServerRounds<C> for Session<'_, C> {
+    async fn train(&mut self, link: &mut Link<C>, round: u64, _: u32, rows: Range<usize>) -> Result<(), ProtocolError> {
+        let Self {
+            network, products, loss, ..
+        } = self;
+        let Samples(x) = link.receive(round, &network.batch_shape(rows.len())[..]).await?;
+        let targets = receive_targets(*loss, network, rows.len(), link, round).await?;
+        let weights: Vec<ArrayD<f32>> = (0..network.outside().len())
+            .map(|number| network.outside_weight(number))
+            .collect();
+        let forward = async |number: usize, input: ArrayD<f32>| products.forward(&weights[number], number, &input, true).await;
+        let outputs = network.forward_train_with(round, &x, forward).await?;
+        let (mean, gradient) = loss.value_and_gradient(&outputs, &targets)?;
+        let mut gradients = Vec::with_capacity(weights.len());
+        let backward = async |number: usize, gradient: ArrayD<f32>| {
+            let (weight, input) = products.backward(number, &gradient).await?;
+            gradients.push((number, weight));
+            Ok::<_, ProtocolError>(input)
+        };
+        network.backward_with(&gradient, Wish::NotWanted, backward).await?;
+        for (number, gradient) in &gradients {
+            network.set_outside_gradient(*number, gradient)?;
+        }
+        network.update()?;
+        products.end_step()?;
+        Ok(link.send(round, &BatchLoss(mean)).await?)
+    }
+
+    async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
+        let Self { network, products, .. } = self;
+        let Samples(x) = link.receive(round, &network.batch_shape(rows.len())[..]).await?;
+        let outputs = products.outputs(network, &x).await?;
+        Ok(link.send(round, &Outputs(outputs)).await?)
+    }
+
+    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+        let sealed = self.seal.seal(NETWORK, &self.network.checkpoint()?)?;
+        Ok([(NETWORK.to_owned(), sealed)].into())
+    }
+
+    fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
+        let plain = self.seal.open(NETWORK, part(parts, NETWORK)?)?;
+        Ok(self.network.restore(&plain)?)
+    }
+}
+
+/// The targets of a batch: numbers of classes where the loss is of classes.
+async fn receive_targets<C: Channel>(
+    loss: Loss,
+    network: &Network,
+    rows: usize,
+    link: &mut Link<C>,
+    round: u64,
+) -> Result<BatchTargets, ProtocolError> {
+    let outputs = [&[rows], network.output_shape()].concat();
+    if loss != Loss::CrossEntropy {
+        let Targets(values) = link.receive(round, &outputs[..]).await?;
+        return Ok(BatchTargets::Values(values));
+    }
+    let Targets(classes) = link.receive(round, &[rows][..]).await?;
+    let most = outputs[1..].iter().product::<usize>();
+    let class = |value: &f32| match *value {
+        value if value >= 0.0 && value.fract() == 0.0 && (value as usize) < most => Ok(value as u32),
+        value => Err(WireError::Malformed {
+            party: link.peer().clone(),
+            round,
+            what: Targets::NAME,
+            cause: DecodeError::Field {
+                field: "class",
+                expected: format!("a number from 0 to {}", most - 1),
+                got: value.to_string(),
+            },
+        }),
+    };
+    Ok(BatchTargets::Classes(classes.iter().map(class).collect::<Result<_, _>>()?))
+}

@@ -1,0 +1,41 @@
+//! A worker's script: it computes what it is asked for.
+
+use cloven_accel::job::{Job, Limits, Worker};
+use cloven_wire::{Channel, DecodeError, Link, Message, WireError};
+
+use super::msg::{WorkerAnswer, WorkerJob};
+use crate::{Event, Observe, ProtocolError};
+
+/// Bytes of the largest job.
+pub(super) const MAX_JOB: usize = 1 << 30;
+
+/// Computes until the enclave ends the work.
+///
+/// # Errors
+/// [`ProtocolError`], naming the enclave whose job cannot be, or asks for more than the limits.
+pub async fn worker<C: Channel>(limits: Limits, link: &mut Link<C>, observe: &mut Observe<'_>) -> Result<(), ProtocolError> {
+    let mut worker = Worker::new(limits);
+    let traffic = link.traffic();
+    observe(Event::Met { traffic })?;
+    for round in 1.. {
+        let WorkerJob(bytes) = link.receive(round, &MAX_JOB).await?;
+        if bytes.is_empty() {
+            break;
+        }
+        let answer = Job::decode(&bytes).and_then(|job| worker.run(job));
+        let answer = answer.map_err(|cause| WireError::Malformed {
+            party: link.peer().clone(),
+            round,
+            what: WorkerJob::NAME,
+            cause: DecodeError::Field {
+                field: "job",
+                expected: "steps within the worker's limits".into(),
+                got: cause.to_string(),
+            },
+        })?;
+        link.send(round, &WorkerAnswer(answer.encode())).await?;
+        let (inferences, traffic) = (round, link.traffic());
+        observe(Event::Answered { inferences, traffic })?;
+    }
+    Ok(())
+}
