@@ -224,6 +224,9 @@ pub struct RunArgs {
     /// Of a service: so many inferences are kept prepared
     #[arg(long, default_value_t = 2, value_name = "COUNT")]
     pub pool: usize,
+    /// Of a service: show the bytes of each layer, as --json always does
+    #[arg(long)]
+    pub layers: bool,
     #[command(flatten)]
     pub logs: LogArgs,
     /// Predict time and bytes first, as `cloven plan` does for this cut [default: only where that was measured before]
@@ -374,6 +377,13 @@ pub struct ServeArgs {
     /// At the gateway: end in good order after so many inferences
     #[arg(long, value_name = "COUNT")]
     pub stop_after: Option<u64>,
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics: a port of 127.0.0.1, or an address with its port [default: `metrics` in
+    /// local.toml, or nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<MetricsAddress>,
+    /// Leave the metrics up for so long after the end, so that the last figures are read
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub metrics_linger: u64,
     #[command(flatten)]
     pub logs: LogArgs,
     /// For `cloven run`: updates as JSON lines on stdout, no questions, end when stdin ends

@@ -177,7 +177,7 @@ fn serve_metrics(args: &PartyArgs, job: &Job, local: &Local) -> Result<Option<Me
 }
 
 /// Leaves the page up for a while, so that the last figures are read.
-fn linger(metrics: Metrics, failure: Option<&Error>, seconds: u64) {
+pub fn linger(metrics: Metrics, failure: Option<&Error>, seconds: u64) {
     if let Some(error) = failure {
         metrics.failed(error);
     }

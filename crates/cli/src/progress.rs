@@ -14,6 +14,9 @@ use crate::words::{bytes, is_logging, rows, tell};
 /// Without a terminal, a line within an epoch is printed at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// A server's work is shown at most this often.
+const POOL_EVERY: Duration = Duration::from_secs(1);
+
 /// Shows updates; training progress of one party only.
 pub struct Progress {
     lead: Party,
@@ -21,6 +24,9 @@ pub struct Progress {
     plan: Plan,
     begun: Instant,
     last_line: Instant,
+    /// When a server's work was last shown, and how many inferences the gateway keeps prepared.
+    pool_line: Option<Instant>,
+    wanted: usize,
 }
 
 #[derive(Default)]
@@ -46,6 +52,8 @@ impl Progress {
             plan: Plan::default(),
             begun: now,
             last_line: now,
+            pool_line: None,
+            wanted: 0,
         }
     }
 
@@ -123,9 +131,11 @@ impl Progress {
                     self.line(&format!("{}: goes on from epoch {epoch}, batch {batch}", self.lead));
                 }
             }
-            Update::Met => self.line(&format!("{}: the servers have met", self.lead)),
-            Update::Prepared { ready, wanted } => self.line(&format!("{}: {ready} of {wanted} inferences prepared", self.lead)),
-            Update::Answered { inferences } => self.line(&format!("{}: {inferences} inferences answered", self.lead)),
+            Update::Met { .. } => self.line(&format!("{}: the servers have met", self.lead)),
+            Update::Prepared {
+                ready, wanted, figures, ..
+            } => self.show_pool(*ready, Some(*wanted), figures.answering.times),
+            Update::Answered { inferences, ready, .. } => self.show_pool(*ready, None, *inferences),
             Update::Asked { rows } => {
                 self.plan.rows = *rows;
                 self.begun = Instant::now();
@@ -183,6 +193,27 @@ impl Progress {
             }
             _ => (),
         }
+    }
+
+    /// The work of a server. What a remote server wants is not known to it, and nothing.
+    fn show_pool(&mut self, ready: usize, wanted: Option<usize>, answered: u64) {
+        self.wanted = wanted.unwrap_or(self.wanted);
+        let last = self.pool_line.replace(Instant::now());
+        // The first time that the pool is full is shown in any case.
+        let full = wanted == Some(ready) && answered == 0;
+        if last.is_some_and(|last| last.elapsed() < POOL_EVERY) && !full {
+            self.pool_line = last;
+            return;
+        }
+        let of = match self.wanted {
+            0 => String::new(),
+            wanted => format!(" of {wanted}"),
+        };
+        let done = match answered {
+            0 => String::new(),
+            answered => format!("{answered} inferences answered; "),
+        };
+        self.line(&format!("{}: {done}pool: {ready}{of} inferences prepared", self.lead));
     }
 
     fn show_batch(&mut self, epoch: u32, done: usize, rows: usize, loss: Option<f64>, moved: u64) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cloven::{
-    Error, Local, Logs, Party, Stamped, parse_settings,
+    Error, Local, Logs, Metrics, Party, Stamped, parse_settings,
     service::{
         Answers, Member, Questions, ServiceJob, ServiceOptions, ServiceSummary, UserReport, Work, run_service, share_model,
     },
@@ -11,7 +11,7 @@ use cloven::{
 
 use crate::{
     args::{ModelCommand, PredictArgs, RunArgs, ServeArgs},
-    commands::{accept_digest, emit, program, show_terms, under_run},
+    commands::{accept_digest, emit, linger, program, show_terms, under_run},
     progress::Progress,
     words::{self, print_line, tell},
 };
@@ -25,7 +25,6 @@ pub fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
         (args.record.is_some(), "--record"),
         (args.plan, "--plan"),
         (args.report, "--report"),
-        (args.metrics, "--metrics"),
     ] {
         if given {
             return Err(Error::Configuration {
@@ -41,6 +40,7 @@ pub fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
         run_folder: args.run_folder,
         emulate: args.emulate,
         pool: args.pool,
+        metrics: args.metrics,
         logs,
     };
     let mut progress = Progress::new(job.gateway()?.clone());
@@ -49,7 +49,8 @@ pub fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     });
     progress.end();
     let (summary, folder) = result?;
-    let text = format!("{}\nrun folder: {}", in_words(&summary), folder.display());
+    let layers = if args.layers { by_layer(&summary) } else { String::new() };
+    let text = format!("{}{layers}\nrun folder: {}", in_words(&summary), folder.display());
     match json {
         true => {
             print_line(&serde_json::to_string(&summary).expect("summaries have only string keys"));
@@ -103,7 +104,20 @@ fn serving(
         pool: args.pool,
         inferences: args.stop_after,
     };
-    Member::new(job, args.party.clone(), local)?.serve(&share, work, watch)
+    let metrics = args.metrics.or(local.metrics);
+    let metrics = metrics.map(|address| Metrics::serve_service(address, &job, &args.party));
+    let Some(metrics) = metrics.transpose()? else {
+        return Member::new(job, args.party.clone(), local)?.serve(&share, work, watch);
+    };
+    watch(metrics.announcement());
+    let result = Member::new(job, args.party.clone(), local).and_then(|server| {
+        server.serve(&share, work, &mut |stamped| {
+            metrics.observe(&stamped);
+            watch(stamped);
+        })
+    });
+    linger(metrics, result.as_ref().err(), args.metrics_linger);
+    result
 }
 
 /// `cloven predict` at a user.
@@ -236,6 +250,16 @@ fn in_words(summary: &ServiceSummary) -> String {
         words::bytes(summary.bytes_user),
         memory.map_or("not known".into(), |bytes| words::bytes(*bytes)),
     )
+}
+
+/// A table with a line for each layer.
+fn by_layer(summary: &ServiceSummary) -> String {
+    let mut text = format!("\n{:<24} {:>12} {:>12}", "layer, one inference", "prepared", "answered");
+    for layer in &summary.layers {
+        let [prepared, answered] = [layer.preparing, layer.answering].map(words::bytes);
+        text += &format!("\n{:<24} {prepared:>12} {answered:>12}", layer.layer);
+    }
+    text
 }
 
 fn local_path(given: Option<&PathBuf>, job: &Path, party: &Party) -> PathBuf {

@@ -3,15 +3,14 @@
 
 mod common;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Child};
 
-use common::{cloven, command, example, fail, free_address, json, stderr, succeed, text};
+use common::{
+    example, fail, free_address, json,
+    pages::{page_where, sample},
+    service::{SERVERS, Service, kill},
+    stderr, succeed, text,
+};
 
 const QUICK: [&str; 4] = ["--set", "trial.training.epochs=3", "--set", "trial.queries=4"];
 
@@ -33,6 +32,22 @@ fn a_trial_answers_as_the_fixed_point_network_does() {
         assert_eq!(summary["rows"], if number == 0 { 4 } else { 8 }, "{summary}");
         assert!(summary["accuracy_floating_point"].as_f64().unwrap() > 0.85, "{summary}");
         assert!(summary["bytes_user"].as_u64().unwrap() < 2_000, "{summary}");
+        let layers = summary["layers"].as_array().unwrap();
+        for (part, total) in [("preparing", "bytes_preparing"), ("answering", "bytes_answering")] {
+            let parts: u64 = layers.iter().map(|layer| layer[part].as_u64().unwrap()).sum();
+            // Each part of each server is rounded down.
+            let total = summary[total].as_u64().unwrap();
+            assert!(
+                parts <= total && total <= parts + 3 * layers.len() as u64,
+                "{part}: {summary}"
+            );
+        }
+        let named = |name: &str| {
+            layers
+                .iter()
+                .any(|layer| layer["layer"] == name && layer["preparing"].as_u64() > Some(0))
+        };
+        assert!(named("0") && named("4") && named("input and output"), "{summary}");
         let kept = json(&fs::read_to_string(Path::new(&folder).join("summary.json")).unwrap());
         assert_eq!(kept["job"], summary["job"]);
     }
@@ -80,112 +95,79 @@ fn verbs_that_do_not_fit_a_service_say_so() {
     assert!(fail(3, &["serve", &job, "--as", "nobody", "--accept", "0123456789abcdef"]).contains("no party is called nobody"));
 }
 
-/// Every party with a folder of its own on this machine.
-struct Service {
-    root: tempfile::TempDir,
-    job: String,
-    digest: String,
-}
-
-impl Service {
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("clinic");
-        fs::create_dir(&folder).unwrap();
-        let job = fs::read_to_string(example("05_secure_inference.toml")).unwrap();
-        let job = job
-            .replace("epochs = 12", "epochs = 3")
-            .replace("queries = 20", "queries = 60");
-        fs::write(folder.join("job.toml"), job).unwrap();
-        succeed(&["init", &text(&folder)]);
-        for port in 7443..7446 {
-            let (old, new) = (format!("127.0.0.1:{port}"), free_address());
-            for party in ["gate", "east", "west", "hospital"] {
-                let path = folder.join(party).join("local.toml");
-                let local = fs::read_to_string(&path).unwrap();
-                fs::write(&path, local.replace(&old, &new)).unwrap();
-            }
-        }
-        let job = text(&folder.join("job.toml"));
-        let asked = stderr(&cloven(&["serve", &job, "--as", "gate"]));
-        let digest = asked.lines().find_map(|line| line.strip_prefix("job ")).unwrap().to_owned();
-        Self { root, job, digest }
-    }
-
-    fn serve(&self, party: &str) -> Child {
-        let args = [
-            "serve",
-            &self.job,
-            "--as",
-            party,
-            "--accept",
-            &self.digest,
-            "--stop-after",
-            "60",
-            "--pool",
-            "1",
-        ];
-        let said = fs::File::create(self.said(party)).unwrap();
-        command(&args).stdout(Stdio::null()).stderr(said).spawn().unwrap()
-    }
-
-    fn said(&self, party: &str) -> PathBuf {
-        self.root.path().join(format!("{party}.log"))
-    }
-
-    fn wait_for(&self, party: &str, words: &str) {
-        let begun = Instant::now();
-        while !fs::read_to_string(self.said(party)).unwrap_or_default().contains(words) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{party} never said {words:?}");
-            sleep(Duration::from_millis(10));
-        }
-    }
-}
-
 #[test]
 fn a_service_goes_on_when_a_killed_server_is_back() {
-    let service = Service::new();
-    // A network made by the run of a trial is what its owner has.
-    let trained = service.root.path().join("trained");
-    succeed(&[
-        "run",
-        &service.job,
-        "--set",
-        "trial.queries=1",
-        "--run-folder",
-        &text(&trained),
-    ]);
-    let shares = service.root.path().join("clinic/shares");
-    fs::create_dir(&shares).unwrap();
-    for party in ["gate", "east", "west"] {
-        let name = format!("{party}.share");
-        fs::copy(trained.join("shares").join(&name), shares.join(&name)).unwrap();
-    }
+    let service = Service::new(0, 60);
+    let arguments = ["--stop-after", "60", "--pool", "1"];
     for victim in ["east", "gate"] {
-        let mut servers: Vec<(&str, Child)> = ["gate", "east", "west"].map(|party| (party, service.serve(party))).into();
-        let args = [
-            "predict",
-            &service.job,
-            "--as",
-            "hospital",
-            "--accept",
-            &service.digest,
-            "--json",
-        ];
-        let user = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut servers: Vec<(&str, Child)> = SERVERS.map(|party| (party, service.serve(party, &arguments))).into();
+        let user = service.ask("hospital");
         service.wait_for("gate", "inferences answered");
         let (_, killed) = servers.iter_mut().find(|(party, _)| *party == victim).unwrap();
         killed.kill().unwrap();
         killed.wait().unwrap();
-        *killed = service.serve(victim);
+        *killed = service.serve(victim, &arguments);
         let output = user.wait_with_output().unwrap();
         assert!(output.status.success(), "{victim} killed: {}", stderr(&output));
         let answers = json(&common::stdout(&output));
         assert_eq!(answers["report"]["rows"], 60, "{answers}");
         assert!(answers["report"]["accuracy"].as_f64().unwrap() > 0.7, "{answers}");
-        for (_, server) in &mut servers {
-            server.kill().unwrap();
-            server.wait().unwrap();
-        }
+        kill(&mut servers);
     }
+}
+
+#[test]
+fn metrics_tell_of_the_pool_the_users_and_what_work_costs() {
+    let service = Service::new(0, 4);
+    let [gate, east] = [free_address(), free_address()];
+    let local = service.folder("east").join("local.toml");
+    let settings = fs::read_to_string(&local).unwrap();
+    fs::write(&local, format!("metrics = \"{east}\"\n{settings}")).unwrap();
+    let mut servers: Vec<(&str, Child)> = SERVERS
+        .map(|party| {
+            let arguments: &[&str] = match party {
+                "gate" => &["--pool", "3", "--metrics", &gate],
+                _ => &[],
+            };
+            (party, service.serve(party, arguments))
+        })
+        .into();
+    let is = |page: &str, name: &str, value: f64| sample(page, name, "") == Some(value);
+    let full = |page: &str| is(page, "cloven_pool_inferences", 3.0);
+    let page = page_where(&gate, full);
+    for (name, value) in [
+        ("cloven_pool_bound", 3.0),
+        ("cloven_inferences_prepared_total", 3.0),
+        ("cloven_inferences_answered_total", 0.0),
+        ("cloven_meetings_total", 1.0),
+        ("cloven_users_connected", 0.0),
+    ] {
+        assert!(is(&page, name, value), "{name} is not {value}: {page}");
+    }
+    service.wait_for("gate", "pool: 3 of 3 inferences prepared");
+    let output = service.ask("hospital").wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = page_where(&gate, |page| {
+        full(page) && is(page, "cloven_inferences_answered_total", 4.0) && is(page, "cloven_users_connected", 0.0)
+    });
+    assert!(is(&page, "cloven_inferences_prepared_total", 7.0), "{page}");
+    assert!(is(&page, "cloven_requests_waiting", 0.0), "{page}");
+    for (name, label) in [
+        ("cloven_sent_bytes_total", "phase=\"preparing\""),
+        ("cloven_received_bytes_total", "phase=\"answering\""),
+        ("cloven_phase_seconds_total", "phase=\"preparing\""),
+        ("cloven_phase_seconds_total", "phase=\"answering\""),
+        ("cloven_user_received_bytes_total", ""),
+        ("cloven_run_state", "state=\"serving\""),
+        ("cloven_peer_connected", "peer=\"west\""),
+    ] {
+        assert!(sample(&page, name, label) > Some(0.0), "{name} {label}: {page}");
+    }
+    let page = page_where(&east, |page| is(page, "cloven_inferences_answered_total", 4.0));
+    assert_eq!(
+        sample(&page, "cloven_users_connected", ""),
+        None,
+        "the gateway alone knows: {page}"
+    );
+    kill(&mut servers);
 }

@@ -32,7 +32,7 @@ pub struct Local {
     /// Where others may dial in, such as `0.0.0.0:7443`. Absent: this party opens no port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
-    /// Where this party's metrics can be read while it trains: `9100` is port 9100 of 127.0.0.1. Absent: nowhere.
+    /// Where this party's metrics can be read while it trains or serves: `9100` is port 9100 of 127.0.0.1. Absent: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsAddress>,
     /// The link to imitate on what this party sends, such as `100Mbps,rtt=50ms`; for measuring on one machine.

@@ -10,7 +10,7 @@ use std::{
 
 use cloven_data::ColumnCount;
 use cloven_nn::Evaluation;
-use cloven_protocols::{Event, Halted, Position};
+use cloven_protocols::{Event, Halted, LayerBytes, Position};
 use cloven_wire::{Channel, Link, MessageTraffic, Party, Traffic};
 
 use serde::{Deserialize, Serialize};
@@ -94,8 +94,10 @@ struct State<'a> {
     /// Whether this process has begun to work.
     started: bool,
     service: ServiceFigures,
-    /// When answers of a service were last told.
-    told_answers: Instant,
+    /// Prepared inferences of a service that wait to be used.
+    ready: usize,
+    /// What was sent for each layer, over all connections.
+    layers: Vec<LayerBytes>,
 }
 
 /// What a server of a service has measured.
@@ -158,7 +160,8 @@ impl<'a> Reporter<'a> {
             earlier_messages: BTreeMap::new(),
             started: false,
             service: ServiceFigures::default(),
-            told_answers: now,
+            ready: 0,
+            layers: Vec::new(),
         };
         Self {
             party,
@@ -302,12 +305,15 @@ impl<'a> Reporter<'a> {
     }
 
     /// The same of a server of a service; `links` are those that were not lost.
-    pub(crate) fn service<C: Channel>(&self, links: &[Link<C>]) -> (ServiceFigures, Traffic, BTreeMap<String, MessageTraffic>) {
+    pub(crate) fn service<C: Channel>(
+        &self,
+        links: &[Link<C>],
+    ) -> (ServiceFigures, Vec<LayerBytes>, Traffic, BTreeMap<String, MessageTraffic>) {
         let state = self.state.borrow();
         let mut sent_by_message = state.earlier_messages.clone();
         add_messages(&mut sent_by_message, links);
         let traffic = links.iter().map(Link::traffic).chain([state.earlier]).sum();
-        (state.service, traffic, sent_by_message)
+        (state.service, state.layers.clone(), traffic, sent_by_message)
     }
 
     fn check_memory(&self) -> Result<(), Halted> {
@@ -434,7 +440,9 @@ impl State<'_> {
             }
             Event::Met { traffic } => {
                 self.service.meeting = self.service.meeting.and(self.end_phase(traffic));
-                Some(Update::Met)
+                self.ready = 0;
+                let figures = self.service;
+                Some(Update::Met { figures })
             }
             Event::Working { traffic } => {
                 self.phase = (Instant::now(), traffic);
@@ -442,16 +450,30 @@ impl State<'_> {
             }
             Event::Prepared { ready, wanted, traffic } => {
                 self.service.preparing = self.service.preparing.and(self.end_phase(traffic));
-                self.tells().then_some(Update::Prepared { ready, wanted })
+                self.ready = ready;
+                let figures = self.service;
+                Some(Update::Prepared { ready, wanted, figures })
             }
             Event::Answered { inferences: _, traffic } => {
                 self.service.answering = self.service.answering.and(self.end_phase(traffic));
-                let inferences = self.service.answering.times;
-                let due = self.told_answers.elapsed() >= TELL_EVERY;
-                if due {
-                    self.told_answers = Instant::now();
+                self.ready = self.ready.saturating_sub(1);
+                let (figures, ready) = (self.service, self.ready);
+                let inferences = figures.answering.times;
+                Some(Update::Answered {
+                    inferences,
+                    ready,
+                    figures,
+                })
+            }
+            Event::Layers { layers } => {
+                match self.layers.is_empty() {
+                    true => self.layers = layers,
+                    false => self.layers.iter_mut().zip(layers).for_each(|(sum, one)| {
+                        sum.preparing += one.preparing;
+                        sum.answering += one.answering;
+                    }),
                 }
-                due.then_some(Update::Answered { inferences })
+                None
             }
             Event::Predicted { rows, traffic } => {
                 self.rows = rows;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Alignment, PartySummary,
     predict::PartyPrediction,
+    reporter::ServiceFigures,
     service::{ServerReport, UserReport},
 };
 
@@ -160,18 +161,36 @@ pub enum Update {
         rows: usize,
     },
     /// The servers of a service have met, and can work.
-    Met,
-    /// Inferences of a service wait to be used; sent a few times a second.
+    Met {
+        /// All that this server has done.
+        figures: ServiceFigures,
+    },
+    /// One more inference of a service is prepared.
     Prepared {
-        /// So many.
+        /// So many wait to be used.
         ready: usize,
         /// So many are kept, at the gateway.
         wanted: usize,
+        /// All that this server has done.
+        figures: ServiceFigures,
     },
-    /// A server has answered so many inferences; sent a few times a second.
+    /// A server has answered one more inference.
     Answered {
         /// So many.
         inferences: u64,
+        /// So many prepared ones wait to be used.
+        ready: usize,
+        /// All that this server has done.
+        figures: ServiceFigures,
+    },
+    /// A user of a service came, went, or got an answer.
+    Desk {
+        /// Users that are connected.
+        users: usize,
+        /// Inputs that came and are not answered.
+        waiting: usize,
+        /// Bytes of all users so far.
+        traffic: Traffic,
     },
     /// A user of a service is gone before it had all answers, or sent what it may not.
     UserLeft {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cloven_nn::Evaluation;
 use cloven_wire::Traffic;
+use serde::{Deserialize, Serialize};
 
 use crate::{Halted, Position};
 
@@ -97,6 +98,11 @@ pub enum Event {
         /// Bytes so far.
         traffic: Traffic,
     },
+    /// What a server of a service has sent the others for each layer; told when their connections end.
+    Layers {
+        /// In the order of the model.
+        layers: Vec<LayerBytes>,
+    },
     /// A batch of a prediction is done.
     Predicted {
         /// Rows done so far.
@@ -104,6 +110,17 @@ pub enum Event {
         /// Bytes so far.
         traffic: Traffic,
     },
+}
+
+/// Bytes that were sent for a layer of a network, at the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerBytes {
+    /// Its name in the model: "3", "3.body.0"; `arg-max`; or, of all that is no layer's, `input and output`.
+    pub layer: String,
+    /// Before inputs were known.
+    pub preparing: u64,
+    /// On inputs.
+    pub answering: u64,
 }
 
 /// Receives events; an error stops the script.

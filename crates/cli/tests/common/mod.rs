@@ -1,6 +1,9 @@
 //! Running the `cloven` binary and looking at what it left behind.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub mod pages;
+pub mod service;
+
 use std::{
     collections::BTreeMap,
     fs,

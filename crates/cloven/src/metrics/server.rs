@@ -23,7 +23,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{locked, page::CONTENT_TYPE, state::State};
+use super::{Shown, locked, page::CONTENT_TYPE};
 
 /// The only page.
 const PATH: &str = "/metrics";
@@ -53,7 +53,7 @@ impl Default for Limits {
 }
 
 /// Serves until `stopped`'s other end is dropped.
-pub(super) fn run(listener: TcpListener, state: Arc<Mutex<State>>, limits: Limits, stopped: oneshot::Receiver<()>) {
+pub(super) fn run(listener: TcpListener, state: Arc<Mutex<Shown>>, limits: Limits, stopped: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -69,7 +69,7 @@ pub(super) fn run(listener: TcpListener, state: Arc<Mutex<State>>, limits: Limit
     }
 }
 
-async fn serve(listener: TcpListener, state: &Arc<Mutex<State>>, limits: Limits) {
+async fn serve(listener: TcpListener, state: &Arc<Mutex<Shown>>, limits: Limits) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
@@ -87,7 +87,7 @@ async fn serve(listener: TcpListener, state: &Arc<Mutex<State>>, limits: Limits)
 }
 
 /// One request on a connection, and its answer.
-async fn converse(stream: TcpStream, state: Arc<Mutex<State>>, loopback: bool) {
+async fn converse(stream: TcpStream, state: Arc<Mutex<Shown>>, loopback: bool) {
     let answer = service_fn(|request: Request<Incoming>| {
         let answer = answer(&request, &state, loopback);
         async move { Ok::<_, Infallible>(answer) }
@@ -101,7 +101,7 @@ async fn converse(stream: TcpStream, state: Arc<Mutex<State>>, loopback: bool) {
     let _ = connection.await;
 }
 
-fn answer<B>(request: &Request<B>, state: &Mutex<State>, loopback: bool) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, state: &Mutex<Shown>, loopback: bool) -> Response<Full<Bytes>> {
     if loopback && !names_this_machine(request.uri(), request.headers()) {
         let text = "the Host header names another machine; ask for 127.0.0.1 or localhost\n";
         return refusal(StatusCode::FORBIDDEN, text);

@@ -1,5 +1,6 @@
 //! What is known of a party, out of its updates.
 
+mod service;
 mod show;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
 use cloven_nn::Evaluation;
 use cloven_wire::{Party, Traffic};
 
+pub(super) use self::service::ServiceState;
 use crate::{Error, Job, Role, Stamped, Update};
 
 /// Progress of one party. Counters count in this process: those of one that was killed begin anew, as Prometheus expects.

@@ -64,9 +64,10 @@ pub(super) fn update(update: &Update) {
         Update::Unreached { peer, seconds } => warn!(%peer, seconds, "finished; a party could not be told"),
         Update::Asked { rows } => info!(rows, "prediction begins"),
         Update::Recorded { path, messages, .. } => info!(path, messages, "recorded what was received"),
-        Update::Met => info!("the servers have met"),
-        Update::Prepared { ready, wanted } => debug!(ready, wanted, "inferences are prepared"),
-        Update::Answered { inferences } => debug!(inferences, "inferences are answered"),
+        Update::Met { .. } => info!("the servers have met"),
+        Update::Prepared { ready, wanted, .. } => debug!(ready, wanted, "inferences are prepared"),
+        Update::Answered { inferences, ready, .. } => debug!(inferences, ready, "inferences are answered"),
+        Update::Desk { users, waiting, .. } => debug!(users, waiting, "users of the service"),
         Update::UserLeft { user, why } => warn!(%user, why, "a user left early"),
         Update::Finished { .. } | Update::PredictionFinished { .. } | Update::Served { .. } | Update::AnswersFinished { .. } => {
             info!("finished")

@@ -291,6 +291,7 @@ impl ServiceJob {
                 Engine::Garbled => inference::Engine::Garbled,
             },
             gateway_layers,
+            revealed: inference::Terms::REVEALED,
             job: self.digest(),
         })
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cloven_nn::Evaluation;
-use cloven_protocols::Leak;
+use cloven_protocols::{LayerBytes, Leak};
 use cloven_wire::{Link, MessageTraffic, Party, Traffic, tcp::TcpChannel};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct ServerReport {
     pub seconds_total: f64,
     /// What took how long, and how many bytes, with the other servers.
     pub figures: ServiceFigures,
+    /// Bytes that it sent the other servers for each layer of the network.
+    #[serde(default)]
+    pub layers: Vec<LayerBytes>,
     /// Bytes with the other servers in all.
     pub traffic: Traffic,
     /// Messages and their bytes (header and payload, before TLS) to the other servers, by name.
@@ -29,11 +32,12 @@ pub struct ServerReport {
 
 impl ServerReport {
     pub(super) fn new(role: ServiceRole, seconds: Duration, reporter: &Reporter<'_>, links: &[Link<TcpChannel>]) -> Self {
-        let (figures, traffic, sent_by_message) = reporter.service(links);
+        let (figures, layers, traffic, sent_by_message) = reporter.service(links);
         Self {
             role,
             seconds_total: seconds.as_secs_f64(),
             figures,
+            layers,
             traffic,
             sent_by_message,
             peak_rss_bytes: peak_rss_bytes(),
@@ -102,6 +106,9 @@ pub struct ServiceSummary {
     pub bytes_preparing: u64,
     /// As above.
     pub bytes_answering: u64,
+    /// The last two by layer of the network, and what is no layer's.
+    #[serde(default)]
+    pub layers: Vec<LayerBytes>,
     /// Bytes between a user and the gateway for one input.
     pub bytes_user: u64,
     /// Largest resident memory of each party's process.
@@ -161,6 +168,7 @@ impl ServiceSummary {
             bytes_meeting: sent(|figures| figures.meeting),
             bytes_preparing: sent(|figures| figures.preparing),
             bytes_answering: sent(|figures| figures.answering),
+            layers: by_layer(servers),
             bytes_user: user_bytes / rows.max(1) as u64,
             peak_rss_bytes: memory
                 .chain(users.iter().map(|(party, user)| (party.clone(), user.peak_rss_bytes)))
@@ -172,4 +180,24 @@ impl ServiceSummary {
             leaks: job.leaks().unwrap_or_default(),
         }
     }
+}
+
+/// What all servers sent for each layer, to prepare one inference and to answer one.
+fn by_layer(servers: &BTreeMap<Party, ServerReport>) -> Vec<LayerBytes> {
+    let mut all: Vec<LayerBytes> = Vec::new();
+    for ServerReport { layers, figures, .. } in servers.values() {
+        for (place, layer) in layers.iter().enumerate() {
+            if all.len() == place {
+                let layer = layer.layer.clone();
+                all.push(LayerBytes {
+                    layer,
+                    preparing: 0,
+                    answering: 0,
+                });
+            }
+            all[place].preparing += layer.preparing / figures.preparing.times.max(1);
+            all[place].answering += layer.answering / figures.answering.times.max(1);
+        }
+    }
+    all
 }

@@ -1,14 +1,14 @@
 //! A server of a service: it meets the others, works with them, and when one is lost meets them again, with everything made anew.
 
-use std::{collections::BTreeMap, path::Path, pin::Pin, time::Instant};
+use std::{cell::Cell, collections::BTreeMap, path::Path, pin::Pin, time::Instant};
 
 use cloven_nn::fixed_point::{FixedModel, ModelShare};
 use cloven_protocols::{
-    Event,
+    Event, Observe,
     secure_inference::{self as inference, Desk, FirstLayers, Requests, Server, Session, Work},
 };
 use cloven_wire::{
-    AbortReason, Channel, Link, Party,
+    AbortReason, Channel, Link, Party, Traffic,
     tcp::{Arrival, Endpoint, TcpChannel},
 };
 use futures_util::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
@@ -117,6 +117,7 @@ impl Member {
         let mut reception = endpoint.reception(others).map_err(|cause| self.failed(cause))?;
         let (desk, requests) = inference::desk();
         let mut requests = Some(requests);
+        let visitors = Visitors::new(desk.clone(), reporter);
         let mut sessions = FuturesUnordered::new();
         let mut waiting: BTreeMap<Party, TcpChannel> = BTreeMap::new();
         let mut meeting: Option<Pin<Box<dyn Future<Output = Met>>>> = None;
@@ -129,7 +130,7 @@ impl Member {
             let complete = meeting.is_none() && waiting.len() == self.terms.remotes.len();
             if let (Some(model), Some(requests)) = (model, requests.take_if(|_| complete && model.is_some())) {
                 let channels = std::mem::take(&mut waiting);
-                meeting = Some(Box::pin(self.meet(model, work, channels, requests, reporter)));
+                meeting = Some(Box::pin(self.meet(model, work, channels, requests, &visitors)));
             }
             if model.is_none() && work.inferences == Some(0) && sessions.is_empty() {
                 return Ok(Vec::new());
@@ -140,7 +141,7 @@ impl Member {
                         let peer = channel.peer().clone();
                         reporter.tell(Update::Connected { peer: peer.clone() });
                         match self.job.role(&peer)? {
-                            ServiceRole::User => sessions.push(self.session(*channel, first, desk.clone(), reporter)),
+                            ServiceRole::User => sessions.push(self.session(*channel, first, desk.clone(), &visitors)),
                             _ => drop(waiting.insert(peer, *channel)),
                         }
                     }
@@ -179,7 +180,7 @@ impl Member {
         work: Work,
         channels: BTreeMap<Party, TcpChannel>,
         mut requests: Requests,
-        reporter: &Reporter<'_>,
+        visitors: &Visitors<'_, '_>,
     ) -> Met {
         let mut links: Vec<_> = channels.into_values().map(Link::new).collect();
         let mut answered = 0;
@@ -190,7 +191,9 @@ impl Member {
                     if let Event::Answered { inferences, .. } = &event {
                         answered = *inferences;
                     }
-                    reporter.observe(event)
+                    let told = visitors.reporter.observe(event);
+                    visitors.tell();
+                    told
                 };
                 let server = self.server(model, &secret);
                 let done = inference::gateway(server, &self.terms, work, &mut links, &mut requests, &mut observe).await;
@@ -206,44 +209,48 @@ impl Member {
     }
 
     /// A user, until it has what it asked for or is gone; how many inputs were answered. What is wrong with it is told and hurts nobody else.
-    async fn session(&self, channel: TcpChannel, first: Option<&FirstLayers>, mut desk: Desk, reporter: &Reporter<'_>) -> u64 {
+    async fn session(&self, channel: TcpChannel, first: Option<&FirstLayers>, desk: Desk, visitors: &Visitors<'_, '_>) -> u64 {
         let mut link = Link::new(channel);
-        let mut answered = 0;
+        visitors.come();
+        let (mut seen, mut answered) = (Traffic::default(), 0);
         let mut observe = |event: Event| {
+            if let Event::Asked { traffic, .. } | Event::Predicted { traffic, .. } = event {
+                visitors.moved(traffic.since(std::mem::replace(&mut seen, traffic)));
+            }
             if let Event::Predicted { rows, .. } = event {
                 answered = rows as u64;
             }
             Ok(())
         };
-        let why = match secret() {
+        let served = self.serve_user(first, desk, &mut link, &mut observe).await;
+        visitors.moved(link.traffic().since(seen));
+        visitors.go();
+        match served {
+            Ok(Session::Done) => link.into_channel().close().await,
+            // The user comes again.
+            Ok(Session::Interrupted) => link.abort(AbortReason::PeerLost).await,
             Err(error) => {
-                link.abort(AbortReason::Internal).await;
-                error.to_string()
+                link.abort(abort_reason(&error)).await;
+                visitors.reporter.tell(Update::UserLeft {
+                    user: link.peer().clone(),
+                    why: error.to_string(),
+                });
             }
-            Ok(secret) => {
-                let first = first.map(|first| (first, &*secret));
-                match desk.serve(&self.terms, first, &mut link, &mut observe).await {
-                    Ok(Session::Done) => {
-                        link.into_channel().close().await;
-                        return answered;
-                    }
-                    // The user comes again.
-                    Ok(Session::Interrupted) => {
-                        link.abort(AbortReason::PeerLost).await;
-                        return answered;
-                    }
-                    Err(error) => {
-                        link.abort(error.abort_reason()).await;
-                        error.to_string()
-                    }
-                }
-            }
-        };
-        reporter.tell(Update::UserLeft {
-            user: link.peer().clone(),
-            why,
-        });
+        }
         answered
+    }
+
+    async fn serve_user(
+        &self,
+        first: Option<&FirstLayers>,
+        mut desk: Desk,
+        link: &mut Link<TcpChannel>,
+        observe: &mut Observe<'_>,
+    ) -> Result<Session, Error> {
+        let secret = secret()?;
+        let first = first.map(|first| (first, &*secret));
+        let served = desk.serve(&self.terms, first, link, observe).await;
+        served.map_err(|cause| self.failed(cause))
     }
 
     fn server<'s>(&'s self, model: &'s ModelShare, secret: &'s [u8; 32]) -> Server<'s> {
@@ -276,6 +283,50 @@ impl Member {
                 Ok(true)
             }
             None => Err(error),
+        }
+    }
+}
+
+/// The users at the gateway, counted.
+struct Visitors<'r, 'w> {
+    desk: Desk,
+    reporter: &'r Reporter<'w>,
+    users: Cell<usize>,
+    traffic: Cell<Traffic>,
+    /// Users and requests as they were told last.
+    told: Cell<(usize, usize)>,
+}
+
+impl<'r, 'w> Visitors<'r, 'w> {
+    fn new(desk: Desk, reporter: &'r Reporter<'w>) -> Self {
+        Self {
+            desk,
+            reporter,
+            users: Cell::default(),
+            traffic: Cell::default(),
+            told: Cell::default(),
+        }
+    }
+
+    fn come(&self) {
+        self.users.set(self.users.get() + 1);
+        self.tell();
+    }
+
+    fn go(&self) {
+        self.users.set(self.users.get().saturating_sub(1));
+        self.tell();
+    }
+
+    fn moved(&self, traffic: Traffic) {
+        self.traffic.set([self.traffic.get(), traffic].into_iter().sum());
+    }
+
+    /// Tells how many there are, if that has changed.
+    fn tell(&self) {
+        let (users, waiting, traffic) = (self.users.get(), self.desk.waiting(), self.traffic.get());
+        if self.told.replace((users, waiting)) != (users, waiting) {
+            self.reporter.tell(Update::Desk { users, waiting, traffic });
         }
     }
 }

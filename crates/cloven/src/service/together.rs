@@ -33,6 +33,8 @@ pub struct ServiceOptions {
     pub emulate: Option<Emulation>,
     /// So many inferences are kept prepared; 0: each is prepared when it is asked for.
     pub pool: usize,
+    /// Every server serves its metrics, at a free port of this machine each.
+    pub metrics: bool,
     /// What every party's process logs.
     pub logs: Option<Logs>,
 }
@@ -46,6 +48,7 @@ impl ServiceOptions {
             run_folder: None,
             emulate: None,
             pool: 2,
+            metrics: false,
             logs: None,
         }
     }
@@ -97,7 +100,7 @@ pub fn run_service(
         places: places(job)?,
         locals: &locals,
         restart: true,
-        metrics: false,
+        metrics: options.metrics,
         logs: options.logs.as_ref(),
         arguments: &|party| {
             let job_file = folder.join("job.toml");

@@ -86,6 +86,11 @@ impl Collective {
         Ok(sum)
     }
 
+    /// Whether bytes are a share of a public key or of an encryption, or a sum of such: for whoever wants to know which of several is none.
+    pub fn check_share(&self, bytes: &[u8]) -> Result<(), LatticeError> {
+        self.read_share(bytes).map(drop)
+    }
+
     /// Reads a share, or a sum of shares.
     pub(super) fn read_share(&self, bytes: &[u8]) -> Result<Poly<Evaluations>, LatticeError> {
         check_len(self.share_len(), bytes)?;

@@ -40,15 +40,15 @@ fn context<'a>(terms: &Terms, server: &'a Party, what: &'static str) -> Context<
 /// The keys of the remote servers, each signed by its owner.
 ///
 /// # Errors
-/// [`ProtocolError::Identity`], naming the server whose key is not signed as pinned.
-pub(super) fn check_keys(terms: &Terms, keys: &[SignedKey], roster: &Roster) -> Result<Vec<[u8; KEY]>, ProtocolError> {
+/// [`DecodeError`], naming the server whose key is not signed as pinned.
+pub(super) fn check_keys(terms: &Terms, keys: &[SignedKey], roster: &Roster) -> Result<Vec<[u8; KEY]>, DecodeError> {
     let each = terms.remotes.iter().zip(keys);
     each.map(|(server, signed)| {
         let key = key_of(signed, server, terms.job, roster);
-        key.copied().ok_or_else(|| {
-            ProtocolError::Identity(format!(
-                "the gateway gave a key of {server} that {server}'s pinned certificate did not sign"
-            ))
+        key.copied().ok_or_else(|| DecodeError::Field {
+            field: "key",
+            expected: format!("a key of {server}, signed with {server}'s pinned certificate"),
+            got: "another".into(),
         })
     })
     .collect()

@@ -1,7 +1,7 @@
 //! Where users' requests wait at the gateway: the sessions with users, any number at once, hand them in, and the one script that works with the other servers
 //! takes them out, in the order in which they came.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use cloven_wire::{Channel, Link, Message, WireError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,6 +27,8 @@ pub(super) struct Request {
     /// For the keys of which meeting they are sealed.
     meeting: u64,
     pub(super) answer: oneshot::Sender<Vec<u8>>,
+    /// Counts it among those that wait, until it is dropped.
+    _waits: Weak<()>,
 }
 
 /// The keys of the servers, and which of their meetings these are of.
@@ -46,6 +48,8 @@ pub enum Session {
 pub struct Desk {
     requests: mpsc::Sender<Request>,
     keys: watch::Receiver<Keys>,
+    /// Every request that waits points to it.
+    waiting: Arc<()>,
 }
 
 /// The other side. When every [`Desk`] is gone, the service ends.
@@ -59,7 +63,11 @@ pub struct Requests {
 pub fn desk() -> (Desk, Requests) {
     let (sender, waiting) = mpsc::channel(WAITING);
     let (keys_sender, keys) = watch::channel(None);
-    let desk = Desk { requests: sender, keys };
+    let desk = Desk {
+        requests: sender,
+        keys,
+        waiting: Arc::new(()),
+    };
     let keys = keys_sender;
     let meetings = 0;
     (desk, Requests { waiting, keys, meetings })
@@ -102,6 +110,11 @@ impl Requests {
 }
 
 impl Desk {
+    /// Users' inputs that came and are not answered.
+    pub fn waiting(&self) -> usize {
+        Arc::weak_count(&self.waiting)
+    }
+
     /// The gateway's script with one user: keys, then answers until the user has all that it asked for, or a server is lost. `first` are the gateway's layers,
     /// if it has some, and a secret for this connection only.
     ///
@@ -178,6 +191,7 @@ impl Desk {
             boxes,
             meeting,
             answer,
+            _waits: Arc::downgrade(&self.waiting),
         };
         let output = async {
             self.requests.send(request).await.ok()?;

@@ -10,7 +10,7 @@ use super::{
     Server, Terms,
     boxes::{put_output, share_len},
     desk::{Request, Requests},
-    mesh::Mesh,
+    mesh::{Mesh, Place},
     msg::{Command, SealedShare},
     preparation::Prepared,
     worker::Worker,
@@ -41,7 +41,9 @@ pub async fn gateway<C: Channel>(
     let mut mesh = Mesh::new(&me.identity.party, terms, links)?;
     let result = serve(me, terms, work, &mut mesh, requests, observe).await;
     requests.open(None);
-    result
+    let layers = mesh.layers();
+    let told = observe(Event::Layers { layers });
+    result.and(told.map_err(ProtocolError::from))
 }
 
 async fn serve<C: Channel>(
@@ -52,20 +54,29 @@ async fn serve<C: Channel>(
     requests: &mut Requests,
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
-    let mut worker = Worker::set_up(&me, terms, mesh).await?;
+    let mut worker = Worker::set_up(&me, terms, mesh, 0).await?;
     requests.open(Some(mesh.collect_keys().await?));
     let traffic = mesh.traffic();
     observe(Event::Met { traffic })?;
-    let (mut prepared, mut next, mut served) = (VecDeque::new(), 0, 0);
+    let (mut prepared, mut next, mut served, mut meetings) = (VecDeque::new(), 0, 0, 1);
     let left = |served: u64| work.inferences.map_or(u64::MAX, |all| all - served);
     while left(served) > 0 {
+        // Users notice nothing: the keys to which they seal stay.
+        if next == worker.most && prepared.is_empty() {
+            announce(mesh, observe).await?;
+            drop(worker);
+            worker = Worker::set_up(&me, terms, mesh, meetings).await?;
+            (next, meetings) = (0, meetings + 1);
+            let traffic = mesh.traffic();
+            observe(Event::Met { traffic })?;
+        }
         // No more than will be used.
         let wanted = work.pool.min(usize::try_from(left(served)).unwrap_or(usize::MAX));
         let (waiting, more) = requests.poll();
         let request = match waiting {
             Some(request) => request,
             None if !more => break,
-            None if prepared.len() < wanted => {
+            None if prepared.len() < wanted && next < worker.most => {
                 prepare(&mut worker, mesh, &mut prepared, &mut next, (wanted, observe)).await?;
                 continue;
             }
@@ -101,6 +112,14 @@ async fn wait<C: Channel>(requests: &mut Requests, mesh: &mut Mesh<'_, C>) -> Re
     }
 }
 
+/// Tells the other servers that all meet anew.
+async fn announce<C: Channel>(mesh: &mut Mesh<'_, C>, observe: &mut Observe<'_>) -> Result<(), ProtocolError> {
+    let others = mesh.servers() - 1;
+    let traffic = mesh.traffic();
+    observe(Event::Working { traffic })?;
+    mesh.command(vec![Command::Meet; others]).await
+}
+
 async fn prepare<C: Channel>(
     worker: &mut Worker<'_>,
     mesh: &mut Mesh<'_, C>,
@@ -111,6 +130,7 @@ async fn prepare<C: Channel>(
     let others = mesh.servers() - 1;
     let traffic = mesh.traffic();
     observe(Event::Working { traffic })?;
+    mesh.enter(Some(Place::Preparing(Place::OTHER)));
     mesh.command(vec![Command::Prepare(*next); others]).await?;
     prepared.push_back(worker.prepare(mesh, *next).await?);
     *next += 1;
@@ -127,6 +147,7 @@ async fn infer<C: Channel>(
     request: Request,
 ) -> Result<(), ProtocolError> {
     let number = prepared.number();
+    mesh.enter(Some(Place::Answering(Place::OTHER)));
     mesh.command(
         request
             .boxes
@@ -137,6 +158,7 @@ async fn infer<C: Channel>(
     .await?;
     let share = worker.infer(mesh, prepared, &request.share).await?;
     let sealed = mesh.collect::<SealedShare>(share_len(terms)).await?;
+    mesh.enter(None);
     // A user that is gone needs no answer.
     let _ = request.answer.send(put_output(terms, &share, &sealed));
     Ok(())

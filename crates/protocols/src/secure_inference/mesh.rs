@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use cloven_mpc::nonlinear::{Next, Resume};
+use cloven_lattice::LatticeError;
+use cloven_mpc::{
+    MpcError,
+    nonlinear::{Next, Resume},
+};
 use cloven_wire::{Channel, DecodeError, Link, Party, Traffic, WireError};
 use futures_util::future::try_join_all;
 
@@ -11,7 +15,10 @@ use super::{
     Terms,
     msg::{Command, Meeting, RemoteKey, Step},
 };
-use crate::{ProtocolError, SignedKey};
+use crate::{
+    LayerBytes, ProtocolError, SignedKey,
+    error::{malformed, refused},
+};
 
 /// A message that is at most so long fits into the buffers of a connection: it is sent before anything is received.
 const SHORT: usize = 16 << 10;
@@ -22,6 +29,30 @@ pub(super) struct Mesh<'a, C> {
     /// To the other servers, in order.
     links: Vec<&'a mut Link<C>>,
     step: u64,
+    ledger: Ledger,
+}
+
+/// What bytes were sent for.
+#[derive(Default)]
+struct Ledger {
+    layers: Vec<LayerBytes>,
+    /// What this server is at, and how many bytes it had sent when that began.
+    place: Option<Place>,
+    sent: u64,
+}
+
+/// A part of the work on an inference.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// Before an input is known, for the layer of a number.
+    Preparing(usize),
+    /// On an input.
+    Answering(usize),
+}
+
+impl Place {
+    /// Instead of a layer's number: all that is no layer's.
+    pub(super) const OTHER: usize = usize::MAX;
 }
 
 impl<'a, C: Channel> Mesh<'a, C> {
@@ -40,6 +71,7 @@ impl<'a, C: Channel> Mesh<'a, C> {
                 me,
                 links: found.into_iter().map(|(_, link)| link).collect(),
                 step: 0,
+                ledger: Ledger::default(),
             }),
             _ => Err(ProtocolError::Wire(WireError::Local {
                 what: format!("taking part as {me}"),
@@ -56,6 +88,42 @@ impl<'a, C: Channel> Mesh<'a, C> {
     /// Bytes at all links.
     pub(super) fn traffic(&self) -> Traffic {
         self.links.iter().map(|link| link.traffic()).sum()
+    }
+
+    /// The layers of the model, for which bytes are counted from now on.
+    pub(super) fn name_layers(&mut self, names: &[String]) {
+        let one = |layer: &str| LayerBytes {
+            layer: layer.to_owned(),
+            preparing: 0,
+            answering: 0,
+        };
+        let layers = &mut self.ledger.layers;
+        if layers.is_empty() {
+            layers.extend(names.iter().map(|name| one(name)));
+            layers.push(one("input and output"));
+        }
+    }
+
+    /// What this server does from now on; what it has sent until now belongs to what it did before, or to no inference.
+    pub(super) fn enter(&mut self, place: Option<Place>) {
+        let sent = self.traffic().sent;
+        let Ledger {
+            layers,
+            place: now,
+            sent: before,
+        } = &mut self.ledger;
+        let more = sent - std::mem::replace(before, sent);
+        let last = layers.len().saturating_sub(1);
+        match std::mem::replace(now, place) {
+            Some(Place::Preparing(layer)) => layers[layer.min(last)].preparing += more,
+            Some(Place::Answering(layer)) => layers[layer.min(last)].answering += more,
+            None => (),
+        }
+    }
+
+    /// Bytes sent for each layer.
+    pub(super) fn layers(&self) -> Vec<LayerBytes> {
+        self.ledger.layers.clone()
     }
 
     /// Sends each other server its message and receives one of `expected` bytes from it, all at the same time; where nothing is to be sent or received, nothing is.
@@ -199,20 +267,57 @@ impl<C: Channel> Mesh<'_, C> {
                 Next::Done(output) => return Ok(output),
                 Next::Exchange(mut exchange) => {
                     let received = self.exchange::<M>(exchange.outgoing(), exchange.expected()).await?;
-                    next = exchange.receive(&received)?;
+                    next = exchange.receive(&received).map_err(|cause| self.refused(M::NAME, cause))?;
                 }
             }
         }
     }
 
+    /// The error of a round; where a message caused it, it says whose.
+    fn refused(&self, what: &'static str, cause: MpcError) -> ProtocolError {
+        match cause {
+            MpcError::Message { index, .. } => refused(self.links[index].peer(), self.step, what, &cause),
+            own => own.into(),
+        }
+    }
+
+    /// The error of a step on messages of several servers, in order from number `first`: of the first that `check` refuses. This server's own are among them where
+    /// every server sends one.
+    pub(super) fn culprit(
+        &self,
+        (what, first): (&'static str, usize),
+        messages: &[Vec<u8>],
+        check: impl Fn(&[u8]) -> Result<(), LatticeError>,
+        cause: LatticeError,
+    ) -> ProtocolError {
+        let numbered = (first..).zip(messages).filter(|(number, _)| *number != self.me);
+        let mut refused = numbered.filter_map(|(number, message)| Some((number, check(message).err()?)));
+        match refused.next() {
+            Some((number, cause)) => malformed(self.links[self.place(number)].peer(), self.step, what, cause),
+            None => cause.into(),
+        }
+    }
+
+    /// The error of a step on a message that the gateway spread; its own are no other server's.
+    pub(super) fn of_gateway(&self, what: &'static str, cause: LatticeError) -> ProtocolError {
+        match self.me {
+            0 => cause.into(),
+            _ => malformed(self.links[0].peer(), self.step, what, cause),
+        }
+    }
+
     /// The error of a message of server `number` that cannot be.
     pub(super) fn malformed(&self, number: usize, what: &'static str, cause: DecodeError) -> ProtocolError {
-        let place = number.saturating_sub(usize::from(number > self.me));
         ProtocolError::Wire(WireError::Malformed {
-            party: self.links[place].peer().clone(),
+            party: self.links[self.place(number)].peer().clone(),
             round: self.step,
             what,
             cause,
         })
+    }
+
+    /// The place of another server among the links.
+    fn place(&self, number: usize) -> usize {
+        number.saturating_sub(usize::from(number > self.me))
     }
 }

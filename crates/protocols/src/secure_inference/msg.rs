@@ -223,6 +223,8 @@ pub enum Command {
     Wait,
     /// The service ends.
     End,
+    /// The servers meet anew: the collective key has served for as many numbers as it may.
+    Meet,
 }
 
 /// Bytes of a server's sealed share of an input: a seed and the user's key.
@@ -251,6 +253,7 @@ impl Message for Command {
             }
             Self::Wait => out.push(2),
             Self::End => out.push(3),
+            Self::Meet => out.push(4),
         }
     }
 
@@ -273,9 +276,10 @@ impl Message for Command {
             1 => Ok(Self::Infer(numbered(reader, *oldest)?, reader.bytes(INPUT_BOX)?.to_vec())),
             2 => Ok(Self::Wait),
             3 => Ok(Self::End),
+            4 => Ok(Self::Meet),
             other => Err(DecodeError::Field {
                 field: "command",
-                expected: "0 to 3".into(),
+                expected: "0 to 4".into(),
                 got: other.to_string(),
             }),
         }

@@ -3,7 +3,14 @@
 use cloven_wire::Channel;
 use zeroize::Zeroizing;
 
-use super::{mesh::Mesh, msg::MaskedInput, plan::Planned, preparation::Prepared, words, worker::Worker};
+use super::{
+    mesh::{Mesh, Place},
+    msg::MaskedInput,
+    plan::{Evaluated, Planned},
+    preparation::Prepared,
+    words,
+    worker::Worker,
+};
 use crate::ProtocolError;
 
 /// A value in the middle of an inference.
@@ -36,6 +43,7 @@ impl Worker<'_> {
         prepared: Prepared,
         share: &[u64],
     ) -> Result<Vec<u64>, ProtocolError> {
+        mesh.enter(Some(Place::Answering(Place::OTHER)));
         let (opened, current) = match self.plan.opens_input {
             true => (
                 self.open(mesh, &prepared.masked_input(share, self.mask)).await?,
@@ -124,11 +132,13 @@ impl Inference<'_, '_> {
     }
 
     async fn activation<C: Channel>(&mut self, number: usize, mesh: &mut Mesh<'_, C>) -> Result<(), ProtocolError> {
-        let (activation, opened) = &self.worker.plan.activations[number];
+        let Evaluated { activation, opened, of } = &self.worker.plan.activations[number];
         let shares = Zeroizing::new(activation.words(&self.reduced()));
         let chunks = std::mem::take(&mut self.prepared.activations[number]);
         let masks = &self.prepared.masks[*opened];
+        mesh.enter(Some(Place::Answering(*of)));
         let masked = self.worker.evaluate(&activation.layer, chunks, &shares, masks, mesh).await?;
+        mesh.enter(Some(Place::Answering(Place::OTHER)));
         self.opened.push(masked);
         self.current = Value::Opened(*opened);
         Ok(())
@@ -141,7 +151,10 @@ impl Inference<'_, '_> {
             None => Ok(shares),
             Some(layer) => {
                 let chunks = std::mem::take(&mut self.prepared.largest);
-                self.worker.evaluate(layer, chunks, &shares, &[], mesh).await
+                mesh.enter(Some(Place::Answering(self.worker.plan.layers.len() - 1)));
+                let share = self.worker.evaluate(layer, chunks, &shares, &[], mesh).await;
+                mesh.enter(Some(Place::Answering(Place::OTHER)));
+                share
             }
         }
     }

@@ -13,13 +13,15 @@ pub(super) struct Plan {
     pub(super) opened: Vec<usize>,
     /// The products, in order.
     pub(super) products: Vec<Product>,
-    /// The activations, in order, and the opened value that comes out of each.
-    pub(super) activations: Vec<(Activation, usize)>,
+    /// The activations, in order.
+    pub(super) activations: Vec<Evaluated>,
     pub(super) steps: Vec<Planned>,
     /// Whether the input is opened at all: where a product takes it.
     pub(super) opens_input: bool,
     /// For an output that is the number of the largest: of the scores.
     pub(super) largest: Option<Layer>,
+    /// Layers of the model with messages between servers, in order; `arg-max` last, if it is there.
+    pub(super) layers: Vec<String>,
 }
 
 /// A product with a shared weight.
@@ -27,6 +29,17 @@ pub(super) struct Product {
     pub(super) shape: LinearShape,
     /// The opened value that it multiplies.
     pub(super) input: usize,
+    /// By the number of the layer.
+    pub(super) of: usize,
+}
+
+/// An activation among servers.
+pub(super) struct Evaluated {
+    pub(super) activation: Activation,
+    /// The opened value that comes out.
+    pub(super) opened: usize,
+    /// By the number of the layer.
+    pub(super) of: usize,
 }
 
 /// What is evaluated by circuits.
@@ -75,6 +88,7 @@ impl Plan {
                 steps: Vec::new(),
                 opens_input: false,
                 largest: None,
+                layers: Vec::new(),
             },
             current: (Some(0), inputs),
             waiting: Vec::new(),
@@ -86,10 +100,19 @@ impl Plan {
             (Output::Scores, _) => None,
             (Output::ArgMax, Ending::Scores | Ending::ArgMax) => {
                 let operation = nonlinear::Operation::ArgMax { classes: terms.outputs };
+                plan.layers.push("arg-max".into());
                 Some(terms.layer(operation, 0)?)
             }
         };
         Ok(plan)
+    }
+}
+
+impl Plan {
+    /// Numbers that are decrypted for an inference: the products' outputs.
+    pub(super) fn revealed(&self) -> u64 {
+        let outputs = |product: &Product| product.shape.output().iter().product::<usize>() as u64;
+        self.products.iter().map(outputs).sum()
     }
 }
 
@@ -151,7 +174,12 @@ impl Walk<'_> {
                     ProtocolError::Structure(format!("layer {layer} multiplies what no activation or truncation gave"))
                 })?;
                 self.current = (None, shape.output().iter().product());
-                self.plan.products.push(Product { shape: *shape, input });
+                let of = self.number(layer);
+                self.plan.products.push(Product {
+                    shape: *shape,
+                    input,
+                    of,
+                });
                 Planned::Product(self.plan.products.len() - 1)
             }
             Step::SumPool { window, multiplier, .. } => {
@@ -166,8 +194,10 @@ impl Walk<'_> {
                 Planned::Offset(*value)
             }
             Step::NonLinear {
-                operation, truncation, ..
-            } => self.activation(*operation, *truncation)?,
+                layer,
+                operation,
+                truncation,
+            } => self.activation(layer, *operation, *truncation)?,
             Step::Fork => {
                 self.waiting.push(self.current);
                 Planned::Fork
@@ -193,14 +223,28 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn activation(&mut self, operation: Operation, truncation: u32) -> Result<Planned, ProtocolError> {
+    /// The number of a layer of the model.
+    fn number(&mut self, layer: &str) -> usize {
+        let layers = &mut self.plan.layers;
+        layers.iter().position(|known| known == layer).unwrap_or_else(|| {
+            layers.push(layer.to_owned());
+            layers.len() - 1
+        })
+    }
+
+    fn activation(&mut self, name: &str, operation: Operation, truncation: u32) -> Result<Planned, ProtocolError> {
         let outputs = operation.outputs(self.current.1);
         let (operation, window) = circuit(operation);
         self.plan.opened.push(outputs);
         let opened = self.plan.opened.len() - 1;
         self.current = (Some(opened), outputs);
         let layer = self.terms.layer(operation, truncation)?;
-        self.plan.activations.push((Activation { layer, window, outputs }, opened));
+        let of = self.number(name);
+        self.plan.activations.push(Evaluated {
+            activation: Activation { layer, window, outputs },
+            opened,
+            of,
+        });
         Ok(Planned::Activation(self.plan.activations.len() - 1))
     }
 }

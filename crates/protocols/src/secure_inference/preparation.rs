@@ -4,7 +4,12 @@ use cloven_mpc::nonlinear;
 use cloven_wire::Channel;
 use zeroize::Zeroizing;
 
-use super::{mesh::Mesh, msg::ActivationPreparation, worker::Worker};
+use super::{
+    mesh::{Mesh, Place},
+    msg::ActivationPreparation,
+    plan::Evaluated,
+    worker::Worker,
+};
 use crate::ProtocolError;
 
 /// An inference that is prepared. It is used once, by value; its secrets are wiped on drop.
@@ -44,18 +49,25 @@ impl Worker<'_> {
             .collect();
         let mut products = Vec::with_capacity(self.plan.products.len());
         for place in 0..self.plan.products.len() {
-            let mask = &masks[self.plan.products[place].input];
+            let product = &self.plan.products[place];
+            let mask = &masks[product.input];
+            mesh.enter(Some(Place::Preparing(product.of)));
             products.push(self.masked_product(mesh, number, place, mask).await?);
         }
         let mut activations = Vec::with_capacity(self.plan.activations.len());
         for place in 0..self.plan.activations.len() {
-            let (activation, _) = &self.plan.activations[place];
+            let Evaluated { activation, of, .. } = &self.plan.activations[place];
+            mesh.enter(Some(Place::Preparing(*of)));
             activations.push(chunks(&mut self.preparer, &activation.layer, activation.outputs, mesh).await?);
         }
         let largest = match &self.plan.largest {
             None => Vec::new(),
-            Some(layer) => chunks(&mut self.preparer, layer, 1, mesh).await?,
+            Some(layer) => {
+                mesh.enter(Some(Place::Preparing(self.plan.layers.len() - 1)));
+                chunks(&mut self.preparer, layer, 1, mesh).await?
+            }
         };
+        mesh.enter(None);
         Ok(Prepared {
             number,
             masks,

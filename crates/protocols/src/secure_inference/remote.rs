@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use cloven_wire::{Channel, Link};
+use cloven_wire::{Channel, DecodeError, Link, Message};
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -28,9 +28,22 @@ pub async fn remote<C: Channel>(
     links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
-    let mesh = &mut Mesh::new(&me.identity.party, terms, links)?;
-    let mut worker = Worker::set_up(&me, terms, mesh).await?;
-    let (mut next, mut oldest) = (0, 0);
+    let mut mesh = Mesh::new(&me.identity.party, terms, links)?;
+    let result = serve(me, terms, &mut mesh, observe).await;
+    let layers = mesh.layers();
+    let told = observe(Event::Layers { layers });
+    result.and(told.map_err(ProtocolError::from))
+}
+
+async fn serve<C: Channel>(
+    me: Server<'_>,
+    terms: &Terms,
+    mesh: &mut Mesh<'_, C>,
+    observe: &mut Observe<'_>,
+) -> Result<(), ProtocolError> {
+    let mut worker = Worker::set_up(&me, terms, mesh, 0).await?;
+    // Since the last meeting, and inferences before it.
+    let (mut next, mut oldest, mut earlier, mut meetings) = (0, 0, 0, 1);
     let mut prepared: VecDeque<Prepared> = VecDeque::new();
     let mut rng = worker.box_randomness();
     let key = BoxKey::generate(&mut rng);
@@ -42,6 +55,7 @@ pub async fn remote<C: Channel>(
         let traffic = mesh.traffic();
         observe(Event::Working { traffic })?;
         match command {
+            Command::Prepare(number) if number >= worker.most => return Err(too_many(mesh, worker.most)),
             Command::Prepare(number) => {
                 prepared.push_back(worker.prepare(mesh, number).await?);
                 next += 1;
@@ -54,13 +68,33 @@ pub async fn remote<C: Channel>(
                 let input = Input::open((terms, worker.plan.opened[0]), &key, &me, &sealed, &mut rng);
                 let share = worker.infer(mesh, used, &input.share).await?;
                 mesh.answer::<SealedShare>(input.seal(terms, &me, &share, &mut rng)).await?;
-                let (inferences, traffic) = (oldest, mesh.traffic());
+                mesh.enter(None);
+                let (inferences, traffic) = (earlier + oldest, mesh.traffic());
                 observe(Event::Answered { inferences, traffic })?;
+            }
+            Command::Meet => {
+                prepared.clear();
+                drop(worker);
+                worker = Worker::set_up(&me, terms, mesh, meetings).await?;
+                (earlier, meetings) = (earlier + oldest, meetings + 1);
+                (next, oldest) = (0, 0);
+                let traffic = mesh.traffic();
+                observe(Event::Met { traffic })?;
             }
             Command::Wait => {}
             Command::End => return Ok(()),
         }
     }
+}
+
+/// The error of a gateway that would have a key serve for more than it may.
+fn too_many<C: Channel>(mesh: &Mesh<'_, C>, most: u64) -> ProtocolError {
+    let cause = DecodeError::Field {
+        field: "command",
+        expected: format!("a meeting after {most} inferences, as many as one key serves for"),
+        got: "another inference to prepare".into(),
+    };
+    mesh.malformed(0, Command::NAME, cause)
 }
 
 /// A user's input, as far as this server has it.

@@ -47,11 +47,16 @@ pub struct Terms {
     pub engine: Engine,
     /// So many of the network's first layers are the gateway's, which has their weights in the clear. Without remote servers all are, whatever this says.
     pub gateway_layers: usize,
+    /// Most numbers that are decrypted under one collective key: [`REVEALED`](Self::REVEALED), or fewer. Before there are more, the servers make another key.
+    pub revealed: u64,
     /// The job's digest.
     pub job: [u8; 32],
 }
 
 impl Terms {
+    /// How many numbers may be decrypted under one collective key, for decryptions to tell nothing of it to a statistical distance of 2^-40.
+    pub const REVEALED: u64 = 1 << 30;
+
     /// All servers, the gateway first.
     pub fn servers(&self) -> impl Iterator<Item = &Party> {
         [&self.gateway].into_iter().chain(&self.remotes)

@@ -1,5 +1,9 @@
 mod faults;
+mod keys;
+mod layers;
 mod tampering;
+
+use std::cell::{Cell, RefCell};
 
 use cloven_nn::{
     LayerSpec, ModelSpec, Network,
@@ -14,7 +18,7 @@ use ndarray::ArrayD;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{Event, Halted, ProtocolError};
+use crate::{Event, Halted, LayerBytes, ProtocolError};
 
 const RING_BITS: u32 = 32;
 const FRACTION_BITS: u32 = 10;
@@ -28,6 +32,13 @@ struct Setting {
     first: Option<FirstLayers>,
     identities: Vec<Identity>,
     roster: Roster,
+    /// What the gateway takes for the terms' limit of revealed numbers, if not the same as the others.
+    lax: Option<u64>,
+    /// How often the gateway has met the others.
+    met: Cell<usize>,
+    /// Bytes that all servers sent to prepare and to answer, from one event to the next, and what they say of layers.
+    sent: Cell<[u64; 2]>,
+    layers: RefCell<Vec<LayerBytes>>,
 }
 
 fn party(name: &str) -> Party {
@@ -141,6 +152,7 @@ impl Setting {
             output,
             engine,
             gateway_layers,
+            revealed: Terms::REVEALED,
             job: [7; 32],
         };
         Self {
@@ -150,6 +162,10 @@ impl Setting {
             shares,
             identities,
             roster,
+            lax: None,
+            met: Cell::new(0),
+            sent: Cell::default(),
+            layers: RefCell::default(),
         }
     }
 
@@ -178,6 +194,26 @@ impl Setting {
         }
     }
 
+    /// Adds up what a server has sent.
+    fn counted(&self) -> impl FnMut(Event) -> Result<(), Halted> {
+        let mut before = 0;
+        move |event| {
+            let mut add = |place: usize, now: u64| {
+                let mut sent = self.sent.get();
+                sent[place] += now - std::mem::replace(&mut before, now);
+                self.sent.set(sent);
+            };
+            match event {
+                Event::Prepared { traffic, .. } => add(0, traffic.sent),
+                Event::Answered { traffic, .. } => add(1, traffic.sent),
+                Event::Working { traffic } | Event::Met { traffic } => before = traffic.sent,
+                Event::Layers { layers } => self.layers.borrow_mut().extend(layers),
+                _ => (),
+            }
+            Ok(())
+        }
+    }
+
     /// All servers, and users with these inputs at the same time; what each user is told.
     async fn run(&self, pool: usize, users: &[ArrayD<f32>]) -> Result<Vec<Vec<Vec<f32>>>, ProtocolError> {
         let servers = self.identities.len();
@@ -193,17 +229,25 @@ impl Setting {
         let mut links = links.into_iter();
         let mut gateway_links = links.next().unwrap();
         let work = Work { pool, inferences: None };
-        let mut told = ignore();
+        let mut count = self.counted();
+        let mut told = |event| {
+            self.met.set(self.met.get() + usize::from(matches!(event, Event::Met { .. })));
+            count(event)
+        };
+        let lax = Terms {
+            revealed: self.lax.unwrap_or(self.terms.revealed),
+            ..self.terms.clone()
+        };
         let gateway = async {
             if self.shares.is_empty() {
                 requests.open_alone();
                 return Ok(());
             }
             let (me, links) = (self.server(0), &mut gateway_links);
-            gateway(me, &self.terms, work, links, &mut requests, &mut told).await
+            gateway(me, &lax, work, links, &mut requests, &mut told).await
         };
         let remotes = links.enumerate().map(|(number, mut links)| async move {
-            remote(self.server(number + 1), &self.terms, &mut links, &mut ignore()).await
+            remote(self.server(number + 1), &self.terms, &mut links, &mut self.counted()).await
         });
         let sessions = users.iter().enumerate().map(|(number, x)| {
             let (at_user, at_gateway) = memory::pair(party("alice"), party("gate"));

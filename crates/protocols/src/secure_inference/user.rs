@@ -1,6 +1,6 @@
 //! The user's script: for each input, shares of it go to all servers by way of the gateway, and shares of the output come back the same way.
 
-use cloven_wire::{Channel, Link, WireError, tcp::Roster};
+use cloven_wire::{Channel, Link, Message, WireError, tcp::Roster};
 use ndarray::{ArrayD, Axis};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -36,7 +36,12 @@ pub async fn user<C: Channel>(
 ) -> Result<(), ProtocolError> {
     let rng = &mut ChaCha20Rng::from_seed(*me.secret);
     let ServerKeys(keys) = link.receive(0, &terms.remotes.len()).await?;
-    let keys = check_keys(terms, &keys, me.roster)?;
+    let keys = check_keys(terms, &keys, me.roster).map_err(|cause| WireError::Malformed {
+        party: link.peer().clone(),
+        round: 0,
+        what: ServerKeys::NAME,
+        cause,
+    })?;
     let rows = x.len_of(Axis(0));
     link.send(0, &Ask { rows: rows as u64 }).await?;
     let mut side = match terms.has_first_layers() {
@@ -66,7 +71,7 @@ pub async fn user<C: Channel>(
         let mut words = open_output(terms, &reply, &message).map_err(|cause| WireError::Malformed {
             party: link.peer().clone(),
             round,
-            what: "sealed output",
+            what: SealedOutput::NAME,
             cause,
         })?;
         if let Some(own) = own {

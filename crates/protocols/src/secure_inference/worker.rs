@@ -10,7 +10,7 @@ use cloven_mpc::{
     circuit::Party as Number,
     nonlinear::{self, Layer, Online, Outcome, Preparer, Setup},
 };
-use cloven_wire::Channel;
+use cloven_wire::{Channel, Message};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
@@ -43,12 +43,14 @@ pub(super) struct Worker<'a> {
     secret: PartySecret,
     public: PublicKey,
     pub(super) preparer: Preparer,
+    /// So many inferences are prepared under this collective key; then there is another.
+    pub(super) most: u64,
     masks: Zeroizing<[u8; 32]>,
     boxes: Zeroizing<[u8; 32]>,
 }
 
 impl<'a> Worker<'a> {
-    /// Meets the other servers: everything that is set up is new.
+    /// Meets the other servers: everything that is set up is new. `meeting` counts those over these connections, from 0.
     ///
     /// # Errors
     /// [`ProtocolError`], naming the server whose message cannot be, or when this server's share is not for its place in the job.
@@ -56,6 +58,7 @@ impl<'a> Worker<'a> {
         me: &Server<'a>,
         terms: &Terms,
         mesh: &mut Mesh<'_, C>,
+        meeting: u64,
     ) -> Result<Self, ProtocolError> {
         let holder = me.model.holder();
         if (holder.server, holder.servers) != (mesh.me, mesh.servers()) {
@@ -68,9 +71,13 @@ impl<'a> Worker<'a> {
             )));
         }
         let plan = Plan::new(me.model.structure(), terms)?;
-        let derive = |purpose| Zeroizing::new(blake3::derive_key(purpose, me.secret));
+        let seed = Zeroizing::new([me.secret.as_slice(), &meeting.to_le_bytes()].concat());
+        let derive = |purpose| Zeroizing::new(blake3::derive_key(purpose, &seed));
         let shapes: Vec<LinearShape> = plan.products.iter().map(|product| encrypted_shape(product.shape)).collect();
-        let collective = Collective::new(CollectiveSettings::new(mesh.servers(), terms.ring_bits), &shapes)?;
+        mesh.name_layers(&plan.layers);
+        let settings = CollectiveSettings::new(mesh.servers(), terms.ring_bits);
+        let most = inferences(&plan, terms.revealed.min(settings.revealed))?;
+        let collective = Collective::new(settings, &shapes)?;
         let secret = PartySecret::new(&collective, &derive("cloven v1 secure inference: collective secret"));
         let weights: Vec<_> = me.model.weights().collect();
         let layouts: Vec<Zeroizing<Vec<u64>>> = plan
@@ -112,6 +119,7 @@ impl<'a> Worker<'a> {
             secret,
             public,
             preparer,
+            most,
             masks: derive("cloven v1 secure inference: masks"),
             boxes: derive("cloven v1 secure inference: boxes"),
         })
@@ -145,14 +153,26 @@ impl<'a> Worker<'a> {
         let response = linear.respond(encrypted, mask, &self.public, &self.secret, &context)?;
         let Some(responses) = mesh.gather::<ProductStep>(response, linear.response_len()).await? else {
             let query = mesh.spread::<ProductStep>(None, linear.query_len()).await?;
-            let shares = linear.to_shares(&query, &self.secret, &context)?;
+            let shares = linear
+                .to_shares(&query, &self.secret, &context)
+                .map_err(|cause| mesh.of_gateway(ProductStep::NAME, cause))?;
             mesh.answer::<ProductStep>(shares.message).await?;
             return Ok(Zeroizing::new(shares.share));
         };
-        let sums = linear.sum(&responses)?;
+        let sums = linear.sum(&responses).map_err(|cause| {
+            mesh.culprit(
+                (ProductStep::NAME, 0),
+                &responses,
+                |bytes| linear.check_response(bytes),
+                cause,
+            )
+        })?;
         mesh.spread::<ProductStep>(Some(linear.query(&sums)?), 0).await?;
         let answers = mesh.collect::<ProductStep>(linear.answer_len()).await?;
-        Ok(Zeroizing::new(linear.last_share(&sums, &self.secret, &answers)?))
+        let share = linear
+            .last_share(&sums, &self.secret, &answers)
+            .map_err(|cause| mesh.culprit((ProductStep::NAME, 1), &answers, |bytes| linear.check_answer(bytes), cause))?;
+        Ok(Zeroizing::new(share))
     }
 
     /// Evaluates a layer on this server's shares of its words.
@@ -172,6 +192,17 @@ impl<'a> Worker<'a> {
     }
 }
 
+/// How many inferences decrypt at most `revealed` numbers.
+fn inferences(plan: &Plan, revealed: u64) -> Result<u64, ProtocolError> {
+    let each = plan.revealed().max(1);
+    match revealed / each {
+        0 => Err(ProtocolError::Structure(format!(
+            "an inference decrypts {each} numbers, and one key serves for {revealed} at most"
+        ))),
+        most => Ok(most),
+    }
+}
+
 /// The collective key, which every server has a share of.
 async fn public_key<C: Channel>(
     collective: &Collective,
@@ -181,7 +212,8 @@ async fn public_key<C: Channel>(
 ) -> Result<PublicKey, ProtocolError> {
     let share = collective.public_key_share(secret, reference, KEY)?;
     let shares = mesh.broadcast::<KeyStep>(share).await?;
-    Ok(collective.public_key(reference, KEY, &shares)?)
+    let key = collective.public_key(reference, KEY, &shares);
+    key.map_err(|cause| mesh.culprit((KeyStep::NAME, 0), &shares, |bytes| collective.check_share(bytes), cause))
 }
 
 /// The weights of product `number` under the collective key, ciphertext by ciphertext.
@@ -197,10 +229,15 @@ async fn encrypted_weights<C: Channel>(
     for index in 0..linear.ciphertexts() {
         let share = linear.share(index, weights, secret, reference, &context)?;
         let sum = match mesh.gather::<WeightStep>(share, linear.share_len()).await? {
-            Some(shares) => Some(linear.aggregate(&shares)?),
+            Some(shares) => {
+                let sum = linear.aggregate(&shares);
+                let check = |bytes: &[u8]| linear.check_share(bytes);
+                Some(sum.map_err(|cause| mesh.culprit((WeightStep::NAME, 0), &shares, check, cause))?)
+            }
             None => None,
         };
-        loader.push(&mesh.spread::<WeightStep>(sum, linear.share_len()).await?)?;
+        let sum = mesh.spread::<WeightStep>(sum, linear.share_len()).await?;
+        loader.push(&sum).map_err(|cause| mesh.of_gateway(WeightStep::NAME, cause))?;
     }
     Ok(loader.finish()?)
 }

@@ -1,6 +1,9 @@
 //! The page.
 
+use std::collections::BTreeMap;
+
 use cloven_nn::Evaluation;
+use cloven_wire::Party;
 
 use super::{
     super::page::{Kind::Counter, Kind::Gauge, Page},
@@ -33,9 +36,6 @@ impl State {
     }
 
     fn about(&self, page: &mut Page<'_>) {
-        let version = env!("CARGO_PKG_VERSION");
-        page.family("cloven_build_info", Gauge, "The program; always 1.")
-            .sample(&[("version", version)], 1.0);
         let JobFacts {
             digest, dataset, model, ..
         } = &self.job;
@@ -45,35 +45,8 @@ impl State {
             ("dataset", dataset),
             ("model", model),
         ];
-        page.family(
-            "cloven_job_info",
-            Gauge,
-            "The job by its digest, and this party's role; always 1.",
-        )
-        .sample(&facts, 1.0);
-        page.family(
-            "cloven_start_time_seconds",
-            Gauge,
-            "When the party's process began, in seconds since 1970.",
-        )
-        .sample(&[], self.begun);
-        page.family(
-            "cloven_last_update_time_seconds",
-            Gauge,
-            "When the party last made progress, in seconds since 1970.",
-        )
-        .sample(&[], self.updated);
-        let help = "What the party does: 1 for one state, 0 for the others. While it waits, it has lost another party.";
-        let mut states = page.family("cloven_run_state", Gauge, help);
-        for (stage, name) in STAGES {
-            states.sample(&[("state", name)], f64::from(stage == self.stage));
-        }
-        page.family(
-            "cloven_exit_code",
-            Gauge,
-            "The exit code, once the party has finished or failed.",
-        )
-        .known(&[], self.exit_code.map(f64::from));
+        let stages = STAGES.map(|(stage, name)| (name, stage == self.stage));
+        about(page, &facts, [self.begun, self.updated], &stages, self.exit_code);
     }
 
     fn progress(&self, page: &mut Page<'_>) {
@@ -190,31 +163,63 @@ impl State {
             |phase| phase.seconds,
             None,
         );
-        let memory = memory_bytes();
-        page.family("cloven_resident_memory_bytes", Gauge, "Resident memory of the process.")
-            .known(&[], memory.now.map(|bytes| bytes as f64));
-        page.family(
-            "cloven_resident_memory_peak_bytes",
-            Gauge,
-            "Largest resident memory of the process so far.",
-        )
-        .known(&[], memory.peak.map(|bytes| bytes as f64));
+        memory(page);
     }
 
     fn links(&self, page: &mut Page<'_>) {
-        let mut family = page.family("cloven_peer_connected", Gauge, "Whether the other party is connected.");
-        for (peer, connected) in &self.connected {
-            family.sample(&[("peer", peer.as_str())], f64::from(*connected));
-        }
-        let mut family = page.family("cloven_peer_lost_total", Counter, "How often the other party was lost.");
-        for (peer, times) in &self.lost {
-            family.sample(&[("peer", peer.as_str())], *times as f64);
-        }
-        page.family(
-            "cloven_connections_turned_away_total",
-            Counter,
-            "Connections that were turned away: of strangers, or of parties that are not awaited.",
-        )
-        .sample(&[], self.turned_away as f64);
+        links(page, &self.connected, &self.lost, self.turned_away);
     }
+}
+
+/// The program, the job, and what the party does: when it began and was last heard of, which of the states is its own, and how it ended.
+pub(super) fn about(
+    page: &mut Page<'_>,
+    facts: &[(&str, &str)],
+    [begun, updated]: [f64; 2],
+    stages: &[(&str, bool)],
+    exit_code: Option<u8>,
+) {
+    let version = env!("CARGO_PKG_VERSION");
+    page.family("cloven_build_info", Gauge, "The program; always 1.")
+        .sample(&[("version", version)], 1.0);
+    let help = "The job by its digest, and this party's role; always 1.";
+    page.family("cloven_job_info", Gauge, help).sample(facts, 1.0);
+    let help = "When the party's process began, in seconds since 1970.";
+    page.family("cloven_start_time_seconds", Gauge, help).sample(&[], begun);
+    let help = "When the party last made progress, in seconds since 1970.";
+    page.family("cloven_last_update_time_seconds", Gauge, help)
+        .sample(&[], updated);
+    let help = "What the party does: 1 for one state, 0 for the others. While it waits, it has lost another party.";
+    let mut states = page.family("cloven_run_state", Gauge, help);
+    for (name, own) in stages {
+        states.sample(&[("state", name)], f64::from(*own));
+    }
+    let help = "The exit code, once the party has finished or failed.";
+    page.family("cloven_exit_code", Gauge, help)
+        .known(&[], exit_code.map(f64::from));
+}
+
+/// Memory of this process.
+pub(super) fn memory(page: &mut Page<'_>) {
+    let memory = memory_bytes();
+    page.family("cloven_resident_memory_bytes", Gauge, "Resident memory of the process.")
+        .known(&[], memory.now.map(|bytes| bytes as f64));
+    let help = "Largest resident memory of the process so far.";
+    page.family("cloven_resident_memory_peak_bytes", Gauge, help)
+        .known(&[], memory.peak.map(|bytes| bytes as f64));
+}
+
+/// The other parties, and strangers.
+pub(super) fn links(page: &mut Page<'_>, connected: &BTreeMap<Party, bool>, lost: &BTreeMap<Party, u64>, turned_away: u64) {
+    let mut family = page.family("cloven_peer_connected", Gauge, "Whether the other party is connected.");
+    for (peer, connected) in connected {
+        family.sample(&[("peer", peer.as_str())], f64::from(*connected));
+    }
+    let mut family = page.family("cloven_peer_lost_total", Counter, "How often the other party was lost.");
+    for (peer, times) in lost {
+        family.sample(&[("peer", peer.as_str())], *times as f64);
+    }
+    let help = "Connections that were turned away: of strangers, or of parties that are not awaited.";
+    page.family("cloven_connections_turned_away_total", Counter, help)
+        .sample(&[], turned_away as f64);
 }

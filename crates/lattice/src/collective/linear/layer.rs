@@ -63,6 +63,11 @@ impl SecretLinear {
         Ok(out)
     }
 
+    /// Whether bytes are a share, or a sum of shares.
+    pub fn check_share(&self, bytes: &[u8]) -> Result<(), LatticeError> {
+        self.collective.check_share(bytes)
+    }
+
     /// Begins to load; `reference` and `context` are those of [`SecretLinear::share`].
     pub fn loader<'a>(&'a self, reference: &'a CommonReference, context: &'a [u8]) -> LayerLoader<'a> {
         LayerLoader {

@@ -11,7 +11,7 @@ use crate::{
     parallel,
     randomness::words_of,
     stream::{Domain, Stream},
-    wire::check_len,
+    wire::{check_len, read_fractions},
 };
 
 const PURPOSE: &str = "cloven v1 lattice purpose: collective response";
@@ -144,6 +144,22 @@ impl SecretLinear {
                 .last_share(&sums[response], &self.wanted_of(response), secret, &messages)
         })?;
         Ok(self.joined(parts))
+    }
+
+    /// Whether bytes are a response: for whoever wants to know which of several is none.
+    pub fn check_response(&self, bytes: &[u8]) -> Result<(), LatticeError> {
+        self.read_response(bytes).map(drop)
+    }
+
+    /// Whether bytes are an answer, the message of [`SecretLinear::to_shares`].
+    pub fn check_answer(&self, bytes: &[u8]) -> Result<(), LatticeError> {
+        check_len(self.answer_len(), bytes)?;
+        let mut rest = bytes;
+        self.wanted().try_for_each(|wanted| {
+            let (one, tail) = rest.split_at(self.collective.wanted_len(wanted.len()));
+            rest = tail;
+            read_fractions(one, self.collective.wanted_bits(), wanted.len()).map(drop)
+        })
     }
 
     /// sum_b r_j[b] Enc(F)[b], for every response.

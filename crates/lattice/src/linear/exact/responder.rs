@@ -1,6 +1,6 @@
 //! The responder: multiplying, re-randomising, masking and flooding.
 
-use cloven_ring::{Coefficients, Poly};
+use cloven_ring::{Coefficients, Evaluations, Poly};
 
 use super::{
     ExactPlaintext, ExactProduct,

@@ -2,7 +2,7 @@
 
 use super::{simulation::*, *};
 use crate::{
-    MpcError,
+    MessageFault, MpcError,
     circuit::Goal,
     nonlinear::{self, Engine, MAX_OUTPUTS},
 };
@@ -124,6 +124,11 @@ fn one_session_serves_all_layers_and_nothing_twice() {
     }
 }
 
+const OUT_OF_STEP: MpcError = MpcError::Message {
+    index: 0,
+    cause: MessageFault::OutOfStep,
+};
+
 #[test]
 fn parties_out_of_step_find_out() {
     let [relu, truncate] = [Operation::Relu, Operation::Truncate].map(|operation| layer(operation, 32, 10));
@@ -133,7 +138,7 @@ fn parties_out_of_step_find_out() {
         pair.gateway.prepare(&truncate, 5).unwrap(),
         pair.user.prepare(&relu, &[1; 5], &[2; 5]).unwrap(),
     );
-    assert_eq!(drive_with(steps, |_, _| ()).err(), Some(MpcError::OutOfStep));
+    assert_eq!(drive_with(steps, |_, _| ()).err(), Some(OUT_OF_STEP));
     let again = pair.gateway.prepare(&relu, 5).err();
     assert!(matches!(again, Some(MpcError::Turn { .. })), "{}", again.unwrap());
     assert!(matches!(
@@ -147,13 +152,13 @@ fn parties_out_of_step_find_out() {
         left.gateway.prepare(&relu, 5).unwrap(),
         left.user.prepare(&relu, &[1; 5], &[2; 5]).unwrap(),
     );
-    assert_eq!(drive_with(steps, |_, _| ()).err(), Some(MpcError::OutOfStep));
+    assert_eq!(drive_with(steps, |_, _| ()).err(), Some(OUT_OF_STEP));
     // The user's mark alone is noticed by the gateway, the gateway's by the user, in either phase.
     let inputs = Inputs::random(&relu, 10, 1);
     let ((ours, mut theirs), _) = with_pair(|pair| prepare(pair, &relu, &[5, 5], &inputs));
     theirs.reverse();
     let steps = start(&relu, (ours, theirs), &inputs.words[0]);
-    assert_eq!(drive_with(steps, |_, _| ()).err(), Some(MpcError::OutOfStep));
+    assert_eq!(drive_with(steps, |_, _| ()).err(), Some(OUT_OF_STEP));
     // Material of another layer.
     let ((ours, theirs), _) = with_pair(|pair| prepare(pair, &relu, &[10], &inputs));
     assert!(matches!(

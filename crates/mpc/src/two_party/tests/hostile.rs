@@ -1,7 +1,7 @@
 //! Messages that no honest party sends: an error or a wrong value, at either party, and nothing worse.
 
 use super::{simulation::*, *};
-use crate::MpcError;
+use crate::{MessageFault, MpcError};
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -17,6 +17,14 @@ enum Change {
     Bit,
     /// A bit beyond the last of the last row.
     Padding,
+}
+
+/// What is wrong with the other party's message.
+fn fault<T>(result: &Result<T, MpcError>) -> Option<MessageFault> {
+    match MpcError::of(0)(result.as_ref().err()?.clone()) {
+        MpcError::Message { index: 0, cause } => Some(cause),
+        _ => None,
+    }
 }
 
 /// Changes a message that is not empty.
@@ -78,16 +86,19 @@ fn changed_messages_are_errors_or_wrong_values() {
         for what in [length, Change::Shorter] {
             let result = run(&layer, message, what, 1);
             assert!(
-                matches!(result, Err(MpcError::Length { .. })),
+                matches!(fault(&result), Some(MessageFault::Length { .. })),
                 "{message:?}, {what:?}: {result:?}"
             );
         }
         let result = run(&layer, message, Change::Mark, 2);
-        assert_eq!(result, Err(MpcError::OutOfStep), "{message:?}");
+        assert_eq!(fault(&result), Some(MessageFault::OutOfStep), "{message:?}");
         for seed in 3..6 {
             match run(&layer, message, Change::Bit, seed) {
                 Ok(right) => spoilt += usize::from(!right),
-                Err(error) => assert!(matches!(error, MpcError::Padding { .. }), "{message:?}: {error:?}"),
+                result => assert!(
+                    matches!(fault(&result), Some(MessageFault::Padding { .. })),
+                    "{message:?}: {result:?}"
+                ),
             }
         }
     }
@@ -95,7 +106,10 @@ fn changed_messages_are_errors_or_wrong_values() {
     // Rows of bits end the tables and the answer.
     for message in [MESSAGES[1], MESSAGES[3]] {
         let result = run(&layer, message, Change::Padding, 6);
-        assert!(matches!(result, Err(MpcError::Padding { .. })), "{message:?}: {result:?}");
+        assert!(
+            matches!(fault(&result), Some(MessageFault::Padding { .. })),
+            "{message:?}: {result:?}"
+        );
     }
 }
 
@@ -116,14 +130,12 @@ fn hostile_set_ups_are_errors() {
     };
     // The announcement, the gateway's points, the sums.
     for (round, from) in [(0, 1), (1, 0), (2, 1)] {
-        assert!(matches!(
-            run(round, from, &|message| message.truncate(31)),
-            Err(MpcError::Length { .. })
-        ));
+        let shorter = run(round, from, &|message| message.truncate(31));
+        assert!(matches!(fault(&shorter), Some(MessageFault::Length { .. })), "{shorter:?}");
     }
     for (round, from) in [(0, 1), (1, 0)] {
         let neutral = run(round, from, &|message| message[..32].fill(0));
-        assert_eq!(neutral, Err(MpcError::Point { index: 0 }));
+        assert_eq!(fault(&neutral), Some(MessageFault::Point { index: 0 }));
     }
     // Any sums are sums; what comes of them fits nobody.
     assert_eq!(run(2, 1, &|message| message[7] ^= 1), Ok(()));

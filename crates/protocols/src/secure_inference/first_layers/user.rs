@@ -6,13 +6,14 @@ use cloven_mpc::{
     two_party::{self, user},
 };
 use cloven_nn::fixed_point::Step;
-use cloven_wire::{Channel, Link};
+use cloven_wire::{Channel, Link, Message};
 use rand_chacha::{ChaCha20Rng, rand_core::Rng};
 use zeroize::Zeroizing;
 
 use super::{Activation, Layers, part::Part, run};
 use crate::{
     ProtocolError,
+    error::malformed,
     secure_inference::{
         Terms,
         msg::{GatewayLayers, UserActivation, UserInput, UserKey, UserProduct, UserStep, UserTransfer},
@@ -92,7 +93,9 @@ impl Side {
                     let upload = linear.encrypt(&part.current, &self.secret, &self.randomness, &context)?;
                     link.send(round, &UserProduct(upload)).await?;
                     let UserProduct(response) = link.receive(round, &linear.response_len()).await?;
-                    part.set(linear.decrypt(&response, &self.secret)?.to_vec());
+                    let own = linear.decrypt(&response, &self.secret);
+                    let own = own.map_err(|cause| malformed(link.peer(), round, UserProduct::NAME, cause))?;
+                    part.set(own.to_vec());
                     product += 1;
                 }
                 Step::NonLinear { .. } => {
