@@ -134,6 +134,43 @@ impl Message for Begin {
     }
 }
 
+/// Declares a message of bytes, at most so many: what is inside is checked by who reads it.
+macro_rules! bounded_message {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq)]
+        pub struct $name(pub Vec<u8>);
+
+        impl Message for $name {
+            const KIND: u8 = $kind;
+            const NAME: &'static str = $text;
+            /// The most bytes.
+            type Expect = usize;
+
+            fn max_len(most: &usize) -> usize {
+                *most
+            }
+
+            fn encode(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.0);
+            }
+
+            fn decode(reader: &mut Reader<'_>, most: &usize) -> Result<Self, DecodeError> {
+                let bytes = reader.rest();
+                match bytes.len() <= *most {
+                    true => Ok(Self(bytes.to_vec())),
+                    false => Err(DecodeError::Field {
+                        field: "length",
+                        expected: format!("at most {most} bytes"),
+                        got: bytes.len().to_string(),
+                    }),
+                }
+            }
+        }
+    };
+}
+pub(crate) use bounded_message;
+
 /// Declares a message that says that the checkpoint at the beginning of an epoch is on disk.
 macro_rules! settled_message {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {

@@ -78,11 +78,12 @@ pub trait Channel {
         into: &mut Vec<u8>,
     ) -> impl Future<Output = Result<(), WireError>>;
 
-    /// A value that both ends of this session have and nobody else can bring about: it binds what is proven to the session (RFC 5705, RFC 9266).
+    /// A value for this purpose (`label`) and `context` that both ends of this session have and nobody else can bring about: it binds what is proven to
+    /// the session (RFC 5705, RFC 9266).
     ///
     /// # Errors
     /// [`WireError::Local`] where the session has none.
-    fn exporter(&mut self) -> Result<[u8; 32], WireError>;
+    fn exporter(&mut self, label: &[u8], context: &[u8]) -> Result<[u8; 32], WireError>;
 
     /// How long both ends wait.
     fn deadlines(&self) -> Deadlines;

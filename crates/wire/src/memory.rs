@@ -38,7 +38,7 @@ impl MemoryChannel {
         self
     }
 
-    /// What [`Channel::exporter`] gives; without it all sessions have the same.
+    /// What [`Channel::exporter`] comes from; without it all sessions have the same.
     pub fn with_session(mut self, session: [u8; 32]) -> Self {
         self.session = session;
         self
@@ -91,8 +91,13 @@ impl Channel for MemoryChannel {
         Ok(())
     }
 
-    fn exporter(&mut self) -> Result<[u8; 32], WireError> {
-        Ok(self.session)
+    fn exporter(&mut self, label: &[u8], context: &[u8]) -> Result<[u8; 32], WireError> {
+        let mut hasher = blake3::Hasher::new_keyed(&self.session);
+        hasher
+            .update(&(label.len() as u64).to_le_bytes())
+            .update(label)
+            .update(context);
+        Ok(hasher.finalize().into())
     }
 
     fn deadlines(&self) -> Deadlines {

@@ -233,8 +233,8 @@ impl Channel for Probe<'_> {
         }
     }
 
-    fn exporter(&mut self) -> Result<[u8; 32], WireError> {
-        self.peer.exporter()
+    fn exporter(&mut self, label: &[u8], context: &[u8]) -> Result<[u8; 32], WireError> {
+        self.peer.exporter(label, context)
     }
 
     fn deadlines(&self) -> Deadlines {

@@ -171,8 +171,8 @@ impl<C: Channel> Channel for Recorder<C> {
         result
     }
 
-    fn exporter(&mut self) -> Result<[u8; 32], WireError> {
-        self.channel.exporter()
+    fn exporter(&mut self, label: &[u8], context: &[u8]) -> Result<[u8; 32], WireError> {
+        self.channel.exporter(label, context)
     }
 
     fn deadlines(&self) -> Deadlines {

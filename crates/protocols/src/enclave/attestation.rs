@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use cloven_attest::{Attester, Evidence, Exporter, KeyHash, Nonce, Policy, ReportData, Verified, verify};
+use cloven_attest::{Attester, EXPORTER_LABEL, Evidence, Exporter, KeyHash, Nonce, Policy, ReportData, Verified, verify};
 use cloven_wire::{Channel, DecodeError, Link, Message, WireError};
 
 use super::msg::{Challenge, EnclaveEvidence};
@@ -50,6 +50,6 @@ pub(super) async fn give<C: Channel>(attester: &Attester, certificate: &[u8], li
 /// What binds evidence to a key, a nonce and a session.
 fn report_data<C: Channel>(certificate: &[u8], nonce: [u8; 32], link: &mut Link<C>) -> Result<ReportData, ProtocolError> {
     let key = KeyHash::of_certificate(certificate)?;
-    let exporter = Exporter::from_bytes(link.channel_mut().exporter()?);
+    let exporter = Exporter::from_bytes(link.channel_mut().exporter(EXPORTER_LABEL, &nonce)?);
     Ok(ReportData::bind(&key, &Nonce::from_bytes(nonce), &exporter))
 }

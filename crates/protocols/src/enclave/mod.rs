@@ -15,8 +15,8 @@
 //! **Flow**, per batch of rows (x, t):
 //!
 //! 1. customer: x, t                                                 → enclave
-//! 2. enclave, for every linear layer: operands, blinded             → workers; blinded products → enclave, which checks and unblinds them ([`products`]). Forward x W,
-//!    then backward x^T g and g W^T; a convolution is such a product of windows. Everything between is computed inside
+//! 2. enclave, for every product: operands, blinded             → workers; blinded products → enclave, which checks and unblinds them ([`products`]). Forward x W,
+//!    then backward x^T g and g W^T; of attention too ([`cloven_nn::offload`]). Everything between is computed inside
 //! 3. enclave: the loss                                              → customer
 //!
 //! After an epoch the enclave sends the network. In evaluation it sends the outputs for x.
@@ -39,7 +39,6 @@ mod products;
 mod sealing;
 mod server;
 mod terms;
-mod windows;
 mod worker;
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use cloven_wire::{DecodeError, Message, Reader};
 use zeroize::Zeroizing;
 
-use crate::{AllSettled, Begin, Settled, Start, message::tensor_message};
+use crate::{
+    AllSettled, Begin, Settled, Start,
+    message::{bounded_message, tensor_message},
+};
 
 /// The name and kind of every message, in the order of first use.
 pub const MESSAGES: [(&str, u8); 14] = [
@@ -35,38 +38,6 @@ tensor_message!(
     /// Enclave to customer: the network's outputs for a batch.
     Outputs, 108, "outputs of the enclave"
 );
-
-/// A message of bytes that are at most so many: what is inside is checked by who reads it.
-macro_rules! bounded_message {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $name(pub Vec<u8>);
-
-        impl Message for $name {
-            const KIND: u8 = $kind;
-            const NAME: &'static str = $text;
-            /// The most bytes.
-            type Expect = usize;
-
-            fn max_len(most: &usize) -> usize {
-                *most
-            }
-
-            fn encode(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.0);
-            }
-
-            fn decode(reader: &mut Reader<'_>, most: &usize) -> Result<Self, DecodeError> {
-                let bytes = reader.rest();
-                match bytes.len().checked_sub(*most) {
-                    None | Some(0) => Ok(Self(bytes.to_vec())),
-                    Some(more) => Err(DecodeError::TooLong(more)),
-                }
-            }
-        }
-    };
-}
 
 bounded_message!(
     /// Enclave to customer, once: [`cloven_attest::Evidence`].

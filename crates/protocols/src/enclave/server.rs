@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use cloven_attest::Attester;
-use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network};
+use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network, offload::OffloadedNetwork};
 use cloven_wire::{Channel, DecodeError, Link, Message, WireError, tcp::Identity};
-use ndarray::ArrayD;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{
@@ -30,7 +29,7 @@ pub struct Enclave<'a> {
     pub identity: &'a Identity,
     /// Where its evidence comes from.
     pub attester: &'a Attester,
-    /// The network, of which the customer has the weights: all layers, their products outside.
+    /// The network, of which the customer has the weights.
     pub network: Network,
     /// The loss at its output.
     pub loss: Loss,
@@ -86,7 +85,8 @@ pub async fn enclave<C: Channel>(
         },
     })?;
     let derive = |purpose| ChaCha20Rng::from_seed(blake3::derive_key(purpose, me.secret));
-    let products = Products::new(network.outside(), terms, workers, derive("cloven v1 enclave: blinding"))?;
+    let network = OffloadedNetwork::new(network, Wish::NotWanted);
+    let products = Products::new(network.products(), terms, workers, derive("cloven v1 enclave: blinding"))?;
     let mut session = Session {
         network,
         products,
@@ -99,7 +99,7 @@ pub async fn enclave<C: Channel>(
 
 /// The one customer's training.
 struct Session<'l, C> {
-    network: Network,
+    network: OffloadedNetwork,
     products: Products<'l, C>,
     loss: Loss,
     seal: Seal,
@@ -114,7 +114,8 @@ impl<C: Channel> Sessions<C> for Session<'_, C> {
 
     async fn end_epoch(&mut self, links: &mut [Link<C>], rounds: &[u64], _: &Cohort) -> Result<(), ProtocolError> {
         for (link, round) in links.iter_mut().zip(rounds) {
-            link.send(*round, &TrainedNetwork(self.network.checkpoint()?)).await?;
+            link.send(*round, &TrainedNetwork(self.network.network().checkpoint()?))
+                .await?;
         }
         Ok(())
     }
@@ -125,24 +126,11 @@ impl<C: Channel> ServerRounds<C> for Session<'_, C> {
         let Self {
             network, products, loss, ..
         } = self;
-        let Samples(x) = link.receive(round, &network.batch_shape(rows.len())[..]).await?;
-        let targets = receive_targets(*loss, network, rows.len(), link, round).await?;
-        let weights: Vec<ArrayD<f32>> = (0..network.outside().len())
-            .map(|number| network.outside_weight(number))
-            .collect();
-        let forward = async |number: usize, input: ArrayD<f32>| products.forward(&weights[number], number, &input, true).await;
-        let outputs = network.forward_train_with(round, &x, forward).await?;
+        let Samples(x) = link.receive(round, &network.network().batch_shape(rows.len())[..]).await?;
+        let targets = receive_targets(*loss, network.network(), rows.len(), link, round).await?;
+        let outputs = network.forward_train(products, round, &x).await?;
         let (mean, gradient) = loss.value_and_gradient(&outputs, &targets)?;
-        let mut gradients = Vec::with_capacity(weights.len());
-        let backward = async |number: usize, gradient: ArrayD<f32>| {
-            let (weight, input) = products.backward(number, &gradient).await?;
-            gradients.push((number, weight));
-            Ok::<_, ProtocolError>(input)
-        };
-        network.backward_with(&gradient, Wish::NotWanted, backward).await?;
-        for (number, gradient) in &gradients {
-            network.set_outside_gradient(*number, gradient)?;
-        }
+        network.backward(products, &gradient).await?;
         network.update()?;
         products.end_step()?;
         Ok(link.send(round, &BatchLoss(mean)).await?)
@@ -150,19 +138,19 @@ impl<C: Channel> ServerRounds<C> for Session<'_, C> {
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
         let Self { network, products, .. } = self;
-        let Samples(x) = link.receive(round, &network.batch_shape(rows.len())[..]).await?;
-        let outputs = products.outputs(network, &x).await?;
+        let Samples(x) = link.receive(round, &network.network().batch_shape(rows.len())[..]).await?;
+        let outputs = network.forward(products, &x).await?;
         Ok(link.send(round, &Outputs(outputs)).await?)
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {
-        let sealed = self.seal.seal(NETWORK, &self.network.checkpoint()?)?;
+        let sealed = self.seal.seal(NETWORK, &self.network.network().checkpoint()?)?;
         Ok([(NETWORK.to_owned(), sealed)].into())
     }
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
         let plain = self.seal.open(NETWORK, part(parts, NETWORK)?)?;
-        Ok(self.network.restore(&plain)?)
+        Ok(self.network.network_mut().restore(&plain)?)
     }
 }
 

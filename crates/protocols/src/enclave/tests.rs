@@ -1,4 +1,4 @@
-//! The ladder: windows, training against unsplit training, several blindings, an interrupted training; lying workers and attestation are in `faults`.
+//! The ladder: training against unsplit training, several blindings, an interrupted training; lying workers and attestation are in `faults`.
 
 mod faults;
 
@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use cloven_accel::job::Limits;
 use cloven_attest::{Attester, Digest, Policy, Requirement, Simulated, SimulatedPolicy};
-use cloven_nn::{InputGradient, LayerSpec, LinearShape, Loss, ModelSpec, Network, OptimiserSpec};
+use cloven_nn::{LayerSpec, Loss, ModelSpec, Network, OptimiserSpec};
 use cloven_wire::{Link, Party, memory, tcp::Identity};
 use futures_util::future::try_join_all;
 use ndarray::ArrayD;
 use zeroize::Zeroizing;
 
-use super::{windows::Windows, *};
+use super::*;
 use crate::{
     Event, Examples, Halted, ProtocolError, Schedule, Shuffle, Task,
     plain::{Unsplit, unsplit},
@@ -82,13 +82,6 @@ fn network() -> Network {
     Network::new(&spec, 0..spec.layers.len(), SEED)
         .unwrap()
         .with_optimiser(optimiser)
-        .unwrap()
-}
-
-fn outside() -> Network {
-    let spec = model();
-    network()
-        .with_products_outside(&spec, 0..spec.layers.len(), InputGradient::NotWanted)
         .unwrap()
 }
 
@@ -180,7 +173,7 @@ impl Setting {
         let me = Enclave {
             identity: &self.identity,
             attester,
-            network: outside(),
+            network: network(),
             loss: Loss::CrossEntropy,
             job: [6; 32],
             secret: &[8; 32],
@@ -234,45 +227,6 @@ fn difference(left: &Network, right: &Network) -> f32 {
     let pairs = left.parameters().into_iter().zip(right.parameters());
     let of_one = pairs.flat_map(|((_, left), (_, right))| (left - right).into_iter().map(f32::abs).collect::<Vec<_>>());
     of_one.fold(0.0, f32::max)
-}
-
-#[test]
-fn windows_give_the_network_its_convolutions_and_their_gradients() {
-    for (stride, padding, kernel) in [(1, 0, 3), (1, 1, 3), (2, 1, 3), (2, 0, 1), (3, 2, 5)] {
-        let image = [7, 6];
-        let shape = LinearShape::Convolution {
-            channels: [2, 3],
-            image,
-            kernel,
-            stride,
-            padding,
-        };
-        let windows = Windows::new(shape);
-        let number = |at: usize| ((at * 37) % 19) as f32 - 9.0;
-        let samples: Vec<f32> = (0..2 * 2 * 42).map(number).collect();
-        let weight: Vec<f32> = (0..shape.weight().iter().product()).map(|at| number(at + 5)).collect();
-        let (rows, inner, columns) = (windows.rows(2), windows.inner(), windows.columns());
-        let (x, w) = (windows.spread(&samples), windows.weight(&weight));
-        assert_eq!((x.len(), w.len()), (rows * inner, inner * columns));
-        let product: Vec<f32> = (0..rows * columns)
-            .map(|at| {
-                (0..inner)
-                    .map(|k| x[at / columns * inner + k] * w[k * columns + at % columns])
-                    .sum()
-            })
-            .collect();
-        let words = |values: &[f32]| values.iter().map(|value| *value as i64 as u64).collect::<Vec<u64>>();
-        let outputs = windows.outputs(&product);
-        for (sample, outputs) in samples.chunks(84).zip(outputs.chunks(outputs.len() / 2)) {
-            assert_eq!(words(outputs), shape.wrapping_product(&words(&weight), &words(sample)));
-        }
-        assert_eq!(windows.gradient_rows(&outputs), product);
-        assert_eq!(windows.weight_gradient(&w), weight);
-        // Gathering is the transpose of spreading: <spread(s), r> = <s, gather(r)>.
-        let r: Vec<f32> = (0..x.len()).map(|at| number(at + 3)).collect();
-        let inner = |left: &[f32], right: &[f32]| left.iter().zip(right).map(|(l, r)| f64::from(l * r)).sum::<f64>();
-        assert_eq!(inner(&x, &r), inner(&samples, &windows.gather(&r)));
-    }
 }
 
 #[tokio::test]

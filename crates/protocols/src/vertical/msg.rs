@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     AllSettled, Begin, Position, Settled, Start,
-    message::{POSITION, bytes_message, put_position, read_position, tensor_message, within},
+    message::{POSITION, bounded_message, bytes_message, put_position, read_position, tensor_message, within},
 };
 
 /// The name and kind of every message: those of every training, then the protocol's own in the order of first use.
@@ -71,47 +71,11 @@ impl Message for SetSize {
     }
 }
 
-/// Declares a message that is a step of which the receiver knows the longest it can be; the step itself checks what is inside.
-macro_rules! step_message {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $text:literal) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq)]
-        pub struct $name(pub Vec<u8>);
-
-        impl Message for $name {
-            const KIND: u8 = $kind;
-            const NAME: &'static str = $text;
-            /// The most bytes.
-            type Expect = usize;
-
-            fn max_len(most: &usize) -> usize {
-                *most
-            }
-
-            fn encode(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.0);
-            }
-
-            fn decode(reader: &mut Reader<'_>, most: &usize) -> Result<Self, DecodeError> {
-                let bytes = reader.rest();
-                match bytes.len() <= *most {
-                    true => Ok(Self(bytes.to_vec())),
-                    false => Err(DecodeError::Field {
-                        field: "length",
-                        expected: format!("at most {most} bytes"),
-                        got: bytes.len().to_string(),
-                    }),
-                }
-            }
-        }
-    };
-}
-
-step_message!(
+bounded_message!(
     /// Between holders: a step of the set intersection.
     AlignmentStep, 41, "step of the alignment"
 );
-step_message!(
+bounded_message!(
     /// Between holders, with `private_activation`: a step of the first ReLU on their shares.
     ActivationStep, 58, "step of the activation"
 );

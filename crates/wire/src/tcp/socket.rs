@@ -121,9 +121,6 @@ impl AsyncWrite for Counted {
     }
 }
 
-/// The label of [`Channel::exporter`].
-const EXPORTER: &[u8] = b"EXPORTER-cloven-session";
-
 /// A mutually authenticated TLS session with one peer.
 pub struct TcpChannel {
     peer: Party,
@@ -282,10 +279,10 @@ impl Channel for TcpChannel {
         Ok(())
     }
 
-    fn exporter(&mut self) -> Result<[u8; 32], WireError> {
+    fn exporter(&mut self, label: &[u8], context: &[u8]) -> Result<[u8; 32], WireError> {
         let exported = match &self.stream {
-            TlsStream::Client(stream) => stream.get_ref().1.export_keying_material([0; 32], EXPORTER, None),
-            TlsStream::Server(stream) => stream.get_ref().1.export_keying_material([0; 32], EXPORTER, None),
+            TlsStream::Client(stream) => stream.get_ref().1.export_keying_material([0; 32], label, Some(context)),
+            TlsStream::Server(stream) => stream.get_ref().1.export_keying_material([0; 32], label, Some(context)),
         };
         exported.map_err(|cause| WireError::Local {
             what: "binding to the TLS session".into(),

@@ -1,46 +1,43 @@
-//! Operands as numbers, permuted or in the clear: every worker has some of the rows.
-
-use std::ops::Range;
+//! Operands as numbers, permuted or in the clear: every worker has some of the rows, or some of a batch's matrices.
 
 use cloven_accel::{
-    Kind, Matrices, Shape,
+    Kind, Matrices,
     freivalds::check_floats,
-    job::{Job, Step, Tensor},
+    job::{Job as WorkerJob, Step, Tensor},
     permuted::{LayerKeys, SignedPermutation},
+    sharding::{Piece, Split, join, split},
 };
+use cloven_nn::offload::{Job, Product, ProductKind};
 use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
-use super::{Gradients, Layer, pool::Pool, slots};
+use super::{Operands, gradient, kind, matrices, pool::Pool, product, slots};
 use crate::ProtocolError;
 
 /// Rounds of a check: of a product that is off by 2^20 times the tolerance, one in 2^40 passes.
 const ROUNDS: usize = 2;
 
 pub(super) struct Floats {
-    /// With permutations: those of each layer's inputs and outputs, and after how many steps they are drawn anew.
+    /// With permutations: those of each product's inner side and columns, and after how many steps they are drawn anew.
     keys: Option<(Vec<LayerKeys>, u64)>,
-    /// Inner size and columns of each layer.
+    /// Inner size and columns of each product.
     sizes: Vec<[usize; 2]>,
     steps: u64,
+    /// X and W of each product on its last way forward.
     kept: Vec<Option<Kept>>,
 }
 
-/// Of a training step, what backward needs of a layer.
+/// X and W as the workers have them.
 struct Kept {
-    /// x, as the workers have it, and their rows of it.
+    last: Operands,
     x: Matrices<f32>,
     w: Matrices<f32>,
     rows: Option<SignedPermutation>,
-    parts: Vec<Range<usize>>,
 }
 
 impl Floats {
-    pub(super) fn new(layers: &[Layer], rekey_every: Option<u64>, rng: &mut ChaCha20Rng) -> Result<Self, ProtocolError> {
-        let sizes: Vec<[usize; 2]> = layers
-            .iter()
-            .map(|layer| [layer.windows.inner(), layer.windows.columns()])
-            .collect();
+    pub(super) fn new(products: &[Product], rekey_every: Option<u64>, rng: &mut ChaCha20Rng) -> Result<Self, ProtocolError> {
+        let sizes: Vec<[usize; 2]> = products.iter().map(|product| [product.inner, product.columns]).collect();
         let keys = rekey_every.map(|every| Ok::<_, ProtocolError>((drawn(&sizes, rng)?, every.max(1))));
         Ok(Self {
             keys: keys.transpose()?,
@@ -50,112 +47,86 @@ impl Floats {
         })
     }
 
-    pub(super) async fn forward<C: Channel>(
+    pub(super) async fn multiply<C: Channel>(
         &mut self,
-        (number, name): (usize, &str),
-        x: Matrices<f32>,
-        w: Matrices<f32>,
-        keep: bool,
+        place: (usize, &str),
+        jobs: &[Job],
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
-    ) -> Result<Matrices<f32>, ProtocolError> {
-        let (rows, columns) = (x.shape().rows, w.shape().columns);
-        let (x, w, permutation) = match &self.keys {
+    ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+        match jobs {
+            [job] if job.kind == ProductKind::Forward => self.forward(place, job, pool, rng).await,
+            jobs => self.backward(place, jobs, pool, rng).await,
+        }
+    }
+
+    async fn forward<C: Channel>(
+        &mut self,
+        (number, name): (usize, &str),
+        job: &Job,
+        pool: &mut Pool<'_, C>,
+        rng: &mut ChaCha20Rng,
+    ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+        let (x, w) = (matrices(&job.left)?, matrices(&job.right)?);
+        let (x, w, rows) = match self.keys_of(number) {
             None => (x, w, None),
-            Some((keys, _)) => {
-                let (keys, rows) = (&keys[number], LayerKeys::rows(rows, rng)?);
+            Some(keys) => {
+                let rows = LayerKeys::rows(x.shape().rows, rng)?;
                 (keys.blind_input(&rows, &x)?, keys.blind_weights(&w)?, Some(rows))
             }
         };
-        let parts = parts(rows, pool.workers());
-        let [slot_x, slot_w, _] = slots(number);
-        let mut jobs = Vec::with_capacity(parts.len());
-        for part in &parts {
-            let mut steps = vec![
-                put(slot_x, block(&x, part)?),
-                put(slot_w, w.clone()),
-                product(Kind::Forward, slot_x, slot_w),
-            ];
-            if !keep {
-                steps.extend([slot_x, slot_w].map(|slot| Step::Free { slot }));
-            }
-            jobs.push(Job(steps));
-        }
-        let mut values = Vec::with_capacity(rows * columns);
-        for (worker, answer) in pool.run(jobs).await?.into_iter().enumerate() {
-            let shape = Shape::matrix(parts[worker].len(), columns)?;
-            for product in pool.floats(worker, answer, &[shape])? {
-                check(Kind::Forward, [&block(&x, &parts[worker])?, &w], &product, rng).map_err(|()| pool.lied(worker, name))?;
-                values.extend(product.into_values());
-            }
-        }
-        let blinded = Matrices::new(Shape::matrix(rows, columns)?, values)?;
-        let product = match (&self.keys, &permutation) {
-            (Some((keys, _)), Some(rows)) => keys[number].unblind_output(rows, &blinded)?,
-            _ => blinded,
+        let slots = slots(number);
+        let put = |piece: &Piece| -> Result<Vec<Step>, ProtocolError> {
+            let [x, w] = piece.operands(Kind::Forward, &x, &w)?;
+            Ok(vec![self::put(slots[0], x), self::put(slots[1], w)])
         };
-        if keep {
-            let rows = permutation;
-            self.kept[number] = Some(Kept { x, w, rows, parts });
+        let asked = [(Kind::Forward, [&x, &w])];
+        let mut products = answered(&asked, slots, (&put, &[]), name, pool, rng).await?;
+        if let (Some(keys), Some(rows)) = (self.keys_of(number), &rows) {
+            products = vec![keys.unblind_output(rows, &products[0])?];
         }
-        Ok(product)
+        let last = [job.left.clone(), job.right.clone()];
+        self.kept[number] = Some(Kept { last, x, w, rows });
+        Ok(products)
     }
 
-    pub(super) async fn backward<C: Channel>(
+    async fn backward<C: Channel>(
         &mut self,
         (number, name): (usize, &str),
-        g: Matrices<f32>,
-        wanted: bool,
+        jobs: &[Job],
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
-    ) -> Result<Gradients, ProtocolError> {
-        let Some(Kept { x, w, rows, parts }) = self.kept[number].take() else {
-            let problem = format!("layer {name} has gone forward before it goes back: expected a product, got none");
-            return Err(ProtocolError::Structure(problem));
+    ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+        let kept = self.kept[number].take();
+        let g = matrices(gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?)?;
+        let Some(Kept { x, w, rows, .. }) = kept else {
+            return Ok(Vec::new());
         };
-        let keys = self.keys.as_ref().map(|(keys, _)| &keys[number]).zip(rows.as_ref());
-        let g = keys.map_or(Ok(g.clone()), |(keys, rows)| keys.blind_gradient(rows, &g))?;
-        let (all, [inner, columns]) = (g.shape().rows, self.sizes[number]);
+        let keys = self.keys_of(number).zip(rows.as_ref());
+        let g = keys.map_or_else(|| Ok(g.clone()), |(keys, rows)| keys.blind_gradient(rows, &g))?;
         let slots = slots(number);
-        let [slot_x, slot_w, slot_g] = slots;
-        let mut jobs = Vec::with_capacity(parts.len());
-        for part in &parts {
-            let mut steps = vec![put(slot_g, block(&g, part)?), product(Kind::WeightGradient, slot_x, slot_g)];
-            if wanted {
-                steps.push(product(Kind::InputGradient, slot_g, slot_w));
-            }
-            steps.extend(slots.map(|slot| Step::Free { slot }));
-            jobs.push(Job(steps));
-        }
-        let mut sum = Matrices::new(Shape::matrix(inner, columns)?, vec![0.0f32; inner * columns])?;
-        let mut values = Vec::new();
-        for (worker, answer) in pool.run(jobs).await?.into_iter().enumerate() {
-            let part = &parts[worker];
-            let mut shapes = vec![Shape::matrix(inner, columns)?];
-            shapes.extend(wanted.then_some(Shape::matrix(part.len(), inner)?));
-            let (x, g) = (block(&x, part)?, block(&g, part)?);
-            let operands = [(Kind::WeightGradient, [&x, &g]), (Kind::InputGradient, [&g, &w])];
-            for (product, (kind, operands)) in pool.floats(worker, answer, &shapes)?.into_iter().zip(operands) {
-                check(kind, operands, &product, rng).map_err(|()| pool.lied(worker, name))?;
-                match kind {
-                    Kind::InputGradient => values.extend(product.into_values()),
-                    _ => {
-                        let terms = sum.values_mut().iter_mut().zip(product.values());
-                        terms.for_each(|(sum, term)| *sum += term);
-                    }
-                }
-            }
-        }
-        let input = wanted
-            .then(|| Matrices::new(Shape::matrix(all, inner)?, values))
-            .transpose()?;
-        Ok(match keys {
-            None => (sum, input),
-            Some((keys, rows)) => {
-                let input = input.map(|input| keys.unblind_input(rows, &input)).transpose()?;
-                (keys.unblind_weights(&sum)?, input)
-            }
-        })
+        let put = |piece: &Piece| -> Result<Vec<Step>, ProtocolError> {
+            // The rows of X, and so of G, that the worker has.
+            let (rows, columns) = (piece.rows.clone(), 0..g.shape().columns);
+            Ok(vec![self::put(slots[2], g.block(piece.batch.clone(), rows, columns)?)])
+        };
+        let asked = jobs.iter().map(|job| match job.kind {
+            ProductKind::InputGradient => (Kind::InputGradient, [&g, &w]),
+            other => (kind(other), [&x, &g]),
+        });
+        let asked: Vec<_> = asked.collect();
+        let free = slots.map(|slot| Step::Free { slot });
+        let products = answered(&asked, slots, (&put, &free), name, pool, rng).await?;
+        let Some((keys, rows)) = keys else { return Ok(products) };
+        let unblinded = products.iter().zip(&asked).map(|(product, (kind, _))| match kind {
+            Kind::InputGradient => keys.unblind_input(rows, product),
+            _ => keys.unblind_weights(product),
+        });
+        Ok(unblinded.collect::<Result<_, _>>()?)
+    }
+
+    fn keys_of(&self, number: usize) -> Option<&LayerKeys> {
+        self.keys.as_ref().map(|(keys, _)| &keys[number])
     }
 
     /// Draws the layers' permutations anew when it is time.
@@ -175,31 +146,76 @@ fn drawn(sizes: &[[usize; 2]], rng: &mut ChaCha20Rng) -> Result<Vec<LayerKeys>, 
     Ok(keys.collect::<Result<_, _>>()?)
 }
 
-/// Rows for each worker, as even as can be; none for some if there are few.
-fn parts(rows: usize, workers: usize) -> Vec<Range<usize>> {
-    (0..workers)
-        .map(|worker| rows * worker / workers..rows * (worker + 1) / workers)
-        .collect()
-}
-
-fn block(matrix: &Matrices<f32>, rows: &Range<usize>) -> Result<Matrices<f32>, ProtocolError> {
-    Ok(matrix.block(0..1, rows.clone(), 0..matrix.shape().columns)?)
-}
-
 fn put(slot: u32, matrix: Matrices<f32>) -> Step {
     let tensor = Tensor::Floats(matrix);
     Step::Put { slot, tensor }
 }
 
-fn product(kind: Kind, left: u32, right: u32) -> Step {
-    Step::Product {
-        kind,
-        left,
-        right,
-        keep: None,
+/// Along which side a product is cut so that every worker has the same rows of X and G in all three, or the same matrices of a batch.
+fn side(kind: Kind, batch: usize) -> Split {
+    match (batch, kind) {
+        (1, Kind::WeightGradient) => Split::Inner,
+        (1, Kind::Forward | Kind::InputGradient) => Split::Rows,
+        _ => Split::Batch,
     }
 }
 
-fn check(kind: Kind, [left, right]: [&Matrices<f32>; 2], product: &Matrices<f32>, rng: &mut ChaCha20Rng) -> Result<(), ()> {
-    check_floats(kind, left, right, product, ROUNDS, rng).map_err(drop)
+/// What the workers are given first, each for its piece of the rows or matrices, and told at the end.
+type Around<'p> = (&'p dyn Fn(&Piece) -> Result<Vec<Step>, ProtocolError>, &'p [Step]);
+
+/// Products of operands as the workers have them, checked piece by piece, and put together.
+async fn answered<C: Channel>(
+    asked: &[(Kind, [&Matrices<f32>; 2])],
+    slots: [u32; 3],
+    (first, last): Around<'_>,
+    name: &str,
+    pool: &mut Pool<'_, C>,
+    rng: &mut ChaCha20Rng,
+) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+    let mut cut = Vec::with_capacity(asked.len());
+    for (kind, [left, right]) in asked {
+        let dimensions = kind.dimensions(left.shape(), right.shape())?;
+        let by = side(*kind, dimensions.batch);
+        cut.push((dimensions, by, split(&dimensions, by, pool.workers())));
+    }
+    let mut jobs = Vec::new();
+    for worker in 0..pool.workers() {
+        let mut steps = Vec::new();
+        if let (Some((kind, _)), Some(piece)) = (asked.first(), cut.first().and_then(|(_, _, pieces)| pieces.get(worker))) {
+            // Of a weight gradient the rows are its terms.
+            let rows = match kind {
+                Kind::WeightGradient => piece.inner.clone(),
+                Kind::Forward | Kind::InputGradient => piece.rows.clone(),
+            };
+            steps = first(&Piece { rows, ..piece.clone() })?;
+            steps.extend(asked.iter().map(|(kind, _)| product(slots, *kind)));
+            steps.extend_from_slice(last);
+        }
+        jobs.push(WorkerJob(steps));
+    }
+    let mut parts: Vec<Vec<Matrices<f32>>> = asked.iter().map(|_| Vec::new()).collect();
+    for (worker, answer) in pool.run(jobs).await?.into_iter().enumerate() {
+        let mut operands = Vec::with_capacity(asked.len());
+        for ((kind, [left, right]), (_, _, pieces)) in asked.iter().zip(&cut) {
+            if let Some(piece) = pieces.get(worker) {
+                operands.push((*kind, piece.operands(*kind, left, right)?));
+            }
+        }
+        let shapes = operands
+            .iter()
+            .map(|(kind, [left, right])| Ok(kind.dimensions(left.shape(), right.shape())?.product()));
+        let shapes: Vec<_> = shapes.collect::<Result<_, ProtocolError>>()?;
+        let products = pool.floats(worker, answer, &shapes)?.into_iter().zip(&operands);
+        for ((product, (kind, [left, right])), parts) in products.zip(&mut parts) {
+            if check_floats(*kind, left, right, &product, ROUNDS, rng).is_err() {
+                return Err(pool.lied(worker, name));
+            }
+            parts.push(product);
+        }
+    }
+    let joined = cut
+        .iter()
+        .zip(&parts)
+        .map(|((dimensions, by, _), parts)| join(dimensions, *by, parts));
+    Ok(joined.collect::<Result<_, _>>()?)
 }

@@ -2,21 +2,21 @@
 
 use cloven_accel::{
     AccelError, Kind, Matrices, Residues, Shape,
-    freivalds::check_integers,
-    job::{Job, Step, Tensor},
+    freivalds::{check_integers, check_residues},
+    job::{Job as WorkerJob, Step, Tensor},
     masked::{Blinder, Norms, Quantised, Side, WORKERS, balanced_scales, decode, fitting_scale, product_exponent},
-    residue_products,
 };
+use cloven_nn::offload::{Job, ProductKind};
 use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
-use super::{Gradients, pool::Pool, slots};
+use super::{Operands, gradient, kind, matrices, pool::Pool, product, slots};
 use crate::ProtocolError;
 
 pub(super) struct Masked {
     blinder: Blinder,
-    /// Of a training step, what backward needs of each layer.
-    kept: Vec<Option<[Operand; 2]>>,
+    /// X and W of each product on its last way forward.
+    kept: Vec<Option<(Operands, [Operand; 2])>>,
 }
 
 /// An operand, and its shares.
@@ -25,103 +25,115 @@ struct Operand {
     shares: [Residues; WORKERS],
 }
 
-/// What every worker is asked for: products of slots, in order.
+/// A product that the workers are asked for.
 struct Asked<'o> {
     kind: Kind,
     operands: [&'o Operand; 2],
 }
 
 impl Masked {
-    pub(super) fn new(layers: usize, rng: &mut ChaCha20Rng) -> Self {
+    pub(super) fn new(products: usize, rng: &mut ChaCha20Rng) -> Self {
         Self {
             blinder: Blinder::new(rng),
-            kept: (0..layers).map(|_| None).collect(),
+            kept: (0..products).map(|_| None).collect(),
         }
     }
 
-    pub(super) async fn forward<C: Channel>(
+    pub(super) async fn multiply<C: Channel>(
         &mut self,
-        (number, name): (usize, &str),
-        x: Matrices<f32>,
-        w: Matrices<f32>,
-        keep: bool,
+        place: (usize, &str),
+        jobs: &[Job],
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
-    ) -> Result<Matrices<f32>, ProtocolError> {
+    ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+        match jobs {
+            [job] if job.kind == ProductKind::Forward => self.forward(place, job, pool, rng).await,
+            jobs => self.backward(place, jobs, pool, rng).await,
+        }
+    }
+
+    async fn forward<C: Channel>(
+        &mut self,
+        (number, name): (usize, &str),
+        job: &Job,
+        pool: &mut Pool<'_, C>,
+        rng: &mut ChaCha20Rng,
+    ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+        let (x, w) = (matrices(&job.left)?, matrices(&job.right)?);
         let norms = [Norms::of(&x)?, Norms::of(&w)?];
-        let scales = balanced_scales(Kind::Forward, x.shape().columns, &norms[0], &norms[1])?;
-        let x = self.operand(Quantised::new(&x, norms[0], scales.0)?)?;
-        let w = self.operand(Quantised::new(&w, norms[1], scales.1)?)?;
-        let [slot_x, slot_w, _] = slots(number);
+        let (scale_x, scale_w) = balanced_scales(Kind::Forward, x.shape().columns, &norms[0], &norms[1])?;
+        let x = self.operand(Quantised::new(&x, norms[0], scale_x)?)?;
+        let w = self.operand(Quantised::new(&w, norms[1], scale_w)?)?;
+        let slots = slots(number);
+        let work = |worker| {
+            let put = [x.put(slots[0], worker), w.put(slots[1], worker)];
+            WorkerJob([&put[..], &[product(slots, Kind::Forward)]].concat())
+        };
         let asked = Asked {
             kind: Kind::Forward,
             operands: [&x, &w],
         };
-        let jobs = (0..WORKERS).map(|worker| {
-            let mut steps = vec![
-                x.put(slot_x, worker),
-                w.put(slot_w, worker),
-                product(asked.kind, slot_x, slot_w),
-            ];
-            if !keep {
-                steps.extend([slot_x, slot_w].map(|slot| Step::Free { slot }));
-            }
-            Job(steps)
-        });
-        let mut products = answered(jobs.collect(), &[asked], name, pool, rng).await?;
-        if keep {
-            self.kept[number] = Some([x, w]);
-        }
-        products.pop().ok_or_else(|| nothing_kept(name))
+        let products = answered((0..WORKERS).map(work).collect(), &[asked], name, pool, rng).await?;
+        self.kept[number] = Some(([job.left.clone(), job.right.clone()], [x, w]));
+        Ok(products)
     }
 
-    pub(super) async fn backward<C: Channel>(
+    async fn backward<C: Channel>(
         &mut self,
         (number, name): (usize, &str),
-        g: Matrices<f32>,
-        wanted: bool,
+        jobs: &[Job],
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
-    ) -> Result<Gradients, ProtocolError> {
-        let [x, w] = self.kept[number].take().ok_or_else(|| nothing_kept(name))?;
+    ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+        let kept = self.kept[number].take();
+        let g = matrices(gradient(jobs, kept.as_ref().map(|(last, _)| last), name)?)?;
+        let Some((_, [x, w])) = kept else { return Ok(Vec::new()) };
         let norms = Norms::of(&g)?;
-        let given = |operand: &Operand, side| (*operand.integers.norms(), operand.integers.scale(), side);
-        let fitting =
-            |kind, depth, (norms_of, scale, side): (Norms, _, Side)| fitting_scale(kind, depth, (&norms_of, scale, side), &norms);
-        let mut scale = fitting(Kind::WeightGradient, g.shape().rows, given(&x, Side::Left))?;
-        if wanted {
-            scale = scale.min(fitting(Kind::InputGradient, g.shape().columns, given(&w, Side::Right))?);
-        }
+        // One scale for all products of G: the smallest that any of them needs.
+        let scales = jobs.iter().map(|job| match job.kind {
+            ProductKind::InputGradient => fit(Kind::InputGradient, g.shape().columns, (&w, Side::Right), &norms),
+            _ => fit(Kind::WeightGradient, g.shape().rows, (&x, Side::Left), &norms),
+        });
+        let scales: Vec<_> = scales.collect::<Result<_, _>>()?;
+        let Some(scale) = scales.into_iter().min() else {
+            return Ok(Vec::new());
+        };
         let g = self.operand(Quantised::new(&g, norms, scale)?)?;
         let slots = slots(number);
-        let [slot_x, slot_w, slot_g] = slots;
-        let mut asked = vec![Asked {
-            kind: Kind::WeightGradient,
-            operands: [&x, &g],
-        }];
-        if wanted {
-            asked.push(Asked {
-                kind: Kind::InputGradient,
-                operands: [&g, &w],
-            });
-        }
-        let jobs = (0..WORKERS).map(|worker| {
-            let mut steps = vec![g.put(slot_g, worker), product(Kind::WeightGradient, slot_x, slot_g)];
-            if wanted {
-                steps.push(product(Kind::InputGradient, slot_g, slot_w));
-            }
+        let work = |worker| {
+            let mut steps = vec![g.put(slots[2], worker)];
+            steps.extend(jobs.iter().map(|job| product(slots, kind(job.kind))));
             steps.extend(slots.map(|slot| Step::Free { slot }));
-            Job(steps)
-        });
-        let mut products = answered(jobs.collect(), &asked, name, pool, rng).await?.into_iter();
-        let weight = products.next().ok_or_else(|| nothing_kept(name))?;
-        Ok((weight, products.next()))
+            WorkerJob(steps)
+        };
+        let asked: Vec<Asked<'_>> = jobs
+            .iter()
+            .map(|job| Asked {
+                kind: kind(job.kind),
+                operands: match job.kind {
+                    ProductKind::InputGradient => [&g, &w],
+                    _ => [&x, &g],
+                },
+            })
+            .collect();
+        answered((0..WORKERS).map(work).collect(), &asked, name, pool, rng).await
     }
 
     fn operand(&mut self, integers: Quantised) -> Result<Operand, ProtocolError> {
         let shares = self.blinder.share(&integers)?;
         Ok(Operand { integers, shares })
     }
+}
+
+/// The largest scale of an operand with these norms beside the other one.
+fn fit(
+    kind: Kind,
+    depth: usize,
+    (other, side): (&Operand, Side),
+    norms: &Norms,
+) -> Result<cloven_accel::masked::Scale, AccelError> {
+    let other = &other.integers;
+    fitting_scale(kind, depth, (other.norms(), other.scale(), side), norms)
 }
 
 impl Operand {
@@ -140,18 +152,9 @@ impl Asked<'_> {
     }
 }
 
-fn product(kind: Kind, left: u32, right: u32) -> Step {
-    Step::Product {
-        kind,
-        left,
-        right,
-        keep: None,
-    }
-}
-
 /// The products that the workers' answers stand for, checked.
 async fn answered<C: Channel>(
-    jobs: Vec<Job>,
+    jobs: Vec<WorkerJob>,
     asked: &[Asked<'_>],
     name: &str,
     pool: &mut Pool<'_, C>,
@@ -165,45 +168,17 @@ async fn answered<C: Channel>(
     let mut products = Vec::with_capacity(asked.len());
     for (number, asked) in asked.iter().enumerate() {
         let [x, y] = asked.operands;
-        let decoded = decode(
-            [0, 1, 2].map(|worker| &answers[worker][number]),
-            product_exponent(asked.kind, &x.integers, &y.integers)?,
-        )?;
+        let each = [0, 1, 2].map(|worker| &answers[worker][number]);
+        let decoded = decode(each, product_exponent(asked.kind, &x.integers, &y.integers)?)?;
         if let Err(cause) = check_integers(asked.kind, &x.integers, &y.integers, &decoded, rng) {
-            return Err(liar(
-                asked,
-                [0, 1, 2].map(|worker| &answers[worker][number]),
-                name,
-                cause,
-                pool,
-            ));
+            let liar = (0..WORKERS).find(|worker| {
+                let (left, right) = (&x.shares[*worker], &y.shares[*worker]);
+                check_residues(asked.kind, left, right, each[*worker], rng).is_err()
+            });
+            // Without one it is this machine's own arithmetic.
+            return Err(liar.map_or(ProtocolError::Acceleration(cause), |worker| pool.lied(worker, name)));
         }
         products.push(decoded.numbers()?);
     }
     Ok(products)
-}
-
-/// Who gave another product than that of its shares: computed again here, which only a lie costs.
-fn liar<C: Channel>(
-    asked: &Asked<'_>,
-    answers: [&Residues; WORKERS],
-    name: &str,
-    cause: AccelError,
-    pool: &Pool<'_, C>,
-) -> ProtocolError {
-    let [x, y] = asked.operands;
-    for (worker, answer) in answers.into_iter().enumerate() {
-        match residue_products(asked.kind, &x.shares[worker], &y.shares[worker]) {
-            Ok(product) if product == *answer => {}
-            Ok(_) => return pool.lied(worker, name),
-            Err(own) => return Pool::<C>::unexplained(own),
-        }
-    }
-    Pool::<C>::unexplained(cause)
-}
-
-fn nothing_kept(name: &str) -> ProtocolError {
-    ProtocolError::Structure(format!(
-        "layer {name} has gone forward before it goes back: expected a product, got none"
-    ))
 }

@@ -1,41 +1,33 @@
-//! The matrix products of a network's linear layers, blinded, at workers.
+//! The matrix products of a network, blinded, at workers.
 //!
-//! For a layer with operands x (rows x inner) and W (inner x columns), and the gradient g (rows x columns) at its product:
+//! For a product with operands X and W, and the gradient G at it ([`cloven_nn::offload`]):
 //!
-//! - forward: blinded x and W → workers, who keep them; x W → enclave
-//! - backward: blinded g → workers; x^T g, and where a layer before learns g W^T → enclave
+//! - forward: blinded X and W → workers, who keep them until the same product's next; X W → enclave
+//! - backward: blinded G → workers; X^T G, and where something before learns G W^T → enclave
 //!
-//! What comes back is checked before it is used. One exchange with every worker for a layer and direction; the two products of the backward pass share it.
+//! What comes back is checked before it is used. One exchange with every worker for a product and direction.
 
 mod floats;
 mod masked;
 mod pool;
 
-use cloven_accel::{Matrices, Shape};
-use cloven_nn::{LinearLayer, Network};
+use std::sync::Arc;
+
+use cloven_accel::{Kind, Matrices, Shape, job::Step};
+use cloven_nn::offload::{self, Job, Product, ProductKind};
 use cloven_wire::{Channel, Link};
-use ndarray::ArrayD;
 use rand_chacha::ChaCha20Rng;
 
 use self::{floats::Floats, masked::Masked, pool::Pool};
-use super::{Blinding, Terms, windows::Windows};
+use super::{Blinding, Terms};
 use crate::ProtocolError;
 
 /// The products of one network.
 pub(super) struct Products<'l, C> {
-    layers: Vec<Layer>,
+    names: Vec<String>,
     pool: Pool<'l, C>,
     hidden: Hidden,
     rng: ChaCha20Rng,
-}
-
-struct Layer {
-    name: String,
-    windows: Windows,
-    input: Vec<usize>,
-    output: Vec<usize>,
-    weight: Vec<usize>,
-    input_gradient: bool,
 }
 
 /// How operands are hidden.
@@ -44,90 +36,31 @@ enum Hidden {
     Floats(Floats),
 }
 
-/// x^T g, and where it is wanted g W^T.
-type Gradients = (Matrices<f32>, Option<Matrices<f32>>);
-
 impl<'l, C: Channel> Products<'l, C> {
     /// `workers` in the order of [`Terms::at_work`].
     ///
     /// # Errors
     /// [`ProtocolError::Structure`] for fewer workers than the blinding needs.
     pub(super) fn new(
-        layers: &[LinearLayer],
+        products: &[Product],
         terms: &Terms,
         workers: Vec<&'l mut Link<C>>,
         mut rng: ChaCha20Rng,
     ) -> Result<Self, ProtocolError> {
-        let layers: Vec<Layer> = layers.iter().map(Layer::new).collect();
         let hidden = match terms.blinding {
-            Blinding::Masked => Hidden::Masked(Masked::new(layers.len(), &mut rng)),
-            Blinding::Permute { rekey_every } => Hidden::Floats(Floats::new(&layers, Some(rekey_every), &mut rng)?),
-            Blinding::None => Hidden::Floats(Floats::new(&layers, None, &mut rng)?),
+            Blinding::Masked => Hidden::Masked(Masked::new(products.len(), &mut rng)),
+            Blinding::Permute { rekey_every } => Hidden::Floats(Floats::new(products, Some(rekey_every), &mut rng)?),
+            Blinding::None => Hidden::Floats(Floats::new(products, None, &mut rng)?),
         };
         Ok(Self {
-            layers,
+            names: products.iter().map(|product| product.name.clone()).collect(),
             pool: Pool::new(workers, terms)?,
             hidden,
             rng,
         })
     }
 
-    /// The product of layer `number` of the network's outside ones with the input `[samples, ...]`. It is kept for the way back in a training step.
-    pub(super) async fn forward(
-        &mut self,
-        network_weight: &ArrayD<f32>,
-        number: usize,
-        input: &ArrayD<f32>,
-        keep: bool,
-    ) -> Result<ArrayD<f32>, ProtocolError> {
-        let layer = &self.layers[number];
-        let samples = input.shape()[0];
-        let x = layer.matrix(
-            layer.windows.rows(samples),
-            layer.windows.inner(),
-            layer.windows.spread(&values(input)),
-        )?;
-        let w = layer.weight(network_weight)?;
-        let place = (number, layer.name.as_str());
-        let product = match &mut self.hidden {
-            Hidden::Masked(masked) => masked.forward(place, x, w, keep, &mut self.pool, &mut self.rng).await?,
-            Hidden::Floats(floats) => floats.forward(place, x, w, keep, &mut self.pool, &mut self.rng).await?,
-        };
-        array(
-            [&[samples], &layer.output[..]].concat(),
-            layer.windows.outputs(product.values()),
-        )
-    }
-
-    /// The gradients of layer `number` for that at its product: of the weight, in PyTorch's layout, and of its input where a layer before it learns.
-    pub(super) async fn backward(
-        &mut self,
-        number: usize,
-        gradient: &ArrayD<f32>,
-    ) -> Result<(ArrayD<f32>, Option<ArrayD<f32>>), ProtocolError> {
-        let layer = &self.layers[number];
-        let (samples, windows) = (gradient.shape()[0], layer.windows);
-        let rows = windows.gradient_rows(&values(gradient));
-        let g = layer.matrix(windows.rows(samples), windows.columns(), rows)?;
-        let (place, wanted) = ((number, layer.name.as_str()), layer.input_gradient);
-        let (weight, input): Gradients = match &mut self.hidden {
-            Hidden::Masked(masked) => masked.backward(place, g, wanted, &mut self.pool, &mut self.rng).await?,
-            Hidden::Floats(floats) => floats.backward(place, g, wanted, &mut self.pool, &mut self.rng).await?,
-        };
-        let weight = array(layer.weight.clone(), windows.weight_gradient(weight.values()))?;
-        let shape = [&[samples], &layer.input[..]].concat();
-        let input = input.map(|rows| array(shape, windows.gather(rows.values()))).transpose()?;
-        Ok((weight, input))
-    }
-
-    /// The network's outputs in evaluation.
-    pub(super) async fn outputs(&mut self, network: &Network, x: &ArrayD<f32>) -> Result<ArrayD<f32>, ProtocolError> {
-        let product =
-            async |number, input: ArrayD<f32>| self.forward(&network.outside_weight(number), number, &input, false).await;
-        network.forward_with(x, product).await
-    }
-
-    /// After a training step: the workers keep nothing of it.
+    /// After a training step.
     pub(super) fn end_step(&mut self) -> Result<(), ProtocolError> {
         match &mut self.hidden {
             Hidden::Masked(_) => Ok(()),
@@ -141,39 +74,75 @@ impl<'l, C: Channel> Products<'l, C> {
     }
 }
 
-impl Layer {
-    fn new(layer: &LinearLayer) -> Self {
-        Self {
-            name: layer.weight.clone(),
-            windows: Windows::new(layer.shape),
-            input: layer.shape.input(),
-            output: layer.shape.output(),
-            weight: layer.shape.weight(),
-            input_gradient: layer.input_gradient,
-        }
-    }
+impl<C: Channel> offload::Products for Products<'_, C> {
+    type Error = ProtocolError;
 
-    fn matrix(&self, rows: usize, columns: usize, values: Vec<f32>) -> Result<Matrices<f32>, ProtocolError> {
-        Ok(Matrices::new(Shape::matrix(rows, columns)?, values)?)
-    }
-
-    fn weight(&self, weight: &ArrayD<f32>) -> Result<Matrices<f32>, ProtocolError> {
-        let windows = &self.windows;
-        self.matrix(windows.inner(), windows.columns(), windows.weight(&values(weight)))
+    async fn multiply(&mut self, jobs: Vec<Job>) -> Result<Vec<offload::Matrices>, ProtocolError> {
+        let Some(first) = jobs.first() else { return Ok(Vec::new()) };
+        let place = (first.product, self.names[first.product].as_str());
+        let products = match &mut self.hidden {
+            Hidden::Masked(masked) => masked.multiply(place, &jobs, &mut self.pool, &mut self.rng).await?,
+            Hidden::Floats(floats) => floats.multiply(place, &jobs, &mut self.pool, &mut self.rng).await?,
+        };
+        let given = products.into_iter().map(|product| {
+            let Shape { batch, rows, columns } = product.shape();
+            offload::Matrices::new([batch, rows, columns], product.into_values())
+        });
+        Ok(given.collect::<Result<_, _>>()?)
     }
 }
 
-/// Slots at a worker for x, W and g of a layer.
+/// Slots at a worker for X, W and G of a product.
 fn slots(number: usize) -> [u32; 3] {
     [0, 1, 2].map(|operand| 3 * number as u32 + operand)
 }
 
-fn values(array: &ArrayD<f32>) -> Vec<f32> {
-    array.iter().copied().collect()
+/// The step that answers with a product of these slots.
+fn product([x, w, g]: [u32; 3], kind: Kind) -> Step {
+    let (left, right) = match kind {
+        Kind::Forward => (x, w),
+        Kind::WeightGradient => (x, g),
+        Kind::InputGradient => (g, w),
+    };
+    Step::Product {
+        kind,
+        left,
+        right,
+        keep: None,
+    }
 }
 
-fn array(shape: Vec<usize>, values: Vec<f32>) -> Result<ArrayD<f32>, ProtocolError> {
-    let size = values.len();
-    ArrayD::from_shape_vec(shape.clone(), values)
-        .map_err(|_| ProtocolError::Structure(format!("expected a product of shape {shape:?}, got {size} numbers")))
+fn kind(kind: ProductKind) -> Kind {
+    match kind {
+        ProductKind::Forward => Kind::Forward,
+        ProductKind::WeightGradient => Kind::WeightGradient,
+        ProductKind::InputGradient => Kind::InputGradient,
+    }
+}
+
+fn matrices(matrices: &offload::Matrices) -> Result<Matrices<f32>, ProtocolError> {
+    let [batch, rows, columns] = matrices.dims();
+    Ok(Matrices::new(Shape::new(batch, rows, columns)?, matrices.values().to_vec())?)
+}
+
+/// X and W of a product on its last way forward, by which jobs of its way back are known.
+type Operands = [Arc<offload::Matrices>; 2];
+
+/// The gradient that jobs of the way back are about, all of the same product.
+///
+/// # Errors
+/// [`ProtocolError::Structure`] for jobs about other operands than the last ones.
+fn gradient<'j>(jobs: &'j [Job], last: Option<&Operands>, name: &str) -> Result<&'j Arc<offload::Matrices>, ProtocolError> {
+    let of = |job: &'j Job| match (job.kind, last) {
+        (ProductKind::WeightGradient, Some([x, _])) if Arc::ptr_eq(x, &job.left) => Some(&job.right),
+        (ProductKind::InputGradient, Some([_, w])) if Arc::ptr_eq(w, &job.right) => Some(&job.left),
+        _ => None,
+    };
+    let first = jobs.first().and_then(of);
+    let same = first.filter(|first| jobs.iter().all(|job| of(job).is_some_and(|other| Arc::ptr_eq(other, first))));
+    same.ok_or_else(|| {
+        ProtocolError::Structure(format!(
+            "expected the way back of {name} after its way forward, got another product"
+        ))
+    })
 }

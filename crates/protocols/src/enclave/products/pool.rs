@@ -1,7 +1,7 @@
 //! The workers, as the enclave sees them.
 
 use cloven_accel::job::{Answer, Job, Tensor};
-use cloven_accel::{AccelError, Matrices, Residues, Shape};
+use cloven_accel::{Matrices, Residues, Shape};
 use cloven_wire::{Channel, DecodeError, Link, Message, WireError};
 use futures_util::future::try_join_all;
 
@@ -62,51 +62,40 @@ impl<'l, C: Channel> Pool<'l, C> {
         Ok(())
     }
 
-    /// What worker `number` answered, tensors of these shapes.
+    /// What worker `number` answered, residues of these shapes.
     pub(super) fn residues(&self, number: usize, answer: Answer, shapes: &[Shape]) -> Result<Vec<Residues>, ProtocolError> {
-        let expected = || format!("residues of shapes {shapes:?}");
-        let found = answer.0.iter().map(Tensor::shape).collect::<Vec<_>>();
-        let all: Option<Vec<Residues>> = answer
-            .0
-            .into_iter()
-            .map(|tensor| match tensor {
-                Tensor::Residues(residues) => Some(residues),
-                Tensor::Floats(_) => None,
-            })
-            .collect();
-        match all {
-            Some(all) if found == shapes => Ok(all),
-            _ => Err(wrong(self.links[number], self.round, &expected(), format!("{found:?}"))),
-        }
+        self.tensors(number, answer, shapes, |tensor| match tensor {
+            Tensor::Residues(residues) => Some(residues),
+            Tensor::Floats(_) => None,
+        })
     }
 
     /// The same of numbers.
     pub(super) fn floats(&self, number: usize, answer: Answer, shapes: &[Shape]) -> Result<Vec<Matrices<f32>>, ProtocolError> {
-        let expected = || format!("numbers of shapes {shapes:?}");
-        let found = answer.0.iter().map(Tensor::shape).collect::<Vec<_>>();
-        let all: Option<Vec<Matrices<f32>>> = answer
-            .0
-            .into_iter()
-            .map(|tensor| match tensor {
-                Tensor::Floats(floats) => Some(floats),
-                Tensor::Residues(_) => None,
-            })
-            .collect();
-        match all {
-            Some(all) if found == shapes => Ok(all),
-            _ => Err(wrong(self.links[number], self.round, &expected(), format!("{found:?}"))),
-        }
+        self.tensors(number, answer, shapes, |tensor| match tensor {
+            Tensor::Floats(floats) => Some(floats),
+            Tensor::Residues(_) => None,
+        })
+    }
+
+    fn tensors<T>(
+        &self,
+        number: usize,
+        answer: Answer,
+        shapes: &[Shape],
+        of_form: fn(Tensor) -> Option<T>,
+    ) -> Result<Vec<T>, ProtocolError> {
+        let found: Vec<Shape> = answer.0.iter().map(Tensor::shape).collect();
+        let all: Option<Vec<T>> = answer.0.into_iter().map(of_form).collect();
+        let expected = format!("products of shapes {shapes:?}, in the form of their operands");
+        all.filter(|_| found == shapes)
+            .ok_or_else(|| wrong(self.links[number], self.round, &expected, format!("{found:?}")))
     }
 
     /// The error of a worker whose product is not that of its operands.
     pub(super) fn lied(&self, number: usize, layer: &str) -> ProtocolError {
         let expected = format!("the product of the operands of {layer}");
         wrong(self.links[number], self.round, &expected, "another".into())
-    }
-
-    /// A failed check that no worker alone accounts for: this machine's own arithmetic.
-    pub(super) fn unexplained(cause: AccelError) -> ProtocolError {
-        ProtocolError::Acceleration(cause)
     }
 }
 
