@@ -65,6 +65,9 @@ fn table(demo: &Demo) -> String {
         "bytes: of an epoch's training, both ways; {} in all",
         seconds(demo.seconds_total)
     ));
+    if demo.runs.iter().any(|run| run.summary.protocol == "enclave") {
+        lines.push("enclave: attestation is simulated here, so whoever runs the cloud sees everything; with hardware the enclave alone does".to_owned());
+    }
     let service = &demo.service;
     lines.push(format!(
         "{} with {} servers: {} answered, {} right; each prepared in {} ahead, answered in {}; servers see no input, output or weight",

@@ -4,6 +4,7 @@ mod align;
 mod args;
 mod commands;
 mod demo;
+mod enclave_plan;
 mod logging;
 mod plan;
 mod predict;

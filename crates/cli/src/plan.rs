@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use cloven::{
     Error, Job, Leak, Protocol, Role, RunOptions, parse_settings,
-    plan::{CutPlan, PartyPlan, Plan, PlanOptions, cache_for, described, plan_vertical},
+    plan::{CutPlan, PartyPlan, Plan, PlanOptions, cache_for, described, plan_enclave, plan_vertical},
 };
 
 use crate::{
     args::PlanArgs,
     commands::{folder_of, program},
-    vertical_plan,
+    enclave_plan, vertical_plan,
     words::{self, bytes, print_line, seconds},
 };
 
@@ -27,27 +27,31 @@ pub fn plan(args: PlanArgs, json: bool) -> Result<(), Error> {
         cuts: args.cut,
         rows: args.rows,
     };
-    if job.protocol == Protocol::Vertical {
-        let plan = plan_vertical(&job, &options)?;
-        let text = vertical_plan::text(&plan);
-        match json {
-            true => {
-                print_line(&serde_json::to_string(&plan).expect("plans have only string keys"));
-                eprintln!("{text}");
-            }
-            false => print_line(&text),
+    match job.protocol {
+        Protocol::Vertical => {
+            let plan = plan_vertical(&job, &options)?;
+            print(&plan, &vertical_plan::text(&plan), json);
         }
-        return Ok(());
-    }
-    let plan = cloven::plan::plan(&job, &options, &mut |told| eprintln!("{told}"))?;
-    match json {
-        true => {
-            print_line(&serde_json::to_string(&plan).expect("plans have only string keys"));
-            eprintln!("{}", text(&plan));
+        Protocol::Enclave => {
+            let plan = plan_enclave(&job, &options)?;
+            print(&plan, &enclave_plan::text(&plan), json);
         }
-        false => print_line(&text(&plan)),
+        _ => {
+            let plan = cloven::plan::plan(&job, &options, &mut |told| eprintln!("{told}"))?;
+            print(&plan, &text(&plan), json);
+        }
     }
     Ok(())
+}
+
+fn print(plan: &impl serde::Serialize, text: &str, json: bool) {
+    match json {
+        true => {
+            print_line(&serde_json::to_string(plan).expect("plans have only string keys"));
+            eprintln!("{text}");
+        }
+        false => print_line(text),
+    }
 }
 
 /// Plans the cut of a job that is about to run, so that the run can be compared.
@@ -58,18 +62,18 @@ pub fn first(job: &Job, run: &RunOptions) -> Result<(), Error> {
         link: run.emulate,
         memory: BTreeMap::new(),
         cuts: match job.protocol {
-            Protocol::Vertical => Vec::new(),
+            Protocol::Vertical | Protocol::Enclave => Vec::new(),
             _ => vec![job.server_layers()?],
         },
         rows: None,
         cache: cache_for(&run.program, run.plans.clone(), false),
     };
-    if job.protocol == Protocol::Vertical {
-        eprintln!("{}", vertical_plan::text(&plan_vertical(job, &options)?));
-        return Ok(());
-    }
-    let plan = cloven::plan::plan(job, &options, &mut |told| eprintln!("{told}"))?;
-    eprintln!("{}", table(&plan));
+    let text = match job.protocol {
+        Protocol::Vertical => vertical_plan::text(&plan_vertical(job, &options)?),
+        Protocol::Enclave => enclave_plan::text(&plan_enclave(job, &options)?),
+        _ => table(&cloven::plan::plan(job, &options, &mut |told| eprintln!("{told}"))?),
+    };
+    eprintln!("{text}");
     Ok(())
 }
 

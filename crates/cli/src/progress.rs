@@ -75,6 +75,7 @@ impl Progress {
                 "{party}: {peer} was not reached within {seconds} s; should it still need this party to finish, start this one again with --resume"
             )),
             Update::Restarted => self.line(&format!("{party}: its process was killed; started again")),
+            Update::Warning { text } => self.line(&format!("{party}: WARNING: {text}")),
             Update::Connected { peer } => self.line(&format!("{party}: connected to {peer}")),
             Update::Recorded {
                 path,

@@ -319,6 +319,15 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// A large count, rounded.
+pub fn count(count: u64) -> String {
+    let units = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    match units.iter().find(|(size, _)| count as f64 >= *size) {
+        Some((size, unit)) => format!("{:.1} {unit}", count as f64 / size),
+        None => count.to_string(),
+    }
+}
+
 /// Asks a yes-or-no question on the terminal; without one the answer is no.
 pub fn ask(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {

@@ -3,15 +3,13 @@
 
 mod common;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
-    thread::sleep,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{fs, path::Path, process::Stdio};
 
-use common::{arrays, cloven, command, fail, free_address, json, stderr, stdout, succeed, text};
+use common::{
+    arrays, cloven, command, fail, free_address, json,
+    machines::{Machines, copy},
+    stderr, stdout, succeed, text,
+};
 
 const PARTIES: [&str; 4] = ["clinic", "cloud", "helper", "lab"];
 
@@ -577,119 +575,21 @@ fn numbers_far_out_are_clipped_and_counted() {
     assert!(error.contains("number of standard deviations, or \"off\""), "{error}");
 }
 
-/// Parties on machines of their own, a dealer among them.
-struct Mesh {
-    root: tempfile::TempDir,
-    digest: String,
-}
-
-impl Mesh {
-    /// Long enough to be killed well before the end: a dealer that is killed when the others have all that they need finds nobody.
-    const SETTINGS: [&str; 4] = ["--set", "training.epochs=150", "--set", "training.checkpoint_every=4"];
-
-    fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("mesh");
-        let job = job_folder(&folder, true);
-        succeed(&["init", &text(&folder)]);
-        let addresses: Vec<(String, String)> = (7443..7447)
-            .map(|port| (format!("127.0.0.1:{port}"), free_address()))
-            .collect();
-        for party in PARTIES {
-            let path = folder.join(party).join("local.toml");
-            let local = fs::read_to_string(&path).unwrap();
-            let local = addresses.iter().fold(local, |local, (old, new)| local.replace(old, new));
-            fs::write(&path, local).unwrap();
-        }
-        let asked = stderr(&cloven(&[&["party", &job, "--as", "lab"], &Self::SETTINGS[..]].concat()));
-        let digest = asked.lines().find_map(|line| line.strip_prefix("job ")).unwrap().to_owned();
-        Self { root, digest }
-    }
-
-    fn run_folder(&self, run: &str, party: &str) -> PathBuf {
-        self.root.path().join(run).join(party)
-    }
-
-    fn start(&self, how: &str, run: &str, party: &str) -> Child {
-        let job = text(&self.root.path().join("mesh/job.toml"));
-        let folder = text(&self.run_folder(run, party));
-        let args = ["party", &job, "--as", party, "--json", "--accept", &self.digest, how, &folder];
-        let mut command = command(&[&args[..], &Self::SETTINGS[..]].concat());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn wait_for_epochs(&self, run: &str, party: &str, epochs: usize) {
-        let begun = Instant::now();
-        let path = self.run_folder(run, party).join("metrics.jsonl");
-        let done = || {
-            let metrics = fs::read_to_string(&path).unwrap_or_default();
-            metrics.lines().filter(|line| line.contains("\"event\":\"epoch\"")).count()
-        };
-        while done() < epochs {
-            assert!(begun.elapsed() < Duration::from_secs(60), "no progress at {party}");
-            sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// What everybody has kept after some epochs, the secrets included: runs that go on from there have the same end.
-    fn interrupted(&self) {
-        fs::create_dir(self.root.path().join("first")).unwrap();
-        let parties = PARTIES.map(|party| self.start("--run-folder", "first", party));
-        self.wait_for_epochs("first", "lab", 2);
-        for mut party in parties {
-            party.kill().unwrap();
-            party.wait().unwrap();
-        }
-    }
-
-    /// Goes on with a copy; `victim` is killed on the way, and goes on.
-    fn resume(&self, run: &str, victim: Option<&str>) -> Vec<Vec<u8>> {
-        copy(&self.root.path().join("first"), &self.root.path().join(run));
-        let mut parties: Vec<_> = PARTIES.map(|party| (party, self.start("--resume", run, party))).into();
-        if let Some(victim) = victim {
-            let moment = SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap()
-                .subsec_nanos()
-                % 200;
-            self.wait_for_epochs(run, "lab", 5);
-            sleep(Duration::from_millis(moment.into()));
-            let (_, child) = parties.iter_mut().find(|(party, _)| *party == victim).unwrap();
-            child.kill().unwrap();
-            child.wait().unwrap();
-            *child = self.start("--resume", run, victim);
-        }
-        for (party, child) in parties {
-            let output = child.wait_with_output().unwrap();
-            let said = stderr(&output);
-            assert!(output.status.success(), "{party}, {victim:?} killed: {said}");
-            assert!(!self.run_folder(run, party).join("resume").exists(), "{party}");
-        }
-        let files = [("clinic", "clinic.safetensors"), ("cloud", "cloud.safetensors")];
-        let shares = [("clinic", "clinic.first-layer-share"), ("lab", "lab.first-layer-share")];
-        let read = |(party, file): &(&str, &str)| fs::read(self.run_folder(run, party).join("checkpoints").join(file)).unwrap();
-        files.iter().chain(&shares).map(read).collect()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
 #[test]
 fn a_killed_party_of_any_role_goes_on_to_the_same_weights() {
-    let mesh = Mesh::new();
-    mesh.interrupted();
-    let expected = mesh.resume("undisturbed", None);
+    // Long enough to be killed well before the end: a dealer that is killed when the others have all that they need finds nobody.
+    let settings = ["training.epochs=150", "training.checkpoint_every=4"];
+    let machines = Machines::new(&PARTIES, "lab", &settings, |folder| job_folder(folder, true));
+    let files = [
+        ("clinic", "clinic.safetensors"),
+        ("cloud", "cloud.safetensors"),
+        ("clinic", "clinic.first-layer-share"),
+        ("lab", "lab.first-layer-share"),
+    ];
+    machines.interrupted();
+    let expected = machines.resume("undisturbed", None, &files);
     for victim in PARTIES {
-        assert!(mesh.resume(&format!("{victim}-killed"), Some(victim)) == expected, "{victim}");
+        let weights = machines.resume(&format!("{victim}-killed"), Some(victim), &files);
+        assert!(weights == expected, "{victim}");
     }
 }

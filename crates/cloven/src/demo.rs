@@ -98,13 +98,13 @@ pub(crate) fn ratio_to_plain(summary: &Summary, shared: &Summary) -> f64 {
     summary.seconds_per_epoch / summary.seconds_per_epoch_plain.unwrap_or(shared.seconds_per_epoch)
 }
 
-/// Whether a protocol cannot train the job that the others share, so that its own is trained both ways.
+/// Whether a protocol does not train the job that the others share, so that its own is trained both ways.
 pub(crate) fn has_its_own_job(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::EncryptedModel | Protocol::Vertical)
+    matches!(protocol, Protocol::EncryptedModel | Protocol::Vertical | Protocol::Enclave)
 }
 
-/// The template's job with one dense layer at the server; under `encrypted-model`, whose server holds the model's first layers, and `vertical`, whose parties are
-/// others, it is another job.
+/// The template's job with one dense layer at the server; under `encrypted-model`, whose server holds the model's first layers, `enclave`, whose server holds all, and
+/// `vertical`, whose parties are others, it is another job.
 pub(crate) fn comparable_job(data: &str, protocol: Protocol, settings: &[(String, toml::Value)]) -> Result<Job, Error> {
     let mut settings = settings.to_vec();
     if !has_its_own_job(protocol) {

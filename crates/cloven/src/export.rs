@@ -55,7 +55,7 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
     let job = Job::read(&run_folder.join("job.toml"), &[])?;
     let cut = job.cut()?;
     let end = cut.model.layers.len();
-    let encrypted = job.protocol == Protocol::EncryptedModel;
+    let (encrypted, enclave) = (job.protocol == Protocol::EncryptedModel, job.protocol == Protocol::Enclave);
     let clients_from = match (encrypted, job.samples()) {
         (true, Samples::Clear) => job.first_encrypted(&cut)?.end,
         _ => 0,
@@ -63,11 +63,13 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
     let own = |role: Role| match role {
         // Ciphertexts: added below, where the key is.
         Role::Server if encrypted => Vec::new(),
+        Role::Server | Role::Worker if enclave => Vec::new(),
+        Role::Client if enclave => std::iter::once(0..end).collect(),
         Role::Server => vec![cut.server.clone()],
         Role::Client if encrypted => std::iter::once(clients_from..end).collect(),
         Role::Client => vec![0..cut.server.start, cut.server.end..end],
         Role::LabelHolder => std::iter::once(cut.server.end..end).collect(),
-        Role::Holder | Role::Dealer => Vec::new(),
+        Role::Holder | Role::Dealer | Role::Worker => Vec::new(),
     };
     let parties: Vec<&Party> = match chosen {
         Layers::Of(party) => vec![party],
@@ -123,6 +125,10 @@ fn nothing_readable(job: &Job, party: &Party) -> String {
              nothing to export; the label holder and the server export their layers, and the whole model is exported where all holders' shares are"
         ),
         Some(Role::Dealer) => format!("{party} is the dealer and has no weights"),
+        Some(Role::Worker) => format!("{party} is a worker and has no weights"),
+        Some(Role::Server) if job.protocol == Protocol::Enclave => {
+            format!("{party} keeps no weights: the client has all of them")
+        }
         _ => format!("{party} holds ciphertexts only; the whole model is exported where the client's key is"),
     }
 }
@@ -207,8 +213,9 @@ fn client_and_server<'a>(job: &'a Job, named: Option<&Party>, run_folder: &Path)
         .iter()
         .filter(|(_, role)| **role == Role::Server)
         .map(|(party, _)| party);
-    // Of encrypted samples the client has the whole network in the clear.
+    // Of encrypted samples, and of an enclave, the client has the whole network in the clear.
     let parties: Vec<&Party> = match job.samples() {
+        _ if job.protocol == Protocol::Enclave => vec![client],
         Samples::Clear => server.chain([client]).collect(),
         Samples::Encrypted => vec![client],
     };

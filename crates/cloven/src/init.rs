@@ -63,11 +63,15 @@ const VERTICAL_TEMPLATES: [(&str, &str); 3] = [
     ("own", include_str!("templates/vertical-own.toml")),
 ];
 
+/// The same for `enclave`, beside those that [`enclave_job`] makes.
+const ENCLAVE_TEMPLATES: [(&str, &str); 1] = [("cifar10", include_str!("../../../examples/06_enclave.toml"))];
+
 /// The job that a new folder for this kind of data starts from.
 pub fn template(data: &str, protocol: Option<Protocol>) -> Result<String, Error> {
     let templates = match protocol {
         Some(Protocol::EncryptedModel) => &MODEL_TEMPLATES[..],
         Some(Protocol::Vertical) => &VERTICAL_TEMPLATES[..],
+        Some(Protocol::Enclave) if data == "cifar10" => &ENCLAVE_TEMPLATES[..],
         _ => &TEMPLATES[..],
     };
     let Some((_, text)) = templates.iter().find(|(name, _)| *name == data) else {
@@ -80,9 +84,42 @@ pub fn template(data: &str, protocol: Option<Protocol>) -> Result<String, Error>
         Some(Protocol::EncryptedActivation) => text
             .replacen("protocol = \"plain\"", "protocol = \"encrypted-activation\"", 1)
             .replacen("server_layers = [2, 3, 4]", "server_layers = [2]", 1),
+        Some(Protocol::Enclave) if data != "cifar10" => enclave_job(text),
         _ => (*text).to_owned(),
     })
 }
+
+/// A template's job with an enclave that has all layers.
+fn enclave_job(text: &str) -> String {
+    let mut job = String::new();
+    let mut section = "";
+    for line in text.lines() {
+        section = if line.starts_with('[') { line } else { section };
+        job += match line {
+            "[parties]" => PARTIES_OF_ENCLAVE,
+            _ if section == "[parties]" && !line.is_empty() => continue,
+            _ if line.starts_with("protocol = ") => "protocol = \"enclave\"",
+            _ if line.starts_with("server_layers = ") => continue,
+            line => line,
+        };
+        job += "\n";
+    }
+    job + SETTINGS_OF_ENCLAVE
+}
+
+/// Parties are called as in the templates.
+const PARTIES_OF_ENCLAVE: &str = "[parties]
+hospital = \"client\" # data, labels and the model
+cloud = \"server\"    # the enclave: computes what is no product, and blinds products
+gpu1 = \"worker\"     # untrusted: compute blinded products
+gpu2 = \"worker\"
+gpu3 = \"worker\"";
+
+const SETTINGS_OF_ENCLAVE: &str = "
+[enclave]
+blinding = \"masked\"         # secret shares at three workers; \"permute\": signed permutations, weak; \"none\"
+attestation = \"simulated\"   # proves nothing, for trials: \"tdx\", \"sev-snp\" or \"sgx\" where there is such hardware
+";
 
 /// Makes the files; returns the paths of those made. An existing job is kept and used; an existing key is an error.
 pub fn init(options: &InitOptions) -> Result<Vec<PathBuf>, Error> {
@@ -227,12 +264,16 @@ fn local_text(job: &Job, party: &Party) -> Result<String, Error> {
         }
         _ => "# Who dials is free: with [dial] this party opens no port. To be dialled instead: listen = \"0.0.0.0:7443\"\n\n",
     };
+    if let (Some(enclave), Role::Client) = (&job.enclave, role) {
+        let needed = if enclave.attestation.is_real() { "" } else { "# " };
+        text += &format!("# What the enclave must be to get anything.\n{needed}attestation_policy = \"policy.toml\"\n\n");
+    }
     text += SETTINGS;
+    if role != Role::Server {
+        text += &format!("\n[dial]\n{server} = \"127.0.0.1:7443\"\n");
+    }
     if role == Role::Client {
-        text += &format!(
-            "\n[dial]\n{server} = \"127.0.0.1:7443\"\n\n[data]\n{}",
-            data_text(&job.data.name)
-        );
+        text += &format!("\n[data]\n{}", data_text(&job.data.name));
     }
     Ok(text)
 }

@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use self::vertical::ColumnCounts;
 pub use self::{
     class_weights::ClassWeights,
+    enclave::Enclave,
     encryption::{Encryption, InitialWeights, Mode, Samples},
     settings::{Setting, parse_settings},
     vertical::Vertical,
 };
-pub(crate) use self::{settings::set, vertical::not_for_vertical};
+pub(crate) use self::{enclave::simulated_measurement, settings::set};
 use crate::{EncryptionParameters, Error, files::read_text};
 
 /// A parsed and validated `job.toml`.
@@ -49,6 +50,9 @@ pub struct Job {
     /// Settings of `vertical`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vertical: Option<Vertical>,
+    /// Settings of `enclave`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enclave: Option<Enclave>,
 }
 
 /// The protocols that exist.
@@ -63,11 +67,19 @@ pub enum Protocol {
     EncryptedModel,
     /// Columns of the same rows at several parties, labels at one; a server computes the layers after the first.
     Vertical,
+    /// An enclave at the server, which leaves matrix products to untrusted workers, blinded.
+    Enclave,
 }
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::EncryptedActivation, Self::EncryptedModel, Self::Vertical];
+    pub const ALL: [Self; 5] = [
+        Self::Plain,
+        Self::EncryptedActivation,
+        Self::EncryptedModel,
+        Self::Vertical,
+        Self::Enclave,
+    ];
 
     /// The name, as in the job file.
     pub fn name(self) -> &'static str {
@@ -76,6 +88,7 @@ impl Protocol {
             Self::EncryptedActivation => "encrypted-activation",
             Self::EncryptedModel => "encrypted-model",
             Self::Vertical => "vertical",
+            Self::Enclave => "enclave",
         }
     }
 
@@ -95,6 +108,7 @@ impl Protocol {
             Self::EncryptedActivation => "ciphertexts, sums of weight changes",
             Self::EncryptedModel => "samples, ciphertexts of weights and steps",
             Self::Vertical => "outputs of the first layer",
+            Self::Enclave => "all, in protected memory; workers: products",
         }
     }
 }
@@ -113,6 +127,8 @@ pub enum Role {
     LabelHolder,
     /// `vertical`: makes multiplication triples, and sees no data.
     Dealer,
+    /// `enclave`: computes blinded products.
+    Worker,
 }
 
 /// Facts about the data.
@@ -286,6 +302,7 @@ impl Job {
                 }
             }
             Protocol::Vertical => self.vertical_leaks(),
+            Protocol::Enclave => self.enclave_leaks(),
         }
     }
 
@@ -321,7 +338,7 @@ impl Job {
     /// without.
     pub fn encryption_parameters(&self, rows: Option<[usize; 2]>) -> Result<Option<EncryptionParameters>, Error> {
         let parameters = match self.protocol {
-            Protocol::Plain => return Ok(None),
+            Protocol::Plain | Protocol::Enclave => return Ok(None),
             Protocol::Vertical => match rows {
                 Some(rows) => return self.vertical_encryption(rows),
                 None => return Ok(None),
@@ -407,6 +424,7 @@ impl Job {
             _ => return Err(Error::configuration("model", "give either `preset` or `layers`")),
         };
         let server = match (chosen, default) {
+            _ if self.protocol == Protocol::Enclave => 0..model.layers.len(),
             (Some(numbers), _) => consecutive(numbers, model.layers.len())?,
             (None, Some(default)) => default,
             (None, None) => {
@@ -451,6 +469,7 @@ impl Job {
     pub(crate) fn unprotected(&self) -> Self {
         match self.protocol {
             Protocol::Vertical => self.unprotected_vertical(),
+            Protocol::Enclave => self.unprotected_enclave(),
             _ => Self {
                 protocol: Protocol::Plain,
                 encryption: None,
@@ -459,12 +478,12 @@ impl Job {
         }
     }
 
-    /// The parties that `party` talks to, in order: clients talk to the server only, under `vertical` all talk to all.
+    /// The parties that `party` talks to, in order: all talk to the server only, under `vertical` all to all.
     pub(crate) fn peers(&self, party: &Party) -> impl Iterator<Item = &Party> + Clone {
         let role = self.parties.get(party).copied();
         let others = self.parties.iter().filter(move |(peer, other)| match self.protocol {
             Protocol::Vertical => *peer != party,
-            _ => Some(**other) != role,
+            _ => Some(**other) != role && (role == Some(Role::Server) || **other == Role::Server),
         });
         others.map(|(peer, _)| peer)
     }
@@ -499,6 +518,7 @@ fn consecutive(numbers: &[usize], layers: usize) -> Result<Range<usize>, Error> 
 }
 
 mod class_weights;
+mod enclave;
 mod encrypted;
 mod encryption;
 mod settings;

@@ -51,6 +51,9 @@ pub struct Local {
     /// holders on one data set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<ColumnRange>,
+    /// `enclave`: the client's file of what an enclave must be to get anything; `deploy/` has examples. Needed unless attestation is simulated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation_policy: Option<PathBuf>,
     /// This server's share of the network, in a service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<PathBuf>,
@@ -220,8 +223,8 @@ impl Local {
         for file in [&mut local.key, &mut local.certificate, &mut local.roster] {
             *file = base.join(&*file);
         }
-        if let Some(share) = &mut local.share {
-            *share = base.join(&*share);
+        for file in [&mut local.share, &mut local.attestation_policy].into_iter().flatten() {
+            *file = base.join(&*file);
         }
         if let Some(data) = &mut local.data {
             data.resolve(base);
@@ -255,6 +258,7 @@ impl Default for Local {
             data: None,
             part: None,
             columns: None,
+            attestation_policy: None,
             share: None,
             limits: Limits::default(),
             deadlines: Deadlines::default(),

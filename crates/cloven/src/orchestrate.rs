@@ -193,14 +193,14 @@ fn finish(folder: &mut RunFolder, job: &Job, summary: &Summary) -> Result<(), Er
     job.parties.keys().try_for_each(|party| folder.forget(party))
 }
 
-/// Who dials whom: clients the server; under `vertical`, whose parties are all connected, each those before it, the server first.
+/// Who dials whom: all the server; under `vertical`, whose parties are all connected, each those before it, the server first.
 pub(crate) fn places(job: &Job) -> Vec<Place> {
-    let of = |role: Role| job.of_role(role).cloned();
+    let mut parties: Vec<_> = job.parties.iter().map(|(party, role)| (party.clone(), *role)).collect();
     if job.protocol != Protocol::Vertical {
-        let (servers, clients): (Vec<_>, Vec<_>) = (of(Role::Server).collect(), of(Role::Client).collect());
+        let (servers, clients): (Vec<_>, Vec<_>) = parties.into_iter().partition(|(_, role)| *role == Role::Server);
+        let servers: Vec<Party> = servers.into_iter().map(|(server, _)| server).collect();
         return Place::stars(&servers, &clients);
     }
-    let mut parties: Vec<_> = job.parties.iter().map(|(party, role)| (party.clone(), *role)).collect();
     parties.sort_by_key(|(_, role)| !matches!(role, Role::Server));
     Place::mesh(&parties)
 }

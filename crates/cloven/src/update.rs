@@ -55,6 +55,11 @@ pub enum Update {
         /// Why.
         why: String,
     },
+    /// Something that whoever runs this party must know at every start.
+    Warning {
+        /// A sentence or two.
+        text: String,
+    },
     /// A peer is connected.
     Connected {
         /// The peer.

@@ -1,6 +1,7 @@
 //! Running the `cloven` binary and looking at what it left behind.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub mod machines;
 pub mod pages;
 pub mod service;
 

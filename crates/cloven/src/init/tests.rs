@@ -30,6 +30,7 @@ fn every_protocol_has_a_job_that_is_valid() {
     for protocol in Protocol::ALL {
         let known: &[&str] = match protocol {
             Protocol::Vertical => &["wdbc", "credit", "own"],
+            Protocol::Enclave => &["wdbc", "digits", "mnist", "mitbih", "cifar10", "own"],
             _ => &["wdbc", "digits", "mnist", "own"],
         };
         for data in known {

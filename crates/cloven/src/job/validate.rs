@@ -13,10 +13,12 @@ impl Job {
     pub(crate) fn validate(&self, place: &str) -> Result<(), Error> {
         let wrong = |key: &str, problem: String| Err(Error::configuration(format!("{place}: {key}"), problem));
         let count = |role| self.parties.values().filter(|r| **r == role).count();
-        self.check_vertical().or_else(|(key, problem)| wrong(key, problem))?;
+        self.check_vertical()
+            .and_then(|()| self.check_enclave())
+            .or_else(|(key, problem)| wrong(key, problem))?;
         let pair = (1..=MAX_CLIENTS).contains(&count(Role::Client)) && count(Role::Server) == 1;
         let others = self.parties.len() - count(Role::Client) - count(Role::Server);
-        if self.protocol != Protocol::Vertical && (!pair || others > 0) {
+        if !matches!(self.protocol, Protocol::Vertical | Protocol::Enclave) && (!pair || others > 0) {
             return wrong(
                 "parties",
                 format!(
@@ -97,7 +99,7 @@ impl Job {
         ];
         let foreign = |key| Err((key, format!("protocol {} has no such setting", self.protocol.name())));
         match self.protocol {
-            Protocol::Plain | Protocol::Vertical => {
+            Protocol::Plain | Protocol::Vertical | Protocol::Enclave => {
                 return Err(("", format!("protocol {} has no encryption", self.protocol.name())));
             }
             Protocol::EncryptedActivation => {

@@ -381,11 +381,6 @@ fn first_width(cut: &Cut) -> Result<usize, Error> {
     }
 }
 
-/// The error of what the tool cannot do yet for a vertical job.
-pub(crate) fn not_for_vertical(verb: &str) -> Error {
-    Error::configuration("protocol", format!("{verb} is not there yet for protocol vertical"))
-}
-
 impl Role {
     /// The name, as in the job file.
     pub fn name(self) -> &'static str {
@@ -395,7 +390,13 @@ impl Role {
             Self::Holder => "holder",
             Self::LabelHolder => "label-holder",
             Self::Dealer => "dealer",
+            Self::Worker => "worker",
         }
+    }
+
+    /// Whether the party has something to go on from and to finish: others only compute for them.
+    pub(crate) fn keeps_state(self) -> bool {
+        !matches!(self, Self::Dealer | Self::Worker)
     }
 
     /// Whether the party brings data.

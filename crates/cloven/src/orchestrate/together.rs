@@ -50,16 +50,16 @@ pub(crate) struct Place {
 
 impl Place {
     /// Clients dial servers.
-    pub(crate) fn stars(servers: &[Party], clients: &[Party]) -> Vec<Self> {
+    pub(crate) fn stars(servers: &[Party], clients: &[(Party, Role)]) -> Vec<Self> {
         let server = |party: &Party| Self {
             party: party.clone(),
             dispensable: false,
             listens: true,
             dials: Vec::new(),
         };
-        let client = |party: &Party| Self {
+        let client = |(party, role): &(Party, Role)| Self {
             party: party.clone(),
-            dispensable: false,
+            dispensable: !role.keeps_state(),
             listens: false,
             dials: servers.to_vec(),
         };
@@ -70,7 +70,7 @@ impl Place {
     pub(crate) fn mesh(parties: &[(Party, Role)]) -> Vec<Self> {
         let place = |(number, (party, role)): (usize, &(Party, Role))| Self {
             party: party.clone(),
-            dispensable: *role == Role::Dealer,
+            dispensable: !role.keeps_state(),
             listens: number + 1 < parties.len(),
             dials: parties[..number].iter().map(|(other, _)| other.clone()).collect(),
         };

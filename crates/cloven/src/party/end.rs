@@ -149,7 +149,7 @@ impl Prepared {
         reporter.tell(Update::Alone);
         let missing = match self.role {
             Role::Server => self.release(self.kept_by(), LOOK, endpoint, reporter).await,
-            Role::Client | Role::Holder | Role::LabelHolder | Role::Dealer => {
+            Role::Client | Role::Holder | Role::LabelHolder | Role::Dealer | Role::Worker => {
                 endpoint.connect_deadline = LOOK;
                 // A server that still waits for this client need not wait any longer. It has its own weights, whether it is there or not.
                 let _ = interruptible(self.report_back(&kept, endpoint, reporter)).await;
@@ -176,7 +176,7 @@ impl Prepared {
             let keeps = self
                 .job
                 .role(cloven_wire::Channel::peer(&channel))
-                .is_ok_and(|role| role != Role::Dealer);
+                .is_ok_and(Role::keeps_state);
             if waits && keeps && !channel.ended_by_peer().await {
                 lost.push(cloven_wire::Channel::peer(&channel).clone());
             }
@@ -195,8 +195,8 @@ impl Prepared {
 
     /// The peers that have something to finish.
     fn kept_by(&self) -> Vec<Party> {
-        let dealer = |peer: &Party| self.job.parties.get(peer) == Some(&Role::Dealer);
-        self.peers().into_iter().filter(|peer| !dealer(peer)).collect()
+        let keeps = |peer: &Party| self.job.parties.get(peer).is_some_and(|role| role.keeps_state());
+        self.peers().into_iter().filter(keeps).collect()
     }
 
     /// At the server: tells clients that the training is complete; returns those that did not come.

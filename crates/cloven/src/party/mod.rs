@@ -90,6 +90,9 @@ impl Prepared {
             };
             let data = ClientData::new(&source, me.local.part, &me.job)?;
             me.job.check_batches(data.train.rows())?;
+            if me.job.protocol == Protocol::Enclave {
+                me.attestation_policy()?;
+            }
             me.data = Some(data);
         } else if me.role.has_rows() {
             me.rows = Some(HolderRows::load(&me.job, &me.party, me.role, &me.local)?);
@@ -239,19 +242,31 @@ impl Prepared {
         Ok(summary)
     }
 
+    /// This party's own name and key.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The certificate that is pinned for another party, as DER.
+    pub(crate) fn pinned(&self, party: &Party) -> Result<&[u8], Error> {
+        let certificate = self.roster.get(party).map(|certificate| certificate.as_der());
+        certificate.ok_or_else(|| Error::Roster(format!("no pin of {party}")))
+    }
+
     /// The parties that this one talks to.
     fn peers(&self) -> Vec<Party> {
         self.job.peers(&self.party).cloned().collect()
     }
 
     /// The peers that a checkpoint is kept for. Under `vertical` a party has one state for all its links: a holder keeps it for that with the server,
-    /// the server for its first, a dealer has none.
+    /// the server for its first, a dealer has none, nor a worker.
     fn kept_for(&self) -> Vec<Party> {
         match self.role {
             Role::Client => self.peers(),
             Role::Holder | Role::LabelHolder => self.job.of_role(Role::Server).cloned().collect(),
-            Role::Dealer => Vec::new(),
+            Role::Dealer | Role::Worker => Vec::new(),
             Role::Server if self.job.protocol == Protocol::Vertical => self.peers().into_iter().take(1).collect(),
+            Role::Server if self.job.protocol == Protocol::Enclave => self.job.clients().cloned().collect(),
             Role::Server => self.peers(),
         }
     }

@@ -1,5 +1,6 @@
 //! From a job and a role to the protocol's script.
 
+mod enclave;
 mod encrypted_activation;
 mod encrypted_model;
 mod plain;
@@ -43,8 +44,12 @@ impl Prepared {
         reporter: &Reporter<'_>,
         observe: &mut Observe<'_>,
     ) -> Result<Trained, Error> {
-        if self.job.protocol == Protocol::Vertical {
-            let trained = self.vertical(links, kept, reporter, observe).await?;
+        let of_many = match self.job.protocol {
+            Protocol::Vertical => Some(self.vertical(links, kept, reporter, observe).await?),
+            Protocol::Enclave => Some(self.enclave(kept, links, (reporter, observe)).await?),
+            _ => None,
+        };
+        if let Some(trained) = of_many {
             return trained.map_err(|cause| self.protocol_error(cause));
         }
         let trained = match (self.job.protocol, self.job.mode(), &self.data, &mut *links) {
@@ -66,7 +71,7 @@ impl Prepared {
             }
             (Protocol::EncryptedModel, _, Some(data), [link]) => self.model_client(data, kept, link, observe).await?,
             (Protocol::EncryptedModel, _, _, [link, ..]) => self.model_server(kept, link, observe).await?,
-            (Protocol::EncryptedModel | Protocol::Vertical, _, _, _) => {
+            (Protocol::EncryptedModel | Protocol::Vertical | Protocol::Enclave, _, _, _) => {
                 return Err(Error::configuration("parties", "the job has no client"));
             }
         };

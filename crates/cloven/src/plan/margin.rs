@@ -42,7 +42,7 @@ impl Noise {
 /// Of the job's encryption, where its protocol has one.
 pub(super) fn noise(job: &Job) -> Result<Option<Noise>, Error> {
     match job.protocol {
-        Protocol::Plain | Protocol::Vertical => Ok(None),
+        Protocol::Plain | Protocol::Vertical | Protocol::Enclave => Ok(None),
         Protocol::EncryptedActivation => encrypted_activation(job).map(Some),
         Protocol::EncryptedModel => encrypted_model(job).map(Some),
     }

@@ -10,6 +10,7 @@ mod advice;
 mod cache;
 mod candidates;
 mod carriage;
+mod enclave;
 mod link;
 mod margin;
 mod memory;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     cache::Cache,
+    enclave::{EnclavePlan, plan_enclave},
     margin::Noise,
     vertical::{PairPlan, Span, VerticalPlan, plan_vertical},
 };
@@ -176,10 +178,10 @@ pub struct Predicted {
 /// What is wrong with the job or the data, or with a cut where only that was asked for; [`Error::Configuration`] where the protocol can take
 /// none of the cuts.
 pub fn plan(job: &Job, options: &PlanOptions, told: &mut dyn FnMut(&str)) -> Result<Plan, Error> {
-    if job.protocol == Protocol::Vertical {
+    if matches!(job.protocol, Protocol::Vertical | Protocol::Enclave) {
         return Err(Error::configuration(
             "protocol",
-            "a vertical job is planned by its messages: plan_vertical",
+            "such a job is planned by its messages: plan_vertical, plan_enclave",
         ));
     }
     let clients = ClientRows::find(job, options)?;
@@ -255,7 +257,7 @@ pub fn plan(job: &Job, options: &PlanOptions, told: &mut dyn FnMut(&str)) -> Res
 
 /// The figures of the job as it is, from kept measurements only; nothing where they are missing. All parties are on this machine.
 pub fn recall(job: &Job, rows: [usize; 2], link: Option<Emulation>, cache: &Cache) -> Option<Predicted> {
-    if job.protocol == Protocol::Vertical {
+    if matches!(job.protocol, Protocol::Vertical | Protocol::Enclave) {
         return None;
     }
     let machine = cache.machine()?;

@@ -33,6 +33,12 @@ pub(super) enum Layers {
     },
     /// `vertical`: it has no layers.
     Dealer,
+    /// `enclave`: the whole network, at the client.
+    Customer(Box<Network>),
+    /// `enclave`: it gets the network from the client.
+    Enclave,
+    /// `enclave`: it has no layers.
+    Worker,
     /// `encrypted-model`.
     KeyHolder {
         tail: Box<Network>,
@@ -72,6 +78,13 @@ impl Layers {
         }
         match job.role(party)? {
             Role::Dealer => return Ok(Self::Dealer),
+            Role::Worker => return Ok(Self::Worker),
+            Role::Server if job.protocol == Protocol::Enclave => return Ok(Self::Enclave),
+            Role::Client if job.protocol == Protocol::Enclave => {
+                let mut whole = network(cut.server)?;
+                give(job, party, &path, &mut [&mut whole])?;
+                return Ok(Self::Customer(Box::new(whole)));
+            }
             role @ (Role::Holder | Role::LabelHolder) => {
                 let tail = network(cut.server.end..cut.model.layers.len())?;
                 return Self::load_holder(job, (party, role), run_folder, tail);

@@ -2,6 +2,7 @@
 //!
 //! One party alone is a [`Predictor`]; [`predict_together`] starts one process per party on this machine.
 
+mod enclave;
 mod exact;
 mod layers;
 mod predictions;
@@ -38,13 +39,9 @@ pub use self::{
 use crate::{
     Error, Job, Local, Role, Update,
     job::Protocol,
-    job::not_for_vertical,
     party::{self, Watch, abort_reason, fresh_randomness, interruptible},
     reporter::Reporter,
 };
-
-/// How errors call it.
-const VERB: &str = "cloven predict";
 
 /// What to predict, and with which trained network.
 #[derive(Debug, Clone)]
@@ -84,15 +81,15 @@ impl Predictor {
         let layers = Layers::load(&job, &party, run_folder)?;
         let rows = match (role, &request.input) {
             (Role::Client, Some(input)) => Some(Rows::read(&job, &party, run_folder, input)?),
-            (Role::Server | Role::Dealer, None) | (Role::Holder | Role::LabelHolder, Some(_)) => None,
+            (Role::Server | Role::Dealer | Role::Worker, None) | (Role::Holder | Role::LabelHolder, Some(_)) => None,
             (Role::Client | Role::Holder | Role::LabelHolder, None) => {
                 let problem = format!("{party} is the {}: say which file holds the rows", role.name());
                 return Err(Error::configuration("--input", problem));
             }
-            (Role::Dealer, Some(_)) => {
+            (Role::Dealer | Role::Worker, Some(_)) => {
                 return Err(Error::configuration(
                     "--input",
-                    format!("{party} is the dealer, who sees no rows"),
+                    format!("{party} is a {}, who sees no rows", role.name()),
                 ));
             }
             (Role::Server, Some(_)) => {
@@ -185,6 +182,10 @@ impl Predictor {
                 .zip(outputs)
                 .map(|(query, outputs)| query.in_order(&places, &outputs)));
         }
+        if self.me.job.protocol == Protocol::Enclave {
+            let outputs = self.enclave(links, reporter).await?;
+            return Ok(self.rows.clone().zip(outputs));
+        }
         let link = links.first_mut().expect("one party was asked for");
         let outputs = self.script(link, reporter).await?;
         Ok(self.rows.clone().zip(outputs))
@@ -195,6 +196,7 @@ impl Predictor {
         let mut parties = self.me.job.parties.iter();
         match self.me.role {
             _ if self.me.job.protocol == Protocol::Vertical => Ok(self.others()),
+            Role::Server if self.me.job.protocol == Protocol::Enclave => Ok(self.others()),
             Role::Server => Ok(vec![self.client.clone()]),
             _ => parties
                 .find(|(_, role)| **role == Role::Server)
@@ -223,12 +225,14 @@ impl Predictor {
                     .await
                     .map(|()| None)
             }
-            (Layers::Holder { .. } | Layers::Dealer, _) => return Err(not_for_vertical(VERB)),
+            (Layers::Holder { .. } | Layers::Dealer | Layers::Customer(_) | Layers::Enclave | Layers::Worker, _) => {
+                return Err(self.of_many());
+            }
             (Layers::Server(layers), _) => match self.me.job.protocol {
                 Protocol::Plain | Protocol::EncryptedModel => {
                     plain::predict::server(layers, batch, link, &mut observe).await.map(|()| None)
                 }
-                Protocol::Vertical => return Err(not_for_vertical(VERB)),
+                Protocol::Vertical | Protocol::Enclave => return Err(self.of_many()),
                 Protocol::EncryptedActivation => {
                     let cipher = ServerLattice::new(self.me.job.sealing()?);
                     encrypted_activation::predict::server(layers, cipher, batch, link, &mut observe)
@@ -241,6 +245,15 @@ impl Predictor {
             party: self.me.party.clone(),
             cause: Box::new(cause),
         })
+    }
+
+    /// The error of a script for two, of a protocol with more.
+    fn of_many(&self) -> Error {
+        let protocol = self.me.job.protocol.name();
+        Error::configuration(
+            "parties",
+            format!("a prediction under protocol {protocol} is not one of two parties"),
+        )
     }
 
     /// The client's script. The outer error is of this party's own set-up.
@@ -277,13 +290,16 @@ impl Predictor {
             | Layers::Encrypted { .. }
             | Layers::EncryptedProduct { .. }
             | Layers::Holder { .. }
-            | Layers::Dealer => {
+            | Layers::Dealer
+            | Layers::Customer(_)
+            | Layers::Enclave
+            | Layers::Worker => {
                 return Err(Error::configuration("parties", "a server has no rows"));
             }
         };
         Ok(match self.me.job.protocol {
             Protocol::Plain | Protocol::EncryptedModel => plain::predict::client([front, tail], queries, link, observe).await,
-            Protocol::Vertical => return Err(not_for_vertical(VERB)),
+            Protocol::Vertical | Protocol::Enclave => return Err(self.of_many()),
             Protocol::EncryptedActivation => {
                 let me = encrypted_activation::predict::Forward {
                     front,
@@ -306,6 +322,9 @@ pub fn can_hide_input(job: &Job, role: Role) -> Result<(), Error> {
             "under protocol plain the server sees the activation of every row in the clear; train by encrypted-activation or encrypted-model",
         ),
         (Role::Client, Protocol::EncryptedActivation | Protocol::EncryptedModel) => Ok(()),
+        (Role::Client, Protocol::Enclave) | (Role::Worker, _) => {
+            wrong("under protocol enclave rows are seen by the attested enclave only, in any case")
+        }
         (Role::Client, Protocol::Vertical) | (Role::Holder | Role::LabelHolder | Role::Dealer, _) => {
             wrong("under protocol vertical the server sees outputs of the first layer only, in any case")
         }

@@ -157,6 +157,7 @@ pub fn leaks(job: &Job, client: &Party, hide_input: bool) -> Vec<Leak> {
             Samples::Clear => encrypted_model::predict::leaks(client.as_str(), server),
             Samples::Encrypted => encrypted_model::encrypted_samples::predict::leaks(client.as_str(), server),
         },
+        Protocol::Enclave => job.enclave_terms().map(|terms| terms.leaks()).unwrap_or_default(),
         Protocol::Vertical => job
             .vertical_terms()
             .map(|terms| vertical::predict::leaks(&terms))

@@ -80,8 +80,8 @@ pub fn predict_together(
     let file = absolute(&output)?;
     let run_folder = absolute(&options.run_folder)?;
     let places = match job.protocol {
-        Protocol::Vertical => places(job),
-        _ => Place::stars(&[server(job)?.clone()], std::slice::from_ref(&client)),
+        Protocol::Vertical | Protocol::Enclave => places(job),
+        _ => Place::stars(&[server(job)?.clone()], &[(client.clone(), Role::Client)]),
     };
     let locals: Locals = places.iter().map(|place| (place.party.clone(), Local::default())).collect();
     let errand = Errand {

@@ -8,6 +8,7 @@ use crate::Update;
 /// Logs what is told a few times a second at most.
 pub(super) fn update(update: &Update) {
     match update {
+        Update::Warning { text } => warn!("{text}"),
         Update::Listening { address } => info!(address, "listening"),
         Update::Waiting { peer, address } => info!(%peer, address, "waiting for a party"),
         Update::TurnedAway { from, why } => warn!(from, why, "turned a connection away"),

@@ -345,6 +345,7 @@ impl ServiceJob {
             training: trial.training.clone(),
             encryption: None,
             vertical: None,
+            enclave: None,
         };
         job.validate("trial")?;
         Ok(job)

@@ -45,14 +45,21 @@ pub async fn customer<C: Channel>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<Network, ProtocolError> {
-    let mut rounds = Rounds { network: me.network };
-    if !task.alone {
-        attestation::ask(me.policy, me.certificate, me.nonce, link).await?;
-        link.send(0, &SealingKey(me.sealing_key)).await?;
-        link.send(0, &TrainedNetwork(rounds.network.checkpoint()?)).await?;
-    }
+    let network = match task.alone {
+        true => me.network,
+        false => meet(me, link).await?,
+    };
+    let mut rounds = Rounds { network };
     training::client(&mut rounds, &task, link, observe).await?;
     Ok(rounds.network)
+}
+
+/// Steps 1 to 3.
+pub(super) async fn meet<C: Channel>(me: Customer<'_>, link: &mut Link<C>) -> Result<Network, ProtocolError> {
+    attestation::ask(me.policy, me.certificate, me.nonce, link).await?;
+    link.send(0, &SealingKey(me.sealing_key)).await?;
+    link.send(0, &TrainedNetwork(me.network.checkpoint()?)).await?;
+    Ok(me.network)
 }
 
 /// Bytes of the longest checkpoint of a network like this one: names and numbers, and the optimiser's state, which it may not have yet.

@@ -33,8 +33,10 @@
 //! **Non-goals.** Side channels of the enclave; hiding shapes, times and the number of steps.
 
 mod attestation;
+pub mod cost;
 mod customer;
 mod msg;
+pub mod predict;
 mod products;
 mod sealing;
 mod server;

@@ -6,6 +6,7 @@ use cloven_attest::Attester;
 use cloven_nn::{BatchTargets, InputGradient as Wish, Loss, Network, offload::OffloadedNetwork};
 use cloven_wire::{Channel, DecodeError, Link, Message, WireError, tcp::Identity};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
 
 use super::{
     Terms, attestation,
@@ -53,6 +54,32 @@ pub async fn enclave<C: Channel>(
     if service.alone {
         return Ok(());
     }
+    let (loss, job) = (me.loss, me.job);
+    let met = meet(me, terms, links).await?;
+    let mut session = Session {
+        network: met.network,
+        products: met.products,
+        loss,
+        seal: Seal::new(&met.sealing_key, &job),
+    };
+    training::server(&mut session, service, met.customer, observe).await?;
+    session.products.end().await
+}
+
+/// What the enclave has when it has met the others.
+pub(super) struct Met<'l, C> {
+    pub(super) customer: &'l mut [Link<C>],
+    pub(super) network: OffloadedNetwork,
+    pub(super) products: Products<'l, C>,
+    sealing_key: Zeroizing<[u8; 32]>,
+}
+
+/// Steps 1 to 3, and the workers.
+pub(super) async fn meet<'l, C: Channel>(
+    me: Enclave<'_>,
+    terms: &Terms,
+    links: &'l mut [Link<C>],
+) -> Result<Met<'l, C>, ProtocolError> {
     let missing = |party: &cloven_wire::Party| {
         ProtocolError::Wire(WireError::Local {
             what: "taking part as the enclave".into(),
@@ -71,7 +98,7 @@ pub async fn enclave<C: Channel>(
     }
     // 2., 3.
     attestation::give(me.attester, me.identity.certificate.as_der(), &mut customer[0]).await?;
-    let SealingKey(key) = customer[0].receive(0, &()).await?;
+    let SealingKey(sealing_key) = customer[0].receive(0, &()).await?;
     let mut network = me.network;
     let TrainedNetwork(bytes) = customer[0].receive(0, &most_bytes(&network)?).await?;
     network.restore(&bytes).map_err(|cause| WireError::Malformed {
@@ -87,14 +114,12 @@ pub async fn enclave<C: Channel>(
     let derive = |purpose| ChaCha20Rng::from_seed(blake3::derive_key(purpose, me.secret));
     let network = OffloadedNetwork::new(network, Wish::NotWanted);
     let products = Products::new(network.products(), terms, workers, derive("cloven v1 enclave: blinding"))?;
-    let mut session = Session {
+    Ok(Met {
+        customer,
         network,
         products,
-        loss: me.loss,
-        seal: Seal::new(&key, &me.job),
-    };
-    training::server(&mut session, service, customer, observe).await?;
-    session.products.end().await
+        sealing_key,
+    })
 }
 
 /// The one customer's training.

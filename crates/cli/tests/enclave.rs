@@ -1,0 +1,131 @@
+//! Protocol `enclave`: a client, an enclave with simulated attestation and workers, each a process of its own.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::{cloven, fail, json, machines::Machines, stderr, succeed, text};
+
+const PARTIES: [&str; 5] = ["cloud", "gpu1", "gpu2", "gpu3", "hospital"];
+
+/// A job folder of the handwritten digits.
+fn job_folder(folder: &Path) -> String {
+    succeed(&["init", &text(folder), "--protocol", "enclave", "--data", "digits"]);
+    let job = fs::read_to_string(folder.join("job.toml")).unwrap();
+    fs::remove_dir_all(folder).unwrap();
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("job.toml"), job).unwrap();
+    text(&folder.join("job.toml"))
+}
+
+#[test]
+fn an_enclave_trains_and_predicts_under_every_blinding() {
+    let root = tempfile::tempdir().unwrap();
+    let job = job_folder(&root.path().join("job"));
+    for blinding in ["masked", "permute", "none"] {
+        let folder = root.path().join(blinding);
+        let set = format!("enclave.blinding={blinding}");
+        let args = ["run", &job, "--json", "--run-folder", &text(&folder), "--set", &set];
+        let few = [
+            "--set",
+            "training.epochs=2",
+            "--set",
+            "enclave.initial_weights=public",
+            "--compare-plain",
+        ];
+        let printed = cloven(&[&args[..], &few].concat());
+        assert!(printed.status.success(), "{}", stderr(&printed));
+        // Everybody is told, at every start.
+        for party in ["cloud", "hospital"] {
+            let warning = format!("{party}: WARNING: SIMULATED ATTESTATION");
+            assert!(stderr(&printed).contains(&warning), "{}", stderr(&printed));
+        }
+        let summary = json(&common::stdout(&printed));
+        let of = |key: &str| summary[key].as_f64().unwrap();
+        assert!(of("test_accuracy") > 0.8, "{blinding}: {summary}");
+        // The same initial weights, and products as good as exact.
+        assert!(
+            (of("test_accuracy") - of("test_accuracy_plain")).abs() < 0.02,
+            "{blinding}: {summary}"
+        );
+        let learns = |party: &str, words: &str| {
+            let leaks = summary["leaks"].as_array().unwrap();
+            let mut of_party = leaks.iter().filter(|leak| leak["party"].as_str().unwrap().contains(party));
+            of_party.any(|leak| leak["learns"].as_str().unwrap().contains(words))
+        };
+        assert!(learns("cloud", "simulated"), "{summary}");
+        let words = match blinding {
+            "masked" => "no sample, label, weight or gradient",
+            "permute" => "permuted",
+            _ => "in the clear",
+        };
+        assert!(learns("gpu2", words), "{blinding}: {summary}");
+    }
+    // A prediction goes through the enclave and the workers again.
+    let names: Vec<String> = (0..64).map(|at| format!("pixel_{}_{}", at / 8, at % 8)).collect();
+    let row = |seed: usize| (0..64).map(|at| ((at * seed) % 17).to_string()).collect::<Vec<_>>().join(",");
+    let rows: Vec<String> = [3, 5, 7].map(row).into();
+    let input = root.path().join("rows.csv");
+    fs::write(&input, format!("{}\n{}\n", names.join(","), rows.join("\n"))).unwrap();
+    let [masked, open] = ["masked", "none"].map(|blinding| {
+        let folder = text(&root.path().join(blinding));
+        let predictions = succeed(&["predict", &folder, "--input", &text(&input)]);
+        let model = root.path().join(format!("{blinding}.safetensors"));
+        succeed(&["export", &folder, "--output", &text(&model)]);
+        assert_eq!(common::arrays(&model).len(), 6);
+        predictions.lines().count()
+    });
+    assert_eq!((masked, open), (4, 4), "a header and a line for each row");
+    for party in ["cloud", "gpu1"] {
+        let folder = text(&root.path().join("masked"));
+        let error = fail(
+            3,
+            &["export", &folder, "--as", party, "--output", &text(&root.path().join("no"))],
+        );
+        assert!(error.contains("no weights"), "{error}");
+    }
+}
+
+#[test]
+fn a_killed_party_of_any_role_goes_on_to_the_same_weights() {
+    let settings = [
+        "training.epochs=12",
+        "training.checkpoint_every=4",
+        "training.batch=128",
+        "training.evaluate_every=0",
+    ];
+    let machines = Machines::new(&PARTIES, "hospital", &settings, job_folder);
+    let files = [("hospital", "hospital.safetensors")];
+    machines.interrupted();
+    // What leaves the enclave is sealed: nothing of the network is in its folder in the clear.
+    let expected = machines.resume("undisturbed", None, &files);
+    for victim in PARTIES {
+        let weights = machines.resume(&format!("{victim}-killed"), Some(victim), &files);
+        assert!(weights == expected, "{victim}");
+    }
+}
+
+#[test]
+fn a_client_that_asks_for_hardware_sends_nothing_to_a_simulated_enclave() {
+    let machines = Machines::new(&PARTIES, "hospital", &["training.epochs=1"], job_folder);
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/policy-tdx.toml");
+    machines.edit("hospital", |local| {
+        local.insert("attestation_policy".into(), text(&policy).into());
+    });
+    let parties = machines.start_all("refused");
+    for (party, mut child) in parties {
+        if party != "hospital" {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            continue;
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains("accepts tdx only, the job's enclave is simulated"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}

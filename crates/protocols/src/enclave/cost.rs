@@ -1,0 +1,121 @@
+//! What a step of training costs the enclave, its workers and the lines between them: counted, not measured.
+//!
+//! A multiplication and addition inside a product counts as one, and so does every other operation on a number of 32 bits; on a byte it counts as a quarter, of which a vector holds four
+//! times as many. For each element of
+//!
+//! | blinding | an operand | a result |
+//! |---|---|---|
+//! | `masked` | 6 (norms, scale, round) + for each of 4 primes 5 (residue) + 21/4 (three shares) + 1/4 (mask) = 48 | for each of 4 primes 9 (combine) + 3 + 2 (scale) = 41 |
+//! | `permute` | 2 (move, sign) | 2 |
+//! | `none` | 0 | 0 |
+//!
+//! and for the check of a product [`cloven_accel::freivalds::operations`]. What layers compute beside products is [`cloven_nn::offload::training_cost`].
+
+use cloven_accel::{Dimensions, freivalds};
+use cloven_nn::{
+    InputGradient, ModelSpec, Network, OptimiserSpec,
+    offload::{OffloadedNetwork, Product, training_cost},
+};
+
+use super::{Blinding, Terms};
+use crate::ProtocolError;
+
+/// Operations and bytes of one training step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepCount {
+    /// Of products, in the clear: what is left to workers.
+    pub products: u64,
+    /// Of the enclave: what layers compute beside products, and the optimiser.
+    pub layers: u64,
+    /// Of the enclave: hiding operands and finding results.
+    pub blinding: u64,
+    /// Of the enclave: checking products.
+    pub checks: u64,
+    /// Exchanges with all workers, one after the other.
+    pub exchanges: u64,
+    /// Bytes of operands to all workers.
+    pub sent: u64,
+    /// Bytes of results from all workers.
+    pub received: u64,
+}
+
+impl StepCount {
+    /// The enclave's own operations over those of doing everything inside.
+    pub fn share_of_enclave(&self) -> f64 {
+        (self.layers + self.blinding + self.checks) as f64 / (self.layers + self.products).max(1) as f64
+    }
+}
+
+/// Bytes of an element, as f32 or as residues modulo four primes.
+const BYTES: u64 = 4;
+
+/// A step of training on `batch` samples.
+///
+/// # Errors
+/// [`ProtocolError::Model`] for whatever is wrong with the model.
+pub fn training_step(
+    model: &ModelSpec,
+    batch: usize,
+    optimiser: &OptimiserSpec,
+    terms: &Terms,
+) -> Result<StepCount, ProtocolError> {
+    let network = Network::new(model, 0..model.layers.len(), 0)?;
+    let network = OffloadedNetwork::new(network, InputGradient::NotWanted);
+    let mut step = StepCount {
+        layers: training_cost(model, batch, optimiser)?.elements(),
+        ..StepCount::default()
+    };
+    for product in network.products() {
+        step.add(product, batch, terms);
+    }
+    Ok(step)
+}
+
+impl StepCount {
+    /// Another step's on top.
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            products: self.products + other.products,
+            layers: self.layers + other.layers,
+            blinding: self.blinding + other.blinding,
+            checks: self.checks + other.checks,
+            exchanges: self.exchanges + other.exchanges,
+            sent: self.sent + other.sent,
+            received: self.received + other.received,
+        }
+    }
+
+    fn add(&mut self, product: &Product, batch: usize, terms: &Terms) {
+        let [count, rows, inner, columns] = product.dims(batch);
+        let elements = |left: usize, right: usize| (count * left * right) as u64;
+        let (x, w, y) = (elements(rows, inner), elements(inner, columns), elements(rows, columns));
+        let dx = if product.input_gradient { x } else { 0 };
+        let of = |rows, depth, columns| Dimensions {
+            batch: count,
+            rows,
+            depth,
+            columns,
+        };
+        let mut forms = vec![of(rows, inner, columns), of(inner, rows, columns)];
+        forms.extend(product.input_gradient.then(|| of(rows, columns, inner)));
+        self.products += forms.iter().map(Dimensions::multiply_accumulates).sum::<u64>();
+        self.checks += forms.iter().map(freivalds::operations).sum::<u64>();
+        self.exchanges += 2;
+        let (operands, results) = (x + w + y, y + w + dx);
+        let [hide, find] = match terms.blinding {
+            Blinding::Masked => [48, 41],
+            Blinding::Permute { .. } => [2, 2],
+            Blinding::None => [0, 0],
+        };
+        self.blinding += hide * operands + find * results;
+        // Everybody's shares; or some rows each, and all of W, of which there is one gradient for each.
+        let workers = terms.at_work().len() as u64;
+        let of_weights = if count == 1 { workers } else { 1 };
+        let (sent, received) = match terms.blinding {
+            Blinding::Masked => (workers * operands, workers * results),
+            Blinding::Permute { .. } | Blinding::None => (x + y + of_weights * w, y + dx + of_weights * w),
+        };
+        self.sent += BYTES * sent;
+        self.received += BYTES * received;
+    }
+}
