@@ -89,6 +89,7 @@ impl Progress {
             Update::Aligned { alignment } => self.line(&format!("{party}: {}", rows(alignment))),
             Update::Adjusted { columns } => self.line(&adjusted(party, columns)),
             Update::UserLeft { user, why } => self.line(&format!("{party}: {user} left early: {why}")),
+            Update::WorkerDropped { worker, why } => self.line(&format!("{party}: going on without {worker}: {why}")),
             Update::Finished { .. }
             | Update::PredictionFinished { .. }
             | Update::Served { .. }

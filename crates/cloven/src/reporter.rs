@@ -475,6 +475,7 @@ impl State<'_> {
                 }
                 None
             }
+            Event::WorkerDropped { party: worker, why } => Some(Update::WorkerDropped { worker, why }),
             Event::Predicted { rows, traffic } => {
                 self.rows = rows;
                 self.predicting_seconds = self.phase.0.elapsed().as_secs_f64();

@@ -7,7 +7,11 @@ use cloven_protocols::Leak;
 use cloven_wire::{MessageTraffic, Party, Traffic, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
-use crate::{AdjustedValues, Alignment, Job, Role, job::Mode, plan::Predicted};
+use crate::{
+    AdjustedValues, Alignment, Job, Role,
+    job::{Mode, Protocol},
+    plan::Predicted,
+};
 
 /// What one party has to report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,14 +175,15 @@ pub struct Summary {
 impl Summary {
     /// Combines what the parties report. `seconds_total` is the caller's own measurement.
     pub fn new(job: &Job, parties: &BTreeMap<Party, PartySummary>, seconds_total: f64) -> Self {
+        let witnesses = &witnesses(job, parties);
         let know: Vec<&PartySummary> = parties.values().filter(|p| p.evaluation.is_some()).collect();
         let evaluations = || know.iter().filter_map(|p| p.evaluation.as_ref());
         let only = evaluations().next().filter(|_| know.len() == 1);
         let slowest = parties.values().map(|p| p.seconds_training).fold(0.0, f64::max);
-        let total = |of: fn(&PartySummary) -> Traffic| all_bytes(parties, of);
+        let total = |of: fn(&PartySummary) -> Traffic| all_bytes(witnesses, of);
         let (training, evaluating) = (total(|p| p.training_traffic), total(|p| p.evaluation_traffic));
         let setup = total(|p| p.traffic) - training - evaluating;
-        let phases = phases(parties, [setup, training, evaluating]);
+        let phases = phases(witnesses, [setup, training, evaluating]);
         let rows = parties.values().find_map(|p| p.rows);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -264,6 +269,15 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 fn accuracies(parties: &BTreeMap<Party, PartySummary>) -> BTreeMap<Party, f64> {
     let accuracy = |(name, party): (&Party, &PartySummary)| Some((name.clone(), party.evaluation.as_ref()?.accuracy?));
     parties.iter().filter_map(accuracy).collect()
+}
+
+/// Whose counts of bytes tell all: with an enclave its own, as every link is one of its and its workers know of no phases.
+fn witnesses(job: &Job, parties: &BTreeMap<Party, PartySummary>) -> BTreeMap<Party, PartySummary> {
+    let enclave = |(party, summary): (&Party, &PartySummary)| (summary.role == Role::Server).then(|| (party.clone(), summary.clone()));
+    match (job.protocol, parties.iter().find_map(enclave)) {
+        (Protocol::Enclave, Some(only)) => [only].into(),
+        _ => parties.clone(),
+    }
 }
 
 /// All bytes on all links. One party alone sees its links from both directions (and counts a message that arrives early in the phase

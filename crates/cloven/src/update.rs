@@ -204,6 +204,13 @@ pub enum Update {
         /// What happened.
         why: String,
     },
+    /// An enclave does without a worker from here on.
+    WorkerDropped {
+        /// The worker.
+        worker: Party,
+        /// What it did.
+        why: String,
+    },
     /// Some batches of a prediction are done; sent a few times a second.
     Predicted {
         /// Rows done so far.

@@ -36,6 +36,14 @@ pub enum ProtocolError {
     /// This party's own part in a blinded product.
     #[error("blinded products: {0}")]
     Acceleration(#[from] AccelError),
+    /// The workers that are left cannot do what one did that failed.
+    #[error("{cause}; {why}")]
+    NoWorker {
+        /// Who would have to.
+        why: String,
+        /// What the last one did that failed.
+        cause: WireError,
+    },
     /// What runs at the other end, or here, is not what the customer wants.
     #[error("attestation: {0}")]
     Attestation(#[from] AttestError),
@@ -75,6 +83,7 @@ impl ProtocolError {
     pub fn abort_reason(&self) -> AbortReason {
         match self {
             Self::Wire(error) => error.abort_reason(),
+            Self::NoWorker { .. } => AbortReason::Internal,
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
             Self::Encryption(_) => AbortReason::Diverged,
             Self::Model(_)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloven_nn::Evaluation;
-use cloven_wire::Traffic;
+use cloven_wire::{Party, Traffic};
 use serde::{Deserialize, Serialize};
 
 use crate::{Halted, Position};
@@ -103,6 +103,13 @@ pub enum Event {
         /// In the order of the model.
         layers: Vec<LayerBytes>,
     },
+    /// An enclave does without a worker from here on.
+    WorkerDropped {
+        /// The worker.
+        party: Party,
+        /// What it did.
+        why: String,
+    },
     /// A batch of a prediction is done.
     Predicted {
         /// Rows done so far.
@@ -110,6 +117,27 @@ pub enum Event {
         /// Bytes so far.
         traffic: Traffic,
     },
+}
+
+impl Event {
+    /// With bytes of other links on top.
+    pub(crate) fn with(mut self, more: Traffic) -> Self {
+        match &mut self {
+            Self::Started { traffic, .. }
+            | Self::Preprocessing { traffic }
+            | Self::Batch { traffic, .. }
+            | Self::Epoch { traffic, .. }
+            | Self::Evaluated { traffic, .. }
+            | Self::Asked { traffic, .. }
+            | Self::Met { traffic }
+            | Self::Working { traffic }
+            | Self::Prepared { traffic, .. }
+            | Self::Answered { traffic, .. }
+            | Self::Predicted { traffic, .. } => *traffic = [*traffic, more].into_iter().sum(),
+            Self::Layers { .. } | Self::WorkerDropped { .. } => (),
+        }
+        self
+    }
 }
 
 /// Bytes that were sent for a layer of a network, at the socket.

@@ -42,6 +42,8 @@ pub(crate) struct Place {
     pub(crate) party: Party,
     /// Whether it finds nobody, and is not waited for, when it is started again after the others have all that they need of it.
     pub(crate) dispensable: bool,
+    /// Whether the others may go on without it when it fails: then its failure alone is not that of all.
+    pub(crate) replaceable: bool,
     /// Whether others dial it.
     pub(crate) listens: bool,
     /// Whom it dials: it starts when all of these listen.
@@ -54,12 +56,14 @@ impl Place {
         let server = |party: &Party| Self {
             party: party.clone(),
             dispensable: false,
+            replaceable: false,
             listens: true,
             dials: Vec::new(),
         };
         let client = |(party, role): &(Party, Role)| Self {
             party: party.clone(),
             dispensable: !role.keeps_state(),
+            replaceable: *role == Role::Worker,
             listens: false,
             dials: servers.to_vec(),
         };
@@ -71,6 +75,7 @@ impl Place {
         let place = |(number, (party, role)): (usize, &(Party, Role))| Self {
             party: party.clone(),
             dispensable: !role.keeps_state(),
+            replaceable: false,
             listens: number + 1 < parties.len(),
             dials: parties[..number].iter().map(|(other, _)| other.clone()).collect(),
         };
@@ -92,6 +97,9 @@ pub(crate) async fn together<T>(
     let mut done = BTreeMap::new();
     let mut first_failure = None;
     let mut deaths = BTreeMap::new();
+    let replaceable = |party: &Party| errand.places.iter().any(|place| place.party == *party && place.replaceable);
+    // Of those who may be replaced, how the last one failed.
+    let mut replaced = None;
     let awaits = |place: &Place, done: &BTreeMap<Party, T>, deaths: &BTreeMap<Party, u32>| {
         let idle = place.dispensable && deaths.contains_key(&place.party);
         !idle && !done.contains_key(&place.party)
@@ -119,6 +127,19 @@ pub(crate) async fn together<T>(
                         crew.listens(party, address);
                         crew.start_ready()?;
                     }
+                    Update::Failed { message, exit_code } if replaceable(&party) => {
+                        deaths.insert(party.clone(), DEATHS);
+                        watch(&Stamped {
+                            party: party.clone(),
+                            at: stamped.at,
+                            update: Update::Warning { text: message.clone() },
+                        })?;
+                        replaced = Some(Error::Party {
+                            party,
+                            message,
+                            exit_code,
+                        });
+                    }
                     Update::Failed { message, exit_code } => {
                         first_failure = Some(Error::Party {
                             party,
@@ -144,6 +165,10 @@ pub(crate) async fn together<T>(
                 })?;
                 crew.start_again(&party)?;
             }
+            News::Ended(status) if replaceable(&party) => {
+                deaths.entry(party.clone()).or_insert(DEATHS);
+                replaced.get_or_insert_with(|| died(party, status));
+            }
             News::Ended(status) => first_failure = Some(died(party, status)),
         }
     }
@@ -152,7 +177,10 @@ pub(crate) async fn together<T>(
             crew.end().await;
             Ok(done)
         }
-        Some(failure) => Err(root_cause(failure, crew.end().await)),
+        Some(failure) => {
+            let others = crew.end().await.into_iter().chain(replaced).collect();
+            Err(root_cause(failure, others))
+        }
     }
 }
 

@@ -306,7 +306,7 @@ impl Prepared {
     fn lost(&self, error: &Error) -> Option<Update> {
         let seconds = self.local.deadlines.reconnect_seconds;
         let Error::Protocol { cause, .. } = error else { return None };
-        let ProtocolError::Wire(cause) = cause.as_ref() else {
+        let (ProtocolError::Wire(cause) | ProtocolError::NoWorker { cause, .. }) = cause.as_ref() else {
             return None;
         };
         let peer = cause

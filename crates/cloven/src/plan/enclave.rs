@@ -2,7 +2,7 @@
 
 use cloven_protocols::{
     Leak,
-    enclave::cost::{StepCount, training_step},
+    enclave::cost::{StepCount, at_work, training_step},
 };
 use cloven_wire::{Party, tcp::Emulation};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct EnclavePlan {
     pub rows: [usize; 2],
     /// Training batches in an epoch.
     pub batches_per_epoch: u64,
-    /// Workers at work, by name.
+    /// Workers, by name.
     pub workers: Vec<Party>,
     /// Operations of an epoch's training inside matrix products, in the clear: what workers do.
     pub product_operations_per_epoch: u64,
@@ -69,7 +69,7 @@ pub fn plan_enclave(job: &Job, options: &PlanOptions) -> Result<EnclavePlan, Err
         epoch = epoch.and(&step);
     }
     // Operands leave by the enclave's one line, results come by one of each worker's.
-    let bytes = epoch.sent + epoch.received / terms.at_work().len().max(1) as u64;
+    let bytes = epoch.sent + epoch.received / at_work(&terms).max(1) as u64;
     let line = options.link.map(|link| {
         let waits = epoch.exchanges as f64 * link.rtt().as_secs_f64();
         waits + 8.0 * bytes as f64 / link.bits_per_second() as f64
@@ -81,7 +81,7 @@ pub fn plan_enclave(job: &Job, options: &PlanOptions) -> Result<EnclavePlan, Err
         link: options.link,
         rows,
         batches_per_epoch: batches,
-        workers: terms.at_work().to_vec(),
+        workers: terms.workers,
         product_operations_per_epoch: epoch.products,
         enclave_operations_per_epoch: [epoch.layers, epoch.blinding, epoch.checks],
         share_of_enclave: epoch.share_of_enclave(),

@@ -168,6 +168,7 @@ fn places(job: &ServiceJob) -> Result<Vec<Place>, Error> {
     let server = |(number, party): (usize, &&Party)| Place {
         party: (*party).clone(),
         dispensable: false,
+        replaceable: false,
         // Users dial the gateway, whoever else is there.
         listens: number == 0 || number + 1 < servers.len(),
         dials: servers[..number].iter().map(|other| (*other).clone()).collect(),
@@ -176,6 +177,7 @@ fn places(job: &ServiceJob) -> Result<Vec<Place>, Error> {
     let user = |party: &Party| Place {
         party: party.clone(),
         dispensable: false,
+        replaceable: false,
         listens: false,
         dials: vec![gateway.clone()],
     };

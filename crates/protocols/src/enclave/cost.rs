@@ -11,7 +11,7 @@
 //!
 //! and for the check of a product [`cloven_accel::freivalds::operations`]. What layers compute beside products is [`cloven_nn::offload::training_cost`].
 
-use cloven_accel::{Dimensions, freivalds};
+use cloven_accel::{Dimensions, freivalds, masked};
 use cloven_nn::{
     InputGradient, ModelSpec, Network, OptimiserSpec,
     offload::{OffloadedNetwork, Product, training_cost},
@@ -43,6 +43,14 @@ impl StepCount {
     /// The enclave's own operations over those of doing everything inside.
     pub fn share_of_enclave(&self) -> f64 {
         (self.layers + self.blinding + self.checks) as f64 / (self.layers + self.products).max(1) as f64
+    }
+}
+
+/// Workers that compute at a time.
+pub fn at_work(terms: &Terms) -> usize {
+    match terms.blinding {
+        Blinding::Masked => masked::WORKERS,
+        Blinding::Permute { .. } | Blinding::None => terms.workers.len(),
     }
 }
 
@@ -109,7 +117,7 @@ impl StepCount {
         };
         self.blinding += hide * operands + find * results;
         // Everybody's shares; or some rows each, and all of W, of which there is one gradient for each.
-        let workers = terms.at_work().len() as u64;
+        let workers = at_work(terms) as u64;
         let of_weights = if count == 1 { workers } else { 1 };
         let (sent, received) = match terms.blinding {
             Blinding::Masked => (workers * operands, workers * results),

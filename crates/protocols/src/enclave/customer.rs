@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use cloven_attest::Policy;
 use cloven_nn::{BatchTargets, Network};
-use cloven_wire::{Channel, Link};
+use cloven_wire::{Channel, DecodeError, Link, Message, WireError};
 use ndarray::ArrayD;
 use zeroize::Zeroizing;
 
@@ -63,8 +63,32 @@ pub(super) async fn meet<C: Channel>(me: Customer<'_>, link: &mut Link<C>) -> Re
 }
 
 /// Bytes of the longest checkpoint of a network like this one: names and numbers, and the optimiser's state, which it may not have yet.
-pub(super) fn most_bytes(network: &Network) -> Result<usize, ProtocolError> {
+fn most_bytes(network: &Network) -> Result<usize, ProtocolError> {
     Ok(4 * network.checkpoint()?.len() + (1 << 20))
+}
+
+/// Takes the weights that the peer sends.
+pub(super) async fn receive_network<C: Channel>(
+    network: &mut Network,
+    link: &mut Link<C>,
+    round: u64,
+) -> Result<(), ProtocolError> {
+    let TrainedNetwork(bytes) = link.receive(round, &most_bytes(network)?).await?;
+    network.restore(&bytes).map_err(|cause| {
+        let party = link.peer().clone();
+        let cause = DecodeError::Field {
+            field: "network",
+            expected: "weights of the job's layers".into(),
+            got: cause.to_string(),
+        };
+        let what = TrainedNetwork::NAME;
+        ProtocolError::Wire(WireError::Malformed {
+            party,
+            round,
+            what,
+            cause,
+        })
+    })
 }
 
 struct Rounds {
@@ -88,8 +112,7 @@ impl<C: Channel> ClientRounds<C> for Rounds {
     }
 
     async fn end_epoch(&mut self, link: &mut Link<C>, round: u64, _: &Cohort) -> Result<(), ProtocolError> {
-        let TrainedNetwork(bytes) = link.receive(round, &most_bytes(&self.network)?).await?;
-        Ok(self.network.restore(&bytes)?)
+        receive_network(&mut self.network, link, round).await
     }
 
     fn snapshot(&self) -> Result<Parts, ProtocolError> {

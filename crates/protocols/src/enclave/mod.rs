@@ -27,9 +27,16 @@
 //! - [`Blinding::Permute`] (the paper's): signed permutations of rows and columns ([`cloven_accel::permuted`]). Whoever knows the initial weights finds them.
 //! - [`Blinding::None`]: to measure what the others cost.
 //!
-//! Every product is checked in a random direction ([`cloven_accel::freivalds`]); a worker whose product is wrong is named, and the run stops.
+//! Every product is checked in a random direction ([`cloven_accel::freivalds`]). A worker whose product is wrong, or who does not answer in time, or leaves, is
+//! named ([`Event::WorkerDropped`](crate::Event::WorkerDropped)) and dropped; the enclave has kept the operands of the step, and others do its part, from then on too:
 //!
-//! **Assumptions.** The hardware keeps the enclave's memory to itself and its quotes are honest; under `masked` no two of the three workers put together what they have.
+//! - under `permute` and `none` all that are left;
+//! - under `masked` a spare, which gets the same share of the same operands. Worker `number` has share `number mod 3` and never another ([`Terms::share`]).
+//!
+//! Where nobody is left who can, the run stops and says who failed. Without the customer it stops in any case.
+//!
+//! **Assumptions.** The hardware keeps the enclave's memory to itself and its quotes are honest; under `masked` no two workers with different shares put together
+//! what they have.
 //! **Non-goals.** Side channels of the enclave; hiding shapes, times and the number of steps.
 
 mod attestation;

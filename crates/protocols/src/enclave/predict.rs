@@ -17,6 +17,7 @@ use super::{
     Customer, Enclave, Terms,
     customer::meet as meet_enclave,
     msg::{Challenge, EnclaveEvidence, Outputs, Samples, SealingKey, TrainedNetwork, WorkerAnswer, WorkerJob},
+    products::Teller,
     server,
 };
 use crate::{Ask, Observe, ProtocolError, Queries, inference};
@@ -65,20 +66,21 @@ pub async fn enclave<C: Channel>(
     links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
+    let teller = Teller::new(observe);
     let server::Met {
         customer: [customer],
         network,
         mut products,
         ..
-    } = server::meet(me, terms, links).await?
+    } = server::meet(me, terms, links, &teller).await?
     else {
         return Err(ProtocolError::Structure("expected one customer".into()));
     };
+    let observe: &mut Observe<'_> = &mut |event| teller.tell(event);
     inference::server(batch, customer, observe, async |link: &mut Link<C>, round, rows| {
-        let Samples(x) = link.receive(round, &network.network().batch_shape(rows)[..]).await?;
-        let outputs = network.forward(&mut products, &x).await?;
-        Ok(link.send(round, &Outputs(outputs)).await?)
+        server::answer(&network, &mut products, link, round, rows).await
     })
     .await?;
-    products.end().await
+    products.end().await;
+    Ok(())
 }

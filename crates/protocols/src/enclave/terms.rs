@@ -4,10 +4,12 @@ use cloven_wire::Party;
 
 use crate::Leak;
 
+const SHARES: usize = cloven_accel::masked::WORKERS;
+
 /// How operands of products are hidden from workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blinding {
-    /// Shares of degree 1 at three workers.
+    /// Shares of degree 1 at three workers; see [`Terms::share`] for spares.
     Masked,
     /// Signed permutations.
     Permute {
@@ -25,7 +27,8 @@ pub struct Terms {
     pub customer: Party,
     /// The enclave.
     pub enclave: Party,
-    /// The accelerators, in the order of names. Under [`Blinding::Masked`] the first three hold shares 1, 2 and 3, whoever else there is.
+    /// The accelerators, in an order that stays the same for the customer; all of them connect. Under [`Blinding::Masked`] the fourth and further ones are
+    /// spares ([`Terms::share`]).
     pub workers: Vec<Party>,
     /// How operands are hidden from them.
     pub blinding: Blinding,
@@ -34,12 +37,14 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Workers that take part.
-    pub fn at_work(&self) -> &[Party] {
-        match self.blinding {
-            Blinding::Masked => &self.workers[..self.workers.len().min(cloven_accel::masked::WORKERS)],
-            Blinding::Permute { .. } | Blinding::None => &self.workers,
-        }
+    /// Under [`Blinding::Masked`] the only share, 0 to 2, that worker `number` (from 0) may ever have: its number modulo three. So the fourth worker takes the place
+    /// of the first one and of no other, and six workers cover the loss of any one.
+    ///
+    /// That two shares of an operand never reach one worker depends on this rule alone: not on what is remembered across a lost connection, a crash or a
+    /// checkpoint, and not on masks being fresh. Were a spare given whichever share is missing, who runs the machines could bring an enclave back to an earlier state,
+    /// with its masks, and end another worker this time.
+    pub fn share(number: usize) -> usize {
+        number % SHARES
     }
 
     /// What each party learns.
@@ -55,14 +60,32 @@ impl Terms {
                 "everything, inside memory that its hardware protects; the operator of the machine sees the sizes and times of messages",
             ),
         }];
-        let workers: Vec<&str> = self.at_work().iter().map(Party::as_str).collect();
+        let workers: Vec<&str> = self.workers.iter().map(Party::as_str).collect();
         let shapes = "the shapes of all layers, the sizes of batches, and when they are computed";
         match self.blinding {
             Blinding::Masked => {
                 let one = format!("{shapes}; no sample, label, weight or gradient");
-                all.extend(workers.iter().map(|worker| Leak::new(worker, &one)));
+                for (number, worker) in workers.iter().enumerate() {
+                    all.push(match workers[..number].get(Self::share(number)) {
+                        None => Leak::new(worker, &one),
+                        Some(first) => Leak::new(
+                            worker,
+                            &format!("nothing, unless {first} fails and it takes its place: then the same as {first}"),
+                        ),
+                    });
+                }
+                let alike = |share: usize| {
+                    workers
+                        .iter()
+                        .skip(share)
+                        .step_by(SHARES)
+                        .copied()
+                        .collect::<Vec<_>>()
+                        .join(" or ")
+                };
+                let shares: Vec<String> = (0..SHARES.min(workers.len())).map(alike).collect();
                 all.push(Leak::new(
-                    &workers.join(", "),
+                    &shares.join(", "),
                     "if any two of them put together what they have: every operand of every product, and so samples, weights and gradients",
                 ));
             }

@@ -1,20 +1,26 @@
-//! The ladder: training against unsplit training, several blindings, an interrupted training; lying workers and attestation are in `faults`.
+//! The ladder: training against unsplit training, several blindings; attestation is in `faults`, workers that fail in `survivors`, which share reaches
+//! whom in `assignment`, killed parties in `resume`.
 
+mod assignment;
 mod faults;
+mod resume;
+mod survivors;
+mod tampering;
 
 use std::time::SystemTime;
 
 use cloven_accel::job::Limits;
 use cloven_attest::{Attester, Digest, Policy, Requirement, Simulated, SimulatedPolicy};
 use cloven_nn::{LayerSpec, Loss, ModelSpec, Network, OptimiserSpec};
-use cloven_wire::{Link, Party, memory, tcp::Identity};
-use futures_util::future::try_join_all;
+use cloven_wire::{Deadlines, Link, Party, memory, tcp::Identity};
+use futures_util::future::{Either, join_all};
 use ndarray::ArrayD;
 use zeroize::Zeroizing;
 
+use self::tampering::Tap;
 use super::*;
 use crate::{
-    Event, Examples, Halted, ProtocolError, Schedule, Shuffle, Task,
+    Event, Examples, Halted, Leak, Observe, ProtocolError, Schedule, Service, Shuffle, Task,
     plain::{Unsplit, unsplit},
     testing::MemoryLink,
 };
@@ -103,7 +109,7 @@ fn schedule() -> Schedule {
         batch: 4,
         evaluation_batch: 3,
         evaluate_every: 1,
-        checkpoint_every: 0,
+        checkpoint_every: 2,
     }
 }
 
@@ -119,8 +125,24 @@ fn attester() -> Attester {
     })
 }
 
+/// What a run came to, by party.
+struct Outcome {
+    customer: Result<Network, ProtocolError>,
+    enclave: Result<(), ProtocolError>,
+    workers: Vec<(usize, Result<(), ProtocolError>)>,
+    /// The workers that were dropped, with reasons.
+    dropped: Vec<(String, String)>,
+}
+
+/// Deadlines of whoever waits for the enclave, and of the enclave.
+type BothDeadlines = (Deadlines, Deadlines);
+
 struct Setting {
     terms: Terms,
+    /// None: nobody's wait has an end.
+    deadlines: Option<BothDeadlines>,
+    /// What all messages pass through.
+    tap: Option<Tap>,
     identity: Identity,
     train: Examples,
     test: Examples,
@@ -128,7 +150,7 @@ struct Setting {
 
 impl Setting {
     fn new(blinding: Blinding, workers: usize) -> Self {
-        let names = ["w1", "w2", "w3", "w4"];
+        let names = ["w1", "w2", "w3", "w4", "w5", "w6", "w7"];
         Self {
             terms: Terms {
                 customer: party("clinic"),
@@ -137,6 +159,8 @@ impl Setting {
                 blinding,
                 simulated: true,
             },
+            deadlines: None,
+            tap: None,
             identity: Identity::generate(party("vault")).unwrap().0,
             train: examples(10),
             test: examples(4),
@@ -159,17 +183,26 @@ impl Setting {
     }
 
     async fn customer(&self, policy: &Policy, link: &mut MemoryLink) -> Result<Network, ProtocolError> {
-        let me = Customer {
+        customer(self.bring(policy), self.task(), link, &mut ignore()).await
+    }
+
+    fn bring<'a>(&'a self, policy: &'a Policy) -> Customer<'a> {
+        Customer {
             network: network(),
             policy: (policy, SystemTime::now()),
             certificate: self.identity.certificate.as_der(),
             nonce: [3; 32],
             sealing_key: Zeroizing::new([4; 32]),
-        };
-        customer(me, self.task(), link, &mut ignore()).await
+        }
     }
 
-    async fn enclave(&self, attester: &Attester, links: &mut [MemoryLink]) -> Result<(), ProtocolError> {
+    async fn enclave(
+        &self,
+        attester: &Attester,
+        service: Service<'_>,
+        links: &mut [MemoryLink],
+        observe: &mut Observe<'_>,
+    ) -> Result<(), ProtocolError> {
         let me = Enclave {
             identity: &self.identity,
             attester,
@@ -178,35 +211,95 @@ impl Setting {
             job: [6; 32],
             secret: &[8; 32],
         };
-        enclave(me, &self.terms, schedule().into(), links, &mut ignore()).await
+        enclave(me, &self.terms, service, links, observe).await
     }
 
-    /// All parties; the workers by `work`.
+    /// Two ends, and what has to run for them to be connected.
+    fn wire(&self, outer: &Party) -> (MemoryLink, MemoryLink, impl Future<Output = ()>) {
+        let inner = &self.terms.enclave;
+        let deadlines = |channel: memory::MemoryChannel, of: fn(BothDeadlines) -> Deadlines| {
+            Link::new(match self.deadlines {
+                Some(both) => channel.with_deadlines(of(both)),
+                None => channel,
+            })
+        };
+        let (at_outer, to_outer) = memory::pair(outer.clone(), inner.clone());
+        let Some(tap) = &self.tap else {
+            let ends = (deadlines(at_outer, |both| both.0), deadlines(to_outer, |both| both.1));
+            return (ends.0, ends.1, Either::Left(std::future::ready(())));
+        };
+        let (to_inner, at_inner) = memory::pair(outer.clone(), inner.clone());
+        let ends = (deadlines(at_outer, |both| both.0), deadlines(at_inner, |both| both.1));
+        let relay = tap.relay(outer.to_string(), to_outer, to_inner);
+        (ends.0, ends.1, Either::Right(relay))
+    }
+
+    /// All parties; the workers by `work`, and none that is not `there`.
+    async fn outcome(
+        &self,
+        there: impl Fn(usize) -> bool,
+        work: impl AsyncFn(usize, &mut MemoryLink) -> Result<(), ProtocolError>,
+    ) -> Outcome {
+        let (near, at_enclave, relay) = self.wire(&self.terms.customer);
+        let (mut links, mut relays, mut workers) = (vec![at_enclave], vec![relay], Vec::new());
+        for (number, worker) in self.terms.workers.iter().enumerate().filter(|(number, _)| there(*number)) {
+            let (at_worker, at_enclave, relay) = self.wire(worker);
+            links.push(at_enclave);
+            relays.push(relay);
+            workers.push((number, at_worker));
+        }
+        let (policy, attester) = (policy(), attester());
+        let work = &work;
+        // Whoever is done closes its links, so that everybody ends.
+        let works = workers
+            .into_iter()
+            .map(async |(number, mut link)| (number, work(number, &mut link).await));
+        let customer = async {
+            let mut near = near;
+            self.customer(&policy, &mut near).await
+        };
+        let mut dropped = Vec::new();
+        let enclave = async {
+            let (mut links, dropped) = (links, &mut dropped);
+            let mut observe = |event| {
+                if let Event::WorkerDropped { party, why } = event {
+                    dropped.push((party.to_string(), why));
+                }
+                Ok(())
+            };
+            self.enclave(&attester, schedule().into(), &mut links, &mut observe).await
+        };
+        let (customer, enclave, workers, _) = tokio::join!(customer, enclave, join_all(works), join_all(relays));
+        Outcome {
+            customer,
+            enclave,
+            workers,
+            dropped,
+        }
+    }
+
+    /// The network, and the workers that were dropped, with reasons.
+    async fn run_with(
+        &self,
+        there: impl Fn(usize) -> bool,
+        work: impl AsyncFn(usize, &mut MemoryLink) -> Result<(), ProtocolError>,
+    ) -> (Result<Network, ProtocolError>, Vec<(String, String)>) {
+        let outcome = self.outcome(there, work).await;
+        (outcome.enclave.and(outcome.customer), outcome.dropped)
+    }
+
     async fn run(
         &self,
         work: impl AsyncFn(usize, &mut MemoryLink) -> Result<(), ProtocolError>,
-    ) -> Result<Network, ProtocolError> {
-        let (at_customer, at_enclave) = memory::pair(party("clinic"), party("vault"));
-        let mut links = vec![Link::new(at_enclave)];
-        let mut workers = Vec::new();
-        for worker in &self.terms.workers {
-            let (at_worker, at_enclave) = memory::pair(worker.clone(), party("vault"));
-            links.push(Link::new(at_enclave));
-            workers.push(Link::new(at_worker));
-        }
-        let (policy, attester) = (policy(), attester());
-        let mut near = Link::new(at_customer);
-        let works = workers.iter_mut().enumerate();
-        let works: Vec<_> = works.map(|(number, link)| work(number, link)).collect();
-        let both = async { tokio::try_join!(self.customer(&policy, &mut near), self.enclave(&attester, &mut links)) };
-        let at_work = self.terms.at_work().len();
-        let (network, _) = tokio::try_join!(both, try_join_all(works.into_iter().take(at_work)))?;
-        Ok(network.0)
+    ) -> (Result<Network, ProtocolError>, Vec<(String, String)>) {
+        self.run_with(|_| true, work).await
     }
 
     async fn honest(&self) -> Network {
         let work = async |_, link: &mut MemoryLink| worker(Limits::default(), link, &mut ignore()).await;
-        self.run(work).await.unwrap()
+        let (trained, dropped) = self.run(work).await;
+        assert_eq!(dropped, []);
+        trained.unwrap()
     }
 
     /// The same training with nobody else.
@@ -280,26 +373,14 @@ fn what_is_sealed_opens_under_its_key_job_and_name_only() {
 #[test]
 fn every_party_is_told_what_others_learn() {
     let leaks = |blinding| Setting::new(blinding, 4).terms.leaks();
+    let says =
+        |leaks: &[Leak], party: &str, what: &str| leaks.iter().any(|leak| leak.party == party && leak.learns.contains(what));
     let masked = leaks(Blinding::Masked);
-    assert!(
-        masked
-            .iter()
-            .any(|leak| leak.party == "w1, w2, w3" && leak.learns.contains("any two"))
-    );
-    assert!(masked.iter().all(|leak| leak.party != "w4"));
-    assert!(
-        masked
-            .iter()
-            .any(|leak| leak.party == "vault" && leak.learns.contains("simulated"))
-    );
-    assert!(
-        leaks(Blinding::Permute { rekey_every: 1 })
-            .iter()
-            .any(|leak| leak.learns.contains("initial weights"))
-    );
-    assert!(
-        leaks(Blinding::None)
-            .iter()
-            .any(|leak| leak.party == "w4" && leak.learns.contains("in the clear"))
-    );
+    // The fourth has the share of the first, should that fail.
+    assert!(says(&masked, "w1 or w4, w2, w3", "any two"));
+    assert!(says(&masked, "w4", "unless w1 fails"));
+    assert!(says(&masked, "w3", "no sample, label, weight or gradient"));
+    assert!(says(&masked, "vault", "simulated"));
+    assert!(says(&leaks(Blinding::Permute { rekey_every: 1 }), "w4", "initial weights"));
+    assert!(says(&leaks(Blinding::None), "w4", "in the clear"));
 }

@@ -17,7 +17,10 @@ use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
 
 pub use self::server::release;
-pub(crate) use self::{client::client, server::server};
+pub(crate) use self::{
+    client::client,
+    server::{Barrier, server},
+};
 use crate::{Begin, Examples, Keep, Parts, Position, ProtocolError, Schedule, Shuffle, Start, Subset};
 
 /// What a client trains on and how.

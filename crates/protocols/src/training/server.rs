@@ -227,22 +227,22 @@ async fn settle<C: Channel>(
     Ok(service.keeps.iter().try_for_each(|keep| keep.settled(epoch))?)
 }
 
-/// Where sessions wait for each other.
-struct Barrier {
+/// Where sessions, or exchanges with several peers, wait for each other.
+pub(crate) struct Barrier {
     missing: Cell<usize>,
     all: Notify,
 }
 
 impl Barrier {
-    fn new(sessions: usize) -> Self {
+    pub(crate) fn new(sessions: usize) -> Self {
         Self {
             missing: Cell::new(sessions),
             all: Notify::new(),
         }
     }
 
-    /// Waits until every session is here; the client, who waits for the server meanwhile, is kept informed.
-    async fn pass<C: Channel>(&self, link: &mut Link<C>) {
+    /// Waits until every session is here; the peer, who waits for this party meanwhile, is kept informed.
+    pub(crate) async fn pass<C: Channel>(&self, link: &mut Link<C>) {
         self.missing.set(self.missing.get() - 1);
         if self.missing.get() == 0 {
             return self.all.notify_waiters();

@@ -1,17 +1,23 @@
 //! Operands as numbers, permuted or in the clear: every worker has some of the rows, or some of a batch's matrices.
 
+use std::{collections::BTreeMap, ops::Range};
+
 use cloven_accel::{
-    Kind, Matrices,
+    Kind, Matrices, Shape,
     freivalds::check_floats,
     job::{Job as WorkerJob, Step, Tensor},
     permuted::{LayerKeys, SignedPermutation},
-    sharding::{Piece, Split, join, split},
+    sharding::{Split, join, split},
 };
 use cloven_nn::offload::{Job, Product, ProductKind};
 use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
-use super::{Operands, gradient, kind, matrices, pool::Pool, product, slots};
+use super::{
+    Operands, gradient, kind, matrices,
+    pool::{Pool, Task},
+    product, slots,
+};
 use crate::ProtocolError;
 
 /// Rounds of a check: of a product that is off by 2^20 times the tolerance, one in 2^40 passes.
@@ -33,6 +39,15 @@ struct Kept {
     x: Matrices<f32>,
     w: Matrices<f32>,
     rows: Option<SignedPermutation>,
+    parts: Vec<Part>,
+}
+
+/// The part of one worker in a product: rows of X, or matrices of a batch.
+struct Part {
+    batch: Range<usize>,
+    rows: Range<usize>,
+    /// Who has it. Once that worker has failed nobody: others are then given what they need each time, until the product's next way forward.
+    at: Option<usize>,
 }
 
 impl Floats {
@@ -75,18 +90,21 @@ impl Floats {
                 (keys.blind_input(&rows, &x)?, keys.blind_weights(&w)?, Some(rows))
             }
         };
-        let slots = slots(number);
-        let put = |piece: &Piece| -> Result<Vec<Step>, ProtocolError> {
-            let [x, w] = piece.operands(Kind::Forward, &x, &w)?;
-            Ok(vec![self::put(slots[0], x), self::put(slots[1], w)])
+        let asked = Asked {
+            kinds: vec![Kind::Forward],
+            x: &x,
+            w: &w,
+            g: None,
+            slots: [slots(number), self.spare_slots()],
+            name,
         };
-        let asked = [(Kind::Forward, [&x, &w])];
-        let mut products = answered(&asked, slots, (&put, &[]), name, pool, rng).await?;
+        let mut parts = asked.parts(&pool.left()?)?;
+        let mut products = answered(&asked, &mut parts, pool, rng).await?;
         if let (Some(keys), Some(rows)) = (self.keys_of(number), &rows) {
             products = vec![keys.unblind_output(rows, &products[0])?];
         }
         let last = [job.left.clone(), job.right.clone()];
-        self.kept[number] = Some(Kept { last, x, w, rows });
+        self.kept[number] = Some(Kept { last, x, w, rows, parts });
         Ok(products)
     }
 
@@ -99,30 +117,34 @@ impl Floats {
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         let kept = self.kept[number].take();
         let g = matrices(gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?)?;
-        let Some(Kept { x, w, rows, .. }) = kept else {
+        let Some(Kept {
+            x, w, rows, mut parts, ..
+        }) = kept
+        else {
             return Ok(Vec::new());
         };
         let keys = self.keys_of(number).zip(rows.as_ref());
         let g = keys.map_or_else(|| Ok(g.clone()), |(keys, rows)| keys.blind_gradient(rows, &g))?;
-        let slots = slots(number);
-        let put = |piece: &Piece| -> Result<Vec<Step>, ProtocolError> {
-            // The rows of X, and so of G, that the worker has.
-            let (rows, columns) = (piece.rows.clone(), 0..g.shape().columns);
-            Ok(vec![self::put(slots[2], g.block(piece.batch.clone(), rows, columns)?)])
+        let asked = Asked {
+            kinds: jobs.iter().map(|job| kind(job.kind)).collect(),
+            x: &x,
+            w: &w,
+            g: Some(&g),
+            slots: [slots(number), self.spare_slots()],
+            name,
         };
-        let asked = jobs.iter().map(|job| match job.kind {
-            ProductKind::InputGradient => (Kind::InputGradient, [&g, &w]),
-            other => (kind(other), [&x, &g]),
-        });
-        let asked: Vec<_> = asked.collect();
-        let free = slots.map(|slot| Step::Free { slot });
-        let products = answered(&asked, slots, (&put, &free), name, pool, rng).await?;
+        let products = answered(&asked, &mut parts, pool, rng).await?;
         let Some((keys, rows)) = keys else { return Ok(products) };
-        let unblinded = products.iter().zip(&asked).map(|(product, (kind, _))| match kind {
+        let unblinded = products.iter().zip(jobs).map(|(product, job)| match kind(job.kind) {
             Kind::InputGradient => keys.unblind_input(rows, product),
             _ => keys.unblind_weights(product),
         });
         Ok(unblinded.collect::<Result<_, _>>()?)
+    }
+
+    /// Slots for what a worker does in another's place.
+    fn spare_slots(&self) -> [u32; 3] {
+        slots(self.sizes.len())
     }
 
     fn keys_of(&self, number: usize) -> Option<&LayerKeys> {
@@ -160,62 +182,148 @@ fn side(kind: Kind, batch: usize) -> Split {
     }
 }
 
-/// What the workers are given first, each for its piece of the rows or matrices, and told at the end.
-type Around<'p> = (&'p dyn Fn(&Piece) -> Result<Vec<Step>, ProtocolError>, &'p [Step]);
+/// Products that are asked for at once.
+struct Asked<'o> {
+    kinds: Vec<Kind>,
+    x: &'o Matrices<f32>,
+    w: &'o Matrices<f32>,
+    /// None on the way forward.
+    g: Option<&'o Matrices<f32>>,
+    /// The product's own, and those for work in another's place.
+    slots: [[u32; 3]; 2],
+    name: &'o str,
+}
 
-/// Products of operands as the workers have them, checked piece by piece, and put together.
+impl Asked<'_> {
+    /// The parts of these workers on the way forward.
+    fn parts(&self, workers: &[usize]) -> Result<Vec<Part>, ProtocolError> {
+        let dimensions = Kind::Forward.dimensions(self.x.shape(), self.w.shape())?;
+        let pieces = split(&dimensions, side(Kind::Forward, dimensions.batch), workers.len());
+        let parts = pieces.into_iter().zip(workers).map(|(piece, worker)| Part {
+            batch: piece.batch,
+            rows: piece.rows,
+            at: Some(*worker),
+        });
+        Ok(parts.collect())
+    }
+
+    /// X, W and G of a part.
+    fn operands(&self, part: &Part) -> Result<(Matrices<f32>, Matrices<f32>, Option<Matrices<f32>>), ProtocolError> {
+        let rows = |all: &Matrices<f32>| all.block(part.batch.clone(), part.rows.clone(), 0..all.shape().columns);
+        let w = self
+            .w
+            .block(part.batch.clone(), 0..self.w.shape().rows, 0..self.w.shape().columns)?;
+        Ok((rows(self.x)?, w, self.g.map(rows).transpose()?))
+    }
+
+    /// The steps for a part, at its own worker or in its place.
+    fn steps(&self, part: &Part) -> Result<Vec<Step>, ProtocolError> {
+        let (x, w, g) = self.operands(part)?;
+        let slots = self.slots[usize::from(part.at.is_none())];
+        let mut steps = Vec::new();
+        if self.g.is_none() || part.at.is_none() {
+            steps.extend([put(slots[0], x), put(slots[1], w)]);
+        }
+        steps.extend(g.map(|g| put(slots[2], g)));
+        steps.extend(self.kinds.iter().map(|kind| product(slots, *kind)));
+        if self.g.is_some() || part.at.is_none() {
+            steps.extend(slots.map(|slot| Step::Free { slot }));
+        }
+        Ok(steps)
+    }
+
+    /// Shapes of a part's products.
+    fn shapes(&self, part: &Part) -> Result<Vec<Shape>, ProtocolError> {
+        let (x, w, g) = self.operands(part)?;
+        let shape = |kind: &Kind| {
+            let [left, right] = of_kind(*kind, [&x, &w, g.as_ref().unwrap_or(&x)]);
+            Ok(kind.dimensions(left.shape(), right.shape())?.product())
+        };
+        self.kinds.iter().map(shape).collect()
+    }
+
+    /// Whether these are the products of a part.
+    fn are_right(&self, part: &Part, products: &[Matrices<f32>], rng: &mut ChaCha20Rng) -> Result<bool, ProtocolError> {
+        let (x, w, g) = self.operands(part)?;
+        Ok(self.kinds.iter().zip(products).all(|(kind, product)| {
+            let [left, right] = of_kind(*kind, [&x, &w, g.as_ref().unwrap_or(&x)]);
+            check_floats(*kind, left, right, product, ROUNDS, rng).is_ok()
+        }))
+    }
+
+    /// The products from those of all parts.
+    fn joined(&self, parts: Vec<Vec<Matrices<f32>>>) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+        let mut by_kind: Vec<Vec<Matrices<f32>>> = self.kinds.iter().map(|_| Vec::new()).collect();
+        for products in parts {
+            by_kind.iter_mut().zip(products).for_each(|(all, product)| all.push(product));
+        }
+        let joined = self.kinds.iter().zip(by_kind).map(|(kind, products)| {
+            let [left, right] = of_kind(*kind, [self.x, self.w, self.g.unwrap_or(self.x)]);
+            let dimensions = kind.dimensions(left.shape(), right.shape())?;
+            join(&dimensions, side(*kind, dimensions.batch), &products)
+        });
+        Ok(joined.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Left and right operand, of X, W and G.
+fn of_kind<'o>(kind: Kind, [x, w, g]: [&'o Matrices<f32>; 3]) -> [&'o Matrices<f32>; 2] {
+    match kind {
+        Kind::Forward => [x, w],
+        Kind::WeightGradient => [x, g],
+        Kind::InputGradient => [g, w],
+    }
+}
+
+fn floats(tensor: Tensor) -> Option<Matrices<f32>> {
+    match tensor {
+        Tensor::Floats(floats) => Some(floats),
+        Tensor::Residues(_) => None,
+    }
+}
+
+/// The products, checked part by part, and put together. The parts of workers that fail are done by the others.
 async fn answered<C: Channel>(
-    asked: &[(Kind, [&Matrices<f32>; 2])],
-    slots: [u32; 3],
-    (first, last): Around<'_>,
-    name: &str,
+    asked: &Asked<'_>,
+    parts: &mut [Part],
     pool: &mut Pool<'_, C>,
     rng: &mut ChaCha20Rng,
 ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
-    let mut cut = Vec::with_capacity(asked.len());
-    for (kind, [left, right]) in asked {
-        let dimensions = kind.dimensions(left.shape(), right.shape())?;
-        let by = side(*kind, dimensions.batch);
-        cut.push((dimensions, by, split(&dimensions, by, pool.workers())));
-    }
-    let mut jobs = Vec::new();
-    for worker in 0..pool.workers() {
-        let mut steps = Vec::new();
-        if let (Some((kind, _)), Some(piece)) = (asked.first(), cut.first().and_then(|(_, _, pieces)| pieces.get(worker))) {
-            // Of a weight gradient the rows are its terms.
-            let rows = match kind {
-                Kind::WeightGradient => piece.inner.clone(),
-                Kind::Forward | Kind::InputGradient => piece.rows.clone(),
-            };
-            steps = first(&Piece { rows, ..piece.clone() })?;
-            steps.extend(asked.iter().map(|(kind, _)| product(slots, *kind)));
-            steps.extend_from_slice(last);
+    let mut done: Vec<Option<Vec<Matrices<f32>>>> = parts.iter().map(|_| None).collect();
+    while done.iter().any(Option::is_none) {
+        let left = pool.left()?;
+        let mut others = left.iter().cycle();
+        let mut turns: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for number in (0..parts.len()).filter(|number| done[*number].is_none()) {
+            let part = &mut parts[number];
+            part.at = part.at.filter(|at| left.contains(at));
+            let worker = part.at.or_else(|| others.next().copied());
+            turns.entry(worker.unwrap_or_default()).or_default().push(number);
         }
-        jobs.push(WorkerJob(steps));
-    }
-    let mut parts: Vec<Vec<Matrices<f32>>> = asked.iter().map(|_| Vec::new()).collect();
-    for (worker, answer) in pool.run(jobs).await?.into_iter().enumerate() {
-        let mut operands = Vec::with_capacity(asked.len());
-        for ((kind, [left, right]), (_, _, pieces)) in asked.iter().zip(&cut) {
-            if let Some(piece) = pieces.get(worker) {
-                operands.push((*kind, piece.operands(*kind, left, right)?));
+        let mut tasks = Vec::new();
+        for (&worker, turn) in &turns {
+            let (mut steps, mut shapes) = (Vec::new(), Vec::new());
+            for number in turn {
+                steps.extend(asked.steps(&parts[*number])?);
+                shapes.extend(asked.shapes(&parts[*number])?);
+            }
+            let job = WorkerJob(steps);
+            tasks.push(Task { worker, job, shapes });
+        }
+        for (worker, answer) in pool.run(tasks, floats).await? {
+            let mut products = answer.into_iter().flatten();
+            for &number in &turns[&worker] {
+                let own: Vec<_> = products.by_ref().take(asked.kinds.len()).collect();
+                if own.len() < asked.kinds.len() {
+                    break;
+                }
+                if !asked.are_right(&parts[number], &own, rng)? {
+                    pool.lied(worker, asked.name).await?;
+                    break;
+                }
+                done[number] = Some(own);
             }
         }
-        let shapes = operands
-            .iter()
-            .map(|(kind, [left, right])| Ok(kind.dimensions(left.shape(), right.shape())?.product()));
-        let shapes: Vec<_> = shapes.collect::<Result<_, ProtocolError>>()?;
-        let products = pool.floats(worker, answer, &shapes)?.into_iter().zip(&operands);
-        for ((product, (kind, [left, right])), parts) in products.zip(&mut parts) {
-            if check_floats(*kind, left, right, &product, ROUNDS, rng).is_err() {
-                return Err(pool.lied(worker, name));
-            }
-            parts.push(product);
-        }
     }
-    let joined = cut
-        .iter()
-        .zip(&parts)
-        .map(|((dimensions, by, _), parts)| join(dimensions, *by, parts));
-    Ok(joined.collect::<Result<_, _>>()?)
+    asked.joined(done.into_iter().flatten().collect())
 }

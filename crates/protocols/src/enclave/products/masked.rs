@@ -10,13 +10,25 @@ use cloven_nn::offload::{Job, ProductKind};
 use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
-use super::{Operands, gradient, kind, matrices, pool::Pool, product, slots};
-use crate::ProtocolError;
+use super::{
+    Operands, gradient, kind, matrices,
+    pool::{Pool, Task},
+    product, slots,
+};
+use crate::{ProtocolError, enclave::Terms};
 
 pub(super) struct Masked {
     blinder: Blinder,
     /// X and W of each product on its last way forward.
-    kept: Vec<Option<(Operands, [Operand; 2])>>,
+    kept: Vec<Option<Kept>>,
+}
+
+struct Kept {
+    last: Operands,
+    x: Operand,
+    w: Operand,
+    /// Who has which share of them.
+    holders: [usize; WORKERS],
 }
 
 /// An operand, and its shares.
@@ -66,15 +78,19 @@ impl Masked {
         let w = self.operand(Quantised::new(&w, norms[1], scale_w)?)?;
         let slots = slots(number);
         let work = |worker| {
-            let put = [x.put(slots[0], worker), w.put(slots[1], worker)];
-            WorkerJob([&put[..], &[product(slots, Kind::Forward)]].concat())
+            vec![
+                x.put(slots[0], worker),
+                w.put(slots[1], worker),
+                product(slots, Kind::Forward),
+            ]
         };
         let asked = Asked {
             kind: Kind::Forward,
             operands: [&x, &w],
         };
-        let products = answered((0..WORKERS).map(work).collect(), &[asked], name, pool, rng).await?;
-        self.kept[number] = Some(([job.left.clone(), job.right.clone()], [x, w]));
+        let (products, holders) = answered(&work, &[asked], name, pool, rng).await?;
+        let last = [job.left.clone(), job.right.clone()];
+        self.kept[number] = Some(Kept { last, x, w, holders });
         Ok(products)
     }
 
@@ -86,8 +102,10 @@ impl Masked {
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         let kept = self.kept[number].take();
-        let g = matrices(gradient(jobs, kept.as_ref().map(|(last, _)| last), name)?)?;
-        let Some((_, [x, w])) = kept else { return Ok(Vec::new()) };
+        let g = matrices(gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?)?;
+        let Some(Kept { x, w, holders, .. }) = kept else {
+            return Ok(Vec::new());
+        };
         let norms = Norms::of(&g)?;
         // One scale for all products of G: the smallest that any of them needs.
         let scales = jobs.iter().map(|job| match job.kind {
@@ -101,10 +119,15 @@ impl Masked {
         let g = self.operand(Quantised::new(&g, norms, scale)?)?;
         let slots = slots(number);
         let work = |worker| {
-            let mut steps = vec![g.put(slots[2], worker)];
+            // A spare was not there on the way forward: it gets what the one before it had.
+            let mut steps = match holders.contains(&worker) {
+                true => Vec::new(),
+                false => vec![x.put(slots[0], worker), w.put(slots[1], worker)],
+            };
+            steps.push(g.put(slots[2], worker));
             steps.extend(jobs.iter().map(|job| product(slots, kind(job.kind))));
             steps.extend(slots.map(|slot| Step::Free { slot }));
-            WorkerJob(steps)
+            steps
         };
         let asked: Vec<Asked<'_>> = jobs
             .iter()
@@ -116,7 +139,7 @@ impl Masked {
                 },
             })
             .collect();
-        answered((0..WORKERS).map(work).collect(), &asked, name, pool, rng).await
+        Ok(answered(&work, &asked, name, pool, rng).await?.0)
     }
 
     fn operand(&mut self, integers: Quantised) -> Result<Operand, ProtocolError> {
@@ -137,10 +160,11 @@ fn fit(
 }
 
 impl Operand {
+    /// Gives a worker its share. The only way to any: nobody asks for a share by its number.
     fn put(&self, slot: u32, worker: usize) -> Step {
         Step::Put {
             slot,
-            tensor: Tensor::Residues(self.shares[worker].clone()),
+            tensor: Tensor::Residues(self.shares[Terms::share(worker)].clone()),
         }
     }
 }
@@ -152,33 +176,74 @@ impl Asked<'_> {
     }
 }
 
-/// The products that the workers' answers stand for, checked.
+/// The products that the workers' answers stand for, checked, and who gave them. The part of a worker that fails is done by a spare.
 async fn answered<C: Channel>(
-    jobs: Vec<WorkerJob>,
+    work: &dyn Fn(usize) -> Vec<Step>,
     asked: &[Asked<'_>],
     name: &str,
     pool: &mut Pool<'_, C>,
     rng: &mut ChaCha20Rng,
-) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+) -> Result<(Vec<Matrices<f32>>, [usize; WORKERS]), ProtocolError> {
     let shapes: Vec<Shape> = asked.iter().map(Asked::shape).collect::<Result<_, _>>()?;
-    let answers = pool.run(jobs).await?.into_iter().enumerate();
-    let answers: Vec<Vec<Residues>> = answers
-        .map(|(worker, answer)| pool.residues(worker, answer, &shapes))
-        .collect::<Result<_, _>>()?;
-    let mut products = Vec::with_capacity(asked.len());
-    for (number, asked) in asked.iter().enumerate() {
-        let [x, y] = asked.operands;
-        let each = [0, 1, 2].map(|worker| &answers[worker][number]);
-        let decoded = decode(each, product_exponent(asked.kind, &x.integers, &y.integers)?)?;
-        if let Err(cause) = check_integers(asked.kind, &x.integers, &y.integers, &decoded, rng) {
-            let liar = (0..WORKERS).find(|worker| {
-                let (left, right) = (&x.shares[*worker], &y.shares[*worker]);
-                check_residues(asked.kind, left, right, each[*worker], rng).is_err()
-            });
-            // Without one it is this machine's own arithmetic.
-            return Err(liar.map_or(ProtocolError::Acceleration(cause), |worker| pool.lied(worker, name)));
+    let mut answers: [Option<(usize, Vec<Residues>)>; WORKERS] = [const { None }; WORKERS];
+    loop {
+        let mut tasks = Vec::new();
+        for share in (0..WORKERS).filter(|share| answers[*share].is_none()) {
+            let worker = pool.holder(share)?;
+            let (job, shapes) = (WorkerJob(work(worker)), shapes.clone());
+            tasks.push(Task { worker, job, shapes });
         }
-        products.push(decoded.numbers()?);
+        for (worker, answer) in pool.run(tasks, residues).await? {
+            answers[Terms::share(worker)] = answer.map(|answer| (worker, answer));
+        }
+        let [Some(first), Some(second), Some(third)] = &answers else {
+            continue;
+        };
+        let (holders, all) = ([first.0, second.0, third.0], [&first.1, &second.1, &third.1]);
+        let cause = match decoded(asked, all, rng) {
+            Ok(products) => return Ok((products, holders)),
+            Err(cause) => cause,
+        };
+        let liars = liars(asked, all, rng);
+        if liars.is_empty() {
+            // It is this machine's own arithmetic.
+            return Err(cause.into());
+        }
+        for share in liars {
+            answers[share] = None;
+            pool.lied(holders[share], name).await?;
+        }
     }
-    Ok(products)
+}
+
+fn residues(tensor: Tensor) -> Option<Residues> {
+    match tensor {
+        Tensor::Residues(residues) => Some(residues),
+        Tensor::Floats(_) => None,
+    }
+}
+
+fn decoded(
+    asked: &[Asked<'_>],
+    answers: [&Vec<Residues>; WORKERS],
+    rng: &mut ChaCha20Rng,
+) -> Result<Vec<Matrices<f32>>, AccelError> {
+    let each = asked.iter().enumerate().map(|(number, asked)| {
+        let [x, y] = asked.operands.map(|operand| &operand.integers);
+        let decoded = decode(answers.map(|answer| &answer[number]), product_exponent(asked.kind, x, y)?)?;
+        check_integers(asked.kind, x, y, &decoded, rng)?;
+        decoded.numbers()
+    });
+    each.collect()
+}
+
+/// The shares whose answers are not the products of what their workers were given.
+fn liars(asked: &[Asked<'_>], answers: [&Vec<Residues>; WORKERS], rng: &mut ChaCha20Rng) -> Vec<usize> {
+    let mut is_right = |share: usize| {
+        asked.iter().zip(answers[share]).all(|(asked, answer)| {
+            let [left, right] = asked.operands.map(|operand| &operand.shares[share]);
+            check_residues(asked.kind, left, right, answer, rng).is_ok()
+        })
+    };
+    (0..WORKERS).filter(|share| !is_right(*share)).collect()
 }

@@ -5,11 +5,13 @@
 //! - forward: blinded X and W → workers, who keep them until the same product's next; X W → enclave
 //! - backward: blinded G → workers; X^T G, and where something before learns G W^T → enclave
 //!
-//! What comes back is checked before it is used. One exchange with every worker for a product and direction.
+//! What comes back is checked before it is used. One exchange with every worker for a product and direction. A worker that lies, stalls or leaves is dropped;
+//! the operands of a step are kept until its products are there, so that others do its part.
 
 mod floats;
 mod masked;
 mod pool;
+mod teller;
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use cloven_nn::offload::{self, Job, Product, ProductKind};
 use cloven_wire::{Channel, Link};
 use rand_chacha::ChaCha20Rng;
 
+pub(super) use self::teller::Teller;
 use self::{floats::Floats, masked::Masked, pool::Pool};
 use super::{Blinding, Terms};
 use crate::ProtocolError;
@@ -37,14 +40,15 @@ enum Hidden {
 }
 
 impl<'l, C: Channel> Products<'l, C> {
-    /// `workers` in the order of [`Terms::at_work`].
+    /// `workers` by number in [`Terms::workers`], `None` for one that is not connected.
     ///
     /// # Errors
-    /// [`ProtocolError::Structure`] for fewer workers than the blinding needs.
+    /// [`ProtocolError::Structure`] for a job with fewer workers than the blinding needs.
     pub(super) fn new(
         products: &[Product],
         terms: &Terms,
-        workers: Vec<&'l mut Link<C>>,
+        workers: Vec<Option<&'l mut Link<C>>>,
+        teller: &'l Teller<'l>,
         mut rng: ChaCha20Rng,
     ) -> Result<Self, ProtocolError> {
         let hidden = match terms.blinding {
@@ -54,7 +58,7 @@ impl<'l, C: Channel> Products<'l, C> {
         };
         Ok(Self {
             names: products.iter().map(|product| product.name.clone()).collect(),
-            pool: Pool::new(workers, terms)?,
+            pool: Pool::new(workers, terms, teller)?,
             hidden,
             rng,
         })
@@ -68,9 +72,14 @@ impl<'l, C: Channel> Products<'l, C> {
         }
     }
 
+    /// Awaits `work`, which the workers wait for.
+    pub(super) async fn wait_while<T>(&mut self, work: impl Future<Output = T>) -> T {
+        self.pool.wait_while(work).await
+    }
+
     /// Ends the workers' work.
-    pub(super) async fn end(mut self) -> Result<(), ProtocolError> {
-        self.pool.end().await
+    pub(super) async fn end(mut self) {
+        self.pool.end().await;
     }
 }
 
