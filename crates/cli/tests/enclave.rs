@@ -107,6 +107,29 @@ fn a_killed_party_of_any_role_goes_on_to_the_same_weights() {
 }
 
 #[test]
+fn without_a_worker_that_is_gone_the_rest_go_on() {
+    let settings = [
+        "enclave.blinding=permute",
+        "training.epochs=8",
+        "training.batch=128",
+        "training.evaluate_every=0",
+    ];
+    let machines = Machines::new(&PARTIES, "hospital", &settings, job_folder);
+    let mut parties = machines.start_all("run");
+    machines.wait_for_epochs("run", 2);
+    let place = parties.iter().position(|(party, _)| party == "gpu2").unwrap();
+    let (_, mut victim) = parties.remove(place);
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    for (party, child) in parties {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{party}: {}", stderr(&output));
+        let told = stderr(&output).contains("cloud: going on without gpu2");
+        assert_eq!(told, party == "cloud", "{party}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_client_that_asks_for_hardware_sends_nothing_to_a_simulated_enclave() {
     let machines = Machines::new(&PARTIES, "hospital", &["training.epochs=1"], job_folder);
     let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/policy-tdx.toml");

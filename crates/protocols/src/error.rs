@@ -42,7 +42,7 @@ pub enum ProtocolError {
         /// Who would have to.
         why: String,
         /// What the last one did that failed.
-        cause: WireError,
+        cause: Box<WireError>,
     },
     /// What runs at the other end, or here, is not what the customer wants.
     #[error("attestation: {0}")]

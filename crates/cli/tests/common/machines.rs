@@ -82,7 +82,8 @@ impl Machines {
             .collect()
     }
 
-    fn wait_for_epochs(&self, run: &str, epochs: usize) {
+    /// Until the one who is watched has trained so many epochs.
+    pub fn wait_for_epochs(&self, run: &str, epochs: usize) {
         let begun = Instant::now();
         let path = self.run_folder(run, &self.lead).join("metrics.jsonl");
         let done = || {

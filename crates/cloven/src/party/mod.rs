@@ -306,8 +306,10 @@ impl Prepared {
     fn lost(&self, error: &Error) -> Option<Update> {
         let seconds = self.local.deadlines.reconnect_seconds;
         let Error::Protocol { cause, .. } = error else { return None };
-        let (ProtocolError::Wire(cause) | ProtocolError::NoWorker { cause, .. }) = cause.as_ref() else {
-            return None;
+        let cause = match cause.as_ref() {
+            ProtocolError::Wire(cause) => cause,
+            ProtocolError::NoWorker { cause, .. } => cause,
+            _ => return None,
         };
         let peer = cause
             .lost_party()

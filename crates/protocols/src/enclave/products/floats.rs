@@ -208,7 +208,7 @@ impl Asked<'_> {
     }
 
     /// X, W and G of a part.
-    fn operands(&self, part: &Part) -> Result<(Matrices<f32>, Matrices<f32>, Option<Matrices<f32>>), ProtocolError> {
+    fn operands(&self, part: &Part) -> Result<OfPart, ProtocolError> {
         let rows = |all: &Matrices<f32>| all.block(part.batch.clone(), part.rows.clone(), 0..all.shape().columns);
         let w = self
             .w
@@ -266,8 +266,11 @@ impl Asked<'_> {
     }
 }
 
+/// X, W and, on the way back, G.
+type OfPart = (Matrices<f32>, Matrices<f32>, Option<Matrices<f32>>);
+
 /// Left and right operand, of X, W and G.
-fn of_kind<'o>(kind: Kind, [x, w, g]: [&'o Matrices<f32>; 3]) -> [&'o Matrices<f32>; 2] {
+fn of_kind(kind: Kind, [x, w, g]: [&Matrices<f32>; 3]) -> [&Matrices<f32>; 2] {
     match kind {
         Kind::Forward => [x, w],
         Kind::WeightGradient => [x, g],

@@ -198,7 +198,10 @@ impl<'l, C: Channel> Pool<'l, C> {
 
     fn nobody(&mut self, why: String) -> ProtocolError {
         match self.lost.take() {
-            Some(cause) => ProtocolError::NoWorker { why, cause },
+            Some(cause) => ProtocolError::NoWorker {
+                why,
+                cause: Box::new(cause),
+            },
             None => ProtocolError::Structure(why),
         }
     }
