@@ -118,6 +118,30 @@ pub enum AccelError {
         /// What is there.
         actual: &'static str,
     },
+    /// A device was handed a tensor of another form than it computes on.
+    #[error("operand: expected {expected}, got {actual}")]
+    Operand {
+        /// What it computes on.
+        expected: &'static str,
+        /// What it was handed.
+        actual: &'static str,
+    },
+    /// No such device is at hand.
+    #[error("no {kind} device: {cause}")]
+    NoDevice {
+        /// Which kind was wanted.
+        kind: &'static str,
+        /// Why there is none.
+        cause: String,
+    },
+    /// A device failed.
+    #[error("device {name}: {cause}")]
+    Device {
+        /// Its name.
+        name: String,
+        /// What it said.
+        cause: String,
+    },
     /// All mask numbers of a key are used up.
     #[error("masks: expected at most {max} elements under one key, got more; draw another")]
     MasksUsedUp {
@@ -134,6 +158,35 @@ pub enum AccelError {
         /// What is there.
         actual: String,
     },
+}
+
+impl AccelError {
+    /// Whether this machine's device failed, not what it was asked for.
+    pub fn is_of_the_device(&self) -> bool {
+        matches!(self, Self::Device { .. } | Self::NoDevice { .. })
+    }
+
+    /// A device's failure, of which no more than a sentence is kept.
+    pub fn device(name: &str, cause: impl std::fmt::Display) -> Self {
+        Self::Device {
+            name: name.to_owned(),
+            cause: one_line(&cause.to_string()),
+        }
+    }
+
+    /// That there is no device of a kind.
+    pub fn no_device(kind: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self::NoDevice {
+            kind,
+            cause: one_line(&cause.to_string()),
+        }
+    }
+}
+
+/// Drivers write pages.
+fn one_line(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.chars().take(400).collect()
 }
 
 /// That two sizes are equal.

@@ -6,7 +6,8 @@
 //! | item | whose | what it is |
 //! |---|---|---|
 //! | [`residue_products`], [`float_products`] | worker | the products: exact modulo four small primes, or in f32; batched, operands transposed without copies |
-//! | [`job`] | both | what a worker is asked for and what it answers, as bytes; a worker on this machine's processor |
+//! | [`job`] | both | what a worker is asked for and what it answers, as bytes; a worker on this machine's processor or another device |
+//! | [`gpu`] | worker | a device out of the kernels that `accel-wgpu` and `accel-cuda` bring |
 //! | [`convolution`] | both | images to rows of patches and back, so that the enclave shares images and a worker does the rest |
 //! | [`masked`] | enclave | both operands as secret shares, one for each of three workers; the product from their answers |
 //! | [`permuted`] | enclave | the paper's blinding by signed permutations: obfuscation |
@@ -28,6 +29,7 @@ mod error;
 #[allow(unsafe_code)]
 mod float;
 pub mod freivalds;
+pub mod gpu;
 #[allow(unsafe_code)]
 mod integer;
 pub mod job;

@@ -1,4 +1,4 @@
-//! What a worker is asked to do, as bytes, and a worker that does it.
+//! What a worker is asked to do, as bytes, and a worker that does it on a device: this machine's processor ([`Cpu`]), or another [`Accelerator`].
 //!
 //! A job is a list of steps on numbered slots, so that an operand is sent once for all the products that it appears in:
 //!
@@ -22,11 +22,15 @@
 //! Bytes: a count (u32), then the steps or tensors. Numbers are little-endian; a tensor has four bytes an element in either form. Decoding checks every count
 //! against the bytes that are there before it allocates, and every value.
 
+mod accelerator;
 mod bytes;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod worker;
 
+pub use accelerator::{Accelerator, Cpu, Form, Held};
 pub use worker::{Limits, Worker};
 
 use crate::{AccelError, Kind, Matrices, Residues, Shape, convolution::Window};
@@ -45,6 +49,14 @@ pub enum Tensor {
 }
 
 impl Tensor {
+    /// The form.
+    pub fn form(&self) -> Form {
+        match self {
+            Self::Residues(_) => Form::Residues,
+            Self::Floats(_) => Form::Floats,
+        }
+    }
+
     /// The shape.
     pub fn shape(&self) -> Shape {
         match self {

@@ -217,7 +217,7 @@ fn results_beyond_the_limits_are_refused_before_they_are_computed() {
         padding: [0; 2],
     };
     let image = vec![put(1, floats(1, 1, 0.0)), Step::Fold { from: 1, to: 2, window }];
-    assert_eq!(run(image), "stored elements: expected at most 100, got 268435456");
+    assert_eq!(run(image), "stored elements: expected at most 100, got 268435457");
     let window = Window {
         channels: 1,
         image: [3; 2],
@@ -226,5 +226,93 @@ fn results_beyond_the_limits_are_refused_before_they_are_computed() {
         padding: [2; 2],
     };
     let patches = vec![put(1, floats(9, 1, 0.0)), Step::Unfold { from: 1, to: 2, window }];
-    assert_eq!(run(patches), "stored elements: expected at most 100, got 225");
+    assert_eq!(run(patches), "stored elements: expected at most 100, got 234");
+}
+
+#[test]
+fn the_processor_conforms_to_itself() {
+    testing::conforms(Cpu, 30);
+}
+
+/// The processor, but for one operation.
+struct Faulty(&'static str);
+
+type Operand = Held<std::sync::Arc<Tensor>>;
+
+impl Faulty {
+    fn result(&self, operation: &str, result: &std::sync::Arc<Tensor>) -> std::sync::Arc<Tensor> {
+        let mut tensor = Tensor::clone(result);
+        if self.0 == operation {
+            tensor = match tensor {
+                Tensor::Residues(residues) => {
+                    let mut values = residues.values().to_vec();
+                    values
+                        .iter_mut()
+                        .take(1)
+                        .for_each(|value| *value = if *value == 0 { 1 } else { -*value });
+                    Tensor::Residues(Residues::new(residues.shape(), values).unwrap())
+                }
+                Tensor::Floats(mut floats) => {
+                    floats.values_mut().iter_mut().take(1).for_each(|value| *value *= 1.0 + 1e-4);
+                    Tensor::Floats(floats)
+                }
+            };
+        }
+        tensor.into()
+    }
+}
+
+impl Accelerator for Faulty {
+    type Data = std::sync::Arc<Tensor>;
+
+    fn name(&self) -> String {
+        format!("faulty {}", self.0)
+    }
+
+    fn put(&mut self, tensor: Tensor) -> Result<Self::Data, AccelError> {
+        Ok(self.result("put", &Cpu.put(tensor)?))
+    }
+
+    fn product(&mut self, kind: Kind, left: &Operand, right: &Operand) -> Result<Self::Data, AccelError> {
+        Ok(self.result("product", &Cpu.product(kind, left, right)?))
+    }
+
+    fn add(&mut self, to: &Operand, factor: f32, from: &Operand) -> Result<Self::Data, AccelError> {
+        Ok(self.result("add", &Cpu.add(to, factor, from)?))
+    }
+
+    fn unfold(&mut self, images: &Operand, window: &Window) -> Result<Self::Data, AccelError> {
+        Ok(self.result("unfold", &Cpu.unfold(images, window)?))
+    }
+
+    fn fold(&mut self, patches: &Operand, window: &Window) -> Result<Self::Data, AccelError> {
+        Ok(self.result("fold", &Cpu.fold(patches, window)?))
+    }
+
+    fn read(&mut self, tensor: Operand) -> Result<Tensor, AccelError> {
+        Cpu.read(tensor)
+    }
+}
+
+#[test]
+fn an_operation_that_is_slightly_off_does_not_conform() {
+    testing::conforms(Faulty("none"), 30);
+    for operation in ["put", "product", "add", "unfold", "fold"] {
+        let outcome = std::panic::catch_unwind(|| testing::conforms(Faulty(operation), 30));
+        assert!(outcome.is_err(), "{operation}");
+    }
+}
+
+#[test]
+fn a_device_that_fails_says_so_in_a_sentence() {
+    let error = AccelError::device("GPU 0", "out of\n  memory ".repeat(1000));
+    assert!(error.is_of_the_device() && error.to_string().starts_with("device GPU 0: out of memory out of"));
+    assert!(error.to_string().len() < 500);
+    assert!(
+        !AccelError::Operand {
+            expected: "a",
+            actual: "b"
+        }
+        .is_of_the_device()
+    );
 }

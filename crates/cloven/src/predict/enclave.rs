@@ -45,7 +45,7 @@ impl Predictor {
                 let queries = Queries { x: &rows.x, batch };
                 predict::customer(me, queries, link, &mut observe).await.map(Some)
             }
-            (Layers::Worker, _, [link]) => enclave::worker(Limits::default(), link, &mut observe).await.map(|()| None),
+            (Layers::Worker, _, [link]) => enclave::worker(Worker::new(Limits::default()), link, &mut observe).await.map(|()| None),
             (Layers::Enclave, _, links) => {
                 let attester = self.me.attester()?;
                 self.me.warn(attester.warning().map(str::to_owned), reporter);

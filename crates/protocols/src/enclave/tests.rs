@@ -9,7 +9,7 @@ mod tampering;
 
 use std::time::SystemTime;
 
-use cloven_accel::job::Limits;
+use cloven_accel::job::{Limits, Worker};
 use cloven_attest::{Attester, Digest, Policy, Requirement, Simulated, SimulatedPolicy};
 use cloven_nn::{LayerSpec, Loss, ModelSpec, Network, OptimiserSpec};
 use cloven_wire::{Deadlines, Link, Party, memory, tcp::Identity};
@@ -296,7 +296,7 @@ impl Setting {
     }
 
     async fn honest(&self) -> Network {
-        let work = async |_, link: &mut MemoryLink| worker(Limits::default(), link, &mut ignore()).await;
+        let work = async |_, link: &mut MemoryLink| worker(Worker::new(Limits::default()), link, &mut ignore()).await;
         let (trained, dropped) = self.run(work).await;
         assert_eq!(dropped, []);
         trained.unwrap()

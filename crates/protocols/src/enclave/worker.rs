@@ -1,6 +1,9 @@
-//! A worker's script: it computes what it is asked for.
+//! A worker's script: it computes what it is asked for, on whatever device it has.
 
-use cloven_accel::job::{Job, Limits, Worker};
+use cloven_accel::{
+    AccelError,
+    job::{Accelerator, Job, Worker},
+};
 use cloven_wire::{Channel, DecodeError, Link, Message, WireError};
 
 use super::msg::{WorkerAnswer, WorkerJob};
@@ -12,9 +15,12 @@ pub(super) const MAX_JOB: usize = 1 << 30;
 /// Computes until the enclave ends the work.
 ///
 /// # Errors
-/// [`ProtocolError`], naming the enclave whose job cannot be, or asks for more than the limits.
-pub async fn worker<C: Channel>(limits: Limits, link: &mut Link<C>, observe: &mut Observe<'_>) -> Result<(), ProtocolError> {
-    let mut worker = Worker::new(limits);
+/// [`ProtocolError`], naming the enclave whose job cannot be, or asks for more than the limits; [`ProtocolError::Acceleration`] where the device fails.
+pub async fn worker<A: Accelerator, C: Channel>(
+    mut worker: Worker<A>,
+    link: &mut Link<C>,
+    observe: &mut Observe<'_>,
+) -> Result<(), ProtocolError> {
     let traffic = link.traffic();
     observe(Event::Met { traffic })?;
     for round in 1.. {
@@ -23,19 +29,28 @@ pub async fn worker<C: Channel>(limits: Limits, link: &mut Link<C>, observe: &mu
             break;
         }
         let answer = Job::decode(&bytes).and_then(|job| worker.run(job));
-        let answer = answer.map_err(|cause| WireError::Malformed {
-            party: link.peer().clone(),
-            round,
-            what: WorkerJob::NAME,
-            cause: DecodeError::Field {
-                field: "job",
-                expected: "steps within the worker's limits".into(),
-                got: cause.to_string(),
-            },
-        })?;
+        let answer = answer.map_err(|cause| refused(link, round, cause))?;
         link.send(round, &WorkerAnswer(answer.encode())).await?;
         let (inferences, traffic) = (round, link.traffic());
         observe(Event::Answered { inferences, traffic })?;
     }
     Ok(())
+}
+
+/// Whose fault it is that a job is not answered.
+fn refused<C: Channel>(link: &Link<C>, round: u64, cause: AccelError) -> ProtocolError {
+    if cause.is_of_the_device() {
+        return cause.into();
+    }
+    let cause = DecodeError::Field {
+        field: "job",
+        expected: "steps within the worker's limits".into(),
+        got: cause.to_string(),
+    };
+    ProtocolError::Wire(WireError::Malformed {
+        party: link.peer().clone(),
+        round,
+        what: WorkerJob::NAME,
+        cause,
+    })
 }

@@ -32,7 +32,7 @@ impl Prepared {
         match (self.role, &self.data, &mut *links) {
             (Role::Client, Some(data), [link]) => self.enclave_customer(data, &terms, kept, link, (reporter, observe)).await,
             (Role::Worker, _, [link]) => {
-                let done = enclave::worker(Limits::default(), link, observe).await;
+                let done = enclave::worker(Worker::new(Limits::default()), link, observe).await;
                 Ok(done.map(|()| Trained::default()))
             }
             (Role::Server, _, links) => self.enclave_server(&terms, kept, links, (reporter, observe)).await,

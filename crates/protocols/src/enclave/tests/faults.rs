@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn too_few_workers_are_refused() {
     let setting = Setting::new(Blinding::Masked, 2);
-    let work = async |_, link: &mut MemoryLink| worker(Limits::default(), link, &mut ignore()).await;
+    let work = async |_, link: &mut MemoryLink| worker(Worker::new(Limits::default()), link, &mut ignore()).await;
     let error = setting.run(work).await.0.err().unwrap();
     assert!(error.to_string().contains("needs 3 workers, the job has 2"), "{error}");
 }

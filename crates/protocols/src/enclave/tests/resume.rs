@@ -58,7 +58,7 @@ async fn attempt(
     };
     let works = workers
         .into_iter()
-        .map(async |mut link| worker(Limits::default(), &mut link, &mut ignore()).await);
+        .map(async |mut link| worker(Worker::new(Limits::default()), &mut link, &mut ignore()).await);
     let (customer, enclave, _) = tokio::join!(customer, enclave, join_all(works));
     enclave?;
     Ok(customer?.parameters())

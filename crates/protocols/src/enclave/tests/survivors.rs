@@ -94,7 +94,7 @@ impl Setting {
     async fn failing(&self, faults: &[(usize, Fault, u64)]) -> (Result<Network, ProtocolError>, Vec<(String, String)>) {
         let work = async |number: usize, link: &mut MemoryLink| match faults.iter().find(|(who, ..)| *who == number) {
             Some((_, fault, at)) => fail(*fault, *at, link).await,
-            None => worker(Limits::default(), link, &mut ignore()).await,
+            None => worker(Worker::new(Limits::default()), link, &mut ignore()).await,
         };
         self.run(work).await
     }
@@ -230,7 +230,7 @@ async fn without_any_worker_the_run_stops_and_says_so() {
 
 #[tokio::test]
 async fn a_worker_that_is_not_connected_has_failed() {
-    let honest = async |_, link: &mut MemoryLink| worker(Limits::default(), link, &mut ignore()).await;
+    let honest = async |_, link: &mut MemoryLink| worker(Worker::new(Limits::default()), link, &mut ignore()).await;
     let setting = Setting::new(Blinding::Masked, 5);
     let (trained, dropped) = setting.run_with(|number| number != 1, honest).await;
     assert_eq!(trained.unwrap().parameters(), setting.honest().await.parameters());
@@ -272,7 +272,7 @@ async fn without_the_customer_the_run_stops() {
     let works = join_all(
         workers
             .iter_mut()
-            .map(async |link| worker(Limits::default(), link, &mut ignore()).await),
+            .map(async |link| worker(Worker::new(Limits::default()), link, &mut ignore()).await),
     );
     let (_, error, works) = tokio::join!(left, serves, works);
     assert!(

@@ -112,7 +112,7 @@ async fn run(blinding: Blinding, target: Option<(Way, u8, usize)>) -> (Outcome, 
         tap: Some(tap.clone()),
         ..Setting::new(blinding, 4)
     };
-    let work = async |_, link: &mut MemoryLink| worker(Limits::default(), link, &mut ignore()).await;
+    let work = async |_, link: &mut MemoryLink| worker(Worker::new(Limits::default()), link, &mut ignore()).await;
     (setting.outcome(|_| true, work).await, tap)
 }
 

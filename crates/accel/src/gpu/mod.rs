@@ -1,0 +1,288 @@
+//! An accelerator out of a few kernels: what does not depend on whose GPU it is.
+//!
+//! A crate for one kind of GPU brings buffers and the kernels of [`Kernel`] ([`Gpu`]); [`OnGpu`] arranges tensors in them and says which kernel runs on what.
+//!
+//! A tensor is one word of 32 bits an element, as [`Matrices`] has them: an f32, or the four residues of an element, that of `PRIMES[i]` in byte i. So a convolution
+//! moves words whatever they are, one word is loaded for all four products, and no two threads write to one word. Packing and unpacking planes are kernels too.
+
+use crate::{
+    AccelError, Dimensions, Kind, Matrices, Residues, Shape,
+    convolution::Window,
+    job::{Accelerator, Form, Held, Tensor},
+};
+
+/// Rows and columns of a product that one group of threads computes.
+pub const TILE: usize = 64;
+
+/// Threads of a group, in all kernels.
+pub const THREADS: usize = 256;
+
+/// Groups of one launch at most: what every kind of GPU takes in one dimension.
+pub const MAX_GROUPS: usize = 65535;
+
+/// Multiply-accumulates of one launch, roughly: milliseconds, as drivers end kernels that take seconds.
+const WORK: usize = 1 << 36;
+
+/// Parameters of a launch, in the order that its [`Kernel`] says; the rest are zero.
+pub type Parameters = [u32; 16];
+
+/// What runs on a GPU. Each kernel reads up to two buffers and writes all of the output's elements that its groups are for.
+///
+/// Parameters of products: number of the first tile, rows, depth, columns; of each operand the distance of lines, of terms and of matrices; tiles down and
+/// across. Lines are rows of the left factor and columns of the right one, term t of line l of matrix b being word `b * matrices + l * lines + t * terms`. Group g
+/// computes tile first + g: across a matrix first, then down, then through the batch.
+///
+/// Parameters of the others: elements of the output, then of [`Kernel::Add`] the factor's bits, of the convolutions the window: channels, image, kernel, stride and
+/// padding (two each), places down and across. Threads go through the elements in strides of all threads of the launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// Planes of residues to words.
+    Pack,
+    /// Words to planes of residues.
+    Unpack,
+    /// Products of residues, exact: sums of 32 bits, reduced at the end.
+    ResidueProduct,
+    /// Products of f32. A sum is taken in order, 128 terms at a time, and the sums of 128 in order.
+    FloatProduct,
+    /// Left plus factor times right, of f32.
+    Add,
+    /// Patches of images of words.
+    Unfold,
+    /// Residues of patches, added where they came from.
+    FoldResidues,
+    /// Floats of patches, likewise, in the order of the patches, as the processor does it.
+    FoldFloats,
+}
+
+impl Kernel {
+    /// All.
+    pub const ALL: [Self; 8] = [
+        Self::Pack,
+        Self::Unpack,
+        Self::ResidueProduct,
+        Self::FloatProduct,
+        Self::Add,
+        Self::Unfold,
+        Self::FoldResidues,
+        Self::FoldFloats,
+    ];
+
+    /// The name of its function.
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::Pack => "pack_residues",
+            Self::Unpack => "unpack_residues",
+            Self::ResidueProduct => "residue_product",
+            Self::FloatProduct => "float_product",
+            Self::Add => "add_multiple",
+            Self::Unfold => "unfold",
+            Self::FoldResidues => "fold_residues",
+            Self::FoldFloats => "fold_floats",
+        }
+    }
+}
+
+/// Buffers and kernels of one GPU.
+pub trait Gpu {
+    /// Words on the GPU; cheap to clone.
+    type Buffer: Clone;
+
+    /// Kind and name of the device, for people.
+    fn name(&self) -> String;
+
+    /// A buffer of so many words, at least one, all zero; fails where that is more than the GPU takes.
+    fn allocate(&mut self, words: usize) -> Result<Self::Buffer, AccelError>;
+
+    /// A buffer of these bytes, a multiple of four and at least four.
+    fn upload(&mut self, bytes: &[u8]) -> Result<Self::Buffer, AccelError>;
+
+    /// All bytes of a buffer, once everything launched before has been computed.
+    fn download(&mut self, buffer: &Self::Buffer) -> Result<Vec<u8>, AccelError>;
+
+    /// Runs so many groups of [`THREADS`] of a kernel, at least one and at most [`MAX_GROUPS`].
+    fn launch(
+        &mut self,
+        kernel: Kernel,
+        parameters: &Parameters,
+        operands: [&Self::Buffer; 2],
+        output: &Self::Buffer,
+        groups: usize,
+    ) -> Result<(), AccelError>;
+}
+
+/// The accelerator that a GPU is.
+#[derive(Clone, Debug)]
+pub struct OnGpu<G>(pub G);
+
+impl<G: Gpu> Accelerator for OnGpu<G> {
+    type Data = G::Buffer;
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn put(&mut self, tensor: Tensor) -> Result<G::Buffer, AccelError> {
+        if tensor.shape().elements() == 0 {
+            return self.0.allocate(1);
+        }
+        match tensor {
+            Tensor::Floats(floats) => self.0.upload(bytemuck::cast_slice(floats.values())),
+            Tensor::Residues(residues) => {
+                let planes = self.0.upload(bytemuck::cast_slice(residues.values()))?;
+                self.each_element(Kernel::Pack, residues.shape(), [], [&planes, &planes])
+            }
+        }
+    }
+
+    fn product(&mut self, kind: Kind, left: &Held<G::Buffer>, right: &Held<G::Buffer>) -> Result<G::Buffer, AccelError> {
+        let dimensions = kind.dimensions(left.shape, right.shape)?;
+        let elements = dimensions.product().elements();
+        let output = self.0.allocate(elements.max(1))?;
+        if elements == 0 || dimensions.depth == 0 {
+            return Ok(output);
+        }
+        let kernel = match left.form {
+            Form::Residues => Kernel::ResidueProduct,
+            Form::Floats => Kernel::FloatProduct,
+        };
+        let tiles = Tiles::new(dimensions);
+        for first in (0..tiles.count()).step_by(tiles.at_once()) {
+            let parameters = tiles.parameters(first, kind, left.shape, right.shape);
+            let groups = tiles.at_once().min(tiles.count() - first);
+            self.0
+                .launch(kernel, &parameters, [&left.data, &right.data], &output, groups)?;
+        }
+        Ok(output)
+    }
+
+    fn add(&mut self, to: &Held<G::Buffer>, factor: f32, from: &Held<G::Buffer>) -> Result<G::Buffer, AccelError> {
+        self.each_element(Kernel::Add, to.shape, [factor.to_bits()], [&to.data, &from.data])
+    }
+
+    fn unfold(&mut self, images: &Held<G::Buffer>, window: &Window) -> Result<G::Buffer, AccelError> {
+        let shape = window.patches(images.shape.batch)?;
+        self.each_element(Kernel::Unfold, shape, numbers(window), [&images.data; 2])
+    }
+
+    fn fold(&mut self, patches: &Held<G::Buffer>, window: &Window) -> Result<G::Buffer, AccelError> {
+        let kernel = match patches.form {
+            Form::Residues => Kernel::FoldResidues,
+            Form::Floats => Kernel::FoldFloats,
+        };
+        let [down, across] = window.output();
+        let shape = window.images(patches.shape.rows / (down * across))?;
+        self.each_element(kernel, shape, numbers(window), [&patches.data; 2])
+    }
+
+    fn read(&mut self, tensor: Held<G::Buffer>) -> Result<Tensor, AccelError> {
+        let Held { form, shape, data } = tensor;
+        let bytes = match (shape.elements(), form) {
+            (0, _) => Vec::new(),
+            (_, Form::Floats) => self.0.download(&data)?,
+            (_, Form::Residues) => {
+                let planes = self.each_element(Kernel::Unpack, shape, [], [&data; 2])?;
+                self.0.download(&planes)?
+            }
+        };
+        match form {
+            Form::Residues => Residues::new(shape, bytes.into_iter().map(|byte| byte as i8).collect()).map(Tensor::Residues),
+            Form::Floats => {
+                let values = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+                Matrices::new(shape, values.collect()).map(Tensor::Floats)
+            }
+        }
+    }
+}
+
+impl<G: Gpu> OnGpu<G> {
+    /// A tensor of a shape, each element of which has its thread.
+    fn each_element<const N: usize>(
+        &mut self,
+        kernel: Kernel,
+        shape: Shape,
+        rest: [u32; N],
+        operands: [&G::Buffer; 2],
+    ) -> Result<G::Buffer, AccelError> {
+        let output = self.0.allocate(shape.elements().max(1))?;
+        if shape.elements() > 0 {
+            let mut parameters = [0; 16];
+            parameters[0] = word(shape.elements());
+            parameters[1..=N].copy_from_slice(&rest);
+            let groups = shape.elements().div_ceil(THREADS).min(MAX_GROUPS);
+            self.0.launch(kernel, &parameters, operands, &output, groups)?;
+        }
+        Ok(output)
+    }
+}
+
+fn numbers(window: &Window) -> [u32; 11] {
+    let Window {
+        channels,
+        image: [h, w],
+        kernel: [kh, kw],
+        stride: [down, across],
+        padding: [rows, columns],
+    } = *window;
+    let [oh, ow] = window.output();
+    [channels, h, w, kh, kw, down, across, rows, columns, oh, ow].map(word)
+}
+
+/// Sizes and distances, all below 2^29.
+fn word(size: usize) -> u32 {
+    size as u32
+}
+
+/// How products are cut into tiles.
+struct Tiles {
+    dimensions: Dimensions,
+    down: usize,
+    across: usize,
+}
+
+impl Tiles {
+    fn new(dimensions: Dimensions) -> Self {
+        let [down, across] = [dimensions.rows, dimensions.columns].map(|size| size.div_ceil(TILE));
+        Self {
+            dimensions,
+            down,
+            across,
+        }
+    }
+
+    /// At most as many as elements of the product.
+    fn count(&self) -> usize {
+        self.dimensions.batch * self.down * self.across
+    }
+
+    /// Of one launch.
+    fn at_once(&self) -> usize {
+        (WORK / (TILE * TILE * self.dimensions.depth)).clamp(1, MAX_GROUPS)
+    }
+
+    fn parameters(&self, first: usize, kind: Kind, left: Shape, right: Shape) -> Parameters {
+        let Dimensions {
+            rows, depth, columns, ..
+        } = self.dimensions;
+        let [left_lines, left_terms] = distances(kind == Kind::WeightGradient, left);
+        let [right_lines, right_terms] = distances(kind != Kind::InputGradient, right);
+        let all = [
+            [first, rows, depth, columns],
+            [left_lines, left_terms, left.rows * left.columns, right_lines],
+            [right_terms, right.rows * right.columns, self.down, self.across],
+        ];
+        let mut parameters = [0; 16];
+        parameters
+            .iter_mut()
+            .zip(all.as_flattened())
+            .for_each(|(to, from)| *to = word(*from));
+        parameters
+    }
+}
+
+/// Of lines and of terms; lines are columns or rows of the matrix as it is stored.
+fn distances(columns: bool, shape: Shape) -> [usize; 2] {
+    match columns {
+        true => [1, shape.columns],
+        false => [shape.columns, 1],
+    }
+}
