@@ -20,8 +20,8 @@ pub const THREADS: usize = 256;
 /// Groups of one launch at most: what every kind of GPU takes in one dimension.
 pub const MAX_GROUPS: usize = 65535;
 
-/// Multiply-accumulates of one launch, roughly: milliseconds, as drivers end kernels that take seconds.
-const WORK: usize = 1 << 36;
+/// Multiply-accumulates of one launch, roughly: drivers end kernels that take seconds.
+const WORK: usize = 1 << 34;
 
 /// Parameters of a launch, in the order that its [`Kernel`] says; the rest are zero.
 pub type Parameters = [u32; 16];
@@ -29,11 +29,12 @@ pub type Parameters = [u32; 16];
 /// What runs on a GPU. Each kernel reads up to two buffers and writes all of the output's elements that its groups are for.
 ///
 /// Parameters of products: number of the first tile, rows, depth, columns; of each operand the distance of lines, of terms and of matrices; tiles down and
-/// across. Lines are rows of the left factor and columns of the right one, term t of line l of matrix b being word `b * matrices + l * lines + t * terms`. Group g
-/// computes tile first + g: across a matrix first, then down, then through the batch.
+/// across, matrices of the batch, terms of a part. Lines are rows of the left factor and columns of the right one, term t of line l of matrix b being word
+/// `b * matrices + l * lines + t * terms`. A product that is deep and has few tiles is computed in parts, of a multiple of 128 terms each but the last; the output is a
+/// batch of so many batches then. Group g computes tile first + g: across a matrix first, then down, then through the batch, then through the parts.
 ///
-/// Parameters of the others: elements of the output, then of [`Kernel::Add`] the factor's bits, of the convolutions the window: channels, image, kernel, stride and
-/// padding (two each), places down and across. Threads go through the elements in strides of all threads of the launch.
+/// Parameters of the others: elements of the output, then of [`Kernel::Add`] the factor's bits, of sums the number of parts, of the convolutions the window: channels,
+/// image, kernel, stride and padding (two each), places down and across. Threads go through the elements in strides of all threads of the launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
     /// Planes of residues to words.
@@ -44,6 +45,10 @@ pub enum Kernel {
     ResidueProduct,
     /// Products of f32. A sum is taken in order, 128 terms at a time, and the sums of 128 in order.
     FloatProduct,
+    /// Parts of a product of residues, one after the other in the left operand, to the product.
+    SumResidues,
+    /// Parts of a product of f32, likewise, in order.
+    SumFloats,
     /// Left plus factor times right, of f32.
     Add,
     /// Patches of images of words.
@@ -56,11 +61,13 @@ pub enum Kernel {
 
 impl Kernel {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Pack,
         Self::Unpack,
         Self::ResidueProduct,
         Self::FloatProduct,
+        Self::SumResidues,
+        Self::SumFloats,
         Self::Add,
         Self::Unfold,
         Self::FoldResidues,
@@ -74,6 +81,8 @@ impl Kernel {
             Self::Unpack => "unpack_residues",
             Self::ResidueProduct => "residue_product",
             Self::FloatProduct => "float_product",
+            Self::SumResidues => "sum_residues",
+            Self::SumFloats => "sum_floats",
             Self::Add => "add_multiple",
             Self::Unfold => "unfold",
             Self::FoldResidues => "fold_residues",
@@ -136,23 +145,26 @@ impl<G: Gpu> Accelerator for OnGpu<G> {
 
     fn product(&mut self, kind: Kind, left: &Held<G::Buffer>, right: &Held<G::Buffer>) -> Result<G::Buffer, AccelError> {
         let dimensions = kind.dimensions(left.shape, right.shape)?;
-        let elements = dimensions.product().elements();
-        let output = self.0.allocate(elements.max(1))?;
-        if elements == 0 || dimensions.depth == 0 {
-            return Ok(output);
+        let shape = dimensions.product();
+        if shape.elements() == 0 || dimensions.depth == 0 {
+            return self.0.allocate(shape.elements().max(1));
         }
-        let kernel = match left.form {
-            Form::Residues => Kernel::ResidueProduct,
-            Form::Floats => Kernel::FloatProduct,
+        let (product, sum) = match left.form {
+            Form::Residues => (Kernel::ResidueProduct, Kernel::SumResidues),
+            Form::Floats => (Kernel::FloatProduct, Kernel::SumFloats),
         };
         let tiles = Tiles::new(dimensions);
+        let output = self.0.allocate(tiles.parts() * shape.elements())?;
         for first in (0..tiles.count()).step_by(tiles.at_once()) {
             let parameters = tiles.parameters(first, kind, left.shape, right.shape);
             let groups = tiles.at_once().min(tiles.count() - first);
             self.0
-                .launch(kernel, &parameters, [&left.data, &right.data], &output, groups)?;
+                .launch(product, &parameters, [&left.data, &right.data], &output, groups)?;
         }
-        Ok(output)
+        match tiles.parts() {
+            1 => Ok(output),
+            parts => self.each_element(sum, shape, [word(parts)], [&output; 2]),
+        }
     }
 
     fn add(&mut self, to: &Held<G::Buffer>, factor: f32, from: &Held<G::Buffer>) -> Result<G::Buffer, AccelError> {
@@ -232,50 +244,77 @@ fn word(size: usize) -> u32 {
     size as u32
 }
 
-/// How products are cut into tiles.
+/// How products are cut into tiles, and these into parts.
 struct Tiles {
     dimensions: Dimensions,
     down: usize,
     across: usize,
+    /// Of a part.
+    terms: usize,
 }
 
 impl Tiles {
+    /// Groups that keep a large GPU at work.
+    const ENOUGH: usize = 512;
+
+    /// Terms that are worth a group of their own.
+    const WORTH: usize = 1024;
+
+    /// Of a product of some size and depth.
     fn new(dimensions: Dimensions) -> Self {
         let [down, across] = [dimensions.rows, dimensions.columns].map(|size| size.div_ceil(TILE));
+        let parts = Self::ENOUGH / (dimensions.batch * down * across);
+        let terms = dimensions.depth.div_ceil(parts.max(1)).max(Self::WORTH);
         Self {
             dimensions,
             down,
             across,
+            terms: terms.next_multiple_of(128),
         }
     }
 
-    /// At most as many as elements of the product.
+    fn parts(&self) -> usize {
+        self.dimensions.depth.div_ceil(self.terms)
+    }
+
+    /// At most as many as elements of the product, or 512.
     fn count(&self) -> usize {
-        self.dimensions.batch * self.down * self.across
+        self.dimensions.batch * self.down * self.across * self.parts()
     }
 
     /// Of one launch.
     fn at_once(&self) -> usize {
-        (WORK / (TILE * TILE * self.dimensions.depth)).clamp(1, MAX_GROUPS)
+        (WORK / (TILE * TILE * self.terms)).clamp(1, MAX_GROUPS)
     }
 
     fn parameters(&self, first: usize, kind: Kind, left: Shape, right: Shape) -> Parameters {
         let Dimensions {
-            rows, depth, columns, ..
+            batch,
+            rows,
+            depth,
+            columns,
         } = self.dimensions;
         let [left_lines, left_terms] = distances(kind == Kind::WeightGradient, left);
         let [right_lines, right_terms] = distances(kind != Kind::InputGradient, right);
-        let all = [
-            [first, rows, depth, columns],
-            [left_lines, left_terms, left.rows * left.columns, right_lines],
-            [right_terms, right.rows * right.columns, self.down, self.across],
-        ];
-        let mut parameters = [0; 16];
-        parameters
-            .iter_mut()
-            .zip(all.as_flattened())
-            .for_each(|(to, from)| *to = word(*from));
-        parameters
+        [
+            first,
+            rows,
+            depth,
+            columns,
+            left_lines,
+            left_terms,
+            left.rows * left.columns,
+            right_lines,
+            right_terms,
+            right.rows * right.columns,
+            self.down,
+            self.across,
+            batch,
+            self.terms,
+            0,
+            0,
+        ]
+        .map(word)
     }
 }
 

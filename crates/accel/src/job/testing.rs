@@ -25,6 +25,29 @@ pub fn conforms<A: Accelerator>(device: A, count: u64) {
     refusals(&mut worker);
 }
 
+/// Runs jobs that are too large for one launch of a GPU, or deep enough to be computed in parts.
+pub fn conforms_when_large<A: Accelerator>(device: A) {
+    let mut worker = Worker::on(device, Limits::default());
+    let mut random = Random(2);
+    let product = |kind| Step::Product {
+        kind,
+        left: 0,
+        right: 1,
+        keep: None,
+    };
+    let two = |numbers: &mut dyn FnMut(Shape) -> Tensor, sizes| [0, 1].map(|slot| put(slot, numbers(shape(sizes))));
+    let many = put(0, random.residues(shape([1, (1 << 24) + 300, 1])));
+    compare(&mut worker, &Job(vec![many, Step::Read { slot: 0 }]), "many elements");
+    let many = two(&mut |shape| random.floats(shape), [4_200, 1, 1]);
+    let job = Job([many.to_vec(), vec![product(Kind::Forward)]].concat());
+    compare(&mut worker, &job, "many products");
+    for (depth, floats) in [(1024, true), (1025, false), (1025, true), (5000, false), (5000, true)] {
+        let deep = two(&mut |shape| random.tensor(floats, shape), [2, depth, 70]);
+        let job = Job([deep.to_vec(), vec![product(Kind::WeightGradient)]].concat());
+        compare(&mut worker, &job, &format!("a product of depth {depth}"));
+    }
+}
+
 /// One job on a device and on the processor.
 pub fn compare<A: Accelerator>(worker: &mut Worker<A>, job: &Job, name: &str) {
     let name = format!("{}, {name}", worker.device_name());
