@@ -1,7 +1,7 @@
 //! An accelerator on an NVIDIA GPU, through CUDA's driver.
 //!
 //! Nothing of CUDA is needed to build this: the driver (`libcuda`) and the compiler of kernels (`libnvrtc`, of the CUDA toolkit 11 to 13) are loaded when a GPU is
-//! opened. It takes a GPU that has `dp4a`, compute capability 6.1 or later.
+//! opened. The toolkit is to be no newer than the driver; the GPU is one that has `dp4a`, of compute capability 6.1 or later.
 //!
 //! ```no_run
 //! use cloven_accel::job::{Limits, Worker};

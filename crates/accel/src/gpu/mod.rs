@@ -5,6 +5,9 @@
 //! A tensor is one word of 32 bits an element, as [`Matrices`] has them: an f32, or the four residues of an element, that of `PRIMES[i]` in byte i. So a convolution
 //! moves words whatever they are, one word is loaded for all four products, and no two threads write to one word. Packing and unpacking planes are kernels too.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     AccelError, Dimensions, Kind, Matrices, Residues, Shape,
     convolution::Window,
