@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use cloven_accel::job::Limits;
+use cloven_accel::job::{Limits, Worker};
 use cloven_nn::Network;
 use cloven_protocols::{
     ProtocolError, Queries,
