@@ -4,6 +4,7 @@
 //! Data goes one way: [`Job`] and [`Local`] → [`party::Prepared`] → a protocol's script; results come back as [`Update`]s, of which a
 //! [`RunFolder`] keeps a record.
 
+mod accelerator;
 mod align;
 mod alignment;
 mod audit;
@@ -37,6 +38,7 @@ mod tensorboard;
 mod update;
 mod vertical_preprocessing;
 
+pub use accelerator::{AcceleratedWorker, Accelerator};
 pub use align::{AlignOptions, AlignmentSummary, align, can_align};
 pub use alignment::{AdjustedValues, Alignment};
 pub use audit::{Audit, AuditOptions, Audits, Example, Finding, PartyAudit, audit};

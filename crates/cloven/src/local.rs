@@ -11,7 +11,7 @@ use cloven_wire::{Party, tcp::Emulation};
 use serde::{Deserialize, Serialize};
 
 pub use self::{data::LocalData, table::TableSource};
-use crate::{Error, Job, MetricsAddress, files::read_toml, identity};
+use crate::{Accelerator, Error, Job, MetricsAddress, files::read_toml, identity};
 
 mod data;
 mod table;
@@ -57,6 +57,9 @@ pub struct Local {
     /// This server's share of the network, in a service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<PathBuf>,
+    /// What this worker computes its products on: `cpu` unless given, `wgpu` or `cuda` for a GPU, `wgpu:1` for another one than the first.
+    #[serde(default)]
+    pub accelerator: Accelerator,
     /// Caps.
     #[serde(default)]
     pub limits: Limits,
@@ -260,6 +263,7 @@ impl Default for Local {
             columns: None,
             attestation_policy: None,
             share: None,
+            accelerator: Accelerator::default(),
             limits: Limits::default(),
             deadlines: Deadlines::default(),
         }

@@ -142,7 +142,7 @@ fn edges() -> Vec<(&'static str, Job)> {
     for sizes in [[0, 3, 4], [2, 0, 4], [2, 3, 0], [1, 1, 1], [3, 65, 129]] {
         let steps = [Random::residues, Random::floats].into_iter().flat_map(|numbers| {
             let products = Kind::ALL.map(|kind| {
-                let [left, right] = operands(kind, [sizes[0], 65, 17, 66], sizes);
+                let [left, right] = operands(kind, 65, sizes);
                 (kind, numbers(&mut random, shape(left)), numbers(&mut random, shape(right)))
             });
             products
@@ -155,12 +155,13 @@ fn edges() -> Vec<(&'static str, Job)> {
     jobs
 }
 
-/// Shapes of two operands of a kind: the right one as given, the left one of as many matrices, and of rows, or columns, that fit.
-fn operands(kind: Kind, [batch, lines, ..]: [usize; 4], right: [usize; 3]) -> [[usize; 3]; 2] {
+/// Shapes of two operands of a kind: the right one as given, the left one of so many lines that meet it.
+fn operands(kind: Kind, lines: usize, right: [usize; 3]) -> [[usize; 3]; 2] {
+    let [batch, rows, columns] = right;
     let left = match kind {
-        Kind::Forward => [batch, lines, right[1]],
-        Kind::WeightGradient => [batch, right[1], lines],
-        Kind::InputGradient => [batch, lines, right[2]],
+        Kind::Forward => [batch, lines, rows],
+        Kind::WeightGradient => [batch, rows, lines],
+        Kind::InputGradient => [batch, lines, columns],
     };
     [left, right]
 }
@@ -235,8 +236,8 @@ impl Random {
     /// A product that is kept, one more of it, and both read.
     fn products(&mut self) -> Vec<Step> {
         let (floats, kind) = (self.size(0, 1) == 1, Kind::ALL[self.size(0, 2)]);
-        let sizes = [self.size(1, 3), self.dimension(), self.dimension(), self.dimension()];
-        let [left, right] = operands(kind, sizes, [sizes[0], sizes[2], sizes[3]]).map(shape);
+        let right = [self.size(1, 3), self.dimension(), self.dimension()];
+        let [left, right] = operands(kind, self.dimension(), right).map(shape);
         let product = |kind, left, right, keep| Step::Product { kind, left, right, keep };
         vec![
             put(1, self.tensor(floats, left)),
