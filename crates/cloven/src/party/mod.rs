@@ -94,6 +94,9 @@ impl Prepared {
                 me.attestation_policy()?;
             }
             me.data = Some(data);
+        } else if me.role == Role::Worker {
+            // A device that cannot be used is known before anybody waits for this worker.
+            me.accelerated()?;
         } else if me.role.has_rows() {
             me.rows = Some(HolderRows::load(&me.job, &me.party, me.role, &me.local)?);
         }

@@ -2,11 +2,10 @@
 
 use std::time::SystemTime;
 
-use cloven_accel::job::{Limits, Worker};
 use cloven_nn::Network;
 use cloven_protocols::{
     ProtocolError, Queries,
-    enclave::{self, Customer, predict},
+    enclave::{Customer, predict},
 };
 use cloven_wire::{Channel, Link};
 use ndarray::ArrayD;
@@ -45,7 +44,7 @@ impl Predictor {
                 let queries = Queries { x: &rows.x, batch };
                 predict::customer(me, queries, link, &mut observe).await.map(Some)
             }
-            (Layers::Worker, _, [link]) => enclave::worker(Worker::new(Limits::default()), link, &mut observe).await.map(|()| None),
+            (Layers::Worker, _, [link]) => self.me.accelerated()?.compute(link, &mut observe).await.map(|()| None),
             (Layers::Enclave, _, links) => {
                 let attester = self.me.attester()?;
                 self.me.warn(attester.warning().map(str::to_owned), reporter);

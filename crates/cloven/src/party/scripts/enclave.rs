@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use cloven_accel::job::{Limits, Worker};
+use cloven_accel::job::Limits;
 use cloven_attest::{Attester, Kind, Policy, Requirement, Simulated, SimulatedPolicy};
 use cloven_nn::Network;
 use cloven_protocols::{
@@ -11,11 +11,12 @@ use cloven_protocols::{
 };
 use cloven_wire::{Channel, Link};
 use rand_chacha::rand_core::Rng;
+use tracing::debug;
 use zeroize::Zeroizing;
 
 use super::{Outcome, Trained, fresh_randomness};
 use crate::{
-    Error, Local, Role, Update,
+    AcceleratedWorker, Error, Local, Role, Update,
     job::{InitialWeights, simulated_measurement},
     party::{Kept, Prepared, rows::ClientData},
     reporter::Reporter,
@@ -32,12 +33,20 @@ impl Prepared {
         match (self.role, &self.data, &mut *links) {
             (Role::Client, Some(data), [link]) => self.enclave_customer(data, &terms, kept, link, (reporter, observe)).await,
             (Role::Worker, _, [link]) => {
-                let done = enclave::worker(Worker::new(Limits::default()), link, observe).await;
+                let worker = self.accelerated()?;
+                let done = worker.compute(link, observe).await;
                 Ok(done.map(|()| Trained::default()))
             }
             (Role::Server, _, links) => self.enclave_server(&terms, kept, links, (reporter, observe)).await,
             _ => Err(Error::configuration("parties", format!("{} has no part in it", self.party))),
         }
+    }
+
+    /// The device that this worker computes on.
+    pub(crate) fn accelerated(&self) -> Result<AcceleratedWorker, Error> {
+        let worker = self.local.accelerator.open(Limits::default())?;
+        debug!(device = worker.device_name(), "computing on");
+        Ok(worker)
     }
 
     async fn enclave_customer<C: Channel>(
