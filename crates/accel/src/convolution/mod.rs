@@ -80,18 +80,33 @@ impl Window {
         [0, 1].map(|side| (self.image[side] + 2 * self.padding[side] - self.kernel[side]) / self.stride[side] + 1)
     }
 
-    /// The norms of U(X), of which no column is longer than a channel of all images.
+    /// The norms of U(X). A column is as long as a channel of all images, at those pixels that one element of the kernel meets: of a stride of two every other
+    /// one; at the borders that is an upper bound.
     pub fn norms(&self, images: &Matrices<f32>) -> Result<Norms, AccelError> {
         self.unfolded(images.shape())?;
         let plain = Norms::of(images)?;
         let backend = Backend::best();
-        let (mut row, mut channels) = (0f64, vec![0f64; self.channels]);
+        // By remainders of rows and columns modulo the strides.
+        let [down, across] = self.stride;
+        let (mut row, mut channels) = (0f64, vec![0f64; down * across * self.channels]);
+        let class = |y: usize, x: usize| (y % down * across + x % across) * self.channels;
         for image in images.values().chunks(self.image[0] * self.image[1] * self.channels) {
-            let pixels = image.chunks(self.channels);
-            let energy: Vec<f64> = pixels.map(|pixel| squares(backend, pixel, &mut channels)).collect();
+            let pixels = image.chunks(self.channels).enumerate();
+            let energy: Vec<f64> = pixels
+                .map(|(at, pixel)| {
+                    let first = class(at / self.image[1], at % self.image[1]);
+                    squares(backend, pixel, &mut channels[first..first + self.channels])
+                })
+                .collect();
             row = self.energies(&energy).into_iter().fold(row, f64::max);
         }
-        let column = channels.into_iter().fold(0.0, f64::max).sqrt();
+        let met = |side: usize, element: usize| (element + self.padding[side] * (self.stride[side] - 1)) % self.stride[side];
+        let elements = (0..self.kernel[0]).flat_map(|i| (0..self.kernel[1]).map(move |j| (i, j)));
+        let columns = elements.flat_map(|(i, j)| {
+            let first = class(met(0, i), met(1, j));
+            &channels[first..first + self.channels]
+        });
+        let column = columns.copied().fold(0.0, f64::max).sqrt();
         Ok(Norms {
             largest: plain.largest,
             row: row.sqrt(),
@@ -101,19 +116,27 @@ impl Window {
 
     /// Bits that folding may add to G W^T: the scale of G is to be so much lower than its product alone allows.
     pub fn overlap_bits(&self) -> u32 {
+        self.overlap().next_power_of_two().ilog2()
+    }
+
+    /// The most patches that a pixel is in.
+    fn overlap(&self) -> usize {
         let overlap = |side: usize| self.kernel[side].div_ceil(self.stride[side]);
-        (overlap(0) * overlap(1)).next_power_of_two().ilog2()
+        overlap(0) * overlap(1)
     }
 
     /// The exponent of a product of the convolution, as [`product_exponent`](crate::masked::product_exponent) gives it of matrices; images with
     /// [`Self::norms`] in the place of U(X).
     pub fn exponent(&self, kind: Kind, left: &Quantised, right: &Quantised) -> Result<i32, AccelError> {
         let (shapes, room) = match kind {
-            Kind::InputGradient => ([left.integers().shape(), right.integers().shape()], self.overlap_bits()),
-            _ => ([self.unfolded(left.integers().shape())?, right.integers().shape()], 0),
+            Kind::InputGradient => (
+                [left.integers().shape(), right.integers().shape()],
+                (self.overlap() as f64).log2(),
+            ),
+            _ => ([self.unfolded(left.integers().shape())?, right.integers().shape()], 0.0),
         };
         let depth = kind.dimensions(shapes[0], shapes[1])?.depth;
-        let bits = product_bits(kind, depth, (left.norms(), left.scale()), (right.norms(), right.scale())) + f64::from(room);
+        let bits = product_bits(kind, depth, (left.norms(), left.scale()), (right.norms(), right.scale())) + room;
         match bits <= f64::from(PRODUCT_BITS) {
             true => Ok(left.scale().exponent() + right.scale().exponent()),
             false => Err(overflow(left.scale(), right.scale(), bits)),

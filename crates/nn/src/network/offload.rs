@@ -2,7 +2,8 @@
 //! ([`LocalProducts`]). What is not a product (bias, normalisation, activations, softmax, pooling, sums of branches, the optimiser) is
 //! computed by the network's own layers, as in [`Network`].
 //!
-//! A layer with a product has three in a training step, with X of the rows of the whole batch (a convolution's windows; see [`Product`]):
+//! A layer with a product has three in a training step, with X of the rows of the whole batch (a convolution's [`Windows`], which are left to whoever computes
+//! the products to unfold; see [`Product`] and [`Job`]):
 //! Y = X W forward, and dW = X^T dY and dX = dY W^T on the way back, which are asked for together. Attention has four products: its two
 //! projections (queries, keys and values are one), and for each head of each sample Q K^T and P V, whose two gradients are asked for together
 //! too.
@@ -49,7 +50,7 @@ pub(crate) use self::linear::LinearForm;
 pub use self::local::LocalProducts;
 pub use self::matrices::Matrices;
 pub use self::products::{Job, Product, ProductKind, Products};
-pub(crate) use self::windows::Windows;
+pub use self::windows::Windows;
 use super::batch::{Batch, array_from_batch, batch_from_array};
 use super::program::{Branches, Gradients, Step};
 use super::{InputGradient, Network, Stage};
@@ -303,6 +304,10 @@ impl Offloaded {
             kind,
             left: left.clone(),
             right: right.clone(),
+            windows: match self.form {
+                Form::Linear(linear) => linear.windows(),
+                Form::Attention(_) => None,
+            },
         }
     }
 }

@@ -6,6 +6,7 @@ mod faults;
 mod resume;
 mod survivors;
 mod tampering;
+mod windows;
 
 use std::time::SystemTime;
 

@@ -42,14 +42,22 @@ impl LinearForm {
         }
     }
 
-    /// X.
+    /// The geometry of a convolution.
+    pub fn windows(self) -> Option<Windows> {
+        match self {
+            Self::Dense { .. } => None,
+            Self::Convolution(windows) => Some(windows),
+        }
+    }
+
+    /// X, of a convolution its images.
     pub fn operand(self, x: Batch) -> Matrices {
-        let rows = x.dims()[0] * self.rows();
-        let values = match self {
-            Self::Dense { .. } => into_values(x),
-            Self::Convolution(windows) => windows.lay_out(read(&x.into_data())),
-        };
-        Matrices::of([1, rows, values.len() / rows], values)
+        let samples = x.dims()[0];
+        let values = into_values(x);
+        match self {
+            Self::Dense { rows } => Matrices::of([1, samples * rows, values.len() / (samples * rows)], values),
+            Self::Convolution(windows) => Matrices::of([samples, windows.channels, windows.places()], values).transposed(),
+        }
     }
 
     /// W.
@@ -111,17 +119,17 @@ impl LinearForm {
         }
     }
 
-    /// dLoss/dInput from dX.
+    /// dLoss/dInput from dX, of a convolution one of images.
     pub fn input_gradient(self, dx: Matrices) -> Batch {
-        let [_, all, inner] = dx.dims();
-        let batch = all / self.rows();
-        match self {
-            Self::Dense { rows } => tensor(dx.into_values(), [batch, rows, inner]),
-            Self::Convolution(windows) => {
-                let positions = windows.sample() / windows.channels;
-                tensor(windows.add_back(dx.values()), [batch, windows.channels, positions])
+        let dx = match self {
+            Self::Dense { rows } => {
+                let [_, all, inner] = dx.dims();
+                dx.reshaped([all / rows, rows, inner])
             }
-        }
+            Self::Convolution(_) => dx.transposed(),
+        };
+        let dims = dx.dims();
+        tensor(dx.into_values(), dims)
     }
 }
 

@@ -22,8 +22,16 @@ impl LocalProducts {
     /// # Errors
     /// [`ModelError::Shape`] for operands that do not fit each other.
     pub fn product(job: &Job) -> Result<Matrices, ModelError> {
-        let ([count, rows, columns], [others, below, beside]) = (job.left.dims(), job.right.dims());
-        let (inner, expected) = match job.kind {
+        match (job.kind, job.windows) {
+            (kind, None) => Self::of_matrices(kind, &job.left, &job.right),
+            (ProductKind::InputGradient, Some(windows)) => windows.fold(&Self::of_matrices(job.kind, &job.left, &job.right)?),
+            (kind, Some(windows)) => Self::of_matrices(kind, &windows.unfold(&job.left)?, &job.right),
+        }
+    }
+
+    fn of_matrices(kind: ProductKind, left: &Matrices, right: &Matrices) -> Result<Matrices, ModelError> {
+        let ([count, rows, columns], [others, below, beside]) = (left.dims(), right.dims());
+        let (inner, expected) = match kind {
             ProductKind::Forward => (columns, [count, columns, beside]),
             ProductKind::WeightGradient => (rows, [count, rows, beside]),
             ProductKind::InputGradient => (columns, [count, below, columns]),
@@ -35,17 +43,21 @@ impl LocalProducts {
                 actual: vec![others, below, beside],
             });
         }
-        let dims = job.output_dims();
+        let dims = match kind {
+            ProductKind::Forward => [count, rows, beside],
+            ProductKind::WeightGradient => [count, columns, beside],
+            ProductKind::InputGradient => [count, rows, below],
+        };
         let mut values = vec![0.0; dims.iter().product()];
         if inner > 0 && !values.is_empty() {
-            let (left, right) = (job.left.values(), job.right.values());
+            let (left, right) = (left.values(), right.values());
             let matrices = values.par_chunks_exact_mut(dims[1] * dims[2]);
             let operands = left
                 .par_chunks_exact(rows * columns)
                 .zip(right.par_chunks_exact(below * beside));
             matrices.zip(operands).for_each(|(y, (left, right))| {
                 let (left, right) = (matrix(left, [rows, columns]), matrix(right, [below, beside]));
-                match job.kind {
+                match kind {
                     ProductKind::Forward => multiply(left, right, y),
                     ProductKind::WeightGradient => multiply(left.reversed_axes(), right, y),
                     ProductKind::InputGradient => multiply(left, right.reversed_axes(), y),

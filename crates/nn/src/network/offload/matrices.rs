@@ -78,7 +78,7 @@ impl Matrices {
 }
 
 /// Writes `from`, rows x columns, into `to`, columns x rows.
-pub(super) fn transpose(from: &[f32], to: &mut [f32], rows: usize, columns: usize) {
+fn transpose(from: &[f32], to: &mut [f32], rows: usize, columns: usize) {
     for top in (0..rows).step_by(TALL) {
         for left in (0..columns).step_by(WIDE) {
             if top + TALL <= rows && left + WIDE <= columns {

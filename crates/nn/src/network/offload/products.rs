@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Matrices;
+use super::{Matrices, Windows};
 
 /// Computes matrix products for a network: here ([`LocalProducts`](super::LocalProducts)) or at workers that are not trusted with the operands.
 pub trait Products {
@@ -59,6 +59,9 @@ pub struct Job {
     pub left: Arc<Matrices>,
     /// As many after it.
     pub right: Arc<Matrices>,
+    /// Of a convolution. X is then images `[samples, height * width, channels]` and stands for their windows ([`Windows::unfold`]), and so is the result dX, for
+    /// the sum of its windows ([`Windows::fold`]).
+    pub windows: Option<Windows>,
 }
 
 impl Product {
@@ -81,10 +84,13 @@ impl Job {
     /// `[count, rows, columns]` of the result.
     pub fn output_dims(&self) -> [usize; 3] {
         let ([count, rows, columns], [_, others, more]) = (self.left.dims(), self.right.dims());
-        match self.kind {
-            ProductKind::Forward => [count, rows, more],
-            ProductKind::WeightGradient => [count, columns, more],
-            ProductKind::InputGradient => [count, rows, others],
+        match (self.kind, self.windows) {
+            (ProductKind::Forward, None) => [count, rows, more],
+            (ProductKind::WeightGradient, None) => [count, columns, more],
+            (ProductKind::InputGradient, None) => [count, rows, others],
+            (ProductKind::Forward, Some(windows)) => [1, count * windows.positions(), more],
+            (ProductKind::WeightGradient, Some(windows)) => [1, windows.values(), more],
+            (ProductKind::InputGradient, Some(windows)) => [rows / windows.positions(), windows.places(), windows.channels],
         }
     }
 }

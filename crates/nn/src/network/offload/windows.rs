@@ -1,18 +1,23 @@
 //! Convolutions as products: the windows of all samples below each other, (sample, position) x (place in the kernel, channel):
-//! with the channels of a place side by side, what is copied are long runs.
+//! with the channels of a place side by side, in images too, what is copied are long runs.
 
 use rayon::prelude::*;
 
 use super::Matrices;
-use super::matrices::transpose;
+use crate::ModelError;
 
-/// Sizes of a convolution; along one axis the height is 1.
-#[derive(Clone, Copy)]
+/// The geometry of a convolution; along one axis the height is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
+    /// Channels of an image.
     pub channels: usize,
+    /// Height and width of an image.
     pub image: [usize; 2],
+    /// Height and width of a window.
     pub kernel: [usize; 2],
+    /// Steps between windows, down and across.
     pub stride: usize,
+    /// Zeros around an image, above and below, left and right.
     pub padding: [usize; 2],
 }
 
@@ -36,43 +41,58 @@ impl Windows {
         self.channels * self.image[0] * self.image[1]
     }
 
-    /// The windows of samples that stand one after the other.
-    pub fn lay_out(self, samples: &[f32]) -> Vec<f32> {
-        let mut windows = vec![0.0; samples.len() / self.sample() * self.positions() * self.values()];
+    /// The windows of images `[samples, height * width, channels]`: `[1, samples * positions, height * width of a window * channels]`.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] for images of other sizes.
+    pub fn unfold(self, images: &Matrices) -> Result<Matrices, ModelError> {
+        let [samples, places, channels] = images.dims();
+        self.expect("images", images, [samples, self.places(), self.channels])?;
+        let mut windows = vec![0.0; samples * self.positions() * self.values()];
         let each = windows.par_chunks_exact_mut(self.positions() * self.values());
-        let scratch = || vec![0.0; self.sample()];
-        let each = each.zip(samples.par_chunks_exact(self.sample()));
-        each.for_each_init(scratch, |places, (windows, sample)| {
-            transpose(sample, places, self.channels, self.places());
+        let each = each.zip(images.values().par_chunks_exact(places * channels));
+        each.for_each(|(windows, image)| {
             self.runs(|run| {
-                windows[run.window..run.window + run.count].copy_from_slice(&places[run.sample..run.sample + run.count])
+                windows[run.window..run.window + run.count].copy_from_slice(&image[run.sample..run.sample + run.count]);
             });
         });
-        windows
+        Matrices::new([1, samples * self.positions(), self.values()], windows)
     }
 
-    /// The transpose of [`Windows::lay_out`]: each value of the samples is the sum of the windows' values that came from it.
-    pub fn add_back(self, windows: &[f32]) -> Vec<f32> {
-        let per_sample = self.positions() * self.values();
-        let mut samples = vec![0.0; windows.len() / per_sample * self.sample()];
-        let each = samples.par_chunks_exact_mut(self.sample());
-        let scratch = || vec![0.0; self.sample()];
-        let each = each.zip(windows.par_chunks_exact(per_sample));
-        each.for_each_init(scratch, |places, (sample, windows)| {
-            places.fill(0.0);
+    /// The transpose of [`Windows::unfold`]: each value of the images is the sum of the windows' values that came from it.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] for windows of other sizes.
+    pub fn fold(self, windows: &Matrices) -> Result<Matrices, ModelError> {
+        let samples = windows.dims()[1] / self.positions();
+        self.expect("windows", windows, [1, samples * self.positions(), self.values()])?;
+        let mut images = vec![0.0; samples * self.sample()];
+        let each = images.par_chunks_exact_mut(self.sample());
+        let each = each.zip(windows.values().par_chunks_exact(self.positions() * self.values()));
+        each.for_each(|(image, windows)| {
             self.runs(|run| {
-                let to = &mut places[run.sample..run.sample + run.count];
+                let to = &mut image[run.sample..run.sample + run.count];
                 to.iter_mut()
                     .zip(&windows[run.window..run.window + run.count])
                     .for_each(|(to, from)| *to += from);
             });
-            transpose(places, sample, self.places(), self.channels);
         });
-        samples
+        Matrices::new([samples, self.places(), self.channels], images)
+    }
+
+    fn expect(self, what: &'static str, actual: &Matrices, expected: [usize; 3]) -> Result<(), ModelError> {
+        match actual.dims() == expected {
+            true => Ok(()),
+            false => Err(ModelError::Shape {
+                what,
+                expected: format!("{expected:?}"),
+                actual: actual.dims().to_vec(),
+            }),
+        }
     }
 
     /// The weight `[outputs, channels, kernel places]` as (place, channel) x output.
-    pub fn weight(self, weight: Matrices) -> Matrices {
+    pub(crate) fn weight(self, weight: Matrices) -> Matrices {
         let outputs = weight.values().len() / self.values();
         let taps = self.values() / self.channels;
         let by_place = weight.reshaped([outputs, self.channels, taps]).transposed();
@@ -80,7 +100,7 @@ impl Windows {
     }
 
     /// The opposite of [`Windows::weight`], for gradients.
-    pub fn weight_gradient(self, gradient: Matrices) -> Matrices {
+    pub(crate) fn weight_gradient(self, gradient: Matrices) -> Matrices {
         let outputs = gradient.values().len() / self.values();
         let taps = self.values() / self.channels;
         let by_place = gradient.transposed().reshaped([outputs, taps, self.channels]).transposed();
@@ -88,7 +108,7 @@ impl Windows {
     }
 
     /// Places of a sample.
-    fn places(self) -> usize {
+    pub fn places(self) -> usize {
         self.image[0] * self.image[1]
     }
 

@@ -273,6 +273,12 @@ impl Products for Recording {
 
 fn operations(jobs: &[Vec<Job>]) -> u64 {
     let of = |job: &Job| {
+        let mut job = job.clone();
+        if let Some(windows) = job.windows.take_if(|_| job.kind != ProductKind::InputGradient) {
+            job.left = Arc::new(windows.unfold(&job.left).unwrap());
+        }
+        // A dX is counted before it is folded.
+        job.windows = None;
         let [_, rows, columns] = job.left.dims();
         let inner = if job.kind == ProductKind::WeightGradient {
             rows
@@ -391,6 +397,7 @@ fn wrong_products_are_refused() {
         kind,
         left: left.clone(),
         right: right.clone(),
+        windows: None,
     };
     let error = LocalProducts::product(&job(ProductKind::Forward))
         .err()

@@ -14,7 +14,7 @@ use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
 use super::{
-    Operands, gradient, kind, matrices,
+    Operands, gradient, kind, left, matrices,
     pool::{Pool, Task},
     product, slots,
 };
@@ -82,7 +82,7 @@ impl Floats {
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
-        let (x, w) = (matrices(&job.left)?, matrices(&job.right)?);
+        let (x, w) = (left(job, None)?, matrices(&job.right)?);
         let (x, w, rows) = match self.keys_of(number) {
             None => (x, w, None),
             Some(keys) => {

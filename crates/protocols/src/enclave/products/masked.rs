@@ -2,16 +2,18 @@
 
 use cloven_accel::{
     AccelError, Kind, Matrices, Residues, Shape,
+    convolution::{Window, check_input_gradient, check_output, check_weight_gradient},
     freivalds::{check_integers, check_residues},
     job::{Job as WorkerJob, Step, Tensor},
     masked::{Blinder, Norms, Quantised, Side, WORKERS, balanced_scales, decode, fitting_scale, product_exponent},
+    residue_products,
 };
 use cloven_nn::offload::{Job, ProductKind};
 use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
 use super::{
-    Operands, gradient, kind, matrices,
+    Operands, gradient, kind, left, matrices,
     pool::{Pool, Task},
     product, slots,
 };
@@ -40,6 +42,8 @@ struct Operand {
 /// A product that the workers are asked for.
 struct Asked<'o> {
     kind: Kind,
+    /// Of a convolution, whose X and dX are images.
+    window: Option<Window>,
     operands: [&'o Operand; 2],
 }
 
@@ -54,38 +58,40 @@ impl Masked {
     pub(super) async fn multiply<C: Channel>(
         &mut self,
         place: (usize, &str),
+        window: Option<Window>,
         jobs: &[Job],
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         match jobs {
-            [job] if job.kind == ProductKind::Forward => self.forward(place, job, pool, rng).await,
-            jobs => self.backward(place, jobs, pool, rng).await,
+            [job] if job.kind == ProductKind::Forward => self.forward(place, window, job, pool, rng).await,
+            jobs => self.backward(place, window, jobs, pool, rng).await,
         }
     }
 
     async fn forward<C: Channel>(
         &mut self,
         (number, name): (usize, &str),
+        window: Option<Window>,
         job: &Job,
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
-        let (x, w) = (matrices(&job.left)?, matrices(&job.right)?);
-        let norms = [Norms::of(&x)?, Norms::of(&w)?];
-        let (scale_x, scale_w) = balanced_scales(Kind::Forward, x.shape().columns, &norms[0], &norms[1])?;
+        let (x, w) = (left(job, window)?, matrices(&job.right)?);
+        let norms_x = window.map_or_else(|| Norms::of(&x), |window| window.norms(&x))?;
+        let norms = [norms_x, Norms::of(&w)?];
+        let (scale_x, scale_w) = balanced_scales(Kind::Forward, w.shape().rows, &norms[0], &norms[1])?;
         let x = self.operand(Quantised::new(&x, norms[0], scale_x)?)?;
         let w = self.operand(Quantised::new(&w, norms[1], scale_w)?)?;
-        let slots = slots(number);
+        let (slots, spare) = (slots(number), self.spare_slots());
         let work = |worker| {
-            vec![
-                x.put(slots[0], worker),
-                w.put(slots[1], worker),
-                product(slots, Kind::Forward),
-            ]
+            let mut steps = vec![x.put(slots[0], worker), w.put(slots[1], worker)];
+            steps.extend(asks(slots, spare, Kind::Forward, window));
+            steps
         };
         let asked = Asked {
             kind: Kind::Forward,
+            window,
             operands: [&x, &w],
         };
         let (products, holders) = answered(&work, &[asked], name, pool, rng).await?;
@@ -97,27 +103,32 @@ impl Masked {
     async fn backward<C: Channel>(
         &mut self,
         (number, name): (usize, &str),
+        window: Option<Window>,
         jobs: &[Job],
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         let kept = self.kept[number].take();
-        let g = matrices(gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?)?;
+        let gradients = matrices(gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?)?;
         let Some(Kept { x, w, holders, .. }) = kept else {
             return Ok(Vec::new());
         };
-        let norms = Norms::of(&g)?;
+        let norms = Norms::of(&gradients)?;
+        let Shape { rows, columns, .. } = gradients.shape();
         // One scale for all products of G: the smallest that any of them needs.
         let scales = jobs.iter().map(|job| match job.kind {
-            ProductKind::InputGradient => fit(Kind::InputGradient, g.shape().columns, (&w, Side::Right), &norms),
-            _ => fit(Kind::WeightGradient, g.shape().rows, (&x, Side::Left), &norms),
+            ProductKind::InputGradient => fit(Kind::InputGradient, columns, (&w, Side::Right), &norms),
+            _ => fit(Kind::WeightGradient, rows, (&x, Side::Left), &norms),
         });
         let scales: Vec<_> = scales.collect::<Result<_, _>>()?;
         let Some(scale) = scales.into_iter().min() else {
             return Ok(Vec::new());
         };
-        let g = self.operand(Quantised::new(&g, norms, scale)?)?;
-        let slots = slots(number);
+        let g = self.operand(Quantised::new(&gradients, norms, scale)?)?;
+        // Workers fold dX where its sums have room at this scale, which is mostly the other product's. For a lower one G would lose bits.
+        let folding = window.filter(|window| window.exponent(Kind::InputGradient, &g.integers, &w.integers).is_ok());
+        let window_of = |kind| if kind == ProductKind::InputGradient { folding } else { window };
+        let (slots, spare) = (slots(number), self.spare_slots());
         let work = |worker| {
             // A spare was not there on the way forward: it gets what the one before it had.
             let mut steps = match holders.contains(&worker) {
@@ -125,7 +136,10 @@ impl Masked {
                 false => vec![x.put(slots[0], worker), w.put(slots[1], worker)],
             };
             steps.push(g.put(slots[2], worker));
-            steps.extend(jobs.iter().map(|job| product(slots, kind(job.kind))));
+            steps.extend(
+                jobs.iter()
+                    .flat_map(|job| asks(slots, spare, kind(job.kind), window_of(job.kind))),
+            );
             steps.extend(slots.map(|slot| Step::Free { slot }));
             steps
         };
@@ -133,18 +147,61 @@ impl Masked {
             .iter()
             .map(|job| Asked {
                 kind: kind(job.kind),
+                window: window_of(job.kind),
                 operands: match job.kind {
                     ProductKind::InputGradient => [&g, &w],
                     _ => [&x, &g],
                 },
             })
             .collect();
-        Ok(answered(&work, &asked, name, pool, rng).await?.0)
+        let (products, _) = answered(&work, &asked, name, pool, rng).await?;
+        let whole = products.into_iter().zip(jobs).map(|(product, job)| match window {
+            Some(window) if job.kind == ProductKind::InputGradient && folding.is_none() => window.fold(&product),
+            _ => Ok(product),
+        });
+        Ok(whole.collect::<Result<_, _>>()?)
+    }
+
+    /// Slots for windows, only while a job lasts: kept are the images, which are several times smaller.
+    fn spare_slots(&self) -> [u32; 3] {
+        slots(self.kept.len())
     }
 
     fn operand(&mut self, integers: Quantised) -> Result<Operand, ProtocolError> {
         let shares = self.blinder.share(&integers)?;
         Ok(Operand { integers, shares })
+    }
+}
+
+/// The steps that answer with a product.
+fn asks([x, w, g]: [u32; 3], [windows, images, _]: [u32; 3], kind: Kind, window: Option<Window>) -> Vec<Step> {
+    match (kind, window) {
+        (_, None) => vec![product([x, w, g], kind)],
+        (Kind::InputGradient, Some(window)) => vec![
+            Step::Product {
+                kind,
+                left: g,
+                right: w,
+                keep: Some(windows),
+            },
+            Step::Fold {
+                from: windows,
+                to: images,
+                window,
+            },
+            Step::Read { slot: images },
+            Step::Free { slot: windows },
+            Step::Free { slot: images },
+        ],
+        (_, Some(window)) => vec![
+            Step::Unfold {
+                from: x,
+                to: windows,
+                window,
+            },
+            product([windows, w, g], kind),
+            Step::Free { slot: windows },
+        ],
     }
 }
 
@@ -172,7 +229,48 @@ impl Operand {
 impl Asked<'_> {
     fn shape(&self) -> Result<Shape, AccelError> {
         let [left, right] = self.operands.map(|operand| operand.integers.integers().shape());
-        Ok(self.kind.dimensions(left, right)?.product())
+        match (self.kind, self.window) {
+            (kind, None) => Ok(kind.dimensions(left, right)?.product()),
+            (Kind::InputGradient, Some(window)) => {
+                let [height, width] = window.output();
+                window.images(left.rows / (height * width))
+            }
+            (kind, Some(window)) => Ok(kind.dimensions(window.patches(left.batch)?, right)?.product()),
+        }
+    }
+
+    /// The product that these answers of the three shares stand for, checked.
+    fn decoded(&self, answers: [&Residues; WORKERS], rng: &mut ChaCha20Rng) -> Result<Matrices<f32>, AccelError> {
+        let [x, y] = self.operands.map(|operand| &operand.integers);
+        let exponent = match self.window {
+            None => product_exponent(self.kind, x, y)?,
+            Some(window) => window.exponent(self.kind, x, y)?,
+        };
+        let decoded = decode(answers, exponent)?;
+        match (self.kind, self.window) {
+            (kind, None) => check_integers(kind, x, y, &decoded, rng),
+            (Kind::Forward, Some(window)) => check_output(&window, x, y, &decoded, rng),
+            (Kind::WeightGradient, Some(window)) => check_weight_gradient(&window, x, y, &decoded, rng),
+            (Kind::InputGradient, Some(window)) => check_input_gradient(&window, x, y, &decoded, rng),
+        }?;
+        decoded.numbers()
+    }
+
+    /// Whether this is what the worker with this share should have answered.
+    fn is_answered(&self, share: usize, answer: &Residues, rng: &mut ChaCha20Rng) -> bool {
+        let [left, right] = self.operands.map(|operand| &operand.shares[share]);
+        match (self.kind, self.window) {
+            (kind, None) => check_residues(kind, left, right, answer, rng).is_ok(),
+            // Of a folded answer there is no check but to compute it.
+            (Kind::InputGradient, Some(window)) => {
+                let folded =
+                    residue_products(Kind::InputGradient, left, right).and_then(|patches| window.fold_residues(&patches));
+                folded.is_ok_and(|expected| expected == *answer)
+            }
+            (kind, Some(window)) => window
+                .unfold_residues(left)
+                .is_ok_and(|patches| check_residues(kind, &patches, right, answer, rng).is_ok()),
+        }
     }
 }
 
@@ -228,22 +326,16 @@ fn decoded(
     answers: [&Vec<Residues>; WORKERS],
     rng: &mut ChaCha20Rng,
 ) -> Result<Vec<Matrices<f32>>, AccelError> {
-    let each = asked.iter().enumerate().map(|(number, asked)| {
-        let [x, y] = asked.operands.map(|operand| &operand.integers);
-        let decoded = decode(answers.map(|answer| &answer[number]), product_exponent(asked.kind, x, y)?)?;
-        check_integers(asked.kind, x, y, &decoded, rng)?;
-        decoded.numbers()
-    });
-    each.collect()
+    let each = asked.iter().enumerate();
+    each.map(|(number, asked)| asked.decoded(answers.map(|answer| &answer[number]), rng))
+        .collect()
 }
 
 /// The shares whose answers are not the products of what their workers were given.
 fn liars(asked: &[Asked<'_>], answers: [&Vec<Residues>; WORKERS], rng: &mut ChaCha20Rng) -> Vec<usize> {
     let mut is_right = |share: usize| {
-        asked.iter().zip(answers[share]).all(|(asked, answer)| {
-            let [left, right] = asked.operands.map(|operand| &operand.shares[share]);
-            check_residues(asked.kind, left, right, answer, rng).is_ok()
-        })
+        let mut each = asked.iter().zip(answers[share]);
+        each.all(|(asked, answer)| asked.is_answered(share, answer, rng))
     };
     (0..WORKERS).filter(|share| !is_right(*share)).collect()
 }

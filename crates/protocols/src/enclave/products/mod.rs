@@ -15,7 +15,7 @@ mod teller;
 
 use std::sync::Arc;
 
-use cloven_accel::{Kind, Matrices, Shape, job::Step};
+use cloven_accel::{Kind, Matrices, Shape, convolution::Window, job::Step};
 use cloven_nn::offload::{self, Job, Product, ProductKind};
 use cloven_wire::{Channel, Link};
 use rand_chacha::ChaCha20Rng;
@@ -89,13 +89,23 @@ impl<C: Channel> offload::Products for Products<'_, C> {
     async fn multiply(&mut self, jobs: Vec<Job>) -> Result<Vec<offload::Matrices>, ProtocolError> {
         let Some(first) = jobs.first() else { return Ok(Vec::new()) };
         let place = (first.product, self.names[first.product].as_str());
+        let window = match &self.hidden {
+            Hidden::Masked(_) => first.windows.and_then(window),
+            // Columns of windows are permuted, which no permutation of an image does.
+            Hidden::Floats(_) => None,
+        };
+        let here = first.windows.filter(|_| window.is_none());
         let products = match &mut self.hidden {
-            Hidden::Masked(masked) => masked.multiply(place, &jobs, &mut self.pool, &mut self.rng).await?,
+            Hidden::Masked(masked) => masked.multiply(place, window, &jobs, &mut self.pool, &mut self.rng).await?,
             Hidden::Floats(floats) => floats.multiply(place, &jobs, &mut self.pool, &mut self.rng).await?,
         };
-        let given = products.into_iter().map(|product| {
+        let given = products.into_iter().zip(&jobs).map(|(product, job)| {
             let Shape { batch, rows, columns } = product.shape();
-            offload::Matrices::new([batch, rows, columns], product.into_values())
+            let product = offload::Matrices::new([batch, rows, columns], product.into_values())?;
+            match (job.kind, here) {
+                (ProductKind::InputGradient, Some(windows)) => windows.fold(&product),
+                _ => Ok(product),
+            }
         });
         Ok(given.collect::<Result<_, _>>()?)
     }
@@ -126,6 +136,33 @@ fn kind(kind: ProductKind) -> Kind {
         ProductKind::Forward => Kind::Forward,
         ProductKind::WeightGradient => Kind::WeightGradient,
         ProductKind::InputGradient => Kind::InputGradient,
+    }
+}
+
+/// The geometry as workers take it, if it is within their limits.
+fn window(windows: offload::Windows) -> Option<Window> {
+    let offload::Windows {
+        channels,
+        image,
+        kernel,
+        stride,
+        padding,
+    } = windows;
+    let window = Window {
+        channels,
+        image,
+        kernel,
+        stride: [stride; 2],
+        padding,
+    };
+    window.check().is_ok().then_some(window)
+}
+
+/// X of a product on its way forward: images where the workers unfold them, else rows.
+fn left(job: &Job, window: Option<Window>) -> Result<Matrices<f32>, ProtocolError> {
+    match job.windows.filter(|_| window.is_none()) {
+        Some(windows) => matrices(&windows.unfold(&job.left)?),
+        None => matrices(&job.left),
     }
 }
 

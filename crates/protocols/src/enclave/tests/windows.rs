@@ -1,0 +1,156 @@
+//! Convolutions: what crosses the links are images, and the results are those of windows that the enclave unfolds.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use cloven_nn::{
+    InputGradient,
+    offload::{Job, Matrices, OffloadedNetwork, ProductKind},
+    preset,
+};
+use cloven_wire::Traffic;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::*;
+use crate::enclave::products::Products;
+
+/// Asks for products of windows that are unfolded here.
+struct Unfolding<'p, 'l> {
+    products: &'p mut Products<'l, memory::MemoryChannel>,
+    /// X of each product on its last way forward.
+    windows: BTreeMap<usize, Arc<Matrices>>,
+}
+
+impl cloven_nn::offload::Products for Unfolding<'_, '_> {
+    type Error = ProtocolError;
+
+    async fn multiply(&mut self, mut jobs: Vec<Job>) -> Result<Vec<Matrices>, ProtocolError> {
+        let geometry = jobs[0].windows;
+        let kinds: Vec<ProductKind> = jobs.iter().map(|job| job.kind).collect();
+        for job in &mut jobs {
+            let Some(windows) = job.windows.take() else { continue };
+            match job.kind {
+                ProductKind::Forward => {
+                    job.left = Arc::new(windows.unfold(&job.left)?);
+                    self.windows.insert(job.product, job.left.clone());
+                }
+                ProductKind::WeightGradient => job.left = self.windows[&job.product].clone(),
+                ProductKind::InputGradient => (),
+            }
+        }
+        let results = self.products.multiply(jobs).await?.into_iter().zip(kinds);
+        let folded = results.map(|(result, kind)| match (kind, geometry) {
+            (ProductKind::InputGradient, Some(windows)) => windows.fold(&result),
+            _ => Ok(result),
+        });
+        Ok(folded.collect::<Result<_, _>>()?)
+    }
+}
+
+fn optimiser() -> OptimiserSpec {
+    OptimiserSpec::Sgd {
+        learning_rate: 1.0,
+        momentum: 0.0,
+        weight_decay: 0.0,
+        schedule: Default::default(),
+    }
+}
+
+/// A training step under masks: outputs, weights after it, and what crossed at the first worker.
+async fn step(model: &ModelSpec, x: &ArrayD<f32>, unfolds_here: bool) -> (ArrayD<f32>, Vec<(String, ArrayD<f32>)>, Traffic) {
+    let network = Network::new(model, 0..model.layers.len(), SEED).unwrap();
+    let mut network = OffloadedNetwork::new(network.with_optimiser(optimiser()).unwrap(), InputGradient::NotWanted);
+    let setting = Setting::new(Blinding::Masked, 3);
+    let (mut at_enclave, mut workers) = (Vec::new(), Vec::new());
+    for worker in &setting.terms.workers {
+        let (at_worker, link, _) = setting.wire(worker);
+        at_enclave.push(link);
+        workers.push(at_worker);
+    }
+    let works = workers.into_iter();
+    let works = join_all(works.map(async |mut link| worker(Limits::default(), &mut link, &mut ignore()).await.unwrap()));
+    let trains = async {
+        let (mut links, tell) = (at_enclave, |_| Ok(()));
+        let rng = ChaCha20Rng::from_seed([3; 32]);
+        let of_workers = links.iter_mut().map(Some).collect();
+        let mut products = Products::new(network.products(), &setting.terms, of_workers, &tell, rng).unwrap();
+        let y = if unfolds_here {
+            let unfolding = &mut Unfolding {
+                products: &mut products,
+                windows: BTreeMap::new(),
+            };
+            let y = network.forward_train(unfolding, 1, x).await.unwrap();
+            network.backward(unfolding, &(&y / 100.0)).await.unwrap();
+            y
+        } else {
+            let y = network.forward_train(&mut products, 1, x).await.unwrap();
+            network.backward(&mut products, &(&y / 100.0)).await.unwrap();
+            y
+        };
+        products.end().await;
+        network.update().unwrap();
+        (y, network.network().parameters(), links[0].traffic())
+    };
+    tokio::join!(trains, works).0
+}
+
+/// The weights after the same step with nobody else.
+fn locally(model: &ModelSpec, x: &ArrayD<f32>) -> Vec<(String, ArrayD<f32>)> {
+    let network = Network::new(model, 0..model.layers.len(), SEED).unwrap();
+    let mut network = network.with_optimiser(optimiser()).unwrap();
+    let y = network.forward_train(1, x).unwrap();
+    network.backward(&(&y / 100.0), InputGradient::NotWanted).unwrap();
+    network.update().unwrap();
+    network.parameters()
+}
+
+fn batch(model: &ModelSpec, rows: usize) -> ArrayD<f32> {
+    let mut state = 1u32;
+    ArrayD::from_shape_fn([&[rows], &model.input[..]].concat(), |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    })
+}
+
+#[tokio::test]
+async fn unfolding_at_the_workers_gives_the_same() {
+    let model = model();
+    let x = batch(&model, 16);
+    let [here, there] = [step(&model, &x, true).await, step(&model, &x, false).await];
+    // Norms of images and of their windows give the same scales, and the products are exact.
+    assert_eq!(here.0, there.0);
+    let same = ["3.body.3.weight", "3.shortcut.0.weight", "7.weight", "7.bias"];
+    for ((name, here), (_, there)) in here.1.iter().zip(&there.1).filter(|((name, _), _)| same.contains(&&name[..])) {
+        assert_eq!(here, there, "{name}");
+    }
+    // Behind the first dX, which the workers add up exactly, gradients may be rounded otherwise in fixed point: as far from exact ones, in other directions.
+    let exact = locally(&model, &x);
+    let far = |weights: &[(String, ArrayD<f32>)]| {
+        let pairs = weights.iter().zip(&exact);
+        let apart = pairs.flat_map(|((_, value), (_, exact))| (value - exact).into_iter().map(f32::abs).collect::<Vec<_>>());
+        apart.fold(0.0, f32::max)
+    };
+    assert!(far(&there.1) < 2.0 * far(&here.1), "{} and {}", far(&there.1), far(&here.1));
+    assert!(
+        there.2.sent < here.2.sent / 2 && there.2.received < here.2.received,
+        "{:?} and {:?}",
+        here.2,
+        there.2
+    );
+}
+
+/// `cargo test --release -p cloven-protocols --lib bytes_of_a_step -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "measures; minutes"]
+async fn bytes_of_a_step_of_resnet18() {
+    const IMAGES: usize = 16;
+    let model = preset("resnet18-cifar").unwrap().model;
+    let x = batch(&model, IMAGES);
+    for unfolds_here in [true, false] {
+        let begun = std::time::Instant::now();
+        let (.., Traffic { sent, received }) = step(&model, &x, unfolds_here).await;
+        let seconds = begun.elapsed().as_secs_f64();
+        println!(
+            "{IMAGES} images, unfolding at the enclave: {unfolds_here}; to each worker {sent} bytes, back {received}; {seconds:.1} s, all four parties here"
+        );
+    }
+}
