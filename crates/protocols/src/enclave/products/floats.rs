@@ -182,6 +182,9 @@ fn side(kind: Kind, batch: usize) -> Split {
     }
 }
 
+/// Blocks of X, W and, on the way back, G.
+type Blocks = (Matrices<f32>, Matrices<f32>, Option<Matrices<f32>>);
+
 /// Products that are asked for at once.
 struct Asked<'o> {
     kinds: Vec<Kind>,
@@ -208,7 +211,7 @@ impl Asked<'_> {
     }
 
     /// X, W and G of a part.
-    fn operands(&self, part: &Part) -> Result<OfPart, ProtocolError> {
+    fn operands(&self, part: &Part) -> Result<Blocks, ProtocolError> {
         let rows = |all: &Matrices<f32>| all.block(part.batch.clone(), part.rows.clone(), 0..all.shape().columns);
         let w = self
             .w
@@ -266,8 +269,6 @@ impl Asked<'_> {
     }
 }
 
-/// X, W and, on the way back, G.
-type OfPart = (Matrices<f32>, Matrices<f32>, Option<Matrices<f32>>);
 
 /// Left and right operand, of X, W and G.
 fn of_kind(kind: Kind, [x, w, g]: [&Matrices<f32>; 3]) -> [&Matrices<f32>; 2] {

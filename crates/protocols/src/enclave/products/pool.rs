@@ -198,10 +198,10 @@ impl<'l, C: Channel> Pool<'l, C> {
 
     fn nobody(&mut self, why: String) -> ProtocolError {
         match self.lost.take() {
-            Some(cause) => ProtocolError::NoWorker {
-                why,
-                cause: Box::new(cause),
-            },
+            Some(cause) => {
+                let cause = Box::new(cause);
+                ProtocolError::NoWorker { why, cause }
+            }
             None => ProtocolError::Structure(why),
         }
     }
