@@ -1,15 +1,9 @@
 //! What a step of training costs the enclave, its workers and the lines between them: counted, not measured.
 //!
-//! A multiplication and addition inside a product counts as one, and so does every other operation on a number of 32 bits; on a byte it counts as a quarter, of which a vector holds four
-//! times as many. For each element of
-//!
-//! | blinding | an operand | a result |
-//! |---|---|---|
-//! | `masked` | 6 (norms, scale, round) + for each of 4 primes 5 (residue) + 21/4 (three shares) + 1/4 (mask) = 48 | for each of 4 primes 9 (combine) + 3 + 2 (scale) = 41 |
-//! | `permute` | 2 (move, sign) | 2 |
-//! | `none` | 0 | 0 |
-//!
-//! and for the check of a product [`cloven_accel::freivalds::operations`]. What layers compute beside products is [`cloven_nn::offload::training_cost`].
+//! A multiplication and addition inside a product counts as one, and so does every other operation on a number or a byte. For each element of an operand the enclave takes
+//! [`masked::SHARE_OPERATIONS`] or, where it permutes, 2 (move, sign), for each of a result [`masked::DECODE_OPERATIONS`] or 2; for the check of a product
+//! [`freivalds::operations`] or, of a convolution that workers unfold, [`check_operations`](cloven_accel::convolution::Window::check_operations). What layers compute beside products is
+//! [`cloven_nn::offload::training_cost`], less the windows of a convolution where workers unfold them. dX is taken to come back folded.
 
 use cloven_accel::{Dimensions, freivalds, masked};
 use cloven_nn::{
@@ -17,7 +11,7 @@ use cloven_nn::{
     offload::{OffloadedNetwork, Product, training_cost},
 };
 
-use super::{Blinding, Terms};
+use super::{Blinding, Terms, products::window};
 use crate::ProtocolError;
 
 /// Operations and bytes of one training step.
@@ -96,8 +90,7 @@ impl StepCount {
     fn add(&mut self, product: &Product, batch: usize, terms: &Terms) {
         let [count, rows, inner, columns] = product.dims(batch);
         let elements = |left: usize, right: usize| (count * left * right) as u64;
-        let (x, w, y) = (elements(rows, inner), elements(inner, columns), elements(rows, columns));
-        let dx = if product.input_gradient { x } else { 0 };
+        let (mut x, w, y) = (elements(rows, inner), elements(inner, columns), elements(rows, columns));
         let of = |rows, depth, columns| Dimensions {
             batch: count,
             rows,
@@ -107,11 +100,20 @@ impl StepCount {
         let mut forms = vec![of(rows, inner, columns), of(inner, rows, columns)];
         forms.extend(product.input_gradient.then(|| of(rows, columns, inner)));
         self.products += forms.iter().map(Dimensions::multiply_accumulates).sum::<u64>();
-        self.checks += forms.iter().map(freivalds::operations).sum::<u64>();
         self.exchanges += 2;
+        self.checks += match (terms.blinding, product.windows.and_then(window)) {
+            (Blinding::Masked, Some(window)) => {
+                // Neither unfolded nor folded here.
+                self.layers -= x * if product.input_gradient { 2 } else { 1 };
+                x = (batch * window.channels * window.image[0] * window.image[1]) as u64;
+                window.check_operations(batch, columns)
+            }
+            _ => forms.iter().map(freivalds::operations).sum(),
+        };
+        let dx = if product.input_gradient { x } else { 0 };
         let (operands, results) = (x + w + y, y + w + dx);
         let [hide, find] = match terms.blinding {
-            Blinding::Masked => [48, 41],
+            Blinding::Masked => [masked::SHARE_OPERATIONS, masked::DECODE_OPERATIONS],
             Blinding::Permute { .. } => [2, 2],
             Blinding::None => [0, 0],
         };

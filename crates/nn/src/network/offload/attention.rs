@@ -25,6 +25,7 @@ impl AttentionForm {
             inner,
             columns,
             input_gradient: true,
+            windows: None,
         };
         [product("scores", size, tokens), product("values", tokens, size)]
     }

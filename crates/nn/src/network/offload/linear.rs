@@ -31,6 +31,7 @@ impl LinearForm {
             inner,
             columns,
             input_gradient,
+            windows: self.windows(),
         })
     }
 

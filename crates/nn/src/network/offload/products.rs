@@ -33,6 +33,8 @@ pub struct Product {
     pub columns: usize,
     /// Whether dX is needed: something before it learns.
     pub input_gradient: bool,
+    /// Of a convolution, as in its jobs.
+    pub windows: Option<Windows>,
 }
 
 /// Which of a product's three forms: matrices are never transposed before they are handed over.

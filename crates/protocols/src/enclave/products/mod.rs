@@ -140,7 +140,7 @@ fn kind(kind: ProductKind) -> Kind {
 }
 
 /// The geometry as workers take it, if it is within their limits.
-fn window(windows: offload::Windows) -> Option<Window> {
+pub(super) fn window(windows: offload::Windows) -> Option<Window> {
     let offload::Windows {
         channels,
         image,
