@@ -273,7 +273,8 @@ fn accuracies(parties: &BTreeMap<Party, PartySummary>) -> BTreeMap<Party, f64> {
 
 /// Whose counts of bytes tell all: with an enclave its own, as every link is one of its and its workers know of no phases.
 fn witnesses(job: &Job, parties: &BTreeMap<Party, PartySummary>) -> BTreeMap<Party, PartySummary> {
-    let enclave = |(party, summary): (&Party, &PartySummary)| (summary.role == Role::Server).then(|| (party.clone(), summary.clone()));
+    let enclave =
+        |(party, summary): (&Party, &PartySummary)| (summary.role == Role::Server).then(|| (party.clone(), summary.clone()));
     match (job.protocol, parties.iter().find_map(enclave)) {
         (Protocol::Enclave, Some(only)) => [only].into(),
         _ => parties.clone(),

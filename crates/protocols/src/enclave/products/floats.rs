@@ -269,7 +269,6 @@ impl Asked<'_> {
     }
 }
 
-
 /// Left and right operand, of X, W and G.
 fn of_kind(kind: Kind, [x, w, g]: [&Matrices<f32>; 3]) -> [&Matrices<f32>; 2] {
     match kind {

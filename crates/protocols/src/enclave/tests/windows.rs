@@ -5,13 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use cloven_nn::{
     InputGradient,
     offload::{Job, Matrices, OffloadedNetwork, ProductKind},
-    preset,
 };
 use cloven_wire::Traffic;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::enclave::products::Products;
+use crate::enclave::products::{Products, Teller};
 
 /// Asks for products of windows that are unfolded here.
 struct Unfolding<'p, 'l> {
@@ -67,7 +66,11 @@ async fn step(model: &ModelSpec, x: &ArrayD<f32>, unfolds_here: bool) -> (ArrayD
         workers.push(at_worker);
     }
     let works = workers.into_iter();
-    let works = join_all(works.map(async |mut link| worker(Worker::new(Limits::default()), &mut link, &mut ignore()).await.unwrap()));
+    let works = join_all(works.map(async |mut link| {
+        worker(Worker::new(Limits::default()), &mut link, &mut ignore())
+            .await
+            .unwrap()
+    }));
     let trains = async {
         let (mut links, mut observe) = (at_enclave, ignore());
         let teller = Teller::new(&mut observe);
@@ -148,7 +151,11 @@ async fn bytes_are_those_that_are_counted() {
     let (_, _, one) = step(&model, &batch(&model, ROWS), false).await;
     let [sent, received] = [one.sent, one.received].map(|bytes| 3.0 * bytes as f64);
     // Frames, shapes and the few steps of a job come on top; dX comes back as windows where its sums have no room.
-    assert!((1.0..1.05).contains(&(sent / counted.sent as f64)), "{sent} and {}", counted.sent);
+    assert!(
+        (1.0..1.05).contains(&(sent / counted.sent as f64)),
+        "{sent} and {}",
+        counted.sent
+    );
     assert!(received > counted.received as f64, "{received} and {}", counted.received);
     assert!(counted.share_of_enclave() > 0.0);
 }
