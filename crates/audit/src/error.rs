@@ -28,6 +28,14 @@ pub enum AuditError {
         /// What was given.
         got: String,
     },
+    /// Matrices of weights that cannot be attacked.
+    #[error("weights to attack: expected {expected}, got {got}")]
+    Weights {
+        /// What is needed.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
     /// The decoder, or the front that is replayed, failed.
     #[error("model: {0}")]
     Model(#[from] ModelError),

@@ -13,6 +13,7 @@ mod error;
 mod finding;
 mod grouping;
 mod labels;
+pub mod permuted;
 pub mod span;
 pub mod vertical;
 mod view;
