@@ -1,5 +1,8 @@
 //! `cloven audit`: attacks on the recorded views of a run folder.
 
+// Hooked in with `protocol = "enclave"`.
+#[cfg_attr(not(test), expect(dead_code))]
+pub(crate) mod enclave;
 mod vertical;
 
 use std::{

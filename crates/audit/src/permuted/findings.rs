@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ndarray::{Array2, ArrayView1};
 
-use super::{Permutations, Places, Scales, known_weights};
+use super::{MOST_LINES, Permutations, Places, Scales, known_weights};
 use crate::{
     Audit, AuditError, Finding,
     attacks::{FEWEST_ROWS, deviation},
@@ -57,6 +57,15 @@ pub struct SeenProduct {
 pub fn audit_products(products: &[SeenProduct]) -> Result<Audit, AuditError> {
     let mut audit = Audit::default();
     for product in products {
+        let (inner, columns) = product.known.dim();
+        if inner.max(columns) > MOST_LINES {
+            let why = format!(
+                "weights {}: {inner} x {columns} is larger than {MOST_LINES} lines",
+                product.name
+            );
+            audit.not_tried.push(why);
+            continue;
+        }
         let found = known_weights(&product.known, product.weights.values(), Scales::Signs)?;
         let rows = product.inputs.as_ref().map_or(0, |inputs| inputs.values().nrows());
         audit.rows = audit.rows.max(rows);

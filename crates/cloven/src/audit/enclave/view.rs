@@ -1,0 +1,129 @@
+//! A worker's recording as operands.
+
+use std::{collections::BTreeMap, path::Path};
+
+use cloven_accel::{
+    MODULUS, PRIMES, Residues,
+    job::{Job, Step, Tensor},
+};
+use cloven_audit::permuted::{Operand, SeenProduct};
+use cloven_protocols::enclave::WorkerJob;
+use cloven_wire::{
+    Message,
+    recording::{Received, RecordingError},
+};
+use ndarray::Array2;
+
+use super::known::KnownProduct;
+use crate::Error;
+
+/// Slots at a worker for each product: X, W and G of product n are 3 n, 3 n + 1 and 3 n + 2.
+const SLOTS: u32 = 3;
+
+/// The first tensor that was put into each slot for X or W.
+pub(super) struct WorkerView(BTreeMap<u32, Tensor>);
+
+impl WorkerView {
+    /// Looks at the messages that ask a worker for products; `place` is the recording's file.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for a damaged recording, or such a message that is no job.
+    pub(super) fn read(
+        messages: impl IntoIterator<Item = Result<Received, RecordingError>>,
+        place: &Path,
+    ) -> Result<Self, Error> {
+        let mut first = BTreeMap::new();
+        for message in messages {
+            let message = message.map_err(|e| Error::configuration(place.display(), e))?;
+            // An empty one ends the work.
+            if message.name != WorkerJob::NAME || message.payload.is_empty() {
+                continue;
+            }
+            let job = Job::decode(&message.payload).map_err(|e| {
+                let problem = format!("recorded {} of round {}: {e}", message.name, message.round);
+                Error::configuration(place.display(), problem)
+            })?;
+            for step in job.0 {
+                if let Step::Put { slot, tensor } = step
+                    && slot % SLOTS < 2
+                {
+                    first.entry(slot).or_insert(tensor);
+                }
+            }
+        }
+        Ok(Self(first))
+    }
+
+    /// Operands of a product; `None` if its weights are not recorded.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for operands of other shapes than the product's.
+    pub(super) fn take(&mut self, product: &KnownProduct, place: &Path) -> Result<Option<SeenProduct>, Error> {
+        let first = (product.number as u32).saturating_mul(SLOTS);
+        let Some(weights) = self.0.remove(&(first + 1)).map(operand) else {
+            return Ok(None);
+        };
+        let inputs = self.0.remove(&first).map(operand);
+        let (inner, columns) = product.weights.dim();
+        let fits = |operand: &Option<Operand>| operand.as_ref().is_some_and(|x| x.values().ncols() == inner);
+        let found = weights.as_ref().map(|weights| weights.values().dim());
+        match (weights, inputs) {
+            (Some(weights), inputs) if found == Some((inner, columns)) && inputs.as_ref().is_none_or(fits) => {
+                Ok(Some(SeenProduct {
+                    name: product.name.clone(),
+                    known: product.weights.clone(),
+                    weights,
+                    inputs: inputs.flatten(),
+                    samples: product.inputs.clone(),
+                }))
+            }
+            _ => {
+                let problem = format!(
+                    "expected weights {} of {inner} x {columns} and rows of {inner} numbers, got others: the recording is of another network",
+                    product.name
+                );
+                Err(Error::configuration(place.display(), problem))
+            }
+        }
+    }
+}
+
+/// The only matrix of a tensor; `None` where there are several or none.
+fn operand(tensor: Tensor) -> Option<Operand> {
+    let shape = tensor.shape();
+    let matrix = |values| Array2::from_shape_vec((shape.rows, shape.columns), values).ok();
+    match tensor {
+        Tensor::Floats(floats) => matrix(floats.into_values()).map(Operand::Numbers),
+        Tensor::Residues(share) => matrix(numbers(&share)).map(Operand::Share),
+    }
+}
+
+/// The numbers between -M/2 and M/2 with these residues.
+fn numbers(share: &Residues) -> Vec<f32> {
+    let basis = PRIMES.map(|prime| {
+        let others = MODULUS / i64::from(prime);
+        let inverse = (1..i64::from(prime)).find(|x| others % i64::from(prime) * x % i64::from(prime) == 1);
+        others * inverse.unwrap_or(0)
+    });
+    let number = |at: usize| {
+        let planes = basis.iter().enumerate();
+        let sum: i64 = planes.map(|(plane, basis)| i64::from(share.plane(plane)[at]) * basis).sum();
+        let least = sum.rem_euclid(MODULUS);
+        (if least > MODULUS / 2 { least - MODULUS } else { least }) as f32
+    };
+    (0..share.shape().elements()).map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use cloven_accel::Shape;
+
+    use super::*;
+
+    #[test]
+    fn residues_are_the_numbers_that_they_stand_for() {
+        let integers = [0, 1, -1, 250, -125, 70_000, -999_999, 1 << 20, 1_000_000_000, -1_600_000_000];
+        let share = Residues::of_integers(Shape::matrix(2, 5).unwrap(), &integers).unwrap();
+        assert_eq!(numbers(&share), integers.map(|integer| integer as f32));
+    }
+}
