@@ -87,6 +87,38 @@ fn an_enclave_trains_and_predicts_under_every_blinding() {
     }
 }
 
+/// What part of each layer's weights a worker puts back in place, and whether that is more than chance.
+fn found(root: &Path, job: &str, name: &str, settings: &[&str]) -> Vec<(f64, bool)> {
+    let folder = text(&root.join(name));
+    let mut args = vec!["run", job, "--json", "--record", "--run-folder", &folder];
+    for setting in [&["training.epochs=1", "data.train_rows=64"], settings].concat() {
+        args.extend(["--set", setting]);
+    }
+    succeed(&args);
+    let audits = json(&succeed(&["audit", &folder, "--json"]));
+    let findings = audits["parties"]["gpu2"]["findings"].as_array().unwrap().iter();
+    let weights = findings.filter(|finding| finding["target"].as_str().unwrap().starts_with("weights"));
+    let value = |finding: &serde_json::Value| (finding["value"].as_f64().unwrap(), finding["succeeded"].as_bool().unwrap());
+    weights.map(value).collect()
+}
+
+#[test]
+fn permutations_fall_to_who_knows_the_initial_weights_and_shares_do_not() {
+    let root = tempfile::tempdir().unwrap();
+    let job = job_folder(&root.path().join("job"));
+    let public = "enclave.initial_weights=public";
+    let permute = "enclave.blinding=permute";
+    let known = found(root.path(), &job, "known", &[permute, public]);
+    assert_eq!(known, [(1.0, true); 3], "every weight of every layer");
+    for (name, settings) in [("secret", &[permute][..]), ("masked", &[public])] {
+        let values = found(root.path(), &job, name, settings);
+        assert!(
+            values.len() == 3 && values.iter().all(|(_, succeeded)| !succeeded),
+            "{name}: {values:?}"
+        );
+    }
+}
+
 #[test]
 fn a_killed_party_of_any_role_goes_on_to_the_same_weights() {
     let settings = [

@@ -1,8 +1,6 @@
 //! `cloven audit`: attacks on the recorded views of a run folder.
 
-// Hooked in with `protocol = "enclave"`.
-#[cfg_attr(not(test), expect(dead_code))]
-pub(crate) mod enclave;
+mod enclave;
 mod vertical;
 
 use std::{
@@ -64,7 +62,7 @@ impl Audits {
     pub const FILE: &str = "audit.json";
 }
 
-/// Attacks the server's recorded view with the client's data at hand to score by, and writes `audit.json` into the run folder. Rows are those
+/// Attacks the server's recorded view, of an enclave its workers', with the client's data at hand to score by, and writes `audit.json` into the run folder. Rows are those
 /// of the first epoch's first batches.
 ///
 /// # Errors
@@ -75,6 +73,18 @@ pub fn audit(run_folder: &Path, options: &AuditOptions) -> Result<Audits, Error>
     let job = Job::read(&path, &[])?;
     if job.protocol == Protocol::Vertical {
         let parties = vertical::parties(run_folder, &job, options)?;
+        return written(run_folder, &job, parties);
+    }
+    if job.protocol == Protocol::Enclave {
+        let (cut, rows) = (job.cut()?, Rows::load(&job, options)?);
+        let first = rows.sizes.first().copied().unwrap_or(0);
+        let beginning = enclave::Beginning {
+            // What whoever has the job can compute, whether the client began with it or not.
+            network: Network::new(&cut.model, cut.server, job.seed)?,
+            batch: rows.samples.x.slice_axis(Axis(0), (..first).into()).to_owned(),
+        };
+        let workers: Vec<Party> = job.of_role(Role::Worker).cloned().collect();
+        let parties = enclave::parties(run_folder, job.digest(), &workers, beginning)?;
         return written(run_folder, &job, parties);
     }
     let of_role = |role: Role| job.parties.iter().filter(move |(_, r)| **r == role).map(|(party, _)| party);

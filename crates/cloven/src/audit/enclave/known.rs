@@ -5,10 +5,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use cloven_accel::convolution::Window;
 use cloven_nn::{
     InputGradient, ModelError, Network,
     offload::{Job, LocalProducts, Matrices, OffloadedNetwork, Products},
 };
+use cloven_protocols::enclave::window;
 use ndarray::{Array2, ArrayD};
 
 use crate::Error;
@@ -20,6 +22,8 @@ pub(super) struct KnownProduct {
     pub(super) name: String,
     /// W0, `[inner, columns]`.
     pub(super) weights: Array2<f32>,
+    /// Of a convolution that workers unfold.
+    pub(super) window: Option<Window>,
     /// X of the first batch, `[rows, inner]`: of the first product only. Those of later ones differ in the last bits with the order of sums at the workers.
     pub(super) inputs: Option<Array2<f32>>,
 }
@@ -62,11 +66,16 @@ impl Products for TakenDown {
         for job in &jobs {
             if let Some(Some(name)) = self.parameters.get(job.product) {
                 let first = self.known.is_empty();
+                let inputs = || match job.windows {
+                    Some(windows) => windows.unfold(&job.left).and_then(|rows| matrix(&rows)),
+                    None => matrix(&job.left),
+                };
                 self.known.push(KnownProduct {
                     number: job.product,
                     name: name.clone(),
                     weights: matrix(&job.right)?,
-                    inputs: first.then(|| matrix(&job.left)).transpose()?,
+                    window: job.windows.and_then(window),
+                    inputs: first.then(inputs).transpose()?,
                 });
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use cloven_accel::job::Limits;
+use cloven_accel::job::{Limits, Worker};
 use cloven_attest::{Attester, Digest, Policy, Requirement, Simulated, SimulatedPolicy};
 use cloven_audit::Finding;
 use cloven_nn::{BatchTargets, LayerSpec, Loss, ModelSpec, Network, OptimiserSpec};
@@ -147,7 +147,7 @@ async fn recorded(folder: &Path, blinding: Blinding, workers: usize) {
     };
     let work = far
         .iter_mut()
-        .map(async |(link, _)| worker(Limits::default(), link, &mut ignore()).await);
+        .map(async |(link, _)| worker(Worker::new(Limits::default()), link, &mut ignore()).await);
     let (mut at_one, mut at_other) = (ignore(), ignore());
     tokio::try_join!(
         customer(at_clinic, task, &mut near, &mut at_one),

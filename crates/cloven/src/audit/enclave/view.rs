@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use cloven_accel::{
     MODULUS, PRIMES, Residues,
+    convolution::Window,
     job::{Job, Step, Tensor},
 };
 use cloven_audit::permuted::{Operand, SeenProduct};
@@ -63,8 +64,8 @@ impl WorkerView {
         let Some(weights) = self.0.remove(&(first + 1)).map(operand) else {
             return Ok(None);
         };
-        let inputs = self.0.remove(&first).map(operand);
         let (inner, columns) = product.weights.dim();
+        let inputs = self.0.remove(&first).map(|x| operand(unfolded(x, product.window)));
         let fits = |operand: &Option<Operand>| operand.as_ref().is_some_and(|x| x.values().ncols() == inner);
         let found = weights.as_ref().map(|weights| weights.values().dim());
         match (weights, inputs) {
@@ -85,6 +86,14 @@ impl WorkerView {
                 Err(Error::configuration(place.display(), problem))
             }
         }
+    }
+}
+
+/// X as rows: shares of a convolution's operand are of its images, and the worker spreads them.
+fn unfolded(x: Tensor, window: Option<Window>) -> Tensor {
+    match (&x, window) {
+        (Tensor::Residues(images), Some(window)) => window.unfold_residues(images).map_or(x, Tensor::Residues),
+        _ => x,
     }
 }
 

@@ -139,8 +139,8 @@ fn kind(kind: ProductKind) -> Kind {
     }
 }
 
-/// The geometry as workers take it, if it is within their limits.
-pub(super) fn window(windows: offload::Windows) -> Option<Window> {
+/// The geometry as workers take it, if it is within their limits: then they are sent images under [`Blinding::Masked`], else windows.
+pub fn window(windows: offload::Windows) -> Option<Window> {
     let offload::Windows {
         channels,
         image,
