@@ -138,6 +138,7 @@ impl Progress {
                 ready, wanted, figures, ..
             } => self.show_pool(*ready, Some(*wanted), figures.answering.times),
             Update::Answered { inferences, ready, .. } => self.show_pool(*ready, None, *inferences),
+            Update::Computed { jobs, traffic } => self.show_jobs(*jobs, traffic.sent + traffic.received),
             Update::Asked { rows } => {
                 self.plan.rows = *rows;
                 self.begun = Instant::now();
@@ -216,6 +217,14 @@ impl Progress {
             answered => format!("{answered} inferences answered; "),
         };
         self.line(&format!("{}: {done}pool: {ready}{of} inferences prepared", self.lead));
+    }
+
+    /// The work of an enclave's worker.
+    fn show_jobs(&mut self, jobs: u64, moved: u64) {
+        if self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            self.line(&format!("{}: {jobs} jobs done, {}", self.lead, bytes(moved)));
+        }
     }
 
     fn show_batch(&mut self, epoch: u32, done: usize, rows: usize, loss: Option<f64>, moved: u64) {

@@ -119,19 +119,21 @@ fn complete(row: &serde_json::Value) {
             .map(str::to_owned)
             .into()
     );
-    // A server that cannot read its weights keeps ciphertexts.
-    let of_cloud = if summary["protocol"] == "encrypted-model" {
-        "cloud.encrypted"
-    } else {
-        "cloud.safetensors"
+    // A server that cannot read its weights keeps ciphertexts, an enclave nothing.
+    let of_cloud = match summary["protocol"].as_str().unwrap() {
+        "encrypted-model" => Some("cloud.encrypted"),
+        "enclave" => None,
+        _ => Some("cloud.safetensors"),
     };
     let lead = if summary["protocol"] == "vertical" {
         "clinic"
     } else {
         "hospital"
     };
-    for file in [&format!("{lead}.safetensors"), of_cloud] {
-        assert!(folder.join("checkpoints").join(file).exists());
+    assert!(folder.join("checkpoints").join(format!("{lead}.safetensors")).exists());
+    match of_cloud {
+        Some(file) => assert!(folder.join("checkpoints").join(file).exists()),
+        None => assert!(!folder.join("checkpoints/cloud.safetensors").exists()),
     }
     assert_eq!(json(&fs::read_to_string(folder.join("summary.json")).unwrap()), *summary);
     let metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();

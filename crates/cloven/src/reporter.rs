@@ -475,6 +475,10 @@ impl State<'_> {
                 }
                 None
             }
+            Event::Computed { jobs, traffic } => {
+                self.seen = traffic;
+                self.tells().then_some(Update::Computed { jobs, traffic })
+            }
             Event::WorkerDropped { party: worker, why } => Some(Update::WorkerDropped { worker, why }),
             Event::Predicted { rows, traffic } => {
                 self.rows = rows;

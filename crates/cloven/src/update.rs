@@ -204,6 +204,13 @@ pub enum Update {
         /// What happened.
         why: String,
     },
+    /// An enclave's worker is at work; told a few times a second.
+    Computed {
+        /// Jobs so far.
+        jobs: u64,
+        /// Bytes on the connection of now, so far.
+        traffic: Traffic,
+    },
     /// An enclave does without a worker from here on.
     WorkerDropped {
         /// The worker.

@@ -103,6 +103,13 @@ pub enum Event {
         /// In the order of the model.
         layers: Vec<LayerBytes>,
     },
+    /// An enclave's worker has done one more job.
+    Computed {
+        /// Jobs so far.
+        jobs: u64,
+        /// Bytes so far.
+        traffic: Traffic,
+    },
     /// An enclave does without a worker from here on.
     WorkerDropped {
         /// The worker.
@@ -133,6 +140,7 @@ impl Event {
             | Self::Working { traffic }
             | Self::Prepared { traffic, .. }
             | Self::Answered { traffic, .. }
+            | Self::Computed { traffic, .. }
             | Self::Predicted { traffic, .. } => *traffic = [*traffic, more].into_iter().sum(),
             Self::Layers { .. } | Self::WorkerDropped { .. } => (),
         }

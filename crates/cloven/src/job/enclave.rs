@@ -1,6 +1,7 @@
 //! `enclave`: how operands are hidden from workers, and how the enclave proves what it is.
 
 use cloven_attest::{Digest, Kind};
+use cloven_nn::LayerSpec;
 use cloven_protocols::{
     Leak,
     enclave::{self, Terms},
@@ -140,7 +141,33 @@ impl Job {
             _ if self.training.class_weights.is_some() => {
                 Err(("training.class_weights", "protocol enclave does not weigh classes".into()))
             }
+            (Blinding::Masked, None) => self.check_depth(),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether weight gradients have no more terms than sums of residues can have: a term for every row of a batch and position of a sample.
+    fn check_depth(&self) -> Result<(), (&'static str, String)> {
+        let cut = self.cut().map_err(|error| ("model", error.to_string()))?;
+        let shapes = cut.model.shapes().map_err(|error| ("model", error.to_string()))?;
+        let layers = cut.model.layers.iter().zip(shapes.windows(2));
+        let positions = layers.map(|(layer, shapes)| match (layer, &shapes[0][..], &shapes[1][..]) {
+            (LayerSpec::Conv1d { .. } | LayerSpec::Conv2d { .. }, _, [_, places @ ..]) => places.iter().product(),
+            // At most: its layers may have strides.
+            (LayerSpec::Residual { .. }, [_, places @ ..], _) if places.len() == 2 => places.iter().product(),
+            (_, [tokens, _], [_, _]) => *tokens,
+            _ => 1,
+        });
+        let positions: usize = positions.max().unwrap_or(1);
+        let most = cloven_accel::MAX_DEPTH / positions;
+        match self.training.batch > most {
+            true => Err((
+                "training.batch",
+                format!(
+                    "blinding = \"masked\" can sum the weight gradients of at most {most} samples with {positions} positions each"
+                ),
+            )),
+            false => Ok(()),
         }
     }
 

@@ -70,6 +70,7 @@ pub(super) fn update(update: &Update) {
         Update::Answered { inferences, ready, .. } => debug!(inferences, ready, "inferences are answered"),
         Update::Desk { users, waiting, .. } => debug!(users, waiting, "users of the service"),
         Update::UserLeft { user, why } => warn!(%user, why, "a user left early"),
+        Update::Computed { jobs, .. } => debug!(jobs, "jobs of an enclave are done"),
         Update::WorkerDropped { worker, why } => warn!(%worker, why, "a worker failed; going on without it"),
         Update::Finished { .. } | Update::PredictionFinished { .. } | Update::Served { .. } | Update::AnswersFinished { .. } => {
             info!("finished")

@@ -21,8 +21,6 @@ pub async fn worker<A: Accelerator, C: Channel>(
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
-    let traffic = link.traffic();
-    observe(Event::Met { traffic })?;
     for round in 1.. {
         let WorkerJob(bytes) = link.receive(round, &MAX_JOB).await?;
         if bytes.is_empty() {
@@ -31,8 +29,8 @@ pub async fn worker<A: Accelerator, C: Channel>(
         let answer = Job::decode(&bytes).and_then(|job| worker.run(job));
         let answer = answer.map_err(|cause| refused(link, round, cause))?;
         link.send(round, &WorkerAnswer(answer.encode())).await?;
-        let (inferences, traffic) = (round, link.traffic());
-        observe(Event::Answered { inferences, traffic })?;
+        let (jobs, traffic) = (round, link.traffic());
+        observe(Event::Computed { jobs, traffic })?;
     }
     Ok(())
 }

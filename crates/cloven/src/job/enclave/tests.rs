@@ -71,6 +71,22 @@ fn what_makes_no_sense_is_refused_with_its_key() {
 }
 
 #[test]
+fn batches_whose_sums_have_no_room_are_refused() {
+    let text = template("cifar10", Some(Protocol::Enclave)).unwrap();
+    let parse = |batch: &str, blinding: &str| {
+        let settings = [format!("training.batch={batch}"), format!("enclave.blinding={blinding}")];
+        Job::parse(&text, "job.toml", &parse_settings(&settings).unwrap())
+    };
+    let error = parse("256", "masked").unwrap_err().to_string();
+    assert!(
+        error.contains("training.batch") && error.contains("at most 134 samples"),
+        "{error}"
+    );
+    parse("134", "masked").unwrap();
+    parse("256", "permute").unwrap();
+}
+
+#[test]
 fn without_protection_the_server_has_all_layers() {
     let job = parse(&[]).unwrap().unprotected();
     assert_eq!((job.protocol, job.parties.len()), (Protocol::Plain, 2));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use cloven_accel::{
-    Kind, Matrices, Shape,
+    AccelError, Kind, Matrices, Shape,
     freivalds::check_floats,
     job::{Job as WorkerJob, Step, Tensor},
     permuted::{LayerKeys, SignedPermutation},
@@ -48,6 +48,18 @@ struct Part {
     rows: Range<usize>,
     /// Who has it. Once that worker has failed nobody: others are then given what they need each time, until the product's next way forward.
     at: Option<usize>,
+}
+
+impl Part {
+    /// Its rows of X or G.
+    fn rows_of(&self, all: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+        all.block(self.batch.clone(), self.rows.clone(), 0..all.shape().columns)
+    }
+
+    /// All of W, of its matrices.
+    fn all_of(&self, all: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+        all.block(self.batch.clone(), 0..all.shape().rows, 0..all.shape().columns)
+    }
 }
 
 impl Floats {
@@ -182,9 +194,6 @@ fn side(kind: Kind, batch: usize) -> Split {
     }
 }
 
-/// Blocks of X, W and, on the way back, G.
-type Blocks = (Matrices<f32>, Matrices<f32>, Option<Matrices<f32>>);
-
 /// Products that are asked for at once.
 struct Asked<'o> {
     kinds: Vec<Kind>,
@@ -210,24 +219,16 @@ impl Asked<'_> {
         Ok(parts.collect())
     }
 
-    /// X, W and G of a part.
-    fn operands(&self, part: &Part) -> Result<Blocks, ProtocolError> {
-        let rows = |all: &Matrices<f32>| all.block(part.batch.clone(), part.rows.clone(), 0..all.shape().columns);
-        let w = self
-            .w
-            .block(part.batch.clone(), 0..self.w.shape().rows, 0..self.w.shape().columns)?;
-        Ok((rows(self.x)?, w, self.g.map(rows).transpose()?))
-    }
-
     /// The steps for a part, at its own worker or in its place.
     fn steps(&self, part: &Part) -> Result<Vec<Step>, ProtocolError> {
-        let (x, w, g) = self.operands(part)?;
         let slots = self.slots[usize::from(part.at.is_none())];
         let mut steps = Vec::new();
         if self.g.is_none() || part.at.is_none() {
-            steps.extend([put(slots[0], x), put(slots[1], w)]);
+            steps.extend([put(slots[0], part.rows_of(self.x)?), put(slots[1], part.all_of(self.w)?)]);
         }
-        steps.extend(g.map(|g| put(slots[2], g)));
+        if let Some(g) = self.g {
+            steps.push(put(slots[2], part.rows_of(g)?));
+        }
         steps.extend(self.kinds.iter().map(|kind| product(slots, *kind)));
         if self.g.is_some() || part.at.is_none() {
             steps.extend(slots.map(|slot| Step::Free { slot }));
@@ -237,17 +238,29 @@ impl Asked<'_> {
 
     /// Shapes of a part's products.
     fn shapes(&self, part: &Part) -> Result<Vec<Shape>, ProtocolError> {
-        let (x, w, g) = self.operands(part)?;
+        let (batch, rows) = (part.batch.len(), part.rows.len());
+        let x = Shape::new(batch, rows, self.x.shape().columns)?;
+        let w = Shape::new(batch, self.w.shape().rows, self.w.shape().columns)?;
+        let g = self.g.map_or(Ok(x), |g| Shape::new(batch, rows, g.shape().columns))?;
         let shape = |kind: &Kind| {
-            let [left, right] = of_kind(*kind, [&x, &w, g.as_ref().unwrap_or(&x)]);
-            Ok(kind.dimensions(left.shape(), right.shape())?.product())
+            let [left, right] = of_kind(*kind, [x, w, g]);
+            Ok(kind.dimensions(left, right)?.product())
         };
         self.kinds.iter().map(shape).collect()
     }
 
+    /// Whether these are the products of the whole operands.
+    fn all_right(&self, products: &[Matrices<f32>], rng: &mut ChaCha20Rng) -> bool {
+        self.kinds.iter().zip(products).all(|(kind, product)| {
+            let [left, right] = of_kind(*kind, [self.x, self.w, self.g.unwrap_or(self.x)]);
+            check_floats(*kind, left, right, product, ROUNDS, rng).is_ok()
+        })
+    }
+
     /// Whether these are the products of a part.
     fn are_right(&self, part: &Part, products: &[Matrices<f32>], rng: &mut ChaCha20Rng) -> Result<bool, ProtocolError> {
-        let (x, w, g) = self.operands(part)?;
+        let (x, w) = (part.rows_of(self.x)?, part.all_of(self.w)?);
+        let g = self.g.map(|g| part.rows_of(g)).transpose()?;
         Ok(self.kinds.iter().zip(products).all(|(kind, product)| {
             let [left, right] = of_kind(*kind, [&x, &w, g.as_ref().unwrap_or(&x)]);
             check_floats(*kind, left, right, product, ROUNDS, rng).is_ok()
@@ -255,9 +268,10 @@ impl Asked<'_> {
     }
 
     /// The products from those of all parts.
-    fn joined(&self, parts: Vec<Vec<Matrices<f32>>>) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+    fn joined(&self, parts: &[Vec<Matrices<f32>>]) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         let mut by_kind: Vec<Vec<Matrices<f32>>> = self.kinds.iter().map(|_| Vec::new()).collect();
         for products in parts {
+            let products = products.iter().cloned();
             by_kind.iter_mut().zip(products).for_each(|(all, product)| all.push(product));
         }
         let joined = self.kinds.iter().zip(by_kind).map(|(kind, products)| {
@@ -270,7 +284,7 @@ impl Asked<'_> {
 }
 
 /// Left and right operand, of X, W and G.
-fn of_kind(kind: Kind, [x, w, g]: [&Matrices<f32>; 3]) -> [&Matrices<f32>; 2] {
+fn of_kind<O>(kind: Kind, [x, w, g]: [O; 3]) -> [O; 2] {
     match kind {
         Kind::Forward => [x, w],
         Kind::WeightGradient => [x, g],
@@ -285,7 +299,7 @@ fn floats(tensor: Tensor) -> Option<Matrices<f32>> {
     }
 }
 
-/// The products, checked part by part, and put together. The parts of workers that fail are done by the others.
+/// The products, put together and checked; where they are wrong, part by part. The parts of workers that fail are done by the others.
 async fn answered<C: Channel>(
     asked: &Asked<'_>,
     parts: &mut [Part],
@@ -293,6 +307,7 @@ async fn answered<C: Channel>(
     rng: &mut ChaCha20Rng,
 ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
     let mut done: Vec<Option<Vec<Matrices<f32>>>> = parts.iter().map(|_| None).collect();
+    let mut by = vec![0; parts.len()];
     while done.iter().any(Option::is_none) {
         let left = pool.left()?;
         let mut others = left.iter().cycle();
@@ -320,13 +335,24 @@ async fn answered<C: Channel>(
                 if own.len() < asked.kinds.len() {
                     break;
                 }
-                if !asked.are_right(&parts[number], &own, rng)? {
-                    pool.lied(worker, asked.name).await?;
-                    break;
-                }
+                by[number] = worker;
                 done[number] = Some(own);
             }
         }
+        if done.iter().all(Option::is_some) {
+            let own: Vec<_> = done.iter_mut().map(|products| products.take().unwrap_or_default()).collect();
+            let whole = asked.joined(&own)?;
+            if asked.all_right(&whole, rng) {
+                return Ok(whole);
+            }
+            for (number, own) in own.into_iter().enumerate() {
+                match asked.are_right(&parts[number], &own, rng)? {
+                    true => done[number] = Some(own),
+                    false => pool.lied(by[number], asked.name).await?,
+                }
+            }
+        }
     }
-    asked.joined(done.into_iter().flatten().collect())
+    let own: Vec<_> = done.into_iter().flatten().collect();
+    asked.joined(&own)
 }
