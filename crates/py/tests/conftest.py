@@ -6,6 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+
+
+def pytest_addoption(parser):
+    parser.addoption("--with-torch", action="store_true", help="PyTorch is there: what needs it fails without, instead of being left out")
+
+
+def pytest_configure(config):
+    if config.getoption("--with-torch"):
+        import torch  # noqa: F401
+
+
 #: The data inside the tool, as files of the repository.
 EMBEDDED = Path(__file__).resolve().parents[3] / "data"
 
