@@ -79,7 +79,7 @@ spec:
         - {{ required "accept: the job's digest, after reading what each party learns" .Values.accept | quote }}
         {{- if .Values.shareSecret }}
         - --share
-        - /share/share
+        - /share/{{ .Values.party.name }}.share
         {{- end }}
         {{- if .Values.metrics.enabled }}
         - --metrics
