@@ -398,6 +398,18 @@ pub struct ServeArgs {
 /// `cloven model`
 #[derive(Subcommand)]
 pub enum ModelCommand {
+    /// Read an ONNX file: layers for a job file, and the weights to begin training with
+    #[command(
+        after_help = "Example:\n  cloven model import ecg.onnx --output ecg.safetensors > layers.toml\n  cloven run job.toml --initial-weights ecg.safetensors\n\n\
+                      What is printed belongs into the job file, with server_layers under [model]."
+    )]
+    Import {
+        /// The network, .onnx
+        model: PathBuf,
+        /// The file to write its weights to, as safetensors
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
     /// Make a share of a trained network for every server of a job
     #[command(
         after_help = "Example:\n  cloven model share model.onnx --job clinic/job.toml --output shares\n\nAll shares together are the network; any of them alone, or all but \

@@ -182,9 +182,31 @@ fn write(args: &PredictArgs, job: &ServiceJob, answers: &Answers) -> Result<(), 
 
 /// `cloven model`.
 pub fn model(command: ModelCommand, json: bool) -> Result<(), Error> {
-    let ModelCommand::Share { model, job, output } = command;
-    let job = ServiceJob::read(&job, &[])?;
-    let shared = share_model(&job, &model, &output)?;
+    match command {
+        ModelCommand::Import { model, output } => import(&model, &output, json),
+        ModelCommand::Share { model, job, output } => share(&model, &job, &output, json),
+    }
+}
+
+fn import(model: &Path, output: &Path, json: bool) -> Result<(), Error> {
+    let imported = cloven::import_onnx(model, output)?;
+    imported.notes.iter().for_each(tell);
+    tell(format!(
+        "wrote {}: {} numbers of {} layers",
+        output.display(),
+        imported.parameters,
+        imported.layers.len()
+    ));
+    match json {
+        true => print_line(&serde_json::to_string(&imported).expect("only string keys")),
+        false => print_line(imported.to_toml().trim_end()),
+    }
+    Ok(())
+}
+
+fn share(model: &Path, job: &Path, output: &Path, json: bool) -> Result<(), Error> {
+    let job = ServiceJob::read(job, &[])?;
+    let shared = share_model(&job, model, output)?;
     match json {
         true => print_line(&serde_json::to_string(&shared).expect("only string keys")),
         false => {

@@ -109,6 +109,7 @@ fn _cloven(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(verbs::audit, module)?,
         wrap_pyfunction!(verbs::report, module)?,
         wrap_pyfunction!(verbs::export, module)?,
+        wrap_pyfunction!(verbs::import_onnx, module)?,
         wrap_pyfunction!(verbs::init, module)?,
         wrap_pyfunction!(verbs::roster_add, module)?,
         wrap_pyfunction!(service::serve, module)?,

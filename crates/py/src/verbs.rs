@@ -238,6 +238,13 @@ pub fn export(
     failure::json(py, &exported)
 }
 
+/// `cloven model import`: shape, layers and notes, as JSON.
+#[pyfunction]
+pub fn import_onnx(py: Python<'_>, model: PathBuf, output: PathBuf) -> PyResult<String> {
+    let imported = py.detach(|| cloven::import_onnx(&model, &output));
+    failure::json(py, &imported.map_err(|error| raise(py, error.into()))?)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InitArguments {

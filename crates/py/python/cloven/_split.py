@@ -1,30 +1,36 @@
-"""A PyTorch ``nn.Sequential`` as a split job: weights in, weights out."""
+"""A PyTorch ``nn.Sequential``, or a model in an ONNX file, as a split job: weights in, weights out."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloven import _cloven
 from cloven._job import Job
 from cloven._run import Run, run
 
 
 class SplitJob:
-    """A job made of a PyTorch model, which training begins with and leaves its weights in."""
+    """A job made of a model, whose weights training begins with; a PyTorch model has the trained ones afterwards."""
 
-    def __init__(self, model: Any, job: Job, places: dict[str, str]):
+    def __init__(self, model: Any, job: Job, places: dict[str, str], weights: dict[str, Any] | None = None):
         self.model = model
         self.job = job
         self._places = places
         """Prefix of a parameter's name in the model, by that in the job."""
+        self._weights = weights
+        """Those of a model in a file."""
 
     def initial_weights(self) -> dict[str, Any]:
         """The model's weights as they are now, by the names that they have in the job, as numpy arrays."""
         import numpy as np
 
+        if self._weights is not None:
+            return dict(self._weights)
         theirs = self.model.state_dict()
         weights = {}
         for ours, prefix in self._places.items():
@@ -47,7 +53,8 @@ class SplitJob:
         with tempfile.TemporaryDirectory(prefix="cloven-") as folder:
             weights = self.write_weights(Path(folder) / "initial.safetensors")
             done = run(self.job, data, initial_weights=weights, **options)
-        self.load(done, client=client)
+        if self._weights is None:
+            self.load(done, client=client)
         return done
 
     def load(self, run: Run, *, client: str | None = None) -> None:
@@ -65,7 +72,7 @@ class SplitJob:
 def split(
     model: Any,
     *,
-    shape: Sequence[int],
+    shape: Sequence[int] | None = None,
     server_layers: int | Iterable[int],
     classes: int | None = None,
     protocol: str = "plain",
@@ -79,15 +86,22 @@ def split(
     set: Mapping[str, Any] | None = None,
     **sections: Any,
 ) -> SplitJob:
-    """A job that trains an ``nn.Sequential`` split between a client, who has data, labels, first and last layers, and a server.
+    """A job that trains an ``nn.Sequential``, or the model of an ONNX file, split between a client, who has data, labels, first and last layers, and a server.
 
-    ``shape`` is that of one sample; ``server_layers`` are the numbers of the model's modules that the server holds (protocol ``enclave`` takes them
-    all). Further ``sections`` of the job (``encryption={...}``) are passed on; ``set`` changes values.
+    ``shape`` is that of one sample (an ONNX file has its own); ``server_layers`` are the numbers of the model's modules that the server holds, of an ONNX
+    file those of its layers as the job has them (``cloven model import`` shows them); protocol ``enclave`` takes them all. Further ``sections`` of the job (``encryption={...}``) are passed on; ``set`` changes values.
 
         job = cloven.split(model, shape=(1, 128), classes=5, server_layers=[7], protocol="encrypted-activation")
         run = job.run((x, y, x_test, y_test))        # the model has the trained weights now
     """
-    layers, places, numbers = _layers(model)
+    weights = None
+    if isinstance(model, (str, os.PathLike)):
+        layers, shape, weights = _onnx(model)
+        places, numbers = {}, {number: [number] for number in range(len(layers))}
+    else:
+        layers, places, numbers = _layers(model)
+    if shape is None:
+        raise TypeError("shape is missing: that of one sample")
     wanted = [server_layers] if isinstance(server_layers, int) else list(server_layers)
     clients = [clients] if isinstance(clients, str) else list(clients)
     try:
@@ -108,7 +122,17 @@ def split(
     parties = sections.pop("parties", None) or {**{client: "client" for client in clients}, server: "server"}
     cut = {} if protocol == "enclave" else {"server_layers": held}
     job = Job(protocol=protocol, parties=parties, data=data, model={**cut, "layers": layers}, training=training, **sections)
-    return SplitJob(model, Job(job, set=set) if set else job, places)
+    return SplitJob(model, Job(job, set=set) if set else job, places, weights)
+
+
+def _onnx(model: str | os.PathLike) -> tuple[list[dict[str, Any]], list[int], dict[str, Any]]:
+    """Layers, shape of a sample, and weights of an ONNX file."""
+    from safetensors.numpy import load_file
+
+    with tempfile.TemporaryDirectory(prefix="cloven-") as folder:
+        path = str(Path(folder) / "weights.safetensors")
+        imported = json.loads(_cloven.import_onnx(os.fspath(model), path))
+        return imported["layers"], imported["shape"], load_file(path)
 
 
 def _layers(model: Any) -> tuple[list[dict[str, Any]], dict[str, str], dict[int, list[int]]]:
