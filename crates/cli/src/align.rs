@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use cloven::{
-    AlignOptions, AlignmentSummary, Error, Job, Local, Logs, Party, Stamped, can_align, parse_settings, party::Prepared,
+    AlignOptions, AlignmentSummary, Error, Job, Local, Logs, Party, Program, Stamped, can_align, parse_settings, party::Prepared,
 };
 
 use crate::{
     args::AlignArgs,
-    commands::{accept, emit, folder_of, program, show_terms, under_run},
+    commands::{accept, emit, folder_of, show_terms, under_run},
     progress::Progress,
     words::{self, print_line, tell},
 };
@@ -16,16 +16,16 @@ use crate::{
 const QUESTION: &str = "Align ids by this job?";
 
 /// Runs the verb.
-pub fn align(args: AlignArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
+pub fn align(args: AlignArgs, program: &Program, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     match args.party.clone() {
         Some(party) if args.events => under_run(&party, || part(&args, &party)),
         Some(party) => alone(&args, &party, json),
-        None => together(&args, logs, json),
+        None => together(&args, program, logs, json),
     }
 }
 
 /// Every holder as a process on this machine.
-fn together(args: &AlignArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
+fn together(args: &AlignArgs, program: &Program, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     let job = job(args)?;
     can_align(&job, [])?;
     let mut outputs = BTreeMap::new();
@@ -41,7 +41,7 @@ fn together(args: &AlignArgs, logs: Option<Logs>, json: bool) -> Result<(), Erro
     }
     tell(words::alignment_of(&job));
     let options = AlignOptions {
-        program: program()?,
+        program: program.clone(),
         job_folder: folder_of(&args.job),
         outputs,
         logs,

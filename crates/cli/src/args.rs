@@ -46,7 +46,7 @@ const PLAN_EXAMPLES: &str = "Examples:\n  cloven plan trial/job.toml\n  cloven p
 
 /// Trains split neural networks across parties that may not show each other their data, labels or model.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES.as_str(), max_term_width = 120)]
+#[command(name = "cloven", version, after_help = EXIT_CODES.as_str(), max_term_width = 120)]
 pub struct Args {
     /// Print one JSON object on stdout; text for people goes to stderr
     #[arg(long, global = true)]
@@ -206,6 +206,10 @@ pub struct RunArgs {
     /// Go on with the run in this folder, which was interrupted; the job and its --set values must be the same
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["run_folder", "compare_plain", "record"])]
     pub resume: Option<PathBuf>,
+    /// Begin with the weights of this file, safetensors with PyTorch's names, instead of random ones; not under vertical [default:
+    /// `initial_weights` in each party's local.toml, or random ones]
+    #[arg(long, value_name = "FILE")]
+    pub initial_weights: Option<PathBuf>,
     /// Also train by plain split learning, and report both
     #[arg(long)]
     pub compare_plain: bool,

@@ -1,17 +1,18 @@
 //! The verbs.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use cloven::{
-    BenchOptions, Error, Job, Local, Logs, Metrics, Party, Record, RosterFile, RunFolder, RunOptions, Stamped, Summary, Update,
+    BenchOptions, Error, Job, Local, Logs, Metrics, Party, Program, Record, RosterFile, RunOptions, Stamped, Summary, Update,
     bench,
     data::{InspectOptions, inspect},
     init::{InitOptions, init, roster_add, roster_path},
     parse_settings,
-    party::Prepared,
+    party::{PartyOptions, PartyRun, Prepared},
     service::ServiceJob,
 };
 
@@ -25,27 +26,27 @@ use crate::{
     words::{self, print_line, tell},
 };
 
-/// Runs a verb.
-pub fn dispatch(args: Args, logs: Option<Logs>) -> Result<(), Error> {
+/// Runs a verb. `program` is what a party's process is started with.
+pub fn dispatch(args: Args, program: &Program, logs: Option<Logs>) -> Result<(), Error> {
     let json = args.json;
     match args.command {
-        Command::Demo(args) => demo::demo(args, json),
+        Command::Demo(args) => demo::demo(args, program, json),
         Command::Init(args) => make(args, json),
-        Command::Run(args) if ServiceJob::is_in(&args.job) => service::run(args, logs, json),
-        Command::Run(args) => run(args, logs, json),
+        Command::Run(args) if ServiceJob::is_in(&args.job) => service::run(args, program, logs, json),
+        Command::Run(args) => run(args, program, logs, json),
         Command::Serve(args) => service::serve(args, json),
         Command::Model(command) => service::model(command, json),
-        Command::Plan(args) => plan::plan(args, json),
+        Command::Plan(args) => plan::plan(args, program, json),
         Command::Party(args) if args.events => under_run(&args.party.clone(), || take_part(&args)),
         Command::Party(args) => party(args, json),
         Command::Predict(args) if args.run_folder.is_file() => service::predict(args, json),
-        Command::Predict(args) => predict(args, logs, json),
-        Command::Bench(args) => run_bench(args, json),
+        Command::Predict(args) => predict(args, program, logs, json),
+        Command::Bench(args) => run_bench(args, program, json),
         Command::Report(args) => run_folders::report(args, json),
         Command::Export(args) => run_folders::export(args, json),
         Command::Audit(args) => run_folders::audit(args, json),
         Command::Roster(command) => roster(command, json),
-        Command::Data(DataCommand::Align(args)) => align::align(*args, logs, json),
+        Command::Data(DataCommand::Align(args)) => align::align(*args, program, logs, json),
         Command::Data(DataCommand::Inspect {
             path,
             no_header,
@@ -54,10 +55,10 @@ pub fn dispatch(args: Args, logs: Option<Logs>) -> Result<(), Error> {
     }
 }
 
-fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
+fn run(args: RunArgs, program: &Program, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
     let options = RunOptions {
-        program: program()?,
+        program: program.clone(),
         job_folder: folder_of(&args.job),
         runs: args.runs,
         run_folder: args.run_folder,
@@ -68,6 +69,8 @@ fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
         record: args.record.map(|batches| Record { batches }),
         metrics: args.metrics,
         logs,
+        data: BTreeMap::new(),
+        initial_weights: args.initial_weights,
         plans: args.cache.or_else(cloven::plan::Cache::default_folder),
     };
     if args.plan {
@@ -105,9 +108,9 @@ fn finish(summary: &Summary, folder: &Path, json: bool) {
     }
 }
 
-fn run_bench(args: BenchArgs, json: bool) -> Result<(), Error> {
+fn run_bench(args: BenchArgs, program: &Program, json: bool) -> Result<(), Error> {
     let options = BenchOptions {
-        program: program()?,
+        program: program.clone(),
         data: args.data,
         epochs: args.epochs,
         repeats: args.repeats,
@@ -125,49 +128,36 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
     job.role(&args.party)?;
     show_terms(&words::job(&job), args.accept.as_deref());
     accept(&job, args.accept.as_deref(), "Take part in this job?")?;
-    let local = Local::read(&local_path(&args))?;
+    let file = local_path(&args);
+    let local = Local::read(&file)?;
     let metrics = serve_metrics(&args, &job, &local)?;
-    let prepared = Prepared::new(job.clone(), args.party.clone(), local)?;
-    let prepared = prepared.recording(args.record.map(|batches| Record { batches }));
-    let mut folder = match &args.resume {
-        Some(path) => RunFolder::open(path, &job)?,
-        None => RunFolder::create(&args.runs, args.run_folder.as_deref(), &job)?,
+    let options = PartyOptions {
+        runs: args.runs,
+        run_folder: args.run_folder,
+        resume: args.resume,
+        record: args.record.map(|batches| Record { batches }),
+        local_file: Some(file),
     };
-    folder.note_local(&local_path(&args))?;
-    let path = folder.path().to_owned();
-    let mut progress = Progress::new(args.party.clone());
+    let run = PartyRun::new(job, args.party.clone(), local, &options)?;
+    let folder = run.folder().to_owned();
+    let mut progress = Progress::new(args.party);
     if let Some(metrics) = &metrics {
         progress.show(&metrics.announcement());
     }
-    let mut recording = Ok(());
-    let result = prepared.run(&path, &mut |stamped: Stamped| {
-        progress.show(&stamped);
+    let result = run.finish(&mut |stamped| {
+        progress.show(stamped);
         if let Some(metrics) = &metrics {
-            metrics.observe(&stamped);
-        }
-        if recording.is_ok() {
-            recording = folder.record(&stamped);
+            metrics.observe(stamped);
         }
     });
     progress.end();
-    let result = result.and_then(|summary| recording.map(|()| summary));
-    let result = result.and_then(|summary| {
-        let done = summary.unreached.is_empty();
-        let summary = Summary::new(&job, &[(args.party.clone(), summary.clone())].into(), summary.seconds_total);
-        folder.finish(&summary)?;
-        if done {
-            folder.forget(&args.party)?;
-        }
-        finish(&summary, &path, json);
-        Ok(())
-    });
-    if let Err(error) = &result {
-        folder.fail(error);
+    if let Ok(summary) = &result {
+        finish(summary, &folder, json);
     }
     if let Some(metrics) = metrics {
         linger(metrics, result.as_ref().err(), args.metrics_linger);
     }
-    result
+    result.map(drop)
 }
 
 /// A party's metrics, where the operator wants them.
@@ -200,6 +190,7 @@ pub fn under_run(party: &Party, work: impl FnOnce() -> Result<(), Error>) -> Res
             update: Update::Failed {
                 message: error.to_string(),
                 exit_code: error.exit_code(),
+                particulars: error.particulars().into(),
             },
         });
         // The sentence reaches the operator through `cloven run`.
@@ -256,15 +247,12 @@ pub fn accept(job: &Job, given: Option<&str>, question: &str) -> Result<(), Erro
 
 /// The same of a job with this digest.
 pub fn accept_digest(digest: &str, given: Option<&str>, question: &str) -> Result<(), Error> {
-    let accepted = match given {
-        Some(given) => given.len() >= 16 && digest.starts_with(&given.to_lowercase()),
-        None => words::ask(question),
-    };
-    match accepted {
-        true => Ok(()),
-        false => Err(Error::NotAccepted {
+    match given {
+        Some(given) => cloven::party::accept(digest, given),
+        None if words::ask(question) => Ok(()),
+        None => Err(Error::NotAccepted {
             digest: digest.to_owned(),
-            given: given.map(str::to_owned),
+            given: None,
         }),
     }
 }
@@ -356,14 +344,6 @@ fn inspect_data(path: &Path, no_header: bool, delimiter: char, json: bool) -> Re
         false => print_line(inspection.to_string().trim_end()),
     }
     Ok(())
-}
-
-/// This program.
-pub fn program() -> Result<PathBuf, Error> {
-    std::env::current_exe().map_err(|cause| Error::File {
-        path: "cloven".into(),
-        cause,
-    })
 }
 
 pub fn folder_of(file: &Path) -> PathBuf {

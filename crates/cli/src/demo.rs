@@ -1,18 +1,17 @@
 //! `cloven demo`
 
-use cloven::{Demo, DemoOptions, Error};
+use cloven::{Demo, DemoOptions, Error, Program};
 
 use crate::{
     args::DemoArgs,
-    commands::program,
     progress::Progress,
     words::{bytes, job, percent, print_line, seconds},
 };
 
 /// Every protocol on the data inside the program: one table, a page for each run and one that links them.
-pub fn demo(args: DemoArgs, json: bool) -> Result<(), Error> {
+pub fn demo(args: DemoArgs, program: &Program, json: bool) -> Result<(), Error> {
     let options = DemoOptions {
-        program: program()?,
+        program: program.clone(),
         runs: args.runs,
     };
     let progress = std::cell::RefCell::new(None);

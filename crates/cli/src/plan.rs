@@ -3,24 +3,23 @@
 use std::collections::BTreeMap;
 
 use cloven::{
-    Error, Job, Leak, Protocol, Role, RunOptions, parse_settings,
+    Error, Job, Leak, Program, Protocol, Role, RunOptions, parse_settings,
     plan::{CutPlan, PartyPlan, Plan, PlanOptions, cache_for, described, plan_enclave, plan_vertical},
 };
 
 use crate::{
     args::PlanArgs,
-    commands::{folder_of, program},
+    commands::folder_of,
     enclave_plan, vertical_plan,
     words::{self, bytes, print_line, seconds},
 };
 
 /// `cloven plan`
-pub fn plan(args: PlanArgs, json: bool) -> Result<(), Error> {
+pub fn plan(args: PlanArgs, program: &Program, json: bool) -> Result<(), Error> {
     let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
-    let program = program()?;
     let options = PlanOptions {
-        cache: cache_for(&program, args.cache.cache, args.cache.fresh),
-        program,
+        cache: cache_for(program, args.cache.cache, args.cache.fresh),
+        program: program.clone(),
         job_folder: folder_of(&args.job),
         link: args.link,
         memory: args.memory.into_iter().collect(),

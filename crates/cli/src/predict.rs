@@ -6,7 +6,7 @@ use std::{
 };
 
 use cloven::{
-    Error, Job, Local, Logs, Party, Role, RunFolder, Stamped,
+    Error, Job, Local, Logs, Party, Program, Role, RunFolder, Stamped,
     predict::{
         Input, Output, PredictOptions, Prediction, PredictionFormat, PredictionSummary, Predictor, Request, can_hide_input,
         client_of, predict_together,
@@ -15,22 +15,22 @@ use cloven::{
 
 use crate::{
     args::PredictArgs,
-    commands::{accept, emit, program, show_terms, under_run},
+    commands::{accept, emit, show_terms, under_run},
     progress::Progress,
     words::{self, print_line, tell},
 };
 
 /// Runs the verb.
-pub fn predict(args: PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
+pub fn predict(args: PredictArgs, program: &Program, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     match args.party.clone() {
         Some(party) if args.events => under_run(&party, || part(&args, &party)),
         Some(party) => alone(&args, &party, json),
-        None => together(&args, logs, json),
+        None => together(&args, program, logs, json),
     }
 }
 
 /// Every party as a process on this machine.
-fn together(args: &PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
+fn together(args: &PredictArgs, program: &Program, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     let job = job(args)?;
     let server = job.parties.iter().find(|(_, role)| **role == Role::Server);
     let client = match server {
@@ -42,7 +42,7 @@ fn together(args: &PredictArgs, logs: Option<Logs>, json: bool) -> Result<(), Er
     }
     tell(words::prediction_of(&job, &client, args.hide_input));
     let options = PredictOptions {
-        program: program()?,
+        program: program.clone(),
         run_folder: args.run_folder.clone(),
         inputs: args.input.clone(),
         client: args.client.clone(),

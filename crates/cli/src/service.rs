@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cloven::{
-    Error, Local, Logs, Metrics, Party, Stamped, parse_settings,
+    Error, Local, Logs, Metrics, Party, Program, Stamped, parse_settings,
     service::{
         Answers, Member, Questions, ServiceJob, ServiceOptions, ServiceSummary, UserReport, Work, run_service, share_model,
     },
@@ -11,18 +11,19 @@ use cloven::{
 
 use crate::{
     args::{ModelCommand, PredictArgs, RunArgs, ServeArgs},
-    commands::{accept_digest, emit, linger, program, show_terms, under_run},
+    commands::{accept_digest, emit, linger, show_terms, under_run},
     progress::Progress,
     words::{self, print_line, tell},
 };
 
 /// `cloven run` of a service with a trial.
-pub fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
+pub fn run(args: RunArgs, program: &Program, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     let job = ServiceJob::read(&args.job, &parse_settings(&args.set)?)?;
     for (given, name) in [
         (args.resume.is_some(), "--resume"),
         (args.compare_plain, "--compare-plain"),
         (args.record.is_some(), "--record"),
+        (args.initial_weights.is_some(), "--initial-weights"),
         (args.plan, "--plan"),
         (args.report, "--report"),
     ] {
@@ -35,7 +36,7 @@ pub fn run(args: RunArgs, logs: Option<Logs>, json: bool) -> Result<(), Error> {
     }
     tell(terms(&job)?);
     let options = ServiceOptions {
-        program: program()?,
+        program: program.clone(),
         runs: args.runs,
         run_folder: args.run_folder,
         emulate: args.emulate,

@@ -7,15 +7,15 @@ use std::{
 };
 
 use cloven::{
-    AdjustedValues, Alignment, AlignmentSummary, BenchRow, Error, Job, Leak, Party, Summary, predict::PredictionSummary,
+    AdjustedValues, Alignment, AlignmentSummary, BenchRow, Error, Failure, Job, Leak, Party, Summary, predict::PredictionSummary,
 };
 
 /// Prints an error: one sentence on stderr and, with `--json`, an object on stdout.
 pub fn failure(error: &Error, json: bool) {
     tell(format!("cloven: {error}"));
     if json {
-        let object = serde_json::json!({ "error": { "message": error.to_string(), "exit_code": error.exit_code() } });
-        print_line(&object.to_string());
+        let failure = Failure::of(error);
+        print_line(&serde_json::json!({ "error": failure }).to_string());
     }
 }
 

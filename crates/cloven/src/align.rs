@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Alignment, Error, Job, Logs, Role, Stamped, Update, files,
+    Alignment, Error, Job, Logs, Program, Role, Stamped, Update, files,
     job::Protocol,
     orchestrate::{Errand, Place, locals, together},
     party::{HolderRows, Prepared, Watch, abort_reason, fresh_randomness, interruptible},
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct AlignOptions {
     /// The `cloven` program; started once per holder.
-    pub program: PathBuf,
+    pub program: Program,
     /// The folder of the job file: a `NAME/local.toml` in it says where holder NAME's data are.
     pub job_folder: PathBuf,
     /// Where a holder's list of common ids goes.
@@ -80,7 +80,7 @@ pub fn align(job: &Job, options: &AlignOptions, watch: &mut dyn FnMut(&Stamped))
         .enable_all()
         .build()
         .map_err(Error::file("runtime"))?;
-    let locals = locals(job, &options.job_folder, None)?;
+    let locals = locals(job, &options.job_folder, None, &BTreeMap::new())?;
     let folder = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
     let path = folder.path().join("job.toml");
     files::write(&path, job.to_toml().as_bytes(), false)?;
@@ -217,6 +217,7 @@ fn at_something_else(me: &Party, error: Error) -> Error {
                     "{me}: {party} does not align by this job: it has another job.toml or other --set values, or it runs `cloven party`"
                 ),
                 exit_code,
+                particulars: error.particulars().into(),
             },
             _ => error,
         },

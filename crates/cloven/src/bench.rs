@@ -1,11 +1,11 @@
 //! `cloven bench`: every protocol on the same job, side by side with plain split learning on this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::{
-    Error, Job, RunOptions, Summary,
+    Error, Job, Program, RunOptions, Summary,
     demo::{comparable_job, has_its_own_job, ratio_to_plain},
     init::template,
     job::Protocol,
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct BenchOptions {
     /// The `cloven` program.
-    pub program: PathBuf,
+    pub program: Program,
     /// A data set known by name.
     pub data: String,
     /// Epochs of each run.

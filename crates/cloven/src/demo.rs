@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use serde::Serialize;
 
 use crate::{
-    Error, Job, Report, RunOptions, Stamped, Summary,
+    Error, Job, Program, Report, RunOptions, Stamped, Summary,
     init::template,
     job::Protocol,
     report, run,
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct DemoOptions {
     /// The `cloven` program; started once per party.
-    pub program: PathBuf,
+    pub program: Program,
     /// Run folders and the index page are made in here.
     pub runs: PathBuf,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cloven_data::DataError;
 use cloven_nn::ModelError;
 use cloven_protocols::ProtocolError;
-use cloven_wire::{Party, WireError, tcp::IdentityError};
+use cloven_wire::{Particulars, Party, WireError, tcp::IdentityError};
 
 /// The documented exit codes of the `cloven` binary.
 pub const EXIT_CODES: [(u8, &str); 11] = [
@@ -97,6 +97,8 @@ pub enum Error {
         message: String,
         /// Its exit code.
         exit_code: u8,
+        /// What else it said.
+        particulars: Box<Particulars>,
     },
     /// The operator interrupted.
     #[error("interrupted")]
@@ -124,6 +126,36 @@ impl Error {
             },
             Self::Party { exit_code, .. } => *exit_code,
             Self::Interrupted => 130,
+        }
+    }
+
+    /// What the error is about, for programs.
+    pub fn particulars(&self) -> Particulars {
+        let of = |party: &Party| Particulars {
+            party: Some(party.clone()),
+            ..Particulars::default()
+        };
+        match self {
+            Self::Protocol { party, cause } => match cause.as_ref() {
+                ProtocolError::Wire(error) => error.particulars(),
+                ProtocolError::NoWorker { cause, .. } => cause.particulars(),
+                _ => of(party),
+            },
+            Self::Party { party, particulars, .. } => Particulars {
+                party: particulars.party.clone().or_else(|| Some(party.clone())),
+                ..particulars.as_ref().clone()
+            },
+            Self::OtherJob { expected, got, .. } => Particulars {
+                expected: Some(expected.clone()),
+                got: Some(got.clone()),
+                ..Particulars::default()
+            },
+            Self::NotAccepted { digest, given } => Particulars {
+                expected: Some(digest.clone()),
+                got: given.clone(),
+                ..Particulars::default()
+            },
+            _ => Particulars::default(),
         }
     }
 

@@ -54,6 +54,10 @@ pub struct Local {
     /// `enclave`: the client's file of what an enclave must be to get anything; `deploy/` has examples. Needed unless attestation is simulated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attestation_policy: Option<PathBuf>,
+    /// The weights that this party's layers begin with, instead of random ones: safetensors with PyTorch's names, numbered as in the job. Layers of
+    /// others in it are left alone. Not under `vertical`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<PathBuf>,
     /// This server's share of the network, in a service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<PathBuf>,
@@ -226,7 +230,10 @@ impl Local {
         for file in [&mut local.key, &mut local.certificate, &mut local.roster] {
             *file = base.join(&*file);
         }
-        for file in [&mut local.share, &mut local.attestation_policy].into_iter().flatten() {
+        for file in [&mut local.share, &mut local.attestation_policy, &mut local.initial_weights]
+            .into_iter()
+            .flatten()
+        {
             *file = base.join(&*file);
         }
         if let Some(data) = &mut local.data {
@@ -262,6 +269,7 @@ impl Default for Local {
             part: None,
             columns: None,
             attestation_policy: None,
+            initial_weights: None,
             share: None,
             accelerator: Accelerator::default(),
             limits: Limits::default(),

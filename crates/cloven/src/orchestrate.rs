@@ -16,15 +16,15 @@ use cloven_wire::{Party, tcp::Emulation};
 pub(crate) use self::together::{Errand, Locals, Place, together};
 
 use crate::{
-    ColumnRange, Error, Job, Local, Logs, Part, PartySummary, Record, Report, Role, RunFolder, Stamped, Summary, Update,
-    catalogue, job::Protocol, plan,
+    ColumnRange, Error, Job, Local, LocalData, Logs, Part, PartySummary, Program, Record, Report, Role, RunFolder, Stamped,
+    Summary, Update, catalogue, job::Protocol, plan,
 };
 
 /// Where things are for [`run`].
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// The `cloven` program; started once per party.
-    pub program: PathBuf,
+    pub program: Program,
     /// The folder of the job file: a `NAME/local.toml` in it says where party NAME's data are.
     pub job_folder: PathBuf,
     /// Run folders are made in here.
@@ -45,15 +45,19 @@ pub struct RunOptions {
     pub metrics: bool,
     /// What every party's process logs.
     pub logs: Option<Logs>,
+    /// Where parties' data are, before what their own settings say.
+    pub data: BTreeMap<Party, LocalData>,
+    /// A file of weights that every party begins with, each with those of its own layers: safetensors with PyTorch's names.
+    pub initial_weights: Option<PathBuf>,
     /// The folder of measurements kept by `cloven plan`: where they are of this job, the summary says what they predict.
     pub plans: Option<PathBuf>,
 }
 
 impl RunOptions {
     /// Nothing but the run itself, in `runs`; no party has settings of its own.
-    pub fn new(program: &Path, runs: &Path) -> Self {
+    pub fn new(program: impl Into<Program>, runs: &Path) -> Self {
         Self {
-            program: program.to_owned(),
+            program: program.into(),
             job_folder: runs.join("none"),
             runs: runs.to_owned(),
             run_folder: None,
@@ -64,6 +68,8 @@ impl RunOptions {
             record: None,
             metrics: false,
             logs: None,
+            data: BTreeMap::new(),
+            initial_weights: None,
             plans: None,
         }
     }
@@ -71,66 +77,101 @@ impl RunOptions {
 
 /// Runs all parties of a job; returns the summary and the run folder. Keys and certificates live for this run only.
 pub fn run(job: &Job, options: &RunOptions, watch: &mut dyn FnMut(&Stamped)) -> Result<(Summary, PathBuf), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::file("runtime"))?;
-    // Before a run folder exists: what is wrong here leaves nothing behind.
-    let locals = locals(job, &options.job_folder, options.emulate)?;
-    let mut folder = match &options.resume {
-        Some(path) => RunFolder::open(path, job)?,
-        None => RunFolder::create(&options.runs, options.run_folder.as_deref(), job)?,
-    };
-    let result = run_in(&mut folder, job, options, &locals, &runtime, watch);
-    match &result {
-        Ok(summary) => finish(&mut folder, job, summary)?,
-        Err(error) => folder.fail(error),
-    }
-    let report = options
-        .report
-        .then(|| Report::read(folder.path()).and_then(|report| report.write()));
-    let summary = result?;
-    report.transpose()?;
-    Ok((summary, folder.path().to_owned()))
+    let run = Run::new(job, options)?;
+    let folder = run.folder().to_owned();
+    Ok((run.finish(watch)?, folder))
 }
 
-fn run_in(
-    folder: &mut RunFolder,
-    job: &Job,
-    options: &RunOptions,
-    locals: &Locals,
-    runtime: &tokio::runtime::Runtime,
-    watch: &mut dyn FnMut(&Stamped),
-) -> Result<Summary, Error> {
-    let begun = Instant::now();
-    let rows = Cell::new(None);
-    let mut watch = |stamped: &Stamped| {
-        if let (
-            Update::Started {
-                train_rows, test_rows, ..
-            },
-            Some(Role::Client | Role::LabelHolder),
-        ) = (&stamped.update, job.parties.get(&stamped.party))
-        {
-            rows.set(rows.get().or(Some([*train_rows, *test_rows])));
-        }
-        watch(stamped);
-    };
-    let parties = runtime.block_on(all_parties(job, options, locals, folder, &mut watch))?;
-    let mut summary = Summary::new(job, &parties, begun.elapsed().as_secs_f64());
-    summary.predicted = options.plans.as_ref().zip(rows.get()).and_then(|(folder, rows)| {
-        let cache = plan::Cache::new(Some(folder.clone()), &options.program, false);
-        plan::recall(job, rows, options.emulate, &cache)
-    });
-    if options.compare_plain {
-        let plain = job.unprotected();
-        summary.compare_plain(&match plain == *job {
-            // Compared with itself.
-            true => summary.clone(),
-            false => run_plain(&plain, options, locals, folder.path(), runtime, &mut watch)?,
-        });
+/// A run of all parties that can begin: what could be checked is checked, and its folder is there.
+pub struct Run<'a> {
+    job: &'a Job,
+    options: &'a RunOptions,
+    locals: Locals,
+    runtime: tokio::runtime::Runtime,
+    folder: RunFolder,
+}
+
+impl<'a> Run<'a> {
+    /// Makes the run folder, or opens the one that is gone on with.
+    pub fn new(job: &'a Job, options: &'a RunOptions) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::file("runtime"))?;
+        // Before a run folder exists: what is wrong here leaves nothing behind.
+        let locals = locals_of(job, options)?;
+        let folder = match &options.resume {
+            Some(path) => RunFolder::open(path, job)?,
+            None => RunFolder::create(&options.runs, options.run_folder.as_deref(), job)?,
+        };
+        Ok(Self {
+            job,
+            options,
+            locals,
+            runtime,
+            folder,
+        })
     }
-    Ok(summary)
+
+    /// The run folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs all parties.
+    pub fn finish(mut self, watch: &mut dyn FnMut(&Stamped)) -> Result<Summary, Error> {
+        let result = self.all(watch);
+        match &result {
+            Ok(summary) => finish(&mut self.folder, self.job, summary)?,
+            Err(error) => self.folder.fail(error),
+        }
+        let report = self
+            .options
+            .report
+            .then(|| Report::read(self.folder.path()).and_then(|report| report.write()));
+        let summary = result?;
+        report.transpose()?;
+        Ok(summary)
+    }
+
+    fn all(&mut self, watch: &mut dyn FnMut(&Stamped)) -> Result<Summary, Error> {
+        let Self {
+            job,
+            options,
+            locals,
+            runtime,
+            folder,
+        } = self;
+        let begun = Instant::now();
+        let rows = Cell::new(None);
+        let mut watch = |stamped: &Stamped| {
+            if let (
+                Update::Started {
+                    train_rows, test_rows, ..
+                },
+                Some(Role::Client | Role::LabelHolder),
+            ) = (&stamped.update, job.parties.get(&stamped.party))
+            {
+                rows.set(rows.get().or(Some([*train_rows, *test_rows])));
+            }
+            watch(stamped);
+        };
+        let parties = runtime.block_on(all_parties(job, options, locals, folder, &mut watch))?;
+        let mut summary = Summary::new(job, &parties, begun.elapsed().as_secs_f64());
+        summary.predicted = options.plans.as_ref().zip(rows.get()).and_then(|(folder, rows)| {
+            let cache = plan::Cache::new(Some(folder.clone()), &options.program, false);
+            plan::recall(job, rows, options.emulate, &cache)
+        });
+        if options.compare_plain {
+            let plain = job.unprotected();
+            summary.compare_plain(&match plain == **job {
+                // Compared with itself.
+                true => summary.clone(),
+                false => run_plain(&plain, options, locals, folder.path(), runtime, &mut watch)?,
+            });
+        }
+        Ok(summary)
+    }
 }
 
 /// The same job without protection, in the folder `plain` of the run's.
@@ -205,14 +246,41 @@ pub(crate) fn places(job: &Job) -> Vec<Place> {
     Place::mesh(&parties)
 }
 
-/// Every party's own `local.toml` beside the job, where there is one; a party of data without any there needs a data set known by name.
-pub(crate) fn locals(job: &Job, job_folder: &Path, emulate: Option<Emulation>) -> Result<Locals, Error> {
+/// What each party of a run keeps to itself.
+fn locals_of(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
+    let stranger = options.data.keys().find(|party| !job.parties.contains_key(*party));
+    if let Some(stranger) = stranger {
+        return Err(Error::configuration(
+            "data",
+            format!("no party of the job is called {stranger}"),
+        ));
+    }
+    let mut locals = locals(job, &options.job_folder, options.emulate, &options.data)?;
+    let initial = options.initial_weights.as_deref().map(std::path::absolute).transpose();
+    if let Some(initial) = initial.map_err(Error::file("initial weights"))? {
+        locals
+            .values_mut()
+            .for_each(|local| local.initial_weights = Some(initial.clone()));
+    }
+    Ok(locals)
+}
+
+/// Every party's own `local.toml` beside the job, where there is one, and in it the data that are `given`; a party of data without any there needs a data set known by name.
+pub(crate) fn locals(
+    job: &Job,
+    job_folder: &Path,
+    emulate: Option<Emulation>,
+    given: &BTreeMap<Party, LocalData>,
+) -> Result<Locals, Error> {
     let one = |(party, role): (&Party, &Role)| {
         let own = job_folder.join(party.as_str()).join(Local::FILE);
         let mut local = match own.exists() {
             true => Local::read(&std::path::absolute(&own).map_err(Error::file(&own))?)?,
             false => Local::default(),
         };
+        if let Some(data) = given.get(party) {
+            local.data = Some(data.clone());
+        }
         if role.has_rows() && local.data.is_none() {
             local.data = Some(catalogue::find(&job.data.name)?);
             // The clients divide one data set among them; holders divide its columns.

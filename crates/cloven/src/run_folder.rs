@@ -133,10 +133,7 @@ impl RunFolder {
 
     /// Leaves the run's failure for `cloven report`. Best effort: the failure itself is what the operator is told.
     pub fn fail(&self, error: &Error) {
-        let failure = Failure {
-            message: error.to_string(),
-            exit_code: error.exit_code(),
-        };
+        let failure = Failure::of(error);
         let text = serde_json::to_string_pretty(&failure).expect("a failure has only string keys");
         let _ = files::write(&self.path.join(Failure::FILE), format!("{text}\n").as_bytes(), false);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cloven_data::ColumnCount;
 use cloven_nn::Evaluation;
 use cloven_protocols::Position;
-use cloven_wire::{Party, Traffic};
+use cloven_wire::{Particulars, Party, Traffic};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -271,6 +271,9 @@ pub enum Update {
         message: String,
         /// Its exit code.
         exit_code: u8,
+        /// What the error is about.
+        #[serde(default)]
+        particulars: Box<Particulars>,
     },
 }
 

@@ -45,6 +45,20 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// Its two halves.
+    pub(crate) fn expected_and_got(&self) -> [Option<String>; 2] {
+        let [expected, got] = match self {
+            Self::Truncated { expected, got } => [format!("{expected} more bytes"), format!("{got} bytes")],
+            Self::TooLong(more) => ["the end of the message".to_owned(), format!("{more} more bytes")],
+            Self::Shape { expected, got } => [format!("shape {expected:?}"), format!("shape {got:?}")],
+            Self::NotFinite { position, value } => ["finite numbers".to_owned(), format!("{value} at position {position}")],
+            Self::Field { field, expected, got } => [format!("{field}: {expected}"), got.clone()],
+        };
+        [Some(expected), Some(got)]
+    }
+}
+
 /// A cursor over a payload.
 pub struct Reader<'a> {
     rest: &'a [u8],

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{DecodeError, Party};
 
 /// Why a party ends a session; the only thing it tells its peer about the cause.
@@ -244,6 +246,48 @@ impl WireError {
         }
     }
 
+    /// What the error says besides its sentence.
+    pub fn particulars(&self) -> Particulars {
+        let of = |party: &Party, round: Option<u64>, [expected, got]: [Option<String>; 2]| Particulars {
+            party: Some(party.clone()),
+            round,
+            expected,
+            got,
+        };
+        match self {
+            Self::Unreachable { party, cause, .. } => of(party, None, [None, Some(cause.clone())]),
+            Self::Absent { party, last, .. } => of(party, None, [None, last.clone()]),
+            Self::Local { .. } => Particulars::default(),
+            Self::WrongCertificate { party, expected, got } => of(party, None, [Some(expected.clone()), Some(got.clone())]),
+            Self::CertificateRefused { party } => of(party, None, [None, None]),
+            Self::WrongJob { party, ours, theirs } => of(party, None, [Some(ours.clone()), Some(theirs.clone())]),
+            Self::WrongVersion { party, ours, theirs } => of(party, None, [Some(ours.to_string()), Some(theirs.to_string())]),
+            Self::WrongParty { party, got } => of(party, None, [Some(party.to_string()), Some(got.clone())]),
+            Self::Deadline { party, what, round, .. } => of(party, Some(*round), [Some((*what).to_owned()), None]),
+            Self::Closed {
+                party,
+                what,
+                round,
+                cause,
+                ..
+            } => of(party, Some(*round), [Some((*what).to_owned()), Some(cause.clone())]),
+            Self::Aborted { party, reason } => of(party, None, [None, Some(reason.to_string())]),
+            Self::BadHeader {
+                party,
+                round,
+                what,
+                cause,
+            } => of(party, Some(*round), [Some((*what).to_owned()), Some(cause.to_string())]),
+            Self::Unexpected {
+                party,
+                round,
+                expected,
+                got,
+            } => of(party, Some(*round), [Some(expected.clone()), Some(got.clone())]),
+            Self::Malformed { party, round, cause, .. } => of(party, Some(*round), cause.expected_and_got()),
+        }
+    }
+
     /// What to tell the *other* peers when this error ends the session.
     pub fn abort_reason(&self) -> AbortReason {
         match self {
@@ -253,6 +297,23 @@ impl WireError {
             _ => AbortReason::Internal,
         }
     }
+}
+
+/// What an error is about, where it is about any of this: for programs. People read its sentence.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Particulars {
+    /// The party whose message, certificate or absence it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<Party>,
+    /// The round that the party which reports was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u64>,
+    /// What would have been right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What was there instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub got: Option<String>,
 }
 
 struct At(u64);

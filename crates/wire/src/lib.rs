@@ -22,7 +22,7 @@ mod transcript;
 
 pub use channel::{Channel, Deadlines, Traffic};
 pub use codec::{DecodeError, Reader, f32_array_len, put_f32_array};
-pub use error::{AbortReason, WireError};
+pub use error::{AbortReason, Particulars, WireError};
 pub use frame::{Header, MAX_PAYLOAD};
 pub use keep_alive::wait_while;
 pub use link::{Link, Message, MessageTraffic};

@@ -1,5 +1,7 @@
 //! `m1` on MIT-BIH with batches of 4: encrypted activations beside plain split learning, every party a process.
 
+use std::path::Path;
+
 use cloven::{Error, Job, RunOptions, Summary, run};
 
 use crate::{row::Row, timing::median};
@@ -83,20 +85,7 @@ fn train(job: &str, seed: u64, epochs: u32) -> Result<Summary, Error> {
         path: "temporary folder".into(),
         cause,
     })?;
-    let options = RunOptions {
-        program: env!("CARGO_BIN_EXE_cloven").into(),
-        job_folder: runs.path().join("none"),
-        runs: runs.path().to_owned(),
-        run_folder: None,
-        resume: None,
-        compare_plain: false,
-        emulate: None,
-        report: false,
-        record: None,
-        metrics: false,
-        logs: None,
-        plans: None,
-    };
+    let options = RunOptions::new(Path::new(env!("CARGO_BIN_EXE_cloven")), runs.path());
     Ok(run(&Job::parse(job, "examples", &settings)?, &options, &mut |_| ())?.0)
 }
 

@@ -10,7 +10,7 @@ use std::{
 use cloven_wire::Party;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    process::Child,
     sync::mpsc,
     time::timeout,
 };
@@ -94,7 +94,8 @@ impl<'a> Crew<'a> {
         let Place { party, .. } = place;
         let local = self.write_local(place)?;
         let Errand { program, digest, .. } = self.errand;
-        let mut child = Command::new(program)
+        let mut child = program
+            .command()
             .args((self.errand.arguments)(party))
             .args(["--as", party.as_str(), "--accept", digest, "--events", "--local"])
             .arg(local)
@@ -103,7 +104,7 @@ impl<'a> Crew<'a> {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(Error::file(program))?;
+            .map_err(Error::file(program.path()))?;
         debug!(%party, pid = child.id(), "started a party's process");
         self.leashes.extend(child.stdin.take());
         self.running
@@ -151,11 +152,17 @@ impl<'a> Crew<'a> {
         while let Ok((party, news)) = self.news.try_recv() {
             match news {
                 News::Update(stamped) => {
-                    if let Update::Failed { message, exit_code } = stamped.update {
+                    if let Update::Failed {
+                        message,
+                        exit_code,
+                        particulars,
+                    } = stamped.update
+                    {
                         failures.push(Error::Party {
                             party,
                             message,
                             exit_code,
+                            particulars,
                         });
                     }
                 }

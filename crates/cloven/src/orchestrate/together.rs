@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path, process::ExitStatus};
 
-use cloven_wire::Party;
+use cloven_wire::{Particulars, Party};
 use tracing::warn;
 
 use super::crew::{Crew, News};
-use crate::{Error, Local, Logs, PublicIdentity, Role, RosterFile, Stamped, Update, identity, party::interrupted};
+use crate::{Error, Local, Logs, Program, PublicIdentity, Role, RosterFile, Stamped, Update, identity, party::interrupted};
 
 /// So often a party's process may be killed without progress before the run fails.
 const DEATHS: u32 = 3;
@@ -21,7 +21,7 @@ pub(crate) struct Errand<'a> {
     /// Every party of the job: each pins all others.
     pub(crate) parties: Vec<Party>,
     /// The `cloven` program.
-    pub(crate) program: &'a Path,
+    pub(crate) program: &'a Program,
     /// Everybody's place, in the order in which they start.
     pub(crate) places: Vec<Place>,
     /// What each party keeps to itself.
@@ -104,10 +104,13 @@ pub(crate) async fn together<T>(
         let idle = place.dispensable && deaths.contains_key(&place.party);
         !idle && !done.contains_key(&place.party)
     };
+    // One for the whole run: a signal that comes while an update is told is not lost.
+    let interrupt = interrupted();
+    tokio::pin!(interrupt);
     while first_failure.is_none() && errand.places.iter().any(|place| awaits(place, &done, &deaths)) {
         let (party, news) = tokio::select! {
             news = crew.news.recv() => news.expect("the crew holds a sender"),
-            () = interrupted() => {
+            () = &mut interrupt => {
                 crew.end().await;
                 return Err(Error::Interrupted);
             }
@@ -127,7 +130,11 @@ pub(crate) async fn together<T>(
                         crew.listens(party, address);
                         crew.start_ready()?;
                     }
-                    Update::Failed { message, exit_code } if replaceable(&party) => {
+                    Update::Failed {
+                        message,
+                        exit_code,
+                        particulars,
+                    } if replaceable(&party) => {
                         deaths.insert(party.clone(), DEATHS);
                         watch(&Stamped {
                             party: party.clone(),
@@ -138,13 +145,19 @@ pub(crate) async fn together<T>(
                             party,
                             message,
                             exit_code,
+                            particulars,
                         });
                     }
-                    Update::Failed { message, exit_code } => {
+                    Update::Failed {
+                        message,
+                        exit_code,
+                        particulars,
+                    } => {
                         first_failure = Some(Error::Party {
                             party,
                             message,
                             exit_code,
+                            particulars,
                         })
                     }
                     other => {
@@ -202,6 +215,10 @@ pub(super) fn died(party: Party, status: Option<ExitStatus>) -> Error {
     let how = status.map_or("for an unknown reason".to_owned(), |s| format!("({s})"));
     Error::Party {
         message: format!("{party}: its process ended early {how}"),
+        particulars: Box::new(Particulars {
+            party: Some(party.clone()),
+            ..Particulars::default()
+        }),
         party,
         exit_code: 1,
     }

@@ -4,6 +4,7 @@ mod aligned;
 mod end;
 mod holder_rows;
 mod rows;
+mod run;
 mod scripts;
 
 use std::{
@@ -23,6 +24,7 @@ use rand_chacha::rand_core::Rng;
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
+pub use self::run::{PartyOptions, PartyRun};
 use self::scripts::{Encrypted, Trained};
 pub(crate) use self::{
     aligned::read_places,
@@ -83,6 +85,10 @@ impl Prepared {
     /// Checks job, key, roster and, for a party that has any, loads the data. `local` is what the party keeps to itself.
     pub fn new(job: Job, party: Party, local: Local) -> Result<Self, Error> {
         let mut me = Self::without_data(job, party, local)?;
+        if me.job.protocol == Protocol::Vertical && me.local.initial_weights.is_some() {
+            let problem = "under protocol vertical nobody may know the first layer: training begins with random weights";
+            return Err(Error::configuration("initial_weights", problem));
+        }
         if me.role == Role::Client {
             let source = match &me.local.data {
                 Some(data) => data.clone(),
@@ -435,6 +441,20 @@ impl From<Notice> for Update {
             },
             Notice::Connected { party } => Self::Connected { peer: party },
         }
+    }
+}
+
+/// An operator's consent to the job with this digest, given beforehand: the digest or at least its first 16 digits.
+///
+/// # Errors
+/// [`Error::NotAccepted`] if `given` is another job's, or too short.
+pub fn accept(digest: &str, given: &str) -> Result<(), Error> {
+    match given.len() >= 16 && digest.starts_with(&given.to_lowercase()) {
+        true => Ok(()),
+        false => Err(Error::NotAccepted {
+            digest: digest.to_owned(),
+            given: Some(given.to_owned()),
+        }),
     }
 }
 

@@ -6,7 +6,7 @@ mod encrypted_model;
 mod plain;
 mod vertical;
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use cloven_nn::Network;
 use cloven_protocols::{Event, Keep, Observe, ProtocolError, Service, Task, encrypted_model::HeldLayers};
@@ -112,8 +112,24 @@ impl Prepared {
         }
     }
 
-    fn network(&self, cut: &Cut, layers: std::ops::Range<usize>) -> Result<Network, Error> {
-        Ok(Network::new(&cut.model, layers, self.job.seed)?.with_optimiser(self.job.training.optimiser.clone())?)
+    /// Layers as training begins with them: random by the job's seed, or out of this party's file of initial weights.
+    fn network(&self, cut: &Cut, layers: Range<usize>) -> Result<Network, Error> {
+        let mut network = self.random_network(cut, layers, self.job.seed)?;
+        self.begins_with_given(&mut network)?;
+        Ok(network)
+    }
+
+    fn random_network(&self, cut: &Cut, layers: Range<usize>, seed: u64) -> Result<Network, Error> {
+        Ok(Network::new(&cut.model, layers, seed)?.with_optimiser(self.job.training.optimiser.clone())?)
+    }
+
+    /// Gives the network this party's initial weights, and says whether there are any.
+    fn begins_with_given(&self, network: &mut Network) -> Result<bool, Error> {
+        let Some(path) = &self.local.initial_weights else {
+            return Ok(false);
+        };
+        network.import_safetensors(path, &[])?;
+        Ok(true)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{link::Carriage, pieces::Workload, rehearsal::Rehearsed};
 use crate::{
-    Job, Role,
+    Job, Program, Role,
     files::{self, read_text},
 };
 
@@ -62,10 +62,10 @@ struct File<T> {
 
 impl Cache {
     /// In `folder`, if it is given; `program` is what runs the parties.
-    pub fn new(folder: Option<PathBuf>, program: &Path, fresh: bool) -> Self {
+    pub fn new(folder: Option<PathBuf>, program: &Program, fresh: bool) -> Self {
         Self {
             folder,
-            here: digest(&(env!("CARGO_PKG_VERSION"), program_file(program), machine())),
+            here: digest(&(env!("CARGO_PKG_VERSION"), files_of(program), machine())),
             fresh,
             notes: RefCell::default(),
         }
@@ -159,10 +159,13 @@ fn rehearsal_name(job: &Job, rows: [usize; 2]) -> String {
     format!("rehearsal {} {clients} {lengths:?} {job}", workload.sizes())
 }
 
-/// Size and time of change of the program: a build of the same version may be another program.
-fn program_file(program: &Path) -> Option<(u64, std::time::SystemTime)> {
-    let file = std::fs::metadata(program).ok()?;
-    Some((file.len(), file.modified().ok()?))
+/// Size and time of change of the program's files: a build of the same version may be another program.
+fn files_of(program: &Program) -> Vec<Option<(u64, std::time::SystemTime)>> {
+    let of = |path: &Path| {
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.len(), file.modified().ok()?))
+    };
+    program.files().map(of).collect()
 }
 
 /// What the processor calls itself and what it can do, and how many threads it has.

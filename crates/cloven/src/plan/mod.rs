@@ -24,11 +24,7 @@ mod small;
 mod tests;
 mod vertical;
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use cloven_protocols::Leak;
 use cloven_wire::{Party, tcp::Emulation};
@@ -46,7 +42,7 @@ use self::{
     link::{Line, Link},
     predict::Forecast,
 };
-use crate::{EncryptionParameters, Error, Job, Local, Protocol, Role, orchestrate};
+use crate::{EncryptionParameters, Error, Job, Local, Program, Protocol, Role, orchestrate};
 
 /// All cuts together are rehearsed for about so many seconds, one for at least and at most so many.
 const REHEARSALS: f64 = 10.0;
@@ -55,7 +51,7 @@ const ONE_REHEARSAL: [f64; 2] = [0.2, 1.5];
 /// What [`plan`] is to look at.
 pub struct PlanOptions {
     /// The `cloven` program.
-    pub program: PathBuf,
+    pub program: Program,
     /// The folder of the job file: a `NAME/local.toml` in it says where party NAME's data are, and its caps.
     pub job_folder: PathBuf,
     /// The line between the parties; without it they are on this machine.
@@ -302,7 +298,7 @@ impl ClientRows {
         let (rows, rise) = match options.rows {
             Some(rows) => (rows, None),
             None => {
-                let locals = orchestrate::locals(job, &options.job_folder, None)?;
+                let locals = orchestrate::locals(job, &options.job_folder, None, &BTreeMap::new())?;
                 let (rows, rise) = memory::rise(|| first_client(job, &locals))?;
                 (rows, rise)
             }
@@ -421,6 +417,6 @@ pub(crate) fn cores() -> usize {
 }
 
 /// Where the program is, for [`Cache::new`].
-pub fn cache_for(program: &Path, folder: Option<PathBuf>, fresh: bool) -> Cache {
+pub fn cache_for(program: &Program, folder: Option<PathBuf>, fresh: bool) -> Cache {
     Cache::new(folder.or_else(Cache::default_folder), program, fresh)
 }

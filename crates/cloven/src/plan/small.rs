@@ -1,6 +1,6 @@
 //! A run of a very small job: what processes cost that no rehearsal in one process shows.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use super::{
     cache::{Base, Extra, Machine},
@@ -9,7 +9,7 @@ use super::{
     predict::Forecast,
     rehearsal,
 };
-use crate::{Error, Job, Role, RunOptions, Update, demo::comparable_job, job::Protocol, run};
+use crate::{Error, Job, Program, Role, RunOptions, Update, demo::comparable_job, job::Protocol, run};
 
 /// Training and test rows.
 const ROWS: [usize; 2] = [64, 16];
@@ -24,7 +24,7 @@ impl Machine {
     ///
     /// Three small runs tell by how much processes differ from what a rehearsal and the link explain: one that only trains, one that also
     /// evaluates, one that also keeps checkpoints.
-    pub(super) fn measure(program: &Path) -> Result<Self, Error> {
+    pub(super) fn measure(program: &Program) -> Result<Self, Error> {
         let mut carriage = Carriage::measure()?;
         let only_training = small_job(0, 0)?;
         let (base, residual) = small_run(&only_training, program, &carriage, Extra::default())?;
@@ -52,7 +52,7 @@ fn small_job(evaluate_every: i64, checkpoint_every: i64) -> Result<Job, Error> {
 }
 
 /// Runs the job; returns what its processes' memory is without what the job adds, and by how much the median epoch is longer than predicted.
-fn small_run(job: &Job, program: &Path, carriage: &Carriage, extra: Extra) -> Result<(Base, f64), Error> {
+fn small_run(job: &Job, program: &Program, carriage: &Carriage, extra: Extra) -> Result<(Base, f64), Error> {
     let rehearsed = rehearsal::rehearse(job, ROWS, 0.2)?;
     let link = Link {
         carriage: carriage.clone(),

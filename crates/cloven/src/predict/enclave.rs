@@ -34,6 +34,7 @@ impl Predictor {
                 self.me.warn(policy.warnings(), reporter);
                 let mut copy = Network::new(&job.cut()?.model, network.range(), job.seed)?;
                 copy.set_parameters(&network.parameters())?;
+                copy.set_buffers(&network.buffers())?;
                 let me = Customer {
                     network: copy,
                     policy: (&policy, SystemTime::now()),

@@ -10,7 +10,7 @@ use cloven_wire::Party;
 
 use super::{PredictionFormat, PredictionSummary, can_hide_input, client_of};
 use crate::{
-    Error, Job, Local, Logs, Role, Stamped, Update,
+    Error, Job, Local, Logs, Program, Role, Stamped, Update,
     job::Protocol,
     orchestrate::{Errand, Locals, Place, places, together},
 };
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct PredictOptions {
     /// The `cloven` program; started once per party.
-    pub program: PathBuf,
+    pub program: Program,
     /// The run folder of a `cloven run`, with every party's weights.
     pub run_folder: PathBuf,
     /// The rows: a file of everybody who brings some, or one that all of them read.

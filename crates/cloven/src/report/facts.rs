@@ -8,7 +8,7 @@ use std::{
 };
 
 use cloven_nn::Evaluation;
-use cloven_wire::{Party, Traffic};
+use cloven_wire::{Particulars, Party, Traffic};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Stamped, Summary, Update, files::read_text};
@@ -37,6 +37,20 @@ pub struct Failure {
     pub message: String,
     /// The exit code.
     pub exit_code: u8,
+    /// What the error is about.
+    #[serde(flatten, default)]
+    pub particulars: Particulars,
+}
+
+impl Failure {
+    /// Of an error.
+    pub fn of(error: &Error) -> Self {
+        Self {
+            message: error.to_string(),
+            exit_code: error.exit_code(),
+            particulars: error.particulars(),
+        }
+    }
 }
 
 /// One epoch, all parties together.

@@ -15,7 +15,7 @@ use super::{
     report::{ServerReport, ServiceSummary, UserReport},
 };
 use crate::{
-    Error, Local, Logs, Stamped, Update, files,
+    Error, Local, Logs, Program, Stamped, Update, files,
     orchestrate::{Errand, Locals, Place, together},
     run_folder,
 };
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ServiceOptions {
     /// The `cloven` program; started once per party.
-    pub program: PathBuf,
+    pub program: Program,
     /// Run folders are made in here.
     pub runs: PathBuf,
     /// A run folder of this name instead.
@@ -41,9 +41,9 @@ pub struct ServiceOptions {
 
 impl ServiceOptions {
     /// Nothing but the run itself, in `runs`.
-    pub fn new(program: &Path, runs: &Path) -> Self {
+    pub fn new(program: impl Into<Program>, runs: &Path) -> Self {
         Self {
-            program: program.to_owned(),
+            program: program.into(),
             runs: runs.to_owned(),
             run_folder: None,
             emulate: None,

@@ -87,7 +87,9 @@ impl Prepared {
             InitialWeights::Public => self.job.seed,
         };
         let cut = self.job.cut()?;
-        Ok(Network::new(&cut.model, cut.server.clone(), seed)?.with_optimiser(self.job.training.optimiser.clone())?)
+        let mut network = self.random_network(&cut, cut.server.clone(), seed)?;
+        self.begins_with_given(&mut network)?;
+        Ok(network)
     }
 
     async fn enclave_server<C: Channel>(

@@ -24,7 +24,8 @@ impl Prepared {
         let cut = self.job.cut()?;
         let me = encrypted_activation::Client {
             front: self.network(&cut, 0..cut.server.start)?,
-            unrevealed: self.network(&cut, cut.server.clone())?,
+            // It starts from nothing, whatever the server's layer starts from.
+            unrevealed: self.random_network(&cut, cut.server.clone(), self.job.seed)?,
             tail: self.network(&cut, cut.server.end..cut.model.layers.len())?,
             cipher: LatticeCipher::new(self.job.sealing()?, &mut ChaCha20Rng::from_seed(*kept.secret)),
             reveal_after: self.reveal_after(),

@@ -27,9 +27,10 @@ impl Prepared {
         let cut = self.job.cut()?;
         let key = LayerKey::new(self.job.layer_encryption()?, &kept.secret);
         let inner = self.job.product_keys(&kept.secret)?;
-        let mut layer = self.network(&cut, self.job.first_encrypted(&cut)?)?;
+        let mut layer = self.random_network(&cut, self.job.first_encrypted(&cut)?, self.job.seed)?;
+        let given = self.begins_with_given(&mut layer)?;
         let tail = self.encrypted_network(&cut, &inner)?;
-        if self.job.initial_weights() == InitialWeights::Secret {
+        if !given && self.job.initial_weights() == InitialWeights::Secret {
             key.draw_weights(&mut layer).map_err(|cause| self.protocol_error(cause))?;
         }
         let me = encrypted_model::Client {
@@ -118,7 +119,8 @@ impl Prepared {
             .job
             .client_network(cut)?
             .with_optimiser(self.job.training.optimiser.clone())?;
-        if self.job.initial_weights() == InitialWeights::Secret {
+        let given = self.begins_with_given(&mut network)?;
+        if !given && self.job.initial_weights() == InitialWeights::Secret {
             let names: Vec<String> = network.outside().iter().map(|layer| layer.weight.clone()).collect();
             for (key, weight) in keys.iter().zip(&names) {
                 let drawn = key.draw_weights(&mut network, weight);
