@@ -158,12 +158,12 @@ pub struct DemoArgs {
 /// `cloven init`
 #[derive(ClapArgs)]
 pub struct InitArgs {
-    /// The folder to make; an existing job.toml in it is kept and used
+    /// The folder to make; an existing job.toml in it is kept and used, and so is a party's local.toml
     pub folder: PathBuf,
-    /// What the new job trains on: wdbc, digits, mitbih, mnist, ptbxl, mitdb, or own (a CSV file of yours)
+    /// What the new job trains on: wdbc, digits, mitbih, mnist, cifar10 (enclave), credit (vertical), ptbxl, mitdb, or own (a CSV file of yours)
     #[arg(long, default_value = "wdbc")]
     pub data: String,
-    /// The new job's protocol: plain, encrypted-activation, encrypted-model or vertical
+    /// The new job's protocol: plain, encrypted-activation, encrypted-model, vertical or enclave
     #[arg(long, value_name = "NAME", value_parser = protocol)]
     pub protocol: Option<Protocol>,
     /// Make only this party's key and settings; its public identity is written beside the job

@@ -201,8 +201,11 @@ fn make_party(options: &InitOptions, party: &Party, local_text: &str, made: &mut
     identity.write(&public)?;
     made.push(public);
     let local = folder.join(Local::FILE);
-    files::write(&local, local_text.as_bytes(), false)?;
-    made.push(local);
+    // A new key does not undo what the operator wrote.
+    if !local.exists() {
+        files::write(&local, local_text.as_bytes(), false)?;
+        made.push(local);
+    }
     Ok(identity)
 }
 

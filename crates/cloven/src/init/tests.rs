@@ -1,7 +1,7 @@
 use crate::{
     Job,
     demo::comparable_job,
-    init::{MODEL_TEMPLATES, TEMPLATES, VERTICAL_TEMPLATES, template},
+    init::{InitOptions, MODEL_TEMPLATES, TEMPLATES, VERTICAL_TEMPLATES, init, template},
     job::Protocol,
 };
 
@@ -42,4 +42,30 @@ fn every_protocol_has_a_job_that_is_valid() {
     }
     let error = template("mitbih", Some(Protocol::EncryptedModel)).unwrap_err().to_string();
     assert!(error.contains("digits") && error.contains("mitbih"), "{error}");
+}
+
+#[test]
+fn a_new_key_leaves_the_operators_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = InitOptions {
+        folder: folder.path().to_owned(),
+        data: "wdbc".to_owned(),
+        protocol: None,
+        only: Some("cloud".parse().unwrap()),
+        clients: vec!["hospital".parse().unwrap()],
+        server: "cloud".parse().unwrap(),
+    };
+    init(&options).unwrap();
+    let own = folder.path().join("cloud");
+    std::fs::write(own.join("local.toml"), "listen = \"0.0.0.0:7443\"\n").unwrap();
+    // With a key there, nothing is done.
+    assert!(init(&options).is_err());
+    std::fs::remove_file(own.join("key.pem")).unwrap();
+    std::fs::remove_file(own.join("certificate.pem")).unwrap();
+    let made = init(&options).unwrap();
+    assert!(made.iter().all(|path| !path.ends_with("local.toml")) && own.join("key.pem").exists());
+    assert_eq!(
+        std::fs::read_to_string(own.join("local.toml")).unwrap(),
+        "listen = \"0.0.0.0:7443\"\n"
+    );
 }
