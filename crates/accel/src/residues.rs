@@ -1,7 +1,6 @@
 //! Integers modulo four primes below 256, in centred residues: what the products of `masked` are computed in.
 
-use crate::{AccelError, Backend, Shape, backend::vectorised, error::expect, shape::block};
-use std::ops::Range;
+use crate::{AccelError, Backend, Shape, backend::vectorised, error::expect};
 use zeroize::Zeroize;
 
 /// The four largest primes whose centred residues fit a signed byte and whose product leaves 2^30 room for a sign.
@@ -55,18 +54,6 @@ impl Residues {
             reduce(Backend::best(), prime, integers, plane);
         }
         Ok(Self { shape, values })
-    }
-
-    /// Some rows and columns of some matrices; fails on ranges beyond the shape.
-    pub fn block(&self, batch: Range<usize>, rows: Range<usize>, columns: Range<usize>) -> Result<Self, AccelError> {
-        let mut all = Vec::new();
-        let mut part = self.shape;
-        for prime in 0..PRIMES.len() {
-            let (shape, values) = block(self.shape, self.plane(prime), &batch, &rows, &columns)?;
-            part = shape;
-            all.extend(values);
-        }
-        Ok(Self::from_centred(part, all))
     }
 
     /// The shape.
@@ -146,16 +133,6 @@ pub(crate) fn map_planes(
         plane(prime, operand.plane(prime), out)?;
     }
     Ok(Residues::from_centred(shape, values))
-}
-
-/// The sum of two centred residues modulo prime number `prime`, centred.
-pub(crate) fn add(prime: usize, x: i8, y: i8) -> i8 {
-    let (sum, p, max) = (i32::from(x) + i32::from(y), PRIMES[prime], i32::from(largest(prime)));
-    match sum {
-        sum if sum > max => (sum - p) as i8,
-        sum if sum < -max => (sum + p) as i8,
-        sum => sum as i8,
-    }
 }
 
 #[cfg(test)]

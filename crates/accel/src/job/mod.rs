@@ -21,6 +21,9 @@
 //!
 //! Bytes: a count (u32), then the steps or tensors. Numbers are little-endian; a tensor has four bytes an element in either form. Decoding checks every count
 //! against the bytes that are there before it allocates, and every value.
+//!
+//! A device computes on [`Residues`] where messages have [`Words`]: a [`Worker`] turns the one into the other where it hands a tensor to its device ([`Step::Put`]), and
+//! back where it reads what it answers; nowhere else.
 
 mod accelerator;
 mod bytes;
@@ -30,37 +33,31 @@ pub mod testing;
 mod tests;
 mod worker;
 
-pub use accelerator::{Accelerator, Cpu, Form, Held};
+pub use accelerator::{Accelerator, Cpu, DeviceTensor, Form, Held};
 pub use worker::{Limits, Worker};
 
-use crate::{AccelError, Kind, Matrices, Residues, Shape, convolution::Window};
+#[cfg(doc)]
+use crate::Residues;
+use crate::{AccelError, Kind, Matrices, Shape, Words, convolution::Window};
 use bytes::Reader;
 
 /// The most steps of a job, and tensors of an answer.
 pub const MAX_STEPS: usize = 1 << 12;
 
-/// A batch of matrices in one of the two forms.
+/// A batch of matrices in one of the two forms of messages.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tensor {
     /// A share, or a product of shares.
-    Residues(Residues),
+    Words(Words),
     /// Numbers, permuted or plain.
     Floats(Matrices<f32>),
 }
 
 impl Tensor {
-    /// The form.
-    pub fn form(&self) -> Form {
-        match self {
-            Self::Residues(_) => Form::Residues,
-            Self::Floats(_) => Form::Floats,
-        }
-    }
-
     /// The shape.
     pub fn shape(&self) -> Shape {
         match self {
-            Self::Residues(residues) => residues.shape(),
+            Self::Words(words) => words.shape(),
             Self::Floats(floats) => floats.shape(),
         }
     }

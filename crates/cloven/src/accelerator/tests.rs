@@ -1,7 +1,7 @@
 use super::*;
 use crate::Local;
 use cloven_accel::{
-    Kind, Residues, Shape,
+    Kind, Shape, Words,
     job::{Answer, Job, Step, Tensor},
     residue_products,
 };
@@ -43,14 +43,13 @@ fn what_is_not_there_is_a_sentence() {
 async fn workers_answer_on_every_device() {
     let share = |seed: i32| {
         let integers: Vec<i32> = (0..20).map(|i| i * 1_234_567 + seed).collect();
-        Residues::of_integers(Shape::matrix(4, 5).unwrap(), &integers).unwrap()
+        Words::of_integers(Shape::matrix(4, 5).unwrap(), &integers).unwrap()
     };
-    let expected = Answer(vec![Tensor::Residues(
-        residue_products(Kind::WeightGradient, &share(1), &share(2)).unwrap(),
-    )]);
+    let product = residue_products(Kind::WeightGradient, &share(1).residues(), &share(2).residues()).unwrap();
+    let expected = Answer(vec![Tensor::Words(Words::of_residues(&product).unwrap())]);
     let put = |slot| Step::Put {
         slot,
-        tensor: Tensor::Residues(share(slot as i32)),
+        tensor: Tensor::Words(share(slot as i32)),
     };
     let product = Step::Product {
         kind: Kind::WeightGradient,

@@ -1,7 +1,7 @@
 //! Operands in shares of degree 1 at three workers.
 
 use cloven_accel::{
-    AccelError, Kind, Matrices, Residues, Shape,
+    AccelError, Kind, Matrices, Shape, Words,
     convolution::{Window, check_input_gradient, check_output, check_weight_gradient},
     freivalds::{check_integers, check_residues},
     job::{Job as WorkerJob, Step, Tensor},
@@ -36,7 +36,7 @@ struct Kept {
 /// An operand, and its shares.
 struct Operand {
     integers: Quantised,
-    shares: [Residues; WORKERS],
+    shares: [Words; WORKERS],
 }
 
 /// A product that the workers are asked for.
@@ -221,7 +221,7 @@ impl Operand {
     fn put(&self, slot: u32, worker: usize) -> Step {
         Step::Put {
             slot,
-            tensor: Tensor::Residues(self.shares[Terms::share(worker)].clone()),
+            tensor: Tensor::Words(self.shares[Terms::share(worker)].clone()),
         }
     }
 }
@@ -240,7 +240,7 @@ impl Asked<'_> {
     }
 
     /// The product that these answers of the three shares stand for, checked.
-    fn decoded(&self, answers: [&Residues; WORKERS], rng: &mut ChaCha20Rng) -> Result<Matrices<f32>, AccelError> {
+    fn decoded(&self, answers: [&Words; WORKERS], rng: &mut ChaCha20Rng) -> Result<Matrices<f32>, AccelError> {
         let [x, y] = self.operands.map(|operand| &operand.integers);
         let exponent = match self.window {
             None => product_exponent(self.kind, x, y)?,
@@ -257,19 +257,20 @@ impl Asked<'_> {
     }
 
     /// Whether this is what the worker with this share should have answered.
-    fn is_answered(&self, share: usize, answer: &Residues, rng: &mut ChaCha20Rng) -> bool {
-        let [left, right] = self.operands.map(|operand| &operand.shares[share]);
+    fn is_answered(&self, share: usize, answer: &Words, rng: &mut ChaCha20Rng) -> bool {
+        let [left, right] = self.operands.map(|operand| operand.shares[share].residues());
+        let answer = answer.residues();
         match (self.kind, self.window) {
-            (kind, None) => check_residues(kind, left, right, answer, rng).is_ok(),
+            (kind, None) => check_residues(kind, &left, &right, &answer, rng).is_ok(),
             // Of a folded answer there is no check but to compute it.
             (Kind::InputGradient, Some(window)) => {
                 let folded =
-                    residue_products(Kind::InputGradient, left, right).and_then(|patches| window.fold_residues(&patches));
-                folded.is_ok_and(|expected| expected == *answer)
+                    residue_products(Kind::InputGradient, &left, &right).and_then(|patches| window.fold_residues(&patches));
+                folded.is_ok_and(|expected| expected == answer)
             }
             (kind, Some(window)) => window
-                .unfold_residues(left)
-                .is_ok_and(|patches| check_residues(kind, &patches, right, answer, rng).is_ok()),
+                .unfold_residues(&left)
+                .is_ok_and(|patches| check_residues(kind, &patches, &right, &answer, rng).is_ok()),
         }
     }
 }
@@ -283,7 +284,7 @@ async fn answered<C: Channel>(
     rng: &mut ChaCha20Rng,
 ) -> Result<(Vec<Matrices<f32>>, [usize; WORKERS]), ProtocolError> {
     let shapes: Vec<Shape> = asked.iter().map(Asked::shape).collect::<Result<_, _>>()?;
-    let mut answers: [Option<(usize, Vec<Residues>)>; WORKERS] = [const { None }; WORKERS];
+    let mut answers: [Option<(usize, Vec<Words>)>; WORKERS] = [const { None }; WORKERS];
     loop {
         let mut tasks = Vec::new();
         for share in (0..WORKERS).filter(|share| answers[*share].is_none()) {
@@ -291,7 +292,7 @@ async fn answered<C: Channel>(
             let (job, shapes) = (WorkerJob(work(worker)), shapes.clone());
             tasks.push(Task { worker, job, shapes });
         }
-        for (worker, answer) in pool.run(tasks, residues).await? {
+        for (worker, answer) in pool.run(tasks, words).await? {
             answers[Terms::share(worker)] = answer.map(|answer| (worker, answer));
         }
         let [Some(first), Some(second), Some(third)] = &answers else {
@@ -314,16 +315,16 @@ async fn answered<C: Channel>(
     }
 }
 
-fn residues(tensor: Tensor) -> Option<Residues> {
+fn words(tensor: Tensor) -> Option<Words> {
     match tensor {
-        Tensor::Residues(residues) => Some(residues),
+        Tensor::Words(words) => Some(words),
         Tensor::Floats(_) => None,
     }
 }
 
 fn decoded(
     asked: &[Asked<'_>],
-    answers: [&Vec<Residues>; WORKERS],
+    answers: [&Vec<Words>; WORKERS],
     rng: &mut ChaCha20Rng,
 ) -> Result<Vec<Matrices<f32>>, AccelError> {
     let each = asked.iter().enumerate();
@@ -332,7 +333,7 @@ fn decoded(
 }
 
 /// The shares whose answers are not the products of what their workers were given.
-fn liars(asked: &[Asked<'_>], answers: [&Vec<Residues>; WORKERS], rng: &mut ChaCha20Rng) -> Vec<usize> {
+fn liars(asked: &[Asked<'_>], answers: [&Vec<Words>; WORKERS], rng: &mut ChaCha20Rng) -> Vec<usize> {
     let mut is_right = |share: usize| {
         let mut each = asked.iter().zip(answers[share]);
         each.all(|(asked, answer)| asked.is_answered(share, answer, rng))

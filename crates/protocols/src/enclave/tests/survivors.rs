@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloven_accel::{
-    Matrices, Residues,
+    Matrices, Words,
     job::{Answer, Job, Tensor, Worker},
 };
 use cloven_wire::{AbortReason, WireError};
@@ -61,10 +61,10 @@ async fn fail(fault: Fault, at: u64, link: &mut MemoryLink) -> Result<(), Protoc
 fn spoilt(mut answer: Answer) -> Answer {
     let last = answer.0.pop().unwrap();
     answer.0.push(match last {
-        Tensor::Residues(residues) => {
-            let mut values = residues.values().to_vec();
+        Tensor::Words(words) => {
+            let mut values = words.values().to_vec();
             values[0] = if values[0] == 1 { 2 } else { 1 };
-            Tensor::Residues(Residues::new(residues.shape(), values).unwrap())
+            Tensor::Words(Words::new(Matrices::new(words.shape(), values).unwrap()).unwrap())
         }
         Tensor::Floats(floats) => {
             let mut values = floats.values().to_vec();
