@@ -134,10 +134,16 @@ pub struct Answer(pub Vec<Tensor>);
 impl Job {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.encoded_len());
-        bytes::put(&mut out, self.0.len() as u32);
-        self.0.iter().for_each(|step| step.encode(&mut out));
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
         out
+    }
+
+    /// Appends [`Self::encode`].
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        out.reserve(self.encoded_len());
+        bytes::put(out, self.0.len() as u32);
+        self.0.iter().for_each(|step| step.encode(out));
     }
 
     /// Length of [`Self::encode`].
@@ -158,10 +164,16 @@ impl Job {
 impl Answer {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.encoded_len());
-        bytes::put(&mut out, self.0.len() as u32);
-        self.0.iter().for_each(|tensor| tensor.encode(&mut out));
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
         out
+    }
+
+    /// Appends [`Self::encode`].
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        out.reserve(self.encoded_len());
+        bytes::put(out, self.0.len() as u32);
+        self.0.iter().for_each(|tensor| tensor.encode(out));
     }
 
     /// Length of [`Self::encode`].

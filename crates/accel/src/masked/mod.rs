@@ -35,7 +35,7 @@ pub use decode::{Decoded, decode, decode_on};
 pub use fixed_point::{
     MAX_OPERAND, Norms, PRODUCT_BITS, Quantised, Scale, Side, balanced_scales, fitting_scale, product_bits, product_exponent,
 };
-pub use share::Blinder;
+pub use share::{Blinder, MaskedOperand};
 
 /// Workers that a product needs, each with a share of its own.
 pub const WORKERS: usize = 3;

@@ -15,6 +15,19 @@ use rand::CryptoRng;
 /// Elements of one task, a part of an operand. Masks depend on it. Masks and shares of a part stay in the second cache.
 const PART: usize = 1 << 12;
 
+/// An operand, and the number of its masks: what its shares are functions of. They can be made again, so that nobody keeps them.
+pub struct MaskedOperand {
+    integers: Quantised,
+    number: u64,
+}
+
+impl MaskedOperand {
+    /// The operand.
+    pub fn integers(&self) -> &Quantised {
+        &self.integers
+    }
+}
+
 /// Makes shares under one key, each operand under masks of its own. The key is drawn here and cannot be had or set: masks of an earlier process are not
 /// used again after a restart.
 pub struct Blinder {
@@ -45,13 +58,34 @@ impl Blinder {
 
     /// [`Self::share`] on a backend of choice.
     pub fn share_on(&mut self, backend: Backend, operand: &Quantised) -> Result<[Words; WORKERS], AccelError> {
-        let integers = operand.integers().values();
-        let elements = self.elements + integers.len() as u64;
+        let number = self.number(operand)?;
+        Ok(self.shares_on(backend, operand, number))
+    }
+
+    /// Gives an operand masks of its own.
+    pub fn masked(&mut self, integers: Quantised) -> Result<MaskedOperand, AccelError> {
+        let number = self.number(&integers)?;
+        Ok(MaskedOperand { integers, number })
+    }
+
+    /// The shares of an operand that this blinder gave its masks, as [`Self::share`]: the same every time.
+    pub fn shares(&self, operand: &MaskedOperand) -> [Words; WORKERS] {
+        self.shares_on(Backend::best(), &operand.integers, operand.number)
+    }
+
+    /// The next number of masks.
+    fn number(&mut self, operand: &Quantised) -> Result<u64, AccelError> {
+        let elements = self.elements + operand.integers().values().len() as u64;
         if elements > Self::MAX_ELEMENTS {
             return Err(AccelError::MasksUsedUp { max: Self::MAX_ELEMENTS });
         }
         let number = self.next;
         (self.next, self.elements) = (number + 1, elements);
+        Ok(number)
+    }
+
+    fn shares_on(&self, backend: Backend, operand: &Quantised, number: u64) -> [Words; WORKERS] {
+        let integers = operand.integers().values();
         let mut shares: [Vec<u32>; WORKERS] = std::array::from_fn(|_| vec![0; integers.len()]);
         let mut parts = shares.each_mut().map(|share| share.chunks_mut(PART));
         let tasks = integers.chunks(PART).zip(0..).map(|(integers, part)| {
@@ -63,7 +97,7 @@ impl Blinder {
             let masks = self.stream.words(number, part, integers.len(), &mut masks);
             mask(backend, integers, masks, shares);
         });
-        Ok(shares.map(|words| Words::from_least(operand.integers().with_values(words))))
+        shares.map(|words| Words::from_least(operand.integers().with_values(words)))
     }
 
     /// As if that many elements had been masked.

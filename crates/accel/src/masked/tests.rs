@@ -206,6 +206,26 @@ fn no_two_operands_share_masks() {
 }
 
 #[test]
+fn shares_are_made_again_as_they_were() {
+    let shape = Shape::matrix(70, 90).unwrap();
+    let quantised = |seed| {
+        let operand = numbers(shape, 1.0, &mut rng(seed));
+        Quantised::new(&operand, Norms::of(&operand).unwrap(), Scale::new(10).unwrap()).unwrap()
+    };
+    let blinder = &mut Blinder::new(&mut rng(3));
+    let [first, second] = [1, 2].map(|seed| blinder.masked(quantised(seed)).unwrap());
+    let [shares, others] = [&first, &second].map(|operand| blinder.shares(operand));
+    assert!(blinder.shares(&first) == shares && blinder.shares(&second) == others);
+    for (shares, operand) in [(&shares, &first), (&others, &second)] {
+        let decoded = decode(shares.each_ref(), 0).unwrap();
+        assert_eq!(decoded.integers(), operand.integers().integers());
+    }
+    // The same operand gets other masks.
+    let again = blinder.masked(quantised(1)).unwrap();
+    assert!(blinder.shares(&again)[0] != shares[0]);
+}
+
+#[test]
 fn a_key_ends_before_its_masks_repeat() {
     let mut blinder = Blinder::new(&mut rng(1));
     let operand = Quantised::new(

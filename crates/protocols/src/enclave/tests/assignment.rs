@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use cloven_accel::{
     Words,
-    job::{Job, Step, Tensor, Worker},
+    job::{Step, Tensor, Worker},
     masked::{MAX_OPERAND, decode},
 };
 
@@ -17,11 +17,10 @@ type Got = RefCell<Vec<Vec<Words>>>;
 async fn noting(number: usize, jobs: u64, got: &Got, link: &mut MemoryLink) -> Result<(), ProtocolError> {
     let mut honest = Worker::new(Limits::default());
     for round in 1..=jobs {
-        let WorkerJob(bytes) = link.receive(round, &(1 << 30)).await?;
-        if bytes.is_empty() {
+        let WorkerJob(job) = link.receive(round, &(1 << 30)).await?;
+        if job.0.is_empty() {
             break;
         }
-        let job = Job::decode(&bytes).unwrap();
         for step in &job.0 {
             if let Step::Put {
                 tensor: Tensor::Words(share),
@@ -34,7 +33,7 @@ async fn noting(number: usize, jobs: u64, got: &Got, link: &mut MemoryLink) -> R
         if round == jobs {
             break;
         }
-        link.send(round, &WorkerAnswer(honest.run(job).unwrap().encode())).await?;
+        link.send(round, &WorkerAnswer(honest.run(job).unwrap())).await?;
     }
     link.abort(cloven_wire::AbortReason::Interrupted).await;
     Ok(())
