@@ -27,7 +27,9 @@ impl Residues {
         expect("residues", PRIMES.len() * shape.elements(), values.len())?;
         for (prime, plane) in planes(shape, &values).enumerate() {
             let max = largest(prime);
-            if let Some(index) = first_beyond(plane, max) {
+            if widest(Backend::best(), plane) > max.unsigned_abs() {
+                let beyond = |value: &i8| value.unsigned_abs() > max.unsigned_abs();
+                let index = plane.iter().position(beyond).unwrap_or_default();
                 let actual = plane[index];
                 return Err(AccelError::Residue {
                     index,
@@ -89,17 +91,11 @@ fn planes(shape: Shape, values: &[i8]) -> impl Iterator<Item = &[i8]> {
     (0..PRIMES.len()).map(move |prime| &values[prime * shape.elements()..][..shape.elements()])
 }
 
-/// The first value of a magnitude beyond `max`. Whole blocks are looked through at once.
-fn first_beyond(plane: &[i8], max: i8) -> Option<usize> {
-    const BLOCK: usize = 4096;
-    let beyond = |value: &i8| value.unsigned_abs() > max.unsigned_abs();
-    let block = plane
-        .chunks(BLOCK)
-        .position(|block| block.iter().filter(|v| beyond(v)).count() > 0)?;
-    plane[block * BLOCK..]
-        .iter()
-        .position(beyond)
-        .map(|index| block * BLOCK + index)
+vectorised! {
+    /// The largest magnitude; 0 of none.
+    fn widest(values: &[i8]) -> u8 {
+        values.iter().fold(0, |widest, value| widest.max(value.unsigned_abs()))
+    }
 }
 
 /// Adding it to a number below 2^51 in magnitude rounds it to the nearest integer and leaves that in the low bits.
