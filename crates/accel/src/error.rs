@@ -38,6 +38,14 @@ pub enum AccelError {
         /// The refused number.
         actual: i8,
     },
+    /// A word is not below M.
+    #[error("word {index}: expected less than 3368562317, got {actual}")]
+    Word {
+        /// Its place.
+        index: usize,
+        /// The refused word.
+        actual: u32,
+    },
     /// A number is infinite or not a number.
     #[error("value {index}: expected a finite number, got {actual}")]
     NotFinite {

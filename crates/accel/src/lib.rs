@@ -9,6 +9,7 @@
 //! | [`job`] | both | what a worker is asked for and what it answers, as bytes; a worker on this machine's processor or another device |
 //! | [`gpu`] | worker | a device out of the kernels that `accel-wgpu` and `accel-cuda` bring |
 //! | [`convolution`] | both | images to rows of patches and back, so that the enclave shares images and a worker does the rest |
+//! | [`Words`], [`Residues`] | both, worker | integers modulo M = 251 * 241 * 239 * 233: as they are sent, and as they are multiplied |
 //! | [`masked`] | enclave | both operands as secret shares, one for each of three workers; the product from their answers |
 //! | [`permuted`] | enclave | the paper's blinding by signed permutations: obfuscation |
 //! | [`freivalds`] | enclave | whether a product is right, for three matrix-vector products |
@@ -39,6 +40,7 @@ pub mod permuted;
 mod residues;
 mod shape;
 pub mod sharding;
+mod words;
 
 pub use backend::Backend;
 pub use error::AccelError;
@@ -46,3 +48,4 @@ pub use float::float_products;
 pub use integer::{MAX_DEPTH, byte_products, residue_products, residue_products_on};
 pub use residues::{MODULUS, PRIMES, Residues};
 pub use shape::{Dimensions, Kind, Matrices, Shape};
+pub use words::Words;

@@ -1,7 +1,6 @@
 //! Integers modulo four primes below 256, in centred residues: what the products of `masked` are computed in.
 
-use crate::{AccelError, Backend, Shape, backend::vectorised, error::expect, shape::block};
-use std::ops::Range;
+use crate::{AccelError, Backend, Shape, backend::vectorised, error::expect};
 use zeroize::Zeroize;
 
 /// The four largest primes whose centred residues fit a signed byte and whose product leaves 2^30 room for a sign.
@@ -28,7 +27,9 @@ impl Residues {
         expect("residues", PRIMES.len() * shape.elements(), values.len())?;
         for (prime, plane) in planes(shape, &values).enumerate() {
             let max = largest(prime);
-            if let Some(index) = first_beyond(plane, max) {
+            if widest(Backend::best(), plane) > max.unsigned_abs() {
+                let beyond = |value: &i8| value.unsigned_abs() > max.unsigned_abs();
+                let index = plane.iter().position(beyond).unwrap_or_default();
                 let actual = plane[index];
                 return Err(AccelError::Residue {
                     index,
@@ -55,18 +56,6 @@ impl Residues {
             reduce(Backend::best(), prime, integers, plane);
         }
         Ok(Self { shape, values })
-    }
-
-    /// Some rows and columns of some matrices; fails on ranges beyond the shape.
-    pub fn block(&self, batch: Range<usize>, rows: Range<usize>, columns: Range<usize>) -> Result<Self, AccelError> {
-        let mut all = Vec::new();
-        let mut part = self.shape;
-        for prime in 0..PRIMES.len() {
-            let (shape, values) = block(self.shape, self.plane(prime), &batch, &rows, &columns)?;
-            part = shape;
-            all.extend(values);
-        }
-        Ok(Self::from_centred(part, all))
     }
 
     /// The shape.
@@ -102,17 +91,11 @@ fn planes(shape: Shape, values: &[i8]) -> impl Iterator<Item = &[i8]> {
     (0..PRIMES.len()).map(move |prime| &values[prime * shape.elements()..][..shape.elements()])
 }
 
-/// The first value of a magnitude beyond `max`. Whole blocks are looked through at once.
-fn first_beyond(plane: &[i8], max: i8) -> Option<usize> {
-    const BLOCK: usize = 4096;
-    let beyond = |value: &i8| value.unsigned_abs() > max.unsigned_abs();
-    let block = plane
-        .chunks(BLOCK)
-        .position(|block| block.iter().filter(|v| beyond(v)).count() > 0)?;
-    plane[block * BLOCK..]
-        .iter()
-        .position(beyond)
-        .map(|index| block * BLOCK + index)
+vectorised! {
+    /// The largest magnitude; 0 of none.
+    fn widest(values: &[i8]) -> u8 {
+        values.iter().fold(0, |widest, value| widest.max(value.unsigned_abs()))
+    }
 }
 
 /// Adding it to a number below 2^51 in magnitude rounds it to the nearest integer and leaves that in the low bits.
@@ -146,16 +129,6 @@ pub(crate) fn map_planes(
         plane(prime, operand.plane(prime), out)?;
     }
     Ok(Residues::from_centred(shape, values))
-}
-
-/// The sum of two centred residues modulo prime number `prime`, centred.
-pub(crate) fn add(prime: usize, x: i8, y: i8) -> i8 {
-    let (sum, p, max) = (i32::from(x) + i32::from(y), PRIMES[prime], i32::from(largest(prime)));
-    match sum {
-        sum if sum > max => (sum - p) as i8,
-        sum if sum < -max => (sum + p) as i8,
-        sum => sum as i8,
-    }
 }
 
 #[cfg(test)]

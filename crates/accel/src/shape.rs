@@ -82,6 +82,15 @@ impl<T> Matrices<T> {
         &mut self.values
     }
 
+    /// Other values of the same shape.
+    pub(crate) fn with_values<U>(&self, values: Vec<U>) -> Matrices<U> {
+        debug_assert_eq!(values.len(), self.values.len());
+        Matrices {
+            shape: self.shape,
+            values,
+        }
+    }
+
     /// The elements, without their shape.
     pub fn into_values(self) -> Vec<T> {
         self.values

@@ -7,9 +7,13 @@
 //! | [`Split::Inner`] ("row block") | terms of the sums, some of both factors | addition |
 //! | [`Split::Batch`] | matrices of a batch | one after the other |
 //!
-//! Under `masked` the pieces are of shares, and every piece goes to three workers; a sum of pieces is one of residues.
+//! Under `masked` the pieces are of shares, and every piece goes to three workers; a sum of pieces is one modulo M.
 
-use crate::{AccelError, Dimensions, Kind, Matrices, PRIMES, Residues, Shape, error::expect, residues::add};
+use crate::{
+    AccelError, Dimensions, Kind, Matrices, Shape, Words,
+    error::expect,
+    words::{M, subtract},
+};
 use std::ops::{AddAssign, Range};
 
 /// Along which side a product is cut.
@@ -66,8 +70,8 @@ impl Piece {
         Ok([left.block(self.batch.clone(), l, m)?, right.block(self.batch.clone(), r, n)?])
     }
 
-    /// The blocks of both operands in residues.
-    pub fn residues(&self, kind: Kind, left: &Residues, right: &Residues) -> Result<[Residues; 2], AccelError> {
+    /// The blocks of both operands in words.
+    pub fn words(&self, kind: Kind, left: &Words, right: &Words) -> Result<[Words; 2], AccelError> {
         let ((l, m), (r, n)) = (self.left(kind), self.right(kind));
         Ok([left.block(self.batch.clone(), l, m)?, right.block(self.batch.clone(), r, n)?])
     }
@@ -135,20 +139,16 @@ pub fn join<T: Copy + Default + AddAssign>(
     Matrices::new(shape, values)
 }
 
-/// [`join`] of residues.
-pub fn join_residues(dimensions: &Dimensions, by: Split, products: &[Residues]) -> Result<Residues, AccelError> {
+/// [`join`] of words.
+pub fn join_words(dimensions: &Dimensions, by: Split, products: &[Words]) -> Result<Words, AccelError> {
     let shape = dimensions.product();
-    let mut values = vec![0; PRIMES.len() * shape.elements()];
-    for (prime, out) in values.chunks_mut(shape.elements().max(1)).enumerate() {
-        let parts: Vec<_> = products
-            .iter()
-            .map(|product| (product.shape(), product.plane(prime)))
-            .collect();
-        place(dimensions, by, &parts, out, |out, value| *out = add(prime, *out, value))?;
-    }
-    // Without elements there is no plane that the pieces are compared with.
-    expect("pieces", split(dimensions, by, products.len()).len(), products.len())?;
-    Ok(Residues::from_centred(shape, values))
+    let mut values = vec![0; shape.elements()];
+    let parts: Vec<_> = products.iter().map(|product| (product.shape(), product.values())).collect();
+    // M - value is in 1..=M.
+    place(dimensions, by, &parts, &mut values, |out, value| {
+        *out = subtract(*out, M - value)
+    })?;
+    Matrices::new(shape, values).map(Words::from_least)
 }
 
 fn place<T: Copy>(
@@ -181,7 +181,7 @@ fn place<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Backend, byte_products, residue_products};
+    use crate::{Backend, byte_products, words::word_products};
     use proptest::prelude::*;
 
     const SPLITS: [Split; 4] = [Split::Rows, Split::Columns, Split::Inner, Split::Batch];
@@ -198,9 +198,9 @@ mod tests {
         })
     }
 
-    fn residues(matrices: &Matrices<i8>) -> Residues {
-        let integers: Vec<i32> = matrices.values().iter().map(|v| i32::from(*v) * 1001).collect();
-        Residues::of_integers(matrices.shape(), &integers).unwrap()
+    fn words(matrices: &Matrices<i8>) -> Words {
+        let integers: Vec<i32> = matrices.values().iter().map(|v| i32::from(*v) * 1_000_001).collect();
+        Words::of_integers(matrices.shape(), &integers).unwrap()
     }
 
     proptest! {
@@ -217,12 +217,12 @@ mod tests {
                 byte_products(Backend::SCALAR, kind, &left, &right).unwrap()
             }).collect();
             prop_assert_eq!(&join(&dimensions, by, &products).unwrap(), &whole);
-            let [left, right] = [residues(&left), residues(&right)];
+            let [left, right] = [words(&left), words(&right)];
             let products: Vec<_> = pieces.iter().map(|piece| {
-                let [left, right] = piece.residues(kind, &left, &right).unwrap();
-                residue_products(kind, &left, &right).unwrap()
+                let [left, right] = piece.words(kind, &left, &right).unwrap();
+                word_products(kind, &left, &right)
             }).collect();
-            prop_assert_eq!(join_residues(&dimensions, by, &products).unwrap(), residue_products(kind, &left, &right).unwrap());
+            prop_assert_eq!(join_words(&dimensions, by, &products).unwrap(), word_products(kind, &left, &right));
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
         };
         assert_eq!(join(&dimensions, Split::Rows, &six).unwrap_err(), expected);
         assert!(join::<i32>(&dimensions, Split::Inner, &[]).is_err());
-        assert!(join_residues(&dimensions, Split::Inner, &[]).is_err());
+        assert!(join_words(&dimensions, Split::Inner, &[]).is_err());
         assert!(left.block(0..1, 0..6, 0..1).is_err() && left.block(0..2, 0..5, 0..1).is_err());
     }
 }

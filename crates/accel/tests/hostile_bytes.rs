@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use cloven_accel::{
-    AccelError, Kind, Matrices, Residues, Shape,
+    AccelError, Kind, Matrices, Shape, Words,
     convolution::Window,
     job::{Answer, Job, Limits, Step, Tensor, Worker},
 };
@@ -21,11 +21,11 @@ fn tensors() -> [Tensor; 4] {
         let values = (0..2 * rows * columns).map(|i| i as f32 - 3.5).collect();
         Tensor::Floats(Matrices::new(shape(rows, columns), values).unwrap())
     };
-    let residues = |rows, columns| {
+    let words = |rows, columns| {
         let integers: Vec<i32> = (0..2 * (rows * columns) as i32).map(|i| i * 12_345).collect();
-        Tensor::Residues(Residues::of_integers(shape(rows, columns), &integers).unwrap())
+        Tensor::Words(Words::of_integers(shape(rows, columns), &integers).unwrap())
     };
-    [floats(2, 3), floats(3, 2), residues(2, 3), residues(3, 0)]
+    [floats(2, 3), floats(3, 2), words(2, 3), words(3, 0)]
 }
 
 fn job() -> Job {

@@ -7,7 +7,7 @@
 
 use cloven::Accelerator;
 use cloven_accel::{
-    AccelError, Kind, Matrices, Residues, Shape,
+    AccelError, Kind, Matrices, Shape, Words,
     job::{Accelerator as Device, Job, Limits, Step, Tensor, Worker},
 };
 use std::time::Instant;
@@ -68,7 +68,7 @@ fn table<A: Device>(worker: &mut Worker<A>, rounds: usize) -> Result<(), AccelEr
 
 fn shares(shape: Shape) -> Result<Tensor, AccelError> {
     let integers: Vec<i32> = (0..shape.elements() as i32).map(|i| i.wrapping_mul(-1_640_531_535)).collect();
-    Residues::of_integers(shape, &integers).map(Tensor::Residues)
+    Words::of_integers(shape, &integers).map(Tensor::Words)
 }
 
 fn floats(shape: Shape) -> Result<Tensor, AccelError> {

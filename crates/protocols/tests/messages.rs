@@ -3,6 +3,11 @@
 
 use std::{borrow::Borrow, collections::BTreeSet, path::Path, time::Duration};
 
+use cloven_accel::{
+    Kind, Matrices, Shape, Words,
+    convolution::Window,
+    job::{Answer, Job, Step as Offloaded, Tensor},
+};
 use cloven_nn::{
     LinearShape,
     fixed_point::{Ending, Operation, Step, Structure},
@@ -326,6 +331,48 @@ fn inference_cases() -> Vec<Case> {
     ]
 }
 
+fn words(first: i32) -> Tensor {
+    Tensor::Words(Words::of_integers(Shape::matrix(1, 3).unwrap(), &[first, -1, 1 << 20]).unwrap())
+}
+
+fn floats() -> Tensor {
+    Tensor::Floats(Matrices::new(Shape::matrix(1, 1).unwrap(), vec![1.5]).unwrap())
+}
+
+/// A step of every kind.
+fn worker_job() -> Job {
+    let window = Window {
+        channels: 1,
+        image: [3, 1],
+        kernel: [2, 1],
+        stride: [1, 1],
+        padding: [1, 0],
+    };
+    let product = |kind, keep| Offloaded::Product {
+        kind,
+        left: 0,
+        right: 1,
+        keep,
+    };
+    let put = |slot, tensor| Offloaded::Put { slot, tensor };
+    Job(vec![
+        put(0, words(6)),
+        put(1, floats()),
+        product(Kind::Forward, None),
+        product(Kind::WeightGradient, Some(2)),
+        product(Kind::InputGradient, None),
+        Offloaded::Add {
+            to: 1,
+            from: 1,
+            factor: -0.5,
+        },
+        Offloaded::Unfold { from: 0, to: 3, window },
+        Offloaded::Fold { from: 3, to: 0, window },
+        Offloaded::Read { slot: 2 },
+        Offloaded::Free { slot: 3 },
+    ])
+}
+
 fn enclave_own() -> [Vec<Case>; 2] {
     let before = vec![
         case(enclave::Challenge([1; 32]), ()),
@@ -336,8 +383,8 @@ fn enclave_own() -> [Vec<Case>; 2] {
     let after = vec![
         case(enclave::Samples(array(&[2, 3])), vec![2, 3]),
         case(enclave::Targets(array(&[2])), vec![2]),
-        case(enclave::WorkerJob(vec![6, 7]), 4),
-        case(enclave::WorkerAnswer(vec![8]), 4),
+        case(enclave::WorkerJob(worker_job()), 1000),
+        case(enclave::WorkerAnswer(Answer(vec![words(7), floats()])), 1000),
         case(enclave::BatchLoss(0.5), ()),
         case(enclave::Outputs(array(&[2, 2])), vec![2, 2]),
     ];

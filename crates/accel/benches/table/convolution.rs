@@ -2,7 +2,7 @@
 
 use super::{least, numbers, share};
 use cloven_accel::{
-    AccelError, Backend, Kind, Matrices, Residues,
+    AccelError, Backend, Kind, Matrices, Words,
     convolution::{Window, check_input_gradient, check_output, check_weight_gradient},
     float_products,
     masked::{
@@ -51,7 +51,7 @@ fn stage(window: &Window, [count, outputs]: [usize; 2], rounds: usize) -> Result
         let [x, w, g] = [0, 1, 2].map(|operand| &shares[operand][0]);
         let seconds = least(rounds, || worker(backend, window, [x, w, g]))?;
         println!(
-            "  {:10}  f32 {:.1} GMAC/s, four primes {:.1} GMAC/s, patches included; three workers over plain {:.2} (at most 12, aim 6)",
+            "  {:10}  f32 {:.1} GMAC/s, four primes {:.1} GMAC/s, patches and words included; three workers over plain {:.2} (at most 12, aim 6)",
             backend.name(),
             multiplications / floats / 1e9,
             multiplications / seconds / 1e9,
@@ -99,6 +99,8 @@ fn stage(window: &Window, [count, outputs]: [usize; 2], rounds: usize) -> Result
         checks[2] * 1e3,
     );
     let elements: u64 = all.iter().map(|operand| operand.shape().elements() as u64).sum();
+    let each = |seconds: f64| seconds / elements as f64 * 1e9;
+    println!("  an element  share {:.2} ns, decode {:.2} ns", each(sharing), each(decoding));
     let own = elements * (SHARE_OPERATIONS + DECODE_OPERATIONS) + window.check_operations(count, outputs);
     let plain = 2.0 * multiplications;
     println!(
@@ -132,11 +134,13 @@ fn plain(window: &Window, [x, w, g]: &[Matrices<f32>; 3]) -> Result<[Matrices<f3
     ])
 }
 
-fn worker(backend: Backend, window: &Window, [x, w, g]: [&Residues; 3]) -> Result<[Residues; 3], AccelError> {
-    let patches = window.unfold_residues(x)?;
+fn worker(backend: Backend, window: &Window, words: [&Words; 3]) -> Result<[Words; 3], AccelError> {
+    let [x, w, g] = words.map(|words| words.residues_on(backend));
+    let patches = window.unfold_residues(&x)?;
+    let answer = |product| Words::of_residues_on(backend, &product);
     Ok([
-        residue_products_on(backend, Kind::Forward, &patches, w)?,
-        residue_products_on(backend, Kind::WeightGradient, &patches, g)?,
-        window.fold_residues(&residue_products_on(backend, Kind::InputGradient, g, w)?)?,
+        answer(residue_products_on(backend, Kind::Forward, &patches, &w)?)?,
+        answer(residue_products_on(backend, Kind::WeightGradient, &patches, &g)?)?,
+        answer(window.fold_residues(&residue_products_on(backend, Kind::InputGradient, &g, &w)?)?)?,
     ])
 }

@@ -8,14 +8,14 @@
 mod convolution;
 
 use cloven_accel::{
-    AccelError, Backend, Dimensions, Kind, Matrices, Residues, Shape, float_products,
+    AccelError, Backend, Dimensions, Kind, Matrices, Shape, Words, float_products,
     freivalds::{self, check_floats, check_integers},
     masked::{
         Blinder, DECODE_OPERATIONS, Decoded, Norms, Quantised, SHARE_OPERATIONS, Side, balanced_scales, decode, fitting_scale,
         product_exponent,
     },
     permuted::LayerKeys,
-    residue_products_on,
+    residue_products, residue_products_on,
 };
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -76,7 +76,7 @@ fn seconds() -> f64 {
 struct Step {
     numbers: [Matrices<f32>; 3],
     quantised: [Quantised; 3],
-    shares: [[Residues; 3]; 3],
+    shares: [[Words; 3]; 3],
 }
 
 /// Which operands of (x, W, g) a kind takes.
@@ -134,25 +134,29 @@ fn quantise([x, w, g]: &[Matrices<f32>; 3]) -> Result<[Quantised; 3], AccelError
     ])
 }
 
-fn share(blinder: &mut Blinder, operands: &[Quantised; 3]) -> Result<[[Residues; 3]; 3], AccelError> {
+fn share(blinder: &mut Blinder, operands: &[Quantised; 3]) -> Result<[[Words; 3]; 3], AccelError> {
     let [x, w, g] = operands;
     Ok([blinder.share(x)?, blinder.share(w)?, blinder.share(g)?])
 }
 
 /// The products of a step, plain and at the three workers together.
 fn workers(step: &Step, rounds: usize) -> Result<(), AccelError> {
+    let first = step.shares.each_ref().map(|shares| shares[0].residues());
     for backend in Backend::available().into_iter().filter(|backend| *backend != Backend::SCALAR) {
         let (mut floats, mut residues, mut multiplications) = (0.0, 0.0, 0);
         for kind in Kind::ALL {
             let [left, right] = operands(kind, &step.numbers);
             floats += least(rounds, || float_products(kind, left, right))?;
-            let [left, right] = operands(kind, &step.shares);
-            residues += least(rounds, || residue_products_on(backend, kind, &left[0], &right[0]))?;
-            multiplications += kind.dimensions(left[0].shape(), right[0].shape())?.multiply_accumulates();
+            let [left, right] = operands(kind, &first);
+            residues += least(rounds, || residue_products_on(backend, kind, left, right))?;
+            multiplications += kind.dimensions(left.shape(), right.shape())?.multiply_accumulates();
         }
+        let each = |seconds: f64| seconds / first[0].shape().elements() as f64 * 1e9;
+        let taken = each(least(rounds, || Ok(step.shares[0][0].residues_on(backend)))?);
+        let given = each(least(rounds, || Words::of_residues_on(backend, &first[0]))?);
         let rate = |seconds: f64, times: f64| times * multiplications as f64 / seconds / 1e9;
         println!(
-            "  {:10}  f32 {:.1} GMAC/s, bytes {:.1} GMAC/s, four primes {:.1} GMAC/s; three workers over plain {:.2} (at most 12, aim 6)",
+            "  {:10}  f32 {:.1} GMAC/s, bytes {:.1} GMAC/s, four primes {:.1} GMAC/s; three workers over plain {:.2} (at most 12, aim 6); words to residues {taken:.2}, back {given:.2} ns an element",
             backend.name(),
             rate(floats, 1.0),
             rate(residues, 4.0),
@@ -168,8 +172,8 @@ fn enclave(step: &Step, quantising: f64, sharing: f64, rounds: usize, rng: &mut 
     let (mut decoding, mut checking) = (0.0, 0.0);
     for kind in Kind::ALL {
         let [left, right] = operands(kind, &step.shares);
-        let answers: Vec<Residues> = (0..3)
-            .map(|z| residue_products_on(Backend::best(), kind, &left[z], &right[z]))
+        let answers: Vec<Words> = (0..3)
+            .map(|z| Words::of_residues(&residue_products(kind, &left[z].residues(), &right[z].residues())?))
             .collect::<Result<_, _>>()?;
         let [left, right] = operands(kind, &step.quantised);
         let exponent = product_exponent(kind, left, right)?;
@@ -187,6 +191,17 @@ fn enclave(step: &Step, quantising: f64, sharing: f64, rounds: usize, rng: &mut 
         decoding * 1e3,
         checking * 1e3,
         100.0 * checking / all,
+    );
+    let each = |seconds: f64, elements: usize| seconds / elements as f64 * 1e9;
+    let products = Kind::ALL.map(|kind| {
+        let [left, right] = operands(kind, &step.numbers);
+        kind.dimensions(left.shape(), right.shape())
+            .map_or(0, |dimensions| dimensions.product().elements())
+    });
+    println!(
+        "  an element  share {:.2} ns, decode {:.2} ns",
+        each(sharing, step.numbers.iter().map(|operand| operand.shape().elements()).sum()),
+        each(decoding, products.into_iter().sum())
     );
     Ok(())
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    float_products,
+    Words, float_products,
     job::{Job, Limits, Step, Tensor, Worker},
     masked::{Blinder, Decoded, Side, balanced_scales, decode, fitting_scale},
 };
@@ -97,8 +97,8 @@ fn train(window: &Window, count: usize, outputs: usize, rng: &mut ChaCha20Rng) -
     let operands = operands.map(|(numbers, norms, scale)| Quantised::new(numbers, norms, scale).unwrap());
     let mut blinder = Blinder::new(rng);
     let shares = operands.each_ref().map(|operand| blinder.share(operand).unwrap());
-    let answers: [Vec<Residues>; 3] = std::array::from_fn(|z| {
-        let [x, w, g] = shares.each_ref().map(|shares| Tensor::Residues(shares[z].clone()));
+    let answers: [Vec<Words>; 3] = std::array::from_fn(|z| {
+        let [x, w, g] = shares.each_ref().map(|shares| Tensor::Words(shares[z].clone()));
         let product = |kind, left, right, keep| Step::Product { kind, left, right, keep };
         let job = Job(vec![
             Step::Put { slot: 0, tensor: x },
@@ -121,11 +121,11 @@ fn train(window: &Window, count: usize, outputs: usize, rng: &mut ChaCha20Rng) -
         ]);
         let job = Job::decode(&job.encode()).unwrap();
         let answer = Worker::new(Limits::default()).run(job).unwrap();
-        let residues = answer.0.into_iter().map(|tensor| match tensor {
-            Tensor::Residues(residues) => residues,
-            Tensor::Floats(_) => panic!("residues"),
+        let words = answer.0.into_iter().map(|tensor| match tensor {
+            Tensor::Words(words) => words,
+            Tensor::Floats(_) => panic!("words"),
         });
-        residues.collect()
+        words.collect()
     });
     let [x_q, w_q, g_q] = &operands;
     let exponents = [

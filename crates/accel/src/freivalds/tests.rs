@@ -1,8 +1,9 @@
 use super::*;
 use crate::{
-    Matrices, Residues, float_products,
+    MODULUS, Matrices, Residues, Words, float_products,
     masked::{Blinder, Decoded, Norms, Quantised, balanced_scales, decode, product_exponent},
     residue_products,
+    words::word_products,
 };
 use proptest::prelude::*;
 use rand::Rng;
@@ -27,7 +28,7 @@ fn operands(kind: Kind, batch: usize, [m, k, n]: [usize; 3], rng: &mut ChaCha20R
 
 struct Masked {
     operands: [Quantised; 2],
-    answers: [Residues; 3],
+    answers: [Words; 3],
     exponent: i32,
 }
 
@@ -40,7 +41,7 @@ impl Masked {
         let right = Quantised::new(&operands[1], norms[1], right).unwrap();
         let mut blinder = Blinder::new(rng);
         let [x, w] = [&left, &right].map(|operand| blinder.share(operand).unwrap());
-        let answers = std::array::from_fn(|z| residue_products(kind, &x[z], &w[z]).unwrap());
+        let answers = std::array::from_fn(|z| word_products(kind, &x[z], &w[z]));
         let exponent = product_exponent(kind, &left, &right).unwrap();
         Self {
             operands: [left, right],
@@ -60,17 +61,17 @@ impl Masked {
 
 proptest! {
     #[test]
-    fn right_products_pass_and_any_changed_residue_is_found(
-        kind in 0usize..3, sizes in [1usize..30, 0usize..40, 1usize..60], seed in any::<u64>(), worker in 0usize..3, at in any::<usize>(), change in 1i8..10,
+    fn right_products_pass_and_any_changed_word_is_found(
+        kind in 0usize..3, sizes in [1usize..30, 0usize..40, 1usize..60], seed in any::<u64>(), worker in 0usize..3, at in any::<usize>(), change in 1..MODULUS as u32,
     ) {
         let (kind, batch) = (Kind::ALL[kind], 2);
         let mut product = Masked::new(kind, batch, sizes, &mut rng(seed));
         prop_assert_eq!(product.check(kind, seed), Ok(()));
         let mut values = product.answers[worker].values().to_vec();
         let at = at % values.len();
-        values[at] = if values[at] > 0 { values[at] - change } else { values[at] + change };
-        product.answers[worker] = Residues::new(product.answers[worker].shape(), values).unwrap();
-        let index = at % (batch * sizes[0] * sizes[2]) / (sizes[0] * sizes[2]);
+        values[at] = crate::words::subtract(values[at], change);
+        product.answers[worker] = Words::new(Matrices::new(product.answers[worker].shape(), values).unwrap()).unwrap();
+        let index = at / (sizes[0] * sizes[2]);
         prop_assert_eq!(product.check(kind, seed), Err(AccelError::WrongProduct { index }));
     }
 }
@@ -81,7 +82,7 @@ proptest! {
         let (kind, rng) = (Kind::ALL[kind], &mut rng(seed));
         let product = Masked::new(kind, 2, sizes, rng);
         let mut blinder = Blinder::new(rng);
-        let [x, w] = product.operands.each_ref().map(|operand| blinder.share(operand).unwrap());
+        let [x, w] = product.operands.each_ref().map(|operand| blinder.share(operand).unwrap().map(|share| share.residues()));
         let mut answers: Vec<_> = (0..3).map(|z| residue_products(kind, &x[z], &w[z]).unwrap()).collect();
         let mut values = answers[liar].values().to_vec();
         let at = at % values.len();
@@ -110,7 +111,7 @@ fn a_lie_that_knows_the_coefficients_passes() {
     let along = |values: &[i32]| integer::times(Lines::rows(shape, values, 0), &limbs);
     assert_eq!(along(&honest), along(&lied));
     // With coefficients that it does not know it is found.
-    product.answers = Residues::of_integers(shape, &lied)
+    product.answers = Words::of_integers(shape, &lied)
         .map(|lied| [lied.clone(), lied.clone(), lied])
         .unwrap();
     assert_eq!(product.check(Kind::Forward, 3), Err(AccelError::WrongProduct { index: 0 }));

@@ -11,7 +11,7 @@ mod tests;
 use crate::{
     AccelError, Dimensions, Kind, Matrices, Residues, Shape,
     convolution::Window,
-    job::{Accelerator, Form, Held, Tensor},
+    job::{Accelerator, DeviceTensor, Form, Held},
 };
 
 /// Rows and columns of a product that one group of threads computes.
@@ -133,13 +133,13 @@ impl<G: Gpu> Accelerator for OnGpu<G> {
         self.0.name()
     }
 
-    fn put(&mut self, tensor: Tensor) -> Result<G::Buffer, AccelError> {
+    fn put(&mut self, tensor: DeviceTensor) -> Result<G::Buffer, AccelError> {
         if tensor.shape().elements() == 0 {
             return self.0.allocate(1);
         }
         match tensor {
-            Tensor::Floats(floats) => self.0.upload(bytemuck::cast_slice(floats.values())),
-            Tensor::Residues(residues) => {
+            DeviceTensor::Floats(floats) => self.0.upload(bytemuck::cast_slice(floats.values())),
+            DeviceTensor::Residues(residues) => {
                 let planes = self.0.upload(bytemuck::cast_slice(residues.values()))?;
                 self.each_element(Kernel::Pack, residues.shape(), [], [&planes, &planes])
             }
@@ -189,7 +189,7 @@ impl<G: Gpu> Accelerator for OnGpu<G> {
         self.each_element(kernel, shape, numbers(window), [&patches.data; 2])
     }
 
-    fn read(&mut self, tensor: Held<G::Buffer>) -> Result<Tensor, AccelError> {
+    fn read(&mut self, tensor: Held<G::Buffer>) -> Result<DeviceTensor, AccelError> {
         let Held { form, shape, data } = tensor;
         let bytes = match (shape.elements(), form) {
             (0, _) => Vec::new(),
@@ -200,10 +200,12 @@ impl<G: Gpu> Accelerator for OnGpu<G> {
             }
         };
         match form {
-            Form::Residues => Residues::new(shape, bytes.into_iter().map(|byte| byte as i8).collect()).map(Tensor::Residues),
+            Form::Residues => {
+                Residues::new(shape, bytes.into_iter().map(|byte| byte as i8).collect()).map(DeviceTensor::Residues)
+            }
             Form::Floats => {
                 let values = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-                Matrices::new(shape, values.collect()).map(Tensor::Floats)
+                Matrices::new(shape, values.collect()).map(DeviceTensor::Floats)
             }
         }
     }

@@ -102,8 +102,8 @@ fn tensors_without_elements_take_no_launch() {
     let mut device = OnGpu(Noted(Rc::clone(&launched)));
     let shape = Shape::new(2, 0, 3).unwrap();
     for tensor in [
-        Tensor::Floats(Matrices::new(shape, Vec::new()).unwrap()),
-        Tensor::Residues(Residues::new(shape, Vec::new()).unwrap()),
+        DeviceTensor::Floats(Matrices::new(shape, Vec::new()).unwrap()),
+        DeviceTensor::Residues(Residues::new(shape, Vec::new()).unwrap()),
     ] {
         let data = device.put(tensor.clone()).unwrap();
         let held = Held {

@@ -1,15 +1,60 @@
 //! What a device does for a worker.
 
 use super::Tensor;
-use crate::{AccelError, Kind, Residues, Shape, convolution::Window, float_products, residue_products};
+use crate::{AccelError, Kind, Matrices, Residues, Shape, Words, convolution::Window, float_products, residue_products};
 use std::sync::Arc;
 
-/// The two forms of a tensor.
+/// A batch of matrices in one of the two forms that devices compute on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeviceTensor {
+    /// What words stand for.
+    Residues(Residues),
+    /// Numbers.
+    Floats(Matrices<f32>),
+}
+
+impl DeviceTensor {
+    /// The form.
+    pub fn form(&self) -> Form {
+        match self {
+            Self::Residues(_) => Form::Residues,
+            Self::Floats(_) => Form::Floats,
+        }
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> Shape {
+        match self {
+            Self::Residues(residues) => residues.shape(),
+            Self::Floats(floats) => floats.shape(),
+        }
+    }
+
+    /// As it is answered.
+    pub(super) fn into_message(self) -> Result<Tensor, AccelError> {
+        Ok(match self {
+            Self::Residues(residues) => Tensor::Words(Words::of_residues(&residues)?),
+            Self::Floats(floats) => Tensor::Floats(floats),
+        })
+    }
+}
+
+/// As it came.
+impl From<Tensor> for DeviceTensor {
+    fn from(tensor: Tensor) -> Self {
+        match tensor {
+            Tensor::Words(words) => Self::Residues(words.residues()),
+            Tensor::Floats(floats) => Self::Floats(floats),
+        }
+    }
+}
+
+/// The two forms of a device's tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// [`Tensor::Residues`].
+    /// [`DeviceTensor::Residues`].
     Residues,
-    /// [`Tensor::Floats`].
+    /// [`DeviceTensor::Floats`].
     Floats,
 }
 
@@ -50,7 +95,7 @@ pub trait Accelerator {
     fn name(&self) -> String;
 
     /// Takes a tensor onto the device.
-    fn put(&mut self, tensor: Tensor) -> Result<Self::Data, AccelError>;
+    fn put(&mut self, tensor: DeviceTensor) -> Result<Self::Data, AccelError>;
 
     /// The products of two tensors of one form, of the shape [`Kind::dimensions`] says; a sum of residues has at most [`crate::MAX_DEPTH`] terms.
     fn product(&mut self, kind: Kind, left: &Held<Self::Data>, right: &Held<Self::Data>) -> Result<Self::Data, AccelError>;
@@ -65,7 +110,7 @@ pub trait Accelerator {
     fn fold(&mut self, patches: &Held<Self::Data>, window: &Window) -> Result<Self::Data, AccelError>;
 
     /// Brings a tensor back.
-    fn read(&mut self, tensor: Held<Self::Data>) -> Result<Tensor, AccelError>;
+    fn read(&mut self, tensor: Held<Self::Data>) -> Result<DeviceTensor, AccelError>;
 }
 
 /// This machine's processor, by the fastest instructions that it has ([`crate::Backend`]), on the threads of the current pool. Other devices are measured against it.
@@ -73,57 +118,67 @@ pub trait Accelerator {
 pub struct Cpu;
 
 impl Accelerator for Cpu {
-    type Data = Arc<Tensor>;
+    type Data = Arc<DeviceTensor>;
 
     fn name(&self) -> String {
         format!("processor ({})", crate::Backend::best().name())
     }
 
-    fn put(&mut self, tensor: Tensor) -> Result<Arc<Tensor>, AccelError> {
+    fn put(&mut self, tensor: DeviceTensor) -> Result<Arc<DeviceTensor>, AccelError> {
         Ok(Arc::new(tensor))
     }
 
-    fn product(&mut self, kind: Kind, left: &Held<Arc<Tensor>>, right: &Held<Arc<Tensor>>) -> Result<Arc<Tensor>, AccelError> {
+    fn product(
+        &mut self,
+        kind: Kind,
+        left: &Held<Arc<DeviceTensor>>,
+        right: &Held<Arc<DeviceTensor>>,
+    ) -> Result<Arc<DeviceTensor>, AccelError> {
         let product = match (&*left.data, &*right.data) {
-            (Tensor::Floats(x), Tensor::Floats(y)) => Tensor::Floats(float_products(kind, x, y)?),
-            (x, y) => Tensor::Residues(residue_products(kind, residues(x)?, residues(y)?)?),
+            (DeviceTensor::Floats(x), DeviceTensor::Floats(y)) => DeviceTensor::Floats(float_products(kind, x, y)?),
+            (x, y) => DeviceTensor::Residues(residue_products(kind, residues(x)?, residues(y)?)?),
         };
         Ok(Arc::new(product))
     }
 
-    fn add(&mut self, to: &Held<Arc<Tensor>>, factor: f32, from: &Held<Arc<Tensor>>) -> Result<Arc<Tensor>, AccelError> {
+    fn add(
+        &mut self,
+        to: &Held<Arc<DeviceTensor>>,
+        factor: f32,
+        from: &Held<Arc<DeviceTensor>>,
+    ) -> Result<Arc<DeviceTensor>, AccelError> {
         let (mut sum, from) = match (&*to.data, &*from.data) {
-            (Tensor::Floats(to), Tensor::Floats(from)) => (to.clone(), from),
+            (DeviceTensor::Floats(to), DeviceTensor::Floats(from)) => (to.clone(), from),
             _ => return Err(wrong_form(Form::Floats, Form::Residues)),
         };
         let values = sum.values_mut().iter_mut().zip(from.values());
         values.for_each(|(sum, value)| *sum += factor * value);
-        Ok(Arc::new(Tensor::Floats(sum)))
+        Ok(Arc::new(DeviceTensor::Floats(sum)))
     }
 
-    fn unfold(&mut self, images: &Held<Arc<Tensor>>, window: &Window) -> Result<Arc<Tensor>, AccelError> {
+    fn unfold(&mut self, images: &Held<Arc<DeviceTensor>>, window: &Window) -> Result<Arc<DeviceTensor>, AccelError> {
         Ok(Arc::new(match &*images.data {
-            Tensor::Residues(images) => Tensor::Residues(window.unfold_residues(images)?),
-            Tensor::Floats(images) => Tensor::Floats(window.unfold(images)?),
+            DeviceTensor::Residues(images) => DeviceTensor::Residues(window.unfold_residues(images)?),
+            DeviceTensor::Floats(images) => DeviceTensor::Floats(window.unfold(images)?),
         }))
     }
 
-    fn fold(&mut self, patches: &Held<Arc<Tensor>>, window: &Window) -> Result<Arc<Tensor>, AccelError> {
+    fn fold(&mut self, patches: &Held<Arc<DeviceTensor>>, window: &Window) -> Result<Arc<DeviceTensor>, AccelError> {
         Ok(Arc::new(match &*patches.data {
-            Tensor::Residues(patches) => Tensor::Residues(window.fold_residues(patches)?),
-            Tensor::Floats(patches) => Tensor::Floats(window.fold(patches)?),
+            DeviceTensor::Residues(patches) => DeviceTensor::Residues(window.fold_residues(patches)?),
+            DeviceTensor::Floats(patches) => DeviceTensor::Floats(window.fold(patches)?),
         }))
     }
 
-    fn read(&mut self, tensor: Held<Arc<Tensor>>) -> Result<Tensor, AccelError> {
+    fn read(&mut self, tensor: Held<Arc<DeviceTensor>>) -> Result<DeviceTensor, AccelError> {
         Ok(Arc::unwrap_or_clone(tensor.data))
     }
 }
 
-fn residues(tensor: &Tensor) -> Result<&Residues, AccelError> {
+fn residues(tensor: &DeviceTensor) -> Result<&Residues, AccelError> {
     match tensor {
-        Tensor::Residues(residues) => Ok(residues),
-        Tensor::Floats(_) => Err(wrong_form(Form::Residues, Form::Floats)),
+        DeviceTensor::Residues(residues) => Ok(residues),
+        DeviceTensor::Floats(_) => Err(wrong_form(Form::Residues, Form::Floats)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bytes of steps and tensors.
 
 use super::{MAX_STEPS, Step, Tensor};
-use crate::{AccelError, Kind, Matrices, Residues, Shape, convolution::Window, error::at_most};
+use crate::{AccelError, Kind, Matrices, Shape, Words, convolution::Window, error::at_most};
 
 /// Bytes that are left to be read.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
@@ -56,6 +56,14 @@ pub(super) fn put(out: &mut Vec<u8>, number: u32) {
     out.extend_from_slice(&number.to_le_bytes());
 }
 
+/// Numbers of four bytes, all at once where they stand in memory as in the message.
+fn put_all<T: bytemuck::Pod>(out: &mut Vec<u8>, numbers: &[T], bytes: impl Fn(T) -> [u8; 4]) {
+    match cfg!(target_endian = "little") {
+        true => out.extend_from_slice(bytemuck::cast_slice(numbers)),
+        false => out.extend(numbers.iter().flat_map(|number| bytes(*number))),
+    }
+}
+
 impl Tensor {
     pub(super) fn encoded_len(&self) -> usize {
         13 + 4 * self.shape().elements()
@@ -69,8 +77,8 @@ impl Tensor {
             .into_iter()
             .for_each(|size| put(out, size as u32));
         match self {
-            Self::Residues(residues) => out.extend_from_slice(bytemuck::cast_slice(residues.values())),
-            Self::Floats(floats) => out.extend(floats.values().iter().flat_map(|value| value.to_le_bytes())),
+            Self::Words(words) => put_all(out, words.values(), u32::to_le_bytes),
+            Self::Floats(floats) => put_all(out, floats.values(), f32::to_le_bytes),
         }
     }
 
@@ -79,10 +87,14 @@ impl Tensor {
         let mut size = || reader.number("size of a tensor").map(|size| size as usize);
         let shape = Shape::new(size()?, size()?, size()?)?;
         let bytes = reader.take("tensor", 4 * shape.elements())?;
+        let bytes = bytes.as_chunks().0.iter();
         match floats {
-            false => Residues::new(shape, bytemuck::cast_slice(bytes).to_vec()).map(Self::Residues),
+            false => {
+                let words = bytes.map(|bytes| u32::from_le_bytes(*bytes)).collect();
+                Words::new(Matrices::new(shape, words)?).map(Self::Words)
+            }
             true => {
-                let values: Vec<f32> = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                let values: Vec<f32> = bytes.map(|bytes| f32::from_le_bytes(*bytes)).collect();
                 match values.iter().position(|value| !value.is_finite()) {
                     Some(index) => Err(AccelError::NotFinite {
                         index,

@@ -21,6 +21,9 @@
 //!
 //! Bytes: a count (u32), then the steps or tensors. Numbers are little-endian; a tensor has four bytes an element in either form. Decoding checks every count
 //! against the bytes that are there before it allocates, and every value.
+//!
+//! A device computes on [`Residues`] where messages have [`Words`]: a [`Worker`] turns the one into the other where it hands a tensor to its device ([`Step::Put`]), and
+//! back where it reads what it answers; nowhere else.
 
 mod accelerator;
 mod bytes;
@@ -30,37 +33,31 @@ pub mod testing;
 mod tests;
 mod worker;
 
-pub use accelerator::{Accelerator, Cpu, Form, Held};
+pub use accelerator::{Accelerator, Cpu, DeviceTensor, Form, Held};
 pub use worker::{Limits, Worker};
 
-use crate::{AccelError, Kind, Matrices, Residues, Shape, convolution::Window};
+#[cfg(doc)]
+use crate::Residues;
+use crate::{AccelError, Kind, Matrices, Shape, Words, convolution::Window};
 use bytes::Reader;
 
 /// The most steps of a job, and tensors of an answer.
 pub const MAX_STEPS: usize = 1 << 12;
 
-/// A batch of matrices in one of the two forms.
+/// A batch of matrices in one of the two forms of messages.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tensor {
     /// A share, or a product of shares.
-    Residues(Residues),
+    Words(Words),
     /// Numbers, permuted or plain.
     Floats(Matrices<f32>),
 }
 
 impl Tensor {
-    /// The form.
-    pub fn form(&self) -> Form {
-        match self {
-            Self::Residues(_) => Form::Residues,
-            Self::Floats(_) => Form::Floats,
-        }
-    }
-
     /// The shape.
     pub fn shape(&self) -> Shape {
         match self {
-            Self::Residues(residues) => residues.shape(),
+            Self::Words(words) => words.shape(),
             Self::Floats(floats) => floats.shape(),
         }
     }
@@ -137,10 +134,16 @@ pub struct Answer(pub Vec<Tensor>);
 impl Job {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.encoded_len());
-        bytes::put(&mut out, self.0.len() as u32);
-        self.0.iter().for_each(|step| step.encode(&mut out));
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
         out
+    }
+
+    /// Appends [`Self::encode`].
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        out.reserve(self.encoded_len());
+        bytes::put(out, self.0.len() as u32);
+        self.0.iter().for_each(|step| step.encode(out));
     }
 
     /// Length of [`Self::encode`].
@@ -161,10 +164,16 @@ impl Job {
 impl Answer {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.encoded_len());
-        bytes::put(&mut out, self.0.len() as u32);
-        self.0.iter().for_each(|tensor| tensor.encode(&mut out));
+        let mut out = Vec::new();
+        self.encode_into(&mut out);
         out
+    }
+
+    /// Appends [`Self::encode`].
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        out.reserve(self.encoded_len());
+        bytes::put(out, self.0.len() as u32);
+        self.0.iter().for_each(|tensor| tensor.encode(out));
     }
 
     /// Length of [`Self::encode`].

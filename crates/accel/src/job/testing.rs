@@ -1,12 +1,12 @@
 //! What every accelerator is to pass: random jobs, answered as this machine's processor answers them.
 //!
-//! Residues are compared bit for bit. A float may differ by [`TOLERANCE`] times the same element of the *magnitude* of the answer: what the same job gives with the
+//! Words are compared bit for bit. A float may differ by [`TOLERANCE`] times the same element of the *magnitude* of the answer: what the same job gives with the
 //! absolute values of all floats and factors, which for a product is the sum of the magnitudes of its terms. Sums of any sensible order keep that.
 //!
 //! Failures panic, and name the seed.
 
 use super::{Accelerator, Answer, Job, Limits, Step, Tensor, Worker};
-use crate::{AccelError, Kind, MAX_DEPTH, Matrices, Residues, Shape, convolution::Window};
+use crate::{AccelError, Kind, MAX_DEPTH, Matrices, Shape, Words, convolution::Window};
 
 /// How far a float may be off, per magnitude.
 pub const TOLERANCE: f64 = 1e-5;
@@ -36,7 +36,7 @@ pub fn conforms_when_large<A: Accelerator>(device: A) {
         keep: None,
     };
     let two = |numbers: &mut dyn FnMut(Shape) -> Tensor, sizes| [0, 1].map(|slot| put(slot, numbers(shape(sizes))));
-    let many = put(0, random.residues(shape([1, (1 << 24) + 300, 1])));
+    let many = put(0, random.words(shape([1, (1 << 24) + 300, 1])));
     compare(&mut worker, &Job(vec![many, Step::Read { slot: 0 }]), "many elements");
     let many = two(&mut |shape| random.floats(shape), [4_200, 1, 1]);
     let job = Job([many.to_vec(), vec![product(Kind::Forward)]].concat());
@@ -67,7 +67,7 @@ pub fn compare<A: Accelerator>(worker: &mut Worker<A>, job: &Job, name: &str) {
             (Tensor::Floats(expected), Tensor::Floats(actual), Tensor::Floats(magnitude)) => {
                 close(expected, actual, magnitude, &name);
             }
-            _ => assert!(expected == actual, "{name}: residues or shapes differ"),
+            _ => assert!(expected == actual, "{name}: words or shapes differ"),
         }
     }
 }
@@ -101,7 +101,7 @@ fn magnitude(step: &Step) -> Step {
 /// What is refused is refused with a sentence, and the device goes on.
 fn refusals<A: Accelerator>(worker: &mut Worker<A>) {
     let mut random = Random(1);
-    let long = |random: &mut Random| put(0, random.residues(shape([1, 1, MAX_DEPTH + 1])));
+    let long = |random: &mut Random| put(0, random.words(shape([1, 1, MAX_DEPTH + 1])));
     let product = |keep| Step::Product {
         kind: Kind::InputGradient,
         left: 0,
@@ -123,8 +123,8 @@ fn refusals<A: Accelerator>(worker: &mut Worker<A>) {
 fn edges() -> Vec<(&'static str, Job)> {
     let mut random = Random(0);
     let largest = |sign: i32| {
-        let tensor = Residues::of_integers(shape([1, 1, MAX_DEPTH]), &vec![sign * 125; MAX_DEPTH]);
-        Tensor::Residues(tensor.unwrap_or_else(|error| unreachable!("{error}")))
+        let tensor = Words::of_integers(shape([1, 1, MAX_DEPTH]), &vec![sign * 125; MAX_DEPTH]);
+        Tensor::Words(tensor.unwrap_or_else(|error| unreachable!("{error}")))
     };
     let product = |kind, left, right| Step::Product {
         kind,
@@ -140,7 +140,7 @@ fn edges() -> Vec<(&'static str, Job)> {
     ];
     let mut jobs = vec![("the deepest sum of the largest residues", Job(deepest))];
     for sizes in [[0, 3, 4], [2, 0, 4], [2, 3, 0], [1, 1, 1], [3, 65, 129]] {
-        let steps = [Random::residues, Random::floats].into_iter().flat_map(|numbers| {
+        let steps = [Random::words, Random::floats].into_iter().flat_map(|numbers| {
             let products = Kind::ALL.map(|kind| {
                 let [left, right] = operands(kind, 65, sizes);
                 (kind, numbers(&mut random, shape(left)), numbers(&mut random, shape(right)))
@@ -200,13 +200,13 @@ impl Random {
     fn tensor(&mut self, floats: bool, shape: Shape) -> Tensor {
         match floats {
             true => self.floats(shape),
-            false => self.residues(shape),
+            false => self.words(shape),
         }
     }
 
-    fn residues(&mut self, shape: Shape) -> Tensor {
+    fn words(&mut self, shape: Shape) -> Tensor {
         let integers: Vec<i32> = (0..shape.elements()).map(|_| self.next() as i32).collect();
-        Tensor::Residues(Residues::of_integers(shape, &integers).unwrap_or_else(|error| unreachable!("{error}")))
+        Tensor::Words(Words::of_integers(shape, &integers).unwrap_or_else(|error| unreachable!("{error}")))
     }
 
     /// Between -1 and 1.

@@ -1,15 +1,15 @@
 use super::*;
-use crate::{float_products, residue_products};
+use crate::{MODULUS, Residues, float_products, residue_products};
 
 fn floats(rows: usize, columns: usize, first: f32) -> Tensor {
     let shape = Shape::matrix(rows, columns).unwrap();
     Tensor::Floats(Matrices::new(shape, (0..rows * columns).map(|i| first + i as f32).collect()).unwrap())
 }
 
-fn residues(rows: usize, columns: usize, first: i32) -> Tensor {
+fn words(rows: usize, columns: usize, first: i32) -> Tensor {
     let shape = Shape::matrix(rows, columns).unwrap();
     let integers: Vec<i32> = (0..(rows * columns) as i32).map(|i| first + 1000 * i).collect();
-    Tensor::Residues(Residues::of_integers(shape, &integers).unwrap())
+    Tensor::Words(Words::of_integers(shape, &integers).unwrap())
 }
 
 fn put(slot: u32, tensor: Tensor) -> Step {
@@ -53,19 +53,20 @@ fn a_step_of_training_on_permuted_weights_stays_at_the_worker() {
 
 #[test]
 fn products_of_shares() {
-    let (x, w) = (residues(2, 3, 5), residues(3, 4, -7));
+    let (x, w) = (words(2, 3, 5), words(3, 4, -7));
     let job = Job(vec![put(1, x.clone()), put(2, w.clone()), product(Kind::Forward, 1, 2, None)]);
     let answer = Worker::new(Limits::default()).run(job).unwrap();
-    let (Tensor::Residues(x), Tensor::Residues(w)) = (x, w) else {
-        panic!("residues")
+    let (Tensor::Words(x), Tensor::Words(w)) = (x, w) else {
+        panic!("words")
     };
-    assert_eq!(answer.0, [Tensor::Residues(residue_products(Kind::Forward, &x, &w).unwrap())]);
+    let product = residue_products(Kind::Forward, &x.residues(), &w.residues()).unwrap();
+    assert_eq!(answer.0, [Tensor::Words(Words::of_residues(&product).unwrap())]);
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
     let run = |steps: Vec<Step>| {
-        let all = [vec![put(1, floats(2, 3, 0.0)), put(2, residues(2, 3, 0))], steps].concat();
+        let all = [vec![put(1, floats(2, 3, 0.0)), put(2, words(2, 3, 0))], steps].concat();
         Worker::new(Limits::default()).run(Job(all)).unwrap_err().to_string()
     };
     assert_eq!(
@@ -142,7 +143,7 @@ fn a_customer_gets_no_more_than_its_limits() {
 
 #[test]
 fn bytes_are_read_as_they_were_written() {
-    let tensors = [floats(2, 3, 1.5), residues(1, 4, 9), floats(0, 5, 0.0), residues(3, 0, 0)];
+    let tensors = [floats(2, 3, 1.5), words(1, 4, 9), floats(0, 5, 0.0), words(3, 0, 0)];
     let steps = tensors.iter().cloned().zip(0..).map(|(tensor, slot)| put(slot, tensor));
     let kinds = Kind::ALL
         .into_iter()
@@ -191,10 +192,16 @@ fn claims_without_bytes_allocate_nothing() {
     assert_eq!(error(&bytes), "form of a tensor: expected a tag of at most 1, got 2");
     bytes[4] = 0;
     bytes.push(0);
-    assert_eq!(
-        error(&bytes),
-        "residue 0 modulo 239: expected at most 119 in magnitude, got -128"
-    );
+    assert_eq!(error(&bytes), "end: expected 0 bytes more, got 1");
+    bytes.truncate(17);
+    for (word, refused) in [(MODULUS as u32 - 1, false), (MODULUS as u32, true), (u32::MAX, true)] {
+        bytes.extend_from_slice(&word.to_le_bytes());
+        match refused {
+            true => assert_eq!(error(&bytes), format!("word 0: expected less than 3368562317, got {word}")),
+            false => assert!(Answer::decode(&bytes).is_ok()),
+        }
+        bytes.truncate(17);
+    }
 }
 
 #[test]
@@ -237,24 +244,24 @@ fn the_processor_conforms_to_itself() {
 /// The processor, but for one operation.
 struct Faulty(&'static str);
 
-type Operand = Held<std::sync::Arc<Tensor>>;
+type Operand = Held<std::sync::Arc<DeviceTensor>>;
 
 impl Faulty {
-    fn result(&self, operation: &str, result: &std::sync::Arc<Tensor>) -> std::sync::Arc<Tensor> {
-        let mut tensor = Tensor::clone(result);
+    fn result(&self, operation: &str, result: &std::sync::Arc<DeviceTensor>) -> std::sync::Arc<DeviceTensor> {
+        let mut tensor = DeviceTensor::clone(result);
         if self.0 == operation {
             tensor = match tensor {
-                Tensor::Residues(residues) => {
+                DeviceTensor::Residues(residues) => {
                     let mut values = residues.values().to_vec();
                     values
                         .iter_mut()
                         .take(1)
                         .for_each(|value| *value = if *value == 0 { 1 } else { -*value });
-                    Tensor::Residues(Residues::new(residues.shape(), values).unwrap())
+                    DeviceTensor::Residues(Residues::new(residues.shape(), values).unwrap())
                 }
-                Tensor::Floats(mut floats) => {
+                DeviceTensor::Floats(mut floats) => {
                     floats.values_mut().iter_mut().take(1).for_each(|value| *value *= 1.0 + 1e-4);
-                    Tensor::Floats(floats)
+                    DeviceTensor::Floats(floats)
                 }
             };
         }
@@ -263,13 +270,13 @@ impl Faulty {
 }
 
 impl Accelerator for Faulty {
-    type Data = std::sync::Arc<Tensor>;
+    type Data = std::sync::Arc<DeviceTensor>;
 
     fn name(&self) -> String {
         format!("faulty {}", self.0)
     }
 
-    fn put(&mut self, tensor: Tensor) -> Result<Self::Data, AccelError> {
+    fn put(&mut self, tensor: DeviceTensor) -> Result<Self::Data, AccelError> {
         Ok(self.result("put", &Cpu.put(tensor)?))
     }
 
@@ -289,7 +296,7 @@ impl Accelerator for Faulty {
         Ok(self.result("fold", &Cpu.fold(patches, window)?))
     }
 
-    fn read(&mut self, tensor: Operand) -> Result<Tensor, AccelError> {
+    fn read(&mut self, tensor: Operand) -> Result<DeviceTensor, AccelError> {
         Cpu.read(tensor)
     }
 }

@@ -1,6 +1,6 @@
 //! A worker: one customer's slots on a device, within limits.
 
-use super::{Accelerator, Answer, Cpu, Form, Held, Job, MAX_STEPS, Step};
+use super::{Accelerator, Answer, Cpu, DeviceTensor, Form, Held, Job, MAX_STEPS, Step};
 use crate::{AccelError, Kind, MAX_DEPTH, Shape, convolution::Window, error::at_most};
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub struct Limits {
     pub stored_elements: usize,
     /// Elements of one answer.
     pub answer_elements: usize,
-    /// Multiply-accumulates of one job, of plain products; residues take four times as many.
+    /// Multiply-accumulates of one job, of plain products; words take four times as many.
     pub multiply_accumulates: u64,
 }
 
@@ -72,15 +72,17 @@ impl<A: Accelerator> Worker<A> {
             self.step(step, &mut pending)?;
         }
         // Only now: a device works on while it is handed the next steps.
-        let tensors = pending.held.into_iter().map(|held| self.device.read(held));
+        let tensors = pending.held.into_iter().map(|held| self.device.read(held)?.into_message());
         tensors.collect::<Result<_, _>>().map(Answer)
     }
 
     fn step(&mut self, step: Step, pending: &mut Pending<A::Data>) -> Result<(), AccelError> {
         match step {
             Step::Put { slot, tensor } => {
-                let (form, shape) = (tensor.form(), tensor.shape());
+                let shape = tensor.shape();
                 self.room(slot, shape)?;
+                let tensor = DeviceTensor::from(tensor);
+                let form = tensor.form();
                 let data = self.device.put(tensor)?;
                 self.slots.insert(slot, Held { form, shape, data });
             }

@@ -1,7 +1,13 @@
-//! A product from its three shares: y = 3 y1 - 3 y2 + y3 modulo each prime, then the one integer below half of the modulus that has these residues.
+//! A product from its three shares: y = 3 y1 - 3 y2 + y3 modulo M, and the one integer below half of M in magnitude that this stands for.
 
 use super::WORKERS;
-use crate::{AccelError, Backend, MODULUS, Matrices, PRIMES, Residues, backend::vectorised, error::expect, parallel};
+use crate::{
+    AccelError, Backend, Matrices, Words,
+    backend::vectorised,
+    error::expect,
+    parallel,
+    words::{centre, subtract},
+};
 
 /// Elements of one task.
 const PART: usize = 1 << 14;
@@ -42,12 +48,12 @@ impl Decoded {
 
 /// The product from the answers of workers 1, 2 and 3, in this order; `exponent` is the product's ([`super::product_exponent`]). Anything may come out if
 /// an answer is wrong: check it ([`crate::freivalds`]).
-pub fn decode(answers: [&Residues; WORKERS], exponent: i32) -> Result<Decoded, AccelError> {
+pub fn decode(answers: [&Words; WORKERS], exponent: i32) -> Result<Decoded, AccelError> {
     decode_on(Backend::best(), answers, exponent)
 }
 
 /// [`decode`] on a backend of choice.
-pub fn decode_on(backend: Backend, answers: [&Residues; WORKERS], exponent: i32) -> Result<Decoded, AccelError> {
+pub fn decode_on(backend: Backend, answers: [&Words; WORKERS], exponent: i32) -> Result<Decoded, AccelError> {
     let shape = answers[0].shape();
     for answer in answers {
         expect("matrices of an answer", shape.batch, answer.shape().batch)?;
@@ -56,9 +62,9 @@ pub fn decode_on(backend: Backend, answers: [&Residues; WORKERS], exponent: i32)
     }
     let mut integers = vec![0; shape.elements()];
     let parts = integers.chunks_mut(PART).enumerate().collect();
-    parallel::for_each(parts, PART, |(part, out): (usize, &mut [i32])| {
-        let planes = std::array::from_fn(|prime| answers.map(|answer| &answer.plane(prime)[part * PART..][..out.len()]));
-        combine(backend, planes, out);
+    parallel::for_each(parts, PART / 2, |(part, out): (usize, &mut [i32])| {
+        let answers = answers.map(|answer| &answer.values()[part * PART..][..out.len()]);
+        combine(backend, answers, out);
     });
     Ok(Decoded {
         integers: Matrices::new(shape, integers)?,
@@ -66,76 +72,17 @@ pub fn decode_on(backend: Backend, answers: [&Residues; WORKERS], exponent: i32)
     })
 }
 
-/// Of one prime p: what each worker's answer is multiplied by so that the sum t has y = sum of t M/p modulo M.
-struct Weights {
-    workers: [i32; WORKERS],
-    /// M/p modulo 2^32.
-    cofactor: i32,
-    /// 1/p.
-    inverse: f32,
-}
-
-const WEIGHTS: [Weights; PRIMES.len()] = [weights(0), weights(1), weights(2), weights(3)];
-
-const fn weights(index: usize) -> Weights {
-    let p = PRIMES[index];
-    let cofactor = MODULUS / p as i64;
-    let mut inverse = 1;
-    while cofactor % p as i64 * inverse % p as i64 != 1 {
-        inverse += 1;
-    }
-    Weights {
-        workers: [centred(3 * inverse, p), centred(-3 * inverse, p), centred(inverse, p)],
-        cofactor: cofactor as i32,
-        inverse: 1.0 / p as f32,
-    }
-}
-
-const fn centred(value: i64, p: i32) -> i32 {
-    let remainder = value.rem_euclid(p as i64) as i32;
-    if remainder > p / 2 { remainder - p } else { remainder }
-}
-
-/// Elements that are computed side by side.
-const LANES: usize = 16;
-
 vectorised! {
-    /// Elements of a product from the residues of every prime from every worker.
-    fn combine(planes: [[&[i8]; WORKERS]; PRIMES.len()], out: &mut [i32]) {
-        for (block, out) in out.chunks_mut(LANES).enumerate() {
-            // A last block that is shorter is computed with zeros behind it.
-            let mut lanes = [[[0i8; LANES]; WORKERS]; PRIMES.len()];
-            for (lanes, planes) in lanes.as_flattened_mut().iter_mut().zip(planes.as_flattened()) {
-                let plane = &planes[block * LANES..];
-                match plane.first_chunk() {
-                    Some(whole) if out.len() == LANES => *lanes = *whole,
-                    _ => lanes[..out.len()].copy_from_slice(&plane[..out.len()]),
-                }
-            }
-            out.copy_from_slice(&combine_lanes(&lanes)[..out.len()]);
+    /// Elements of a product from the words of every worker: 3 (y1 - y2) + y3 modulo M, centred.
+    fn combine(answers: [&[u32]; WORKERS], out: &mut [i32]) {
+        let [first, second, third] = answers;
+        for (out, ((first, second), third)) in out.iter_mut().zip(first.iter().zip(second).zip(third)) {
+            // A difference of words fits one, a sum does not: y2 - y1 is taken from y3 three times.
+            let less = subtract(*second, *first);
+            let sum = subtract(subtract(subtract(*third, less), less), less);
+            *out = centre(sum);
         }
     }
-}
-
-/// y = sum of t M/p - M round(sum of t/p). With |y| <= 2^30 the sum of t/p, below 750, is 0.18 away from a tie: f32 rounds it rightly.
-#[inline(always)]
-fn combine_lanes(planes: &[[[i8; LANES]; WORKERS]; PRIMES.len()]) -> [i32; LANES] {
-    const ROUNDING: f32 = 12_582_912.0;
-    let (mut sums, mut fractions) = ([0i32; LANES], [0f32; LANES]);
-    for ([first, second, third], weights) in planes.iter().zip(&WEIGHTS) {
-        let [a, b, c] = weights.workers;
-        for lane in 0..LANES {
-            let t = a * i32::from(first[lane]) + b * i32::from(second[lane]) + c * i32::from(third[lane]);
-            sums[lane] = sums[lane].wrapping_add(t.wrapping_mul(weights.cofactor));
-            fractions[lane] += t as f32 * weights.inverse;
-        }
-    }
-    let mut out = [0; LANES];
-    for lane in 0..LANES {
-        let quotient = ((fractions[lane] + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32);
-        out[lane] = sums[lane].wrapping_sub(quotient.wrapping_mul(MODULUS as u32 as i32));
-    }
-    out
 }
 
 vectorised! {
@@ -143,6 +90,55 @@ vectorised! {
     fn scale(integers: &[i32], factor: f64, out: &mut [f32]) {
         for (out, integer) in out.iter_mut().zip(integers) {
             *out = (f64::from(*integer) * factor) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MODULUS, words::M};
+    use proptest::prelude::*;
+
+    fn check(all: &[[u32; 3]]) {
+        let answers = [0, 1, 2].map(|worker| all.iter().map(|words| words[worker]).collect::<Vec<_>>());
+        for backend in Backend::available() {
+            let mut out = vec![0; all.len()];
+            combine(backend, answers.each_ref().map(Vec::as_slice), &mut out);
+            for (words, integer) in all.iter().zip(out) {
+                let [first, second, third] = words.map(i64::from);
+                let least = (3 * first - 3 * second + third).rem_euclid(MODULUS);
+                let centred = if least > MODULUS / 2 { least - MODULUS } else { least };
+                assert_eq!(i64::from(integer), centred, "{words:?} on {}", backend.name());
+            }
+        }
+    }
+
+    #[test]
+    fn words_at_the_edges_are_combined_exactly() {
+        let edges = [
+            0,
+            1,
+            2,
+            M / 6,
+            M / 3,
+            M / 3 + 1,
+            M / 2 - 1,
+            M / 2,
+            M / 2 + 1,
+            1 << 31,
+            M - 2,
+            M - 1,
+        ];
+        let pairs = edges.iter().flat_map(|a| edges.map(|b| [*a, b]));
+        let all = pairs.flat_map(|[a, b]| edges.map(|c| [a, b, c]));
+        check(&all.collect::<Vec<_>>());
+    }
+
+    proptest! {
+        #[test]
+        fn words_are_combined_exactly(all in proptest::collection::vec([0..M, 0..M, 0..M], 0..100)) {
+            check(&all);
         }
     }
 }

@@ -1,15 +1,32 @@
-//! Shamir shares of degree one: worker z gets x + z R, for a uniform R of which it has no other share.
+//! Shamir shares of degree one: worker z gets x + z R modulo M, for a uniform R of which it has no other share.
 
 use super::{
     Quantised, WORKERS,
     stream::{MaskBuffer, MaskStream},
 };
-use crate::{AccelError, Backend, PRIMES, Residues, backend::vectorised, parallel};
+use crate::{
+    AccelError, Backend, Words,
+    backend::vectorised,
+    parallel,
+    words::{M, least, subtract},
+};
 use rand::CryptoRng;
-use zeroize::Zeroizing;
 
-/// Elements of one task, a part of an operand. Masks depend on it.
-const PART: usize = 1 << 14;
+/// Elements of one task, a part of an operand. Masks depend on it. Masks and shares of a part stay in the second cache.
+const PART: usize = 1 << 12;
+
+/// An operand, and the number of its masks: what its shares are functions of. They can be made again, so that nobody keeps them.
+pub struct MaskedOperand {
+    integers: Quantised,
+    number: u64,
+}
+
+impl MaskedOperand {
+    /// The operand.
+    pub fn integers(&self) -> &Quantised {
+        &self.integers
+    }
+}
 
 /// Makes shares under one key, each operand under masks of its own. The key is drawn here and cannot be had or set: masks of an earlier process are not
 /// used again after a restart.
@@ -35,23 +52,52 @@ impl Blinder {
     }
 
     /// The shares of an operand for workers 1, 2 and 3, in this order. A share may be used in any number of products with other operands' shares.
-    pub fn share(&mut self, operand: &Quantised) -> Result<[Residues; WORKERS], AccelError> {
+    pub fn share(&mut self, operand: &Quantised) -> Result<[Words; WORKERS], AccelError> {
         self.share_on(Backend::best(), operand)
     }
 
     /// [`Self::share`] on a backend of choice.
-    pub fn share_on(&mut self, backend: Backend, operand: &Quantised) -> Result<[Residues; WORKERS], AccelError> {
-        let integers = operand.integers().values();
-        let elements = self.elements + integers.len() as u64;
+    pub fn share_on(&mut self, backend: Backend, operand: &Quantised) -> Result<[Words; WORKERS], AccelError> {
+        let number = self.number(operand)?;
+        Ok(self.shares_on(backend, operand, number))
+    }
+
+    /// Gives an operand masks of its own.
+    pub fn masked(&mut self, integers: Quantised) -> Result<MaskedOperand, AccelError> {
+        let number = self.number(&integers)?;
+        Ok(MaskedOperand { integers, number })
+    }
+
+    /// The shares of an operand that this blinder gave its masks, as [`Self::share`]: the same every time.
+    pub fn shares(&self, operand: &MaskedOperand) -> [Words; WORKERS] {
+        self.shares_on(Backend::best(), &operand.integers, operand.number)
+    }
+
+    /// The next number of masks.
+    fn number(&mut self, operand: &Quantised) -> Result<u64, AccelError> {
+        let elements = self.elements + operand.integers().values().len() as u64;
         if elements > Self::MAX_ELEMENTS {
             return Err(AccelError::MasksUsedUp { max: Self::MAX_ELEMENTS });
         }
         let number = self.next;
         (self.next, self.elements) = (number + 1, elements);
-        let mut shares: [Vec<i8>; WORKERS] = std::array::from_fn(|_| vec![0; PRIMES.len() * integers.len()]);
-        let tasks = tasks(integers, &mut shares);
-        parallel::for_each(tasks, PART * 2, |task| self.share_part(backend, number, task));
-        Ok(shares.map(|values| Residues::from_centred(operand.integers().shape(), values)))
+        Ok(number)
+    }
+
+    fn shares_on(&self, backend: Backend, operand: &Quantised, number: u64) -> [Words; WORKERS] {
+        let integers = operand.integers().values();
+        let mut shares: [Vec<u32>; WORKERS] = std::array::from_fn(|_| vec![0; integers.len()]);
+        let mut parts = shares.each_mut().map(|share| share.chunks_mut(PART));
+        let tasks = integers.chunks(PART).zip(0..).map(|(integers, part)| {
+            let shares = parts.each_mut().map(|parts| parts.next().unwrap_or_default());
+            (part, integers, shares)
+        });
+        parallel::for_each(tasks.collect(), PART * 2, |(part, integers, shares)| {
+            let mut masks = MaskBuffer::new(integers.len());
+            let masks = self.stream.words(number, part, integers.len(), &mut masks);
+            mask(backend, integers, masks, shares);
+        });
+        shares.map(|words| Words::from_least(operand.integers().with_values(words)))
     }
 
     /// As if that many elements had been masked.
@@ -59,131 +105,80 @@ impl Blinder {
     pub(super) fn use_up(&mut self, elements: u64) {
         self.elements += elements;
     }
-
-    fn share_part(&self, backend: Backend, number: u64, task: Task) {
-        let mut masks = MaskBuffer::new(task.integers.len());
-        let mut residues = Zeroizing::new(vec![0u128; task.integers.len().div_ceil(16)]);
-        let residues = &mut bytemuck::cast_slice_mut(&mut residues)[..task.integers.len()];
-        for (prime, shares) in task.shares.into_iter().enumerate() {
-            let masks = self
-                .stream
-                .residues(number, task.part, prime, task.integers.len(), &mut masks);
-            least_residues(backend, PRIMES[prime], task.integers, &mut *residues);
-            mask(backend, PRIMES[prime] as u8, &*residues, masks, shares);
-        }
-    }
-}
-
-/// One part of an operand, and where its shares go: for every prime, for every worker.
-struct Task<'a> {
-    part: u32,
-    integers: &'a [i32],
-    shares: [[&'a mut [i8]; WORKERS]; PRIMES.len()],
-}
-
-fn tasks<'a>(integers: &'a [i32], shares: &'a mut [Vec<i8>; WORKERS]) -> Vec<Task<'a>> {
-    let mut workers = shares.each_mut().map(|values| values.chunks_mut(integers.len().max(1)));
-    let mut planes: [[_; WORKERS]; PRIMES.len()] = std::array::from_fn(|_| {
-        workers
-            .each_mut()
-            .map(|planes| planes.next().unwrap_or_default().chunks_mut(PART))
-    });
-    let parts = integers.chunks(PART).zip(0..);
-    let task = |(integers, part)| Task {
-        part,
-        integers,
-        shares: planes
-            .each_mut()
-            .map(|workers| workers.each_mut().map(|parts| parts.next().unwrap_or_default())),
-    };
-    parts.map(task).collect()
 }
 
 vectorised! {
-    /// Integers of at most 2^20 in magnitude modulo a prime, in `0..prime`.
-    fn least_residues(prime: i32, integers: &[i32], out: &mut [u8]) {
-        const ROUNDING: f32 = 12_582_912.0;
-        let inverse = 1.0 / prime as f32;
-        for (out, &integer) in out.iter_mut().zip(integers) {
-            // The quotient is below 2^13 and at least 1/(2p) away from a tie, more than its error.
-            let quotient = ((integer as f32 * inverse + ROUNDING).to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32);
-            let centred = integer - quotient * prime;
-            *out = (centred + (prime & centred >> 31)) as u8;
-        }
-    }
-}
-
-vectorised! {
-    /// `residues + z masks` for every z, centred.
-    fn mask(prime: u8, residues: &[u8], masks: &[u8], shares: [&mut [i8]; WORKERS]) {
+    /// `integers + z masks` modulo M for every z.
+    fn mask(integers: &[i32], masks: &[u32], shares: [&mut [u32]; WORKERS]) {
         let [first, second, third] = shares;
-        let operands = residues.iter().zip(masks);
+        let operands = integers.iter().zip(masks);
         let shares = first.iter_mut().zip(second).zip(third);
-        for (((first, second), third), (&residue, &mask)) in shares.zip(operands) {
-            // A sum of residues does not fit a byte; a difference with what is missing to the prime does.
-            let less = prime - mask;
-            let sum = subtract(prime, residue, less);
-            *first = centre(prime, sum);
-            let sum = subtract(prime, sum, less);
-            *second = centre(prime, sum);
-            *third = centre(prime, subtract(prime, sum, less));
+        for (((first, second), third), (&integer, &mask)) in shares.zip(operands) {
+            // A sum of words does not fit one; a difference with what is missing to M does.
+            let less = M - mask;
+            let sum = subtract(least(integer), less);
+            *first = sum;
+            let sum = subtract(sum, less);
+            *second = sum;
+            *third = subtract(sum, less);
         }
     }
-}
-
-/// `residue - less` modulo the prime, for `less` up to the prime.
-#[inline(always)]
-fn subtract(prime: u8, residue: u8, less: u8) -> u8 {
-    let lift = if residue < less { prime } else { 0 };
-    residue.wrapping_sub(less).wrapping_add(lift)
-}
-
-#[inline(always)]
-fn centre(prime: u8, residue: u8) -> i8 {
-    let drop = if residue > prime / 2 { prime } else { 0 };
-    residue.wrapping_sub(drop) as i8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MODULUS;
+    use proptest::prelude::*;
 
-    #[test]
-    fn all_shares_of_all_residues_are_right() {
-        for p in PRIMES {
-            for residue in 0..p {
-                let masks: Vec<u8> = (0..p).map(|mask| mask as u8).collect();
-                let residues = vec![residue as u8; masks.len()];
-                let mut shares: [Vec<i8>; 3] = std::array::from_fn(|_| vec![0; masks.len()]);
-                mask(
-                    Backend::best(),
-                    p as u8,
-                    &residues,
-                    &masks,
-                    shares.each_mut().map(|share| share.as_mut_slice()),
-                );
-                for (z, share) in (1..).zip(shares) {
-                    for (share, mask) in share.into_iter().zip(&masks) {
-                        let difference = residue + z * i32::from(*mask) - i32::from(share);
-                        assert!(difference % p == 0 && i32::from(share).abs() <= p / 2);
-                    }
+    fn check(pairs: &[(i32, u32)]) {
+        let (integers, masks): (Vec<i32>, Vec<u32>) = pairs.iter().copied().unzip();
+        for backend in Backend::available() {
+            let mut shares: [Vec<u32>; WORKERS] = std::array::from_fn(|_| vec![0; masks.len()]);
+            mask(
+                backend,
+                &integers,
+                &masks,
+                shares.each_mut().map(|share| share.as_mut_slice()),
+            );
+            for (z, share) in (1..).zip(shares) {
+                for (share, (integer, mask)) in share.into_iter().zip(pairs) {
+                    let expected = (i64::from(*integer) + z * i64::from(*mask)).rem_euclid(MODULUS);
+                    assert_eq!(
+                        i64::from(share),
+                        expected,
+                        "share {z} of {integer} with {mask} on {}",
+                        backend.name()
+                    );
                 }
             }
         }
     }
 
     #[test]
-    fn least_residues_of_the_whole_range() {
-        let integers: Vec<i32> = (-(1 << 20)..=1 << 20).collect();
-        for p in PRIMES {
-            let mut out = vec![0; integers.len()];
-            least_residues(Backend::best(), p, &integers, &mut out);
-            assert!(
-                integers
-                    .iter()
-                    .zip(out)
-                    .all(|(x, residue)| i32::from(residue) == x.rem_euclid(p))
-            );
+    fn shares_at_the_edges_are_right() {
+        let integers = [0, 1, -1, 1 << 20, -(1 << 20), 12345, -54321];
+        let masks = [
+            0,
+            1,
+            2,
+            M / 3,
+            M / 3 + 1,
+            M / 2,
+            M / 2 + 1,
+            2 * (M / 3) + 1,
+            1 << 31,
+            M - (1 << 20),
+            M - 1,
+        ];
+        let pairs = integers.into_iter().flat_map(|integer| masks.map(|mask| (integer, mask)));
+        check(&pairs.collect::<Vec<_>>());
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_sums_modulo_the_modulus(pairs in proptest::collection::vec((-(1i32 << 20)..=1 << 20, 0..M), 0..100)) {
+            check(&pairs);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Uniform residues from AES-128 in counter mode.
+//! Uniform words below M from AES-128 in counter mode.
 //!
-//! A block of the cipher's input is: number of the operand (64 bits), part of the operand (32), prime (8), counter (24). Every operand of a key has a number
-//! of its own, so no block is ever encrypted twice. A byte below the prime is a residue; others are left out, so that residues are uniform.
+//! A block of the cipher's input is: number of the operand (64 bits), part of the operand (32), counter (32). Every operand of a key has a number of its own, so
+//! no block is ever encrypted twice. A word of 32 bits below M is a mask; others, 22 of 100, are left out, so that masks are exactly uniform.
 
-use crate::PRIMES;
+use crate::words::M;
 use aes::{
     Aes128Enc,
     cipher::{Array, BlockCipherEncrypt, KeyInit},
@@ -14,14 +14,16 @@ use zeroize::Zeroizing;
 /// The masks of one key, by position. The key is wiped on drop.
 pub(super) struct MaskStream(Aes128Enc);
 
-/// Blocks of the cipher at a time.
+/// Most blocks of the cipher at a time.
 const BLOCKS: usize = 128;
-/// Bytes beyond the wanted ones that [`keep`] may write.
-const SLACK: usize = 64;
+/// Words that [`keep`] looks at.
+const GROUP: usize = 16;
+/// Blocks of so many words.
+const GROUP_BLOCKS: usize = GROUP / 4;
 
-/// Room for the residues of one part of an operand. Wiped on drop.
+/// Room for the masks of one part of an operand. Wiped on drop.
 pub(super) struct MaskBuffer {
-    residues: Zeroizing<Vec<u128>>,
+    words: Zeroizing<Vec<u32>>,
     blocks: Zeroizing<[u128; BLOCKS]>,
 }
 
@@ -29,7 +31,8 @@ impl MaskBuffer {
     /// For parts of at most `len` elements.
     pub(super) fn new(len: usize) -> Self {
         Self {
-            residues: Zeroizing::new(vec![0; (len + SLACK).div_ceil(16)]),
+            // Whole groups are written.
+            words: Zeroizing::new(vec![0; len + GROUP]),
             blocks: Zeroizing::new([0; BLOCKS]),
         }
     }
@@ -43,65 +46,78 @@ impl MaskStream {
         Self(Aes128Enc::new(Array::cast_from_core(&key)))
     }
 
-    /// `len` residues in `0..p` for prime number `prime`, one part of one operand.
-    pub(super) fn residues<'a>(&self, number: u64, part: u32, prime: usize, len: usize, buffer: &'a mut MaskBuffer) -> &'a [u8] {
-        let residues: &mut [u8] = bytemuck::cast_slice_mut(&mut buffer.residues);
-        let head = u128::from(number) << 64 | u128::from(part) << 32 | (prime as u128) << 24;
+    /// `len` words in `0..M`, one part of one operand.
+    pub(super) fn words<'a>(&self, number: u64, part: u32, len: usize, buffer: &'a mut MaskBuffer) -> &'a [u32] {
+        let MaskBuffer { words, blocks } = buffer;
+        let mut input = u128::from(number) << 64 | u128::from(part) << 32;
         let mut filled = 0;
-        for first in (0u128..).step_by(BLOCKS) {
-            if filled >= len {
-                break;
+        while filled < len {
+            // Of four words three are kept.
+            let wanted = ((len - filled).div_ceil(3) + GROUP_BLOCKS).next_multiple_of(GROUP_BLOCKS);
+            let blocks = &mut blocks[..wanted.min(BLOCKS)];
+            for block in blocks.iter_mut() {
+                *block = input.to_le();
+                input += 1;
             }
-            buffer
-                .blocks
-                .iter_mut()
-                .zip(head + first..)
-                .for_each(|(block, input)| *block = input.to_le());
-            let bytes: &mut [u8] = bytemuck::cast_slice_mut(buffer.blocks.as_mut_slice());
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(blocks);
             self.0
                 .encrypt_blocks(Array::cast_slice_from_core_mut(bytes.as_chunks_mut::<16>().0));
-            for bytes in bytes.as_chunks::<64>().0 {
-                if filled < len {
-                    filled += keep(bytes, PRIMES[prime] as u8, &mut residues[filled..]);
-                }
-            }
+            filled += keep(bytes.as_chunks().0, len - filled, &mut words[filled..]);
         }
-        &residues[..len]
+        &words[..len]
     }
 }
 
-/// The bytes below `prime`, in their order, at the beginning of `out`; how many there are. What follows them in `out` may change.
-fn keep(bytes: &[u8; 64], prime: u8, out: &mut [u8]) -> usize {
+/// Sixteen words.
+type Group = [u8; 4 * GROUP];
+
+/// The words below M, in their order, at the beginning of `out`, group by group until there are `wanted` or no groups are left; how many there are. `out` has
+/// room for a group more than is wanted, and may change behind the words.
+fn keep(groups: &[Group], wanted: usize, out: &mut [u32]) -> usize {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512vbmi2") && is_x86_feature_detected!("avx512bw") && out.len() >= 64 {
-        // SAFETY: the features were just detected, and 64 bytes fit.
-        return unsafe { keep_vector(bytes, prime, out) };
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the feature was just detected.
+        return unsafe { keep_vector(groups, wanted, out) };
     }
-    keep_scalar(bytes, prime, out)
+    keep_scalar(groups, wanted, out)
 }
 
-fn keep_scalar(bytes: &[u8], prime: u8, out: &mut [u8]) -> usize {
+fn keep_scalar(groups: &[Group], wanted: usize, out: &mut [u32]) -> usize {
     let mut kept = 0;
-    for byte in bytes {
-        out[kept] = *byte;
-        kept += usize::from(*byte < prime);
+    for group in groups {
+        if kept >= wanted {
+            break;
+        }
+        for bytes in group.as_chunks().0 {
+            let word = u32::from_le_bytes(*bytes);
+            out[kept] = word;
+            kept += usize::from(word < M);
+        }
     }
     kept
 }
 
-/// # Safety
-/// `out` has room for 64 bytes.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
-unsafe fn keep_vector(bytes: &[u8; 64], prime: u8, out: &mut [u8]) -> usize {
+#[target_feature(enable = "avx512f,popcnt")]
+fn keep_vector(groups: &[Group], wanted: usize, out: &mut [u32]) -> usize {
     use std::arch::x86_64::*;
-    // SAFETY: 64 bytes are read.
-    let bytes = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) };
-    let kept = _mm512_cmplt_epu8_mask(bytes, _mm512_set1_epi8(prime as i8));
-    let packed = _mm512_maskz_compress_epi8(kept, bytes);
-    // SAFETY: the caller's promise.
-    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), packed) };
-    kept.count_ones() as usize
+    let mut kept = 0;
+    for group in groups {
+        if kept >= wanted {
+            break;
+        }
+        let room: &mut [u32; GROUP] = (&mut out[kept..kept + GROUP])
+            .try_into()
+            .unwrap_or_else(|_| unreachable!("sixteen words"));
+        // SAFETY: 64 bytes are read.
+        let words = unsafe { _mm512_loadu_si512(group.as_ptr().cast()) };
+        let below = _mm512_cmplt_epu32_mask(words, _mm512_set1_epi32(M as i32));
+        let packed = _mm512_maskz_compress_epi32(below, words);
+        // SAFETY: 64 bytes are written.
+        unsafe { _mm512_storeu_si512(room.as_mut_ptr().cast(), packed) };
+        kept += below.count_ones() as usize;
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -113,40 +129,52 @@ mod tests {
     #[test]
     fn vectors_keep_what_the_loop_keeps() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        for p in PRIMES {
+        let mut edges = [[M - 1, M, 0, u32::MAX]; 4].concat();
+        edges.rotate_right(1);
+        let edges: Vec<u8> = edges.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut groups = vec![[0; 64], [255; 64], edges.try_into().unwrap()];
+        groups.extend((0..50).map(|_| {
             let mut bytes = [0; 64];
             rng.fill_bytes(&mut bytes);
-            let (mut fast, mut slow) = ([0; 65], [0; 65]);
-            let [kept, expected] = [keep(&bytes, p as u8, &mut fast), keep_scalar(&bytes, p as u8, &mut slow)];
+            bytes
+        }));
+        for (count, wanted) in [(0, 5), (1, 1), (3, 16), (3, 17), (53, 100), (53, 600)] {
+            let (mut fast, mut slow) = (vec![0; wanted + 16], vec![0; wanted + 16]);
+            let kept = keep(&groups[..count], wanted, &mut fast);
+            let expected = keep_scalar(&groups[..count], wanted, &mut slow);
             assert_eq!((kept, &fast[..kept]), (expected, &slow[..expected]));
+            assert!(slow[..expected].iter().all(|word| *word < M));
+            assert!(expected < wanted + 16 && (expected >= wanted || count < 53));
         }
     }
 
     #[test]
-    fn residues_are_the_bytes_of_the_counter_mode_below_the_prime() {
+    fn masks_are_the_words_of_the_counter_mode_below_the_modulus() {
         let stream = MaskStream::new(&mut ChaCha20Rng::seed_from_u64(2));
         let mut buffer = MaskBuffer::new(5000);
-        for (prime, p) in PRIMES.iter().enumerate() {
-            let residues = stream.residues(7, 3, prime, 5000, &mut buffer).to_vec();
+        for len in [0, 1, 12, 13, 400, 5000] {
+            let masks = stream.words(7, 3, len, &mut buffer).to_vec();
             let blocks = (0u128..).map(|counter| {
-                let mut block = Array((7u128 << 64 | 3 << 32 | (prime as u128) << 24 | counter).to_le_bytes());
+                let mut block = Array((7u128 << 64 | 3 << 32 | counter).to_le_bytes());
                 stream.0.encrypt_block(&mut block);
                 block.0
             });
-            let expected = blocks.flatten().filter(|byte| i32::from(*byte) < *p);
-            assert!(residues.iter().copied().eq(expected.take(5000)));
+            let words = blocks
+                .flat_map(|block| *block.as_chunks().0.first_chunk::<4>().unwrap())
+                .map(u32::from_le_bytes);
+            assert!(masks.iter().copied().eq(words.filter(|word| *word < M).take(len)));
         }
     }
 
     #[test]
-    fn every_position_has_residues_of_its_own() {
+    fn every_position_has_masks_of_its_own() {
         let stream = MaskStream::new(&mut ChaCha20Rng::seed_from_u64(3));
         let other = MaskStream::new(&mut ChaCha20Rng::seed_from_u64(4));
         let mut buffer = MaskBuffer::new(32);
         let mut seen = std::collections::BTreeSet::new();
-        for (number, part, prime) in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (u64::MAX, u32::MAX, 3)] {
-            assert!(seen.insert(stream.residues(number, part, prime, 32, &mut buffer).to_vec()));
-            assert!(seen.insert(other.residues(number, part, prime, 32, &mut buffer).to_vec()));
+        for (number, part) in [(0, 0), (1, 0), (0, 1), (u64::MAX, u32::MAX)] {
+            assert!(seen.insert(stream.words(number, part, 32, &mut buffer).to_vec()));
+            assert!(seen.insert(other.words(number, part, 32, &mut buffer).to_vec()));
         }
     }
 }

@@ -1,5 +1,9 @@
 use super::*;
-use crate::{AccelError, Backend, Kind, Matrices, PRIMES, Residues, Shape, float_products, residue_products, shape::Lines};
+use crate::{
+    AccelError, Backend, Kind, MODULUS, Matrices, PRIMES, Shape, Words, float_products,
+    shape::Lines,
+    words::{M, subtract, word_products},
+};
 use proptest::prelude::*;
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -53,7 +57,7 @@ fn exact(kind: Kind, left: &Matrices<i32>, right: &Matrices<i32>) -> Vec<i64> {
 fn masked_product(blinder: &mut Blinder, kind: Kind, left: &Quantised, right: &Quantised) -> Decoded {
     let exponent = product_exponent(kind, left, right).unwrap();
     let (left, right) = (blinder.share(left).unwrap(), blinder.share(right).unwrap());
-    let answers: [Residues; 3] = std::array::from_fn(|z| residue_products(kind, &left[z], &right[z]).unwrap());
+    let answers: [Words; 3] = std::array::from_fn(|z| word_products(kind, &left[z], &right[z]));
     decode(answers.each_ref(), exponent).unwrap()
 }
 
@@ -124,7 +128,8 @@ fn shares_and_decoding_are_the_same_on_every_backend_and_number_of_threads() {
 
 #[test]
 fn a_share_is_uniform_whatever_the_operand() {
-    // Chi-square over the residues of one worker: the mean is p - 1 and the deviation sqrt(2 (p - 1)); 6 deviations are passed once in 10^8.
+    // Chi-square of the words of one worker, by their remainders and by their size: the mean is one less than the classes, and the deviation the root of twice that;
+    // 6 deviations are passed once in 10^8.
     const SIDE: usize = 300;
     let shape = Shape::matrix(SIDE, SIDE).unwrap();
     let zeros = Matrices::new(shape, vec![0.0; SIDE * SIDE]).unwrap();
@@ -133,16 +138,24 @@ fn a_share_is_uniform_whatever_the_operand() {
     for operand in [zeros, ones, numbers(shape, 100.0, &mut rng(6))] {
         let operand = Quantised::new(&operand, Norms::of(&operand).unwrap(), Scale::new(7).unwrap()).unwrap();
         for (z, share) in blinder.share(&operand).unwrap().iter().enumerate() {
-            for (prime, p) in PRIMES.iter().enumerate() {
-                let mut counts = vec![0f64; *p as usize];
+            let classes = PRIMES.map(|p| p as u32).map(|p| (p, 1)).into_iter().chain([(M, M / 256 + 1)]);
+            for (p, size) in classes {
+                // Remainders modulo p in classes of one size, of which the last may be smaller.
+                let mut counts = vec![0f64; p.div_ceil(size) as usize];
                 share
-                    .plane(prime)
+                    .values()
                     .iter()
-                    .for_each(|v| counts[(i32::from(*v) + p / 2) as usize] += 1.0);
-                let expected = (SIDE * SIDE) as f64 / f64::from(*p);
-                let chi: f64 = counts.iter().map(|count| (count - expected).powi(2) / expected).sum();
-                let free = f64::from(p - 1);
-                assert!((chi - free).abs() < 6.0 * (2.0 * free).sqrt(), "worker {z}, prime {p}: {chi}");
+                    .for_each(|word| counts[(word % p / size) as usize] += 1.0);
+                let expected = |class: usize| (SIDE * SIDE) as f64 * f64::from(size.min(p - class as u32 * size)) / f64::from(p);
+                let terms = counts
+                    .iter()
+                    .enumerate()
+                    .map(|(class, count)| (count - expected(class)).powi(2) / expected(class));
+                let (chi, free) = (terms.sum::<f64>(), (counts.len() - 1) as f64);
+                assert!(
+                    (chi - free).abs() < 6.0 * (2.0 * free).sqrt(),
+                    "worker {z}, modulo {p}: {chi}"
+                );
             }
         }
     }
@@ -169,31 +182,47 @@ fn no_two_operands_share_masks() {
     ];
     for (i, first) in shares.iter().enumerate() {
         for second in &shares[..i] {
-            // The masks of two operands agree at a place once in p times, not everywhere.
-            let same = |prime| {
-                let pairs = first[0].plane(prime).iter().zip(second[0].plane(prime));
-                pairs.filter(|(a, b)| a == b).count()
-            };
-            assert!((0..4).all(|prime| same(prime) < 20));
+            // The masks of two operands agree at a place once in 2^32 times, modulo a prime once in p times.
+            for p in [M, 251, 241, 239, 233] {
+                let pairs = first[0].values().iter().zip(second[0].values());
+                let same = pairs.filter(|(a, b)| *a % p == *b % p).count();
+                assert!(same < if p == M { 2 } else { 20 });
+            }
         }
     }
-    // Nor do the two workers' shares tell the operand: their difference is the mask.
-    let [first, second, _] = &shares[0];
-    let masks: Vec<i32> = first
-        .plane(0)
-        .iter()
-        .zip(second.plane(0))
-        .map(|(a, b)| (i32::from(*b) - i32::from(*a)).rem_euclid(251))
-        .collect();
-    let opened = first
-        .plane(0)
-        .iter()
-        .zip(&masks)
-        .map(|(share, mask)| (i32::from(*share) - mask).rem_euclid(251));
+    // Nor do two workers' shares hide the operand: their difference is the mask.
+    let [first, second, third] = shares[0].each_ref().map(Words::values);
+    let masks = || first.iter().zip(second).map(|(a, b)| subtract(*b, *a));
+    let opened = first.iter().zip(masks()).map(|(share, mask)| subtract(*share, mask));
     assert!(
-        opened.eq(operand.integers().values().iter().map(|x| x.rem_euclid(251))),
+        opened.eq(operand
+            .integers()
+            .values()
+            .iter()
+            .map(|x| i64::from(*x).rem_euclid(MODULUS) as u32)),
         "two workers that collude have the operand"
     );
+    assert!(third.iter().zip(second).map(|(c, b)| subtract(*c, *b)).eq(masks()));
+}
+
+#[test]
+fn shares_are_made_again_as_they_were() {
+    let shape = Shape::matrix(70, 90).unwrap();
+    let quantised = |seed| {
+        let operand = numbers(shape, 1.0, &mut rng(seed));
+        Quantised::new(&operand, Norms::of(&operand).unwrap(), Scale::new(10).unwrap()).unwrap()
+    };
+    let blinder = &mut Blinder::new(&mut rng(3));
+    let [first, second] = [1, 2].map(|seed| blinder.masked(quantised(seed)).unwrap());
+    let [shares, others] = [&first, &second].map(|operand| blinder.shares(operand));
+    assert!(blinder.shares(&first) == shares && blinder.shares(&second) == others);
+    for (shares, operand) in [(&shares, &first), (&others, &second)] {
+        let decoded = decode(shares.each_ref(), 0).unwrap();
+        assert_eq!(decoded.integers(), operand.integers().integers());
+    }
+    // The same operand gets other masks.
+    let again = blinder.masked(quantised(1)).unwrap();
+    assert!(blinder.shares(&again)[0] != shares[0]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ const MESSAGES: &str = "products to compute";
 pub enum Operand {
     /// Numbers: permuted, or in the clear.
     Numbers(Array2<f32>),
-    /// A secret share, its residues as the numbers that they stand for; nothing is permuted.
+    /// A secret share, its words as the integers that they stand for; nothing is permuted.
     Share(Array2<f32>),
 }
 

@@ -4,7 +4,7 @@ use std::{
 };
 
 use cloven_accel::{
-    MODULUS, Matrices, PRIMES, Residues, Shape,
+    Matrices, Shape, Words,
     masked::{Blinder, Norms, Quantised, Scale},
     permuted::{SignedPermutation, blind},
 };
@@ -278,22 +278,11 @@ fn with_the_permutations_samples_are_samples_again() {
     assert!(difference.iter().all(|value| value.abs() < 1e-4));
 }
 
-/// Residues as the numbers that they stand for.
-fn numbers(share: &Residues) -> Array2<f32> {
+/// Words as the integers that they stand for.
+fn numbers(share: &Words) -> Array2<f32> {
     let shape = share.shape();
-    Array2::from_shape_fn((shape.rows, shape.columns), |(row, column)| {
-        let at = row * shape.columns + column;
-        // The one number below the modulus with these residues, from the largest prime on.
-        let (mut number, mut step) = (0i64, 1i64);
-        for (plane, prime) in PRIMES.iter().enumerate() {
-            let residue = i64::from(share.plane(plane)[at]).rem_euclid(i64::from(*prime));
-            while number.rem_euclid(i64::from(*prime)) != residue {
-                number += step;
-            }
-            step *= i64::from(*prime);
-        }
-        (if number > MODULUS / 2 { number - MODULUS } else { number }) as f32
-    })
+    let integers = share.centred().values().iter().map(|integer| *integer as f32).collect();
+    Array2::from_shape_vec((shape.rows, shape.columns), integers).unwrap()
 }
 
 #[test]
@@ -304,8 +293,8 @@ fn of_shares_no_more_rows_and_columns_are_found_than_by_chance() {
     for weights in initial_weights() {
         let plain = matrices(&weights);
         let quantised = Quantised::new(&plain, Norms::of(&plain).unwrap(), Scale::new(14).unwrap()).unwrap();
-        // Without masks the same reading of residues gives the weights.
-        let unmasked = Residues::of_integers(plain.shape(), quantised.integers().values()).unwrap();
+        // Without masks the same reading of words gives the weights.
+        let unmasked = Words::of_integers(plain.shape(), quantised.integers().values()).unwrap();
         let found = known_weights(&weights, &numbers(&unmasked), Scales::Signs).unwrap();
         assert!(found.inner.order.is_sorted() && found.columns.order.is_sorted() && found.agreement > 0.999);
         for share in blinder.share(&quantised).unwrap() {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::Local;
 use cloven_accel::{
-    Kind, Residues, Shape,
+    Kind, Shape, Words,
     job::{Answer, Job, Step, Tensor},
     residue_products,
 };
@@ -43,14 +43,13 @@ fn what_is_not_there_is_a_sentence() {
 async fn workers_answer_on_every_device() {
     let share = |seed: i32| {
         let integers: Vec<i32> = (0..20).map(|i| i * 1_234_567 + seed).collect();
-        Residues::of_integers(Shape::matrix(4, 5).unwrap(), &integers).unwrap()
+        Words::of_integers(Shape::matrix(4, 5).unwrap(), &integers).unwrap()
     };
-    let expected = Answer(vec![Tensor::Residues(
-        residue_products(Kind::WeightGradient, &share(1), &share(2)).unwrap(),
-    )]);
+    let product = residue_products(Kind::WeightGradient, &share(1).residues(), &share(2).residues()).unwrap();
+    let expected = Answer(vec![Tensor::Words(Words::of_residues(&product).unwrap())]);
     let put = |slot| Step::Put {
         slot,
-        tensor: Tensor::Residues(share(slot as i32)),
+        tensor: Tensor::Words(share(slot as i32)),
     };
     let product = Step::Product {
         kind: Kind::WeightGradient,
@@ -58,7 +57,7 @@ async fn workers_answer_on_every_device() {
         right: 2,
         keep: None,
     };
-    let job = Job(vec![put(1), put(2), product]).encode();
+    let job = Job(vec![put(1), put(2), product]);
     let devices = Accelerator::available();
     println!("{devices:?}");
     for (accelerator, name) in devices {
@@ -75,12 +74,12 @@ async fn workers_answer_on_every_device() {
         let asks = async {
             at_enclave.send(1, &WorkerJob(job.clone())).await.unwrap();
             let WorkerAnswer(answer) = at_enclave.receive(1, &(1 << 20)).await.unwrap();
-            at_enclave.send(2, &WorkerJob(Vec::new())).await.unwrap();
+            at_enclave.send(2, &WorkerJob(Job(Vec::new()))).await.unwrap();
             answer
         };
         let (computed, answer) = tokio::join!(worker.compute(&mut at_worker, &mut observe), asks);
         computed.unwrap();
-        assert_eq!(Answer::decode(&answer).unwrap(), expected, "{name}");
+        assert_eq!(answer, expected, "{name}");
         assert_eq!(events, 1, "a job");
     }
 }

@@ -48,7 +48,7 @@ pub fn at_work(terms: &Terms) -> usize {
     }
 }
 
-/// Bytes of an element, as f32 or as residues modulo four primes.
+/// Bytes of an element, as f32 or as a word.
 const BYTES: u64 = 4;
 
 /// A step of training on `batch` samples.

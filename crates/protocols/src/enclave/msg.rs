@@ -1,5 +1,6 @@
 //! The messages of `enclave`.
 
+use cloven_accel::job::{Answer, Job};
 use cloven_wire::{DecodeError, Message, Reader};
 use zeroize::Zeroizing;
 
@@ -47,14 +48,85 @@ bounded_message!(
     /// Customer to enclave, once, the network to begin with; enclave to customer, after every epoch: [`cloven_nn::Network::checkpoint`].
     TrainedNetwork, 104, "network"
 );
-bounded_message!(
-    /// Enclave to worker: [`cloven_accel::job::Job`]; an empty one ends the work.
-    WorkerJob, 109, "products to compute"
-);
-bounded_message!(
-    /// Worker to enclave: [`cloven_accel::job::Answer`].
-    WorkerAnswer, 110, "computed products"
-);
+/// Enclave to worker: products to compute; none ends the work. Encoded and decoded in place: jobs are many megabytes.
+#[derive(Clone, PartialEq)]
+pub struct WorkerJob(pub Job);
+
+impl Message for WorkerJob {
+    const KIND: u8 = 109;
+    const NAME: &'static str = "products to compute";
+    /// The most bytes.
+    type Expect = usize;
+
+    fn max_len(most: &usize) -> usize {
+        *most
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        if !self.0.0.is_empty() {
+            self.0.encode_into(out);
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>, most: &usize) -> Result<Self, DecodeError> {
+        match at_most(reader.rest(), *most)? {
+            [] => Ok(Self(Job(Vec::new()))),
+            bytes => match Job::decode(bytes) {
+                Ok(job) if job.0.is_empty() => Err(refused_job("no step".into())),
+                Ok(job) => Ok(Self(job)),
+                Err(cause) => Err(refused_job(cause.to_string())),
+            },
+        }
+    }
+}
+
+/// That a worker will not do a job.
+pub(super) fn refused_job(got: String) -> DecodeError {
+    DecodeError::Field {
+        field: "job",
+        expected: "steps within the worker's limits".into(),
+        got,
+    }
+}
+
+fn at_most(bytes: &[u8], most: usize) -> Result<&[u8], DecodeError> {
+    match bytes.len() <= most {
+        true => Ok(bytes),
+        false => Err(DecodeError::Field {
+            field: "length",
+            expected: format!("at most {most} bytes"),
+            got: bytes.len().to_string(),
+        }),
+    }
+}
+
+/// Worker to enclave: the products that were asked for.
+#[derive(Clone, PartialEq)]
+pub struct WorkerAnswer(pub Answer);
+
+impl Message for WorkerAnswer {
+    const KIND: u8 = 110;
+    const NAME: &'static str = "computed products";
+    /// The most bytes.
+    type Expect = usize;
+
+    fn max_len(most: &usize) -> usize {
+        *most
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode_into(out);
+    }
+
+    fn decode(reader: &mut Reader<'_>, most: &usize) -> Result<Self, DecodeError> {
+        let answer = Answer::decode(at_most(reader.rest(), *most)?);
+        answer.map(Self).map_err(|cause| DecodeError::Field {
+            field: "products",
+            expected: "products that were asked for".into(),
+            got: cause.to_string(),
+        })
+    }
+}
 
 /// Customer to enclave, first: what its evidence must be fresh for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use cloven_accel::{
     AccelError,
-    job::{Accelerator, Job, Worker},
+    job::{Accelerator, Worker},
 };
-use cloven_wire::{Channel, DecodeError, Link, Message, WireError};
+use cloven_wire::{Channel, Link, Message, WireError};
 
-use super::msg::{WorkerAnswer, WorkerJob};
+use super::msg::{WorkerAnswer, WorkerJob, refused_job};
 use crate::{Event, Observe, ProtocolError};
 
 /// Bytes of the largest job.
@@ -22,13 +22,12 @@ pub async fn worker<A: Accelerator, C: Channel>(
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
     for round in 1.. {
-        let WorkerJob(bytes) = link.receive(round, &MAX_JOB).await?;
-        if bytes.is_empty() {
+        let WorkerJob(job) = link.receive(round, &MAX_JOB).await?;
+        if job.0.is_empty() {
             break;
         }
-        let answer = Job::decode(&bytes).and_then(|job| worker.run(job));
-        let answer = answer.map_err(|cause| refused(link, round, cause))?;
-        link.send(round, &WorkerAnswer(answer.encode())).await?;
+        let answer = worker.run(job).map_err(|cause| refused(link, round, cause))?;
+        link.send(round, &WorkerAnswer(answer)).await?;
         let (jobs, traffic) = (round, link.traffic());
         observe(Event::Computed { jobs, traffic })?;
     }
@@ -40,11 +39,7 @@ fn refused<C: Channel>(link: &Link<C>, round: u64, cause: AccelError) -> Protoco
     if cause.is_of_the_device() {
         return cause.into();
     }
-    let cause = DecodeError::Field {
-        field: "job",
-        expected: "steps within the worker's limits".into(),
-        got: cause.to_string(),
-    };
+    let cause = refused_job(cause.to_string());
     ProtocolError::Wire(WireError::Malformed {
         party: link.peer().clone(),
         round,

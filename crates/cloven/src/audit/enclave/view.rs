@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use cloven_accel::{
-    MODULUS, PRIMES, Residues,
+    Words,
     convolution::Window,
     job::{Job, Step, Tensor},
 };
@@ -92,7 +92,10 @@ impl WorkerView {
 /// X as rows: shares of a convolution's operand are of its images, and the worker spreads them.
 fn unfolded(x: Tensor, window: Option<Window>) -> Tensor {
     match (&x, window) {
-        (Tensor::Residues(images), Some(window)) => window.unfold_residues(images).map_or(x, Tensor::Residues),
+        (Tensor::Words(images), Some(window)) => {
+            let windows = window.unfold(images.matrices()).and_then(Words::new);
+            windows.map_or(x, Tensor::Words)
+        }
         _ => x,
     }
 }
@@ -103,24 +106,13 @@ fn operand(tensor: Tensor) -> Option<Operand> {
     let matrix = |values| Array2::from_shape_vec((shape.rows, shape.columns), values).ok();
     match tensor {
         Tensor::Floats(floats) => matrix(floats.into_values()).map(Operand::Numbers),
-        Tensor::Residues(share) => matrix(numbers(&share)).map(Operand::Share),
+        Tensor::Words(share) => matrix(numbers(&share)).map(Operand::Share),
     }
 }
 
-/// The numbers between -M/2 and M/2 with these residues.
-fn numbers(share: &Residues) -> Vec<f32> {
-    let basis = PRIMES.map(|prime| {
-        let others = MODULUS / i64::from(prime);
-        let inverse = (1..i64::from(prime)).find(|x| others % i64::from(prime) * x % i64::from(prime) == 1);
-        others * inverse.unwrap_or(0)
-    });
-    let number = |at: usize| {
-        let planes = basis.iter().enumerate();
-        let sum: i64 = planes.map(|(plane, basis)| i64::from(share.plane(plane)[at]) * basis).sum();
-        let least = sum.rem_euclid(MODULUS);
-        (if least > MODULUS / 2 { least - MODULUS } else { least }) as f32
-    };
-    (0..share.shape().elements()).map(number).collect()
+/// The integers between -M/2 and M/2 that words stand for.
+fn numbers(share: &Words) -> Vec<f32> {
+    share.centred().values().iter().map(|integer| *integer as f32).collect()
 }
 
 #[cfg(test)]
@@ -130,9 +122,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn residues_are_the_numbers_that_they_stand_for() {
+    fn words_are_the_numbers_that_they_stand_for() {
         let integers = [0, 1, -1, 250, -125, 70_000, -999_999, 1 << 20, 1_000_000_000, -1_600_000_000];
-        let share = Residues::of_integers(Shape::matrix(2, 5).unwrap(), &integers).unwrap();
+        let share = Words::of_integers(Shape::matrix(2, 5).unwrap(), &integers).unwrap();
         assert_eq!(numbers(&share), integers.map(|integer| integer as f32));
     }
 }

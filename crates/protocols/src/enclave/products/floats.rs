@@ -295,7 +295,7 @@ fn of_kind<O>(kind: Kind, [x, w, g]: [O; 3]) -> [O; 2] {
 fn floats(tensor: Tensor) -> Option<Matrices<f32>> {
     match tensor {
         Tensor::Floats(floats) => Some(floats),
-        Tensor::Residues(_) => None,
+        Tensor::Words(_) => None,
     }
 }
 

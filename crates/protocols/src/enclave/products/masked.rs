@@ -1,11 +1,13 @@
 //! Operands in shares of degree 1 at three workers.
 
+use std::cell::RefCell;
+
 use cloven_accel::{
-    AccelError, Kind, Matrices, Residues, Shape,
+    AccelError, Kind, Matrices, Shape, Words,
     convolution::{Window, check_input_gradient, check_output, check_weight_gradient},
     freivalds::{check_integers, check_residues},
     job::{Job as WorkerJob, Step, Tensor},
-    masked::{Blinder, Norms, Quantised, Side, WORKERS, balanced_scales, decode, fitting_scale, product_exponent},
+    masked::{Blinder, MaskedOperand, Norms, Quantised, Side, WORKERS, balanced_scales, decode, fitting_scale, product_exponent},
     residue_products,
 };
 use cloven_nn::offload::{Job, ProductKind};
@@ -33,10 +35,11 @@ struct Kept {
     holders: [usize; WORKERS],
 }
 
-/// An operand, and its shares.
+/// An operand, and its shares until they are given away: they can be made again for a spare and for the check of a worker, and are three times as large as the
+/// operand.
 struct Operand {
-    integers: Quantised,
-    shares: [Residues; WORKERS],
+    masked: MaskedOperand,
+    shares: RefCell<[Option<Words>; WORKERS]>,
 }
 
 /// A product that the workers are asked for.
@@ -83,9 +86,9 @@ impl Masked {
         let (scale_x, scale_w) = balanced_scales(Kind::Forward, w.shape().rows, &norms[0], &norms[1])?;
         let x = self.operand(Quantised::new(&x, norms[0], scale_x)?)?;
         let w = self.operand(Quantised::new(&w, norms[1], scale_w)?)?;
-        let (slots, spare) = (slots(number), self.spare_slots());
+        let (slots, spare, blinder) = (slots(number), self.spare_slots(), &self.blinder);
         let work = |worker| {
-            let mut steps = vec![x.put(slots[0], worker), w.put(slots[1], worker)];
+            let mut steps = vec![x.put(slots[0], worker, blinder), w.put(slots[1], worker, blinder)];
             steps.extend(asks(slots, spare, Kind::Forward, window));
             steps
         };
@@ -94,7 +97,7 @@ impl Masked {
             window,
             operands: [&x, &w],
         };
-        let (products, holders) = answered(&work, &[asked], name, pool, rng).await?;
+        let (products, holders) = answered(&work, &[asked], name, blinder, pool, rng).await?;
         let last = [job.left.clone(), job.right.clone()];
         self.kept[number] = Some(Kept { last, x, w, holders });
         Ok(products)
@@ -126,16 +129,16 @@ impl Masked {
         };
         let g = self.operand(Quantised::new(&gradients, norms, scale)?)?;
         // Workers fold dX where its sums have room at this scale, which is mostly the other product's. For a lower one G would lose bits.
-        let folding = window.filter(|window| window.exponent(Kind::InputGradient, &g.integers, &w.integers).is_ok());
+        let folding = window.filter(|window| window.exponent(Kind::InputGradient, g.integers(), w.integers()).is_ok());
         let window_of = |kind| if kind == ProductKind::InputGradient { folding } else { window };
-        let (slots, spare) = (slots(number), self.spare_slots());
+        let (slots, spare, blinder) = (slots(number), self.spare_slots(), &self.blinder);
         let work = |worker| {
             // A spare was not there on the way forward: it gets what the one before it had.
             let mut steps = match holders.contains(&worker) {
                 true => Vec::new(),
-                false => vec![x.put(slots[0], worker), w.put(slots[1], worker)],
+                false => vec![x.put(slots[0], worker, blinder), w.put(slots[1], worker, blinder)],
             };
-            steps.push(g.put(slots[2], worker));
+            steps.push(g.put(slots[2], worker, blinder));
             steps.extend(
                 jobs.iter()
                     .flat_map(|job| asks(slots, spare, kind(job.kind), window_of(job.kind))),
@@ -154,7 +157,7 @@ impl Masked {
                 },
             })
             .collect();
-        let (products, _) = answered(&work, &asked, name, pool, rng).await?;
+        let (products, _) = answered(&work, &asked, name, blinder, pool, rng).await?;
         let whole = products.into_iter().zip(jobs).map(|(product, job)| match window {
             Some(window) if job.kind == ProductKind::InputGradient && folding.is_none() => window.fold(&product),
             _ => Ok(product),
@@ -168,8 +171,9 @@ impl Masked {
     }
 
     fn operand(&mut self, integers: Quantised) -> Result<Operand, ProtocolError> {
-        let shares = self.blinder.share(&integers)?;
-        Ok(Operand { integers, shares })
+        let masked = self.blinder.masked(integers)?;
+        let shares = RefCell::new(self.blinder.shares(&masked).map(Some));
+        Ok(Operand { masked, shares })
     }
 }
 
@@ -212,23 +216,39 @@ fn fit(
     (other, side): (&Operand, Side),
     norms: &Norms,
 ) -> Result<cloven_accel::masked::Scale, AccelError> {
-    let other = &other.integers;
+    let other = other.integers();
     fitting_scale(kind, depth, (other.norms(), other.scale(), side), norms)
 }
 
 impl Operand {
-    /// Gives a worker its share. The only way to any: nobody asks for a share by its number.
-    fn put(&self, slot: u32, worker: usize) -> Step {
+    fn integers(&self) -> &Quantised {
+        self.masked.integers()
+    }
+
+    /// Gives a worker its share. The only way out: nobody is given a share by its number.
+    fn put(&self, slot: u32, worker: usize, blinder: &Blinder) -> Step {
+        let share = Terms::share(worker);
+        let kept = self.shares.borrow_mut()[share].take();
         Step::Put {
             slot,
-            tensor: Tensor::Residues(self.shares[Terms::share(worker)].clone()),
+            tensor: Tensor::Words(kept.unwrap_or_else(|| self.share(share, blinder))),
+        }
+    }
+
+    /// A share again.
+    fn share(&self, share: usize, blinder: &Blinder) -> Words {
+        let [first, second, third] = blinder.shares(&self.masked);
+        match share {
+            0 => first,
+            1 => second,
+            _ => third,
         }
     }
 }
 
 impl Asked<'_> {
     fn shape(&self) -> Result<Shape, AccelError> {
-        let [left, right] = self.operands.map(|operand| operand.integers.integers().shape());
+        let [left, right] = self.operands.map(|operand| operand.integers().integers().shape());
         match (self.kind, self.window) {
             (kind, None) => Ok(kind.dimensions(left, right)?.product()),
             (Kind::InputGradient, Some(window)) => {
@@ -240,8 +260,8 @@ impl Asked<'_> {
     }
 
     /// The product that these answers of the three shares stand for, checked.
-    fn decoded(&self, answers: [&Residues; WORKERS], rng: &mut ChaCha20Rng) -> Result<Matrices<f32>, AccelError> {
-        let [x, y] = self.operands.map(|operand| &operand.integers);
+    fn decoded(&self, answers: [&Words; WORKERS], rng: &mut ChaCha20Rng) -> Result<Matrices<f32>, AccelError> {
+        let [x, y] = self.operands.map(|operand| operand.integers());
         let exponent = match self.window {
             None => product_exponent(self.kind, x, y)?,
             Some(window) => window.exponent(self.kind, x, y)?,
@@ -257,19 +277,20 @@ impl Asked<'_> {
     }
 
     /// Whether this is what the worker with this share should have answered.
-    fn is_answered(&self, share: usize, answer: &Residues, rng: &mut ChaCha20Rng) -> bool {
-        let [left, right] = self.operands.map(|operand| &operand.shares[share]);
+    fn is_answered(&self, share: usize, answer: &Words, blinder: &Blinder, rng: &mut ChaCha20Rng) -> bool {
+        let [left, right] = self.operands.map(|operand| operand.share(share, blinder).residues());
+        let answer = answer.residues();
         match (self.kind, self.window) {
-            (kind, None) => check_residues(kind, left, right, answer, rng).is_ok(),
+            (kind, None) => check_residues(kind, &left, &right, &answer, rng).is_ok(),
             // Of a folded answer there is no check but to compute it.
             (Kind::InputGradient, Some(window)) => {
                 let folded =
-                    residue_products(Kind::InputGradient, left, right).and_then(|patches| window.fold_residues(&patches));
-                folded.is_ok_and(|expected| expected == *answer)
+                    residue_products(Kind::InputGradient, &left, &right).and_then(|patches| window.fold_residues(&patches));
+                folded.is_ok_and(|expected| expected == answer)
             }
             (kind, Some(window)) => window
-                .unfold_residues(left)
-                .is_ok_and(|patches| check_residues(kind, &patches, right, answer, rng).is_ok()),
+                .unfold_residues(&left)
+                .is_ok_and(|patches| check_residues(kind, &patches, &right, &answer, rng).is_ok()),
         }
     }
 }
@@ -279,11 +300,12 @@ async fn answered<C: Channel>(
     work: &dyn Fn(usize) -> Vec<Step>,
     asked: &[Asked<'_>],
     name: &str,
+    blinder: &Blinder,
     pool: &mut Pool<'_, C>,
     rng: &mut ChaCha20Rng,
 ) -> Result<(Vec<Matrices<f32>>, [usize; WORKERS]), ProtocolError> {
     let shapes: Vec<Shape> = asked.iter().map(Asked::shape).collect::<Result<_, _>>()?;
-    let mut answers: [Option<(usize, Vec<Residues>)>; WORKERS] = [const { None }; WORKERS];
+    let mut answers: [Option<(usize, Vec<Words>)>; WORKERS] = [const { None }; WORKERS];
     loop {
         let mut tasks = Vec::new();
         for share in (0..WORKERS).filter(|share| answers[*share].is_none()) {
@@ -291,7 +313,7 @@ async fn answered<C: Channel>(
             let (job, shapes) = (WorkerJob(work(worker)), shapes.clone());
             tasks.push(Task { worker, job, shapes });
         }
-        for (worker, answer) in pool.run(tasks, residues).await? {
+        for (worker, answer) in pool.run(tasks, words).await? {
             answers[Terms::share(worker)] = answer.map(|answer| (worker, answer));
         }
         let [Some(first), Some(second), Some(third)] = &answers else {
@@ -302,7 +324,7 @@ async fn answered<C: Channel>(
             Ok(products) => return Ok((products, holders)),
             Err(cause) => cause,
         };
-        let liars = liars(asked, all, rng);
+        let liars = liars(asked, all, blinder, rng);
         if liars.is_empty() {
             // It is this machine's own arithmetic.
             return Err(cause.into());
@@ -314,16 +336,16 @@ async fn answered<C: Channel>(
     }
 }
 
-fn residues(tensor: Tensor) -> Option<Residues> {
+fn words(tensor: Tensor) -> Option<Words> {
     match tensor {
-        Tensor::Residues(residues) => Some(residues),
+        Tensor::Words(words) => Some(words),
         Tensor::Floats(_) => None,
     }
 }
 
 fn decoded(
     asked: &[Asked<'_>],
-    answers: [&Vec<Residues>; WORKERS],
+    answers: [&Vec<Words>; WORKERS],
     rng: &mut ChaCha20Rng,
 ) -> Result<Vec<Matrices<f32>>, AccelError> {
     let each = asked.iter().enumerate();
@@ -332,10 +354,10 @@ fn decoded(
 }
 
 /// The shares whose answers are not the products of what their workers were given.
-fn liars(asked: &[Asked<'_>], answers: [&Vec<Residues>; WORKERS], rng: &mut ChaCha20Rng) -> Vec<usize> {
+fn liars(asked: &[Asked<'_>], answers: [&Vec<Words>; WORKERS], blinder: &Blinder, rng: &mut ChaCha20Rng) -> Vec<usize> {
     let mut is_right = |share: usize| {
         let mut each = asked.iter().zip(answers[share]);
-        each.all(|(asked, answer)| asked.is_answered(share, answer, rng))
+        each.all(|(asked, answer)| asked.is_answered(share, answer, blinder, rng))
     };
     (0..WORKERS).filter(|share| !is_right(*share)).collect()
 }

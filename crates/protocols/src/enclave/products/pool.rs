@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloven_accel::{
     Shape,
-    job::{Answer, Job, Tensor},
+    job::{Job, Tensor},
 };
 use cloven_wire::{Channel, DecodeError, Link, Message, Party, Traffic, WireError, wait_while};
 use futures_util::future::join_all;
@@ -181,7 +181,7 @@ impl<'l, C: Channel> Pool<'l, C> {
             .workers
             .iter_mut()
             .filter_map(|worker| Some((worker.link.as_deref_mut()?, worker.round + 1)));
-        let each = present.map(async |(link, round)| link.send(round, &WorkerJob(Vec::new())).await);
+        let each = present.map(async |(link, round)| link.send(round, &WorkerJob(Job(Vec::new()))).await);
         // The network is trained: whoever is gone now need not be told.
         join_all(each).await;
     }
@@ -221,10 +221,8 @@ async fn exchange<C: Channel, T>(
     task: Task,
     form: fn(Tensor) -> Option<T>,
 ) -> Result<Vec<T>, WireError> {
-    link.send(round, &WorkerJob(task.job.encode())).await?;
-    let WorkerAnswer(bytes) = link.receive(round, &MAX_JOB).await?;
-    let answer = Answer::decode(&bytes);
-    let answer = answer.map_err(|cause| wrong(link.peer(), round, "products that were asked for".into(), cause.to_string()))?;
+    link.send(round, &WorkerJob(task.job)).await?;
+    let WorkerAnswer(answer) = link.receive(round, &MAX_JOB).await?;
     let found: Vec<Shape> = answer.0.iter().map(Tensor::shape).collect();
     let all: Option<Vec<T>> = answer.0.into_iter().map(form).collect();
     all.filter(|_| found == task.shapes).ok_or_else(|| {

@@ -3,28 +3,27 @@
 use std::cell::RefCell;
 
 use cloven_accel::{
-    Residues,
-    job::{Job, Step, Tensor, Worker},
+    Words,
+    job::{Step, Tensor, Worker},
     masked::{MAX_OPERAND, decode},
 };
 
 use super::*;
 
 /// All shares that a worker got, in order.
-type Got = RefCell<Vec<Vec<Residues>>>;
+type Got = RefCell<Vec<Vec<Words>>>;
 
 /// An honest worker up to `jobs` jobs, which leaves then; it notes what it gets.
 async fn noting(number: usize, jobs: u64, got: &Got, link: &mut MemoryLink) -> Result<(), ProtocolError> {
     let mut honest = Worker::new(Limits::default());
     for round in 1..=jobs {
-        let WorkerJob(bytes) = link.receive(round, &(1 << 30)).await?;
-        if bytes.is_empty() {
+        let WorkerJob(job) = link.receive(round, &(1 << 30)).await?;
+        if job.0.is_empty() {
             break;
         }
-        let job = Job::decode(&bytes).unwrap();
         for step in &job.0 {
             if let Step::Put {
-                tensor: Tensor::Residues(share),
+                tensor: Tensor::Words(share),
                 ..
             } = step
             {
@@ -34,15 +33,15 @@ async fn noting(number: usize, jobs: u64, got: &Got, link: &mut MemoryLink) -> R
         if round == jobs {
             break;
         }
-        link.send(round, &WorkerAnswer(honest.run(job).unwrap().encode())).await?;
+        link.send(round, &WorkerAnswer(honest.run(job).unwrap())).await?;
     }
     link.abort(cloven_wire::AbortReason::Interrupted).await;
     Ok(())
 }
 
 /// What the workers of one share got, each share once: a spare gets some again.
-fn of_share(share: usize, got: &[Vec<Residues>]) -> Vec<&Residues> {
-    let mut all: Vec<&Residues> = Vec::new();
+fn of_share(share: usize, got: &[Vec<Words>]) -> Vec<&Words> {
+    let mut all: Vec<&Words> = Vec::new();
     for number in (share..got.len()).step_by(3) {
         for one in &got[number] {
             if !all.contains(&one) {
@@ -54,7 +53,7 @@ fn of_share(share: usize, got: &[Vec<Residues>]) -> Vec<&Residues> {
 }
 
 /// Whatever workers of number 1, 2 and 0 modulo three got is shares 1, 2 and 3 of the same operands, and of each operand no other share.
-fn assert_shares(got: &[Vec<Residues>], operands: usize) {
+fn assert_shares(got: &[Vec<Words>], operands: usize) {
     let [first, second, third] = [0, 1, 2].map(|share| of_share(share, got));
     assert_eq!([first.len(), second.len(), third.len()], [operands; 3]);
     for ((first, second), third) in first.into_iter().zip(second).zip(third) {

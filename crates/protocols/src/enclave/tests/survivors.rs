@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use cloven_accel::{
-    Matrices, Residues,
-    job::{Answer, Job, Tensor, Worker},
+    Matrices, Words,
+    job::{Answer, Tensor, Worker},
 };
-use cloven_wire::{AbortReason, WireError};
+use cloven_wire::{AbortReason, DecodeError, Message, Reader, WireError};
 
 use super::*;
 
@@ -27,15 +27,36 @@ enum Fault {
 
 const FAULTS: [Fault; 5] = [Fault::Lie, Fault::Stall, Fault::Die, Fault::Garbage, Fault::OtherShape];
 
+/// What an answer is not.
+struct Unreadable;
+
+impl Message for Unreadable {
+    const KIND: u8 = WorkerAnswer::KIND;
+    const NAME: &'static str = WorkerAnswer::NAME;
+    type Expect = ();
+
+    fn max_len((): &()) -> usize {
+        7
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend([1; 7]);
+    }
+
+    fn decode(_: &mut Reader<'_>, (): &()) -> Result<Self, DecodeError> {
+        Ok(Self)
+    }
+}
+
 /// An honest worker up to job `at`.
 async fn fail(fault: Fault, at: u64, link: &mut MemoryLink) -> Result<(), ProtocolError> {
     let mut honest = Worker::new(Limits::default());
     for round in 1.. {
-        let WorkerJob(bytes) = link.receive(round, &(1 << 30)).await?;
-        if bytes.is_empty() {
+        let WorkerJob(job) = link.receive(round, &(1 << 30)).await?;
+        if job.0.is_empty() {
             break;
         }
-        let mut answer = honest.run(Job::decode(&bytes).unwrap()).unwrap();
+        let mut answer = honest.run(job).unwrap();
         match fault {
             _ if round != at => (),
             Fault::Lie => answer = spoilt(answer),
@@ -48,12 +69,12 @@ async fn fail(fault: Fault, at: u64, link: &mut MemoryLink) -> Result<(), Protoc
                 return Ok(());
             }
             Fault::Garbage => {
-                link.send(round, &WorkerAnswer(vec![1; 7])).await?;
+                link.send(round, &Unreadable).await?;
                 continue;
             }
             Fault::OtherShape => drop(answer.0.pop()),
         }
-        link.send(round, &WorkerAnswer(answer.encode())).await?;
+        link.send(round, &WorkerAnswer(answer)).await?;
     }
     Ok(())
 }
@@ -61,10 +82,10 @@ async fn fail(fault: Fault, at: u64, link: &mut MemoryLink) -> Result<(), Protoc
 fn spoilt(mut answer: Answer) -> Answer {
     let last = answer.0.pop().unwrap();
     answer.0.push(match last {
-        Tensor::Residues(residues) => {
-            let mut values = residues.values().to_vec();
+        Tensor::Words(words) => {
+            let mut values = words.values().to_vec();
             values[0] = if values[0] == 1 { 2 } else { 1 };
-            Tensor::Residues(Residues::new(residues.shape(), values).unwrap())
+            Tensor::Words(Words::new(Matrices::new(words.shape(), values).unwrap()).unwrap())
         }
         Tensor::Floats(floats) => {
             let mut values = floats.values().to_vec();

@@ -77,7 +77,7 @@ impl State {
             ],
             EnclaveEvidence::KIND => vec![all_ones(frame), ("another measurement", flipped(measured(frame)))],
             crate::Start::KIND | crate::Begin::KIND => tampered_counts(frame),
-            // In the middle of the first job are values of X, at the end of an answer is the exponent of a number, or a residue.
+            // In the middle of the first job are values of X, at the end of an answer is the exponent of a number, or a word.
             WorkerJob::KIND => [tampered_counts(frame), vec![("another number", flipped(frame.len() / 2))]].concat(),
             WorkerAnswer::KIND => [tampered_counts(frame), vec![("another number", flipped(last))]].concat(),
             crate::Settled::KIND | crate::AllSettled::KIND => vec![all_ones(frame)],
