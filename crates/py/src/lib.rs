@@ -112,6 +112,8 @@ fn _cloven(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(verbs::import_onnx, module)?,
         wrap_pyfunction!(verbs::init, module)?,
         wrap_pyfunction!(verbs::roster_add, module)?,
+        wrap_pyfunction!(service::service_job, module)?,
+        wrap_pyfunction!(service::share, module)?,
         wrap_pyfunction!(service::serve, module)?,
         wrap_pyfunction!(service::ask, module)?,
         wrap_pyfunction!(service::run_service, module)?,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cloven::{
     Emulation, Error, Local, Party, Stamped, parse_settings, party,
-    service::{Member, Questions, ServiceJob, ServiceOptions, Work, run_service as run_all},
+    service::{Member, Questions, ServiceJob, ServiceOptions, Work, run_service as run_all, share_model},
 };
 use pyo3::prelude::*;
 use serde::Deserialize;
@@ -15,6 +15,25 @@ use crate::{
     program_of,
     run::Listener,
 };
+
+/// A service's job, its digest and what each party learns, as JSON.
+#[pyfunction]
+pub fn service_job(py: Python<'_>, path: PathBuf, settings: Vec<String>) -> PyResult<String> {
+    let read = || {
+        let job = ServiceJob::read(&path, &parse_settings(&settings)?)?;
+        let (digest, leaks) = (job.digest_hex(), job.leaks()?);
+        Ok(json!({ "job": job, "digest": digest, "leaks": leaks }))
+    };
+    let value: Value = read().map_err(|error: Error| raise(py, error.into()))?;
+    Ok(value.to_string())
+}
+
+/// `cloven model share`: what was made, as JSON.
+#[pyfunction]
+pub fn share(py: Python<'_>, model: PathBuf, job: PathBuf, output: PathBuf) -> PyResult<String> {
+    let shared = py.detach(|| share_model(&ServiceJob::read(&job, &[])?, &model, &output));
+    failure::json(py, &shared.map_err(|error| raise(py, error.into()))?)
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -16,6 +16,10 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 @pytest.fixture
 def trained(tmp_path):
     """A file of a network 64 -> 16 -> 10, and its weights."""
+    return write_network(tmp_path)
+
+
+def write_network(folder):
     rng = np.random.default_rng(1)
     weights = {
         "a": rng.normal(size=(16, 64), scale=0.2).astype(np.float32),
@@ -36,7 +40,7 @@ def trained(tmp_path):
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 10])],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
-    path = tmp_path / "network.onnx"
+    path = folder / "network.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
     return path, weights
 

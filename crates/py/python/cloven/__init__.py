@@ -28,7 +28,7 @@ from cloven._errors import (
 )
 from cloven._job import Job, template
 from cloven._run import Answers, Predictions, Run, party, predict, run
-from cloven._service import ask, serve
+from cloven._service import ServiceJob, ask, serve, share
 from cloven._split import SplitJob, split
 from cloven._verbs import audit, export, init, plan, report, roster_add
 
@@ -48,6 +48,7 @@ __all__ = [
     "ProtocolViolation",
     "Run",
     "Samples",
+    "ServiceJob",
     "SplitJob",
     "__version__",
     "ask",
@@ -61,6 +62,7 @@ __all__ = [
     "roster_add",
     "run",
     "serve",
+    "share",
     "split",
     "template",
 ]

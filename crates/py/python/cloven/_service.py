@@ -16,6 +16,28 @@ from cloven._progress import Listener
 from cloven._run import Answers, _listened
 
 
+class ServiceJob:
+    """A checked job of protocol ``secure-inference``: its ``digest``, which servers and users accept, what each of them ``leaks`` says it learns, and
+    its ``sections``."""
+
+    def __init__(self, path: str | os.PathLike, *, set: Mapping[str, Any] | None = None):
+        read = json.loads(_cloven.service_job(os.fspath(path), settings_of(set)))
+        self.path = Path(path)
+        self.digest: str = read["digest"]
+        self.leaks: list[dict[str, str]] = read["leaks"]
+        self.sections: dict[str, Any] = read["job"]
+
+    def __repr__(self) -> str:
+        parties = ", ".join(f"{name} ({role})" for name, role in self.sections["parties"].items())
+        return f"<cloven.ServiceJob on {self.sections['data']['name']}: {parties}; {self.digest[:16]}>"
+
+
+def share(model: str | os.PathLike, job: str | os.PathLike, folder: str | os.PathLike = "shares") -> list[Path]:
+    """Makes a share of a trained network for every server of a service, ``NAME.share`` in ``folder``: of an ONNX file, or of safetensors with the layers of
+    the job's ``[trial]``. All together they are the network; all but one say nothing about it."""
+    return [Path(path) for path in json.loads(_cloven.share(os.fspath(model), os.fspath(job), os.fspath(folder)))["shares"]]
+
+
 def serve(
     job: str | os.PathLike,
     name: str,
