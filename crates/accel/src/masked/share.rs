@@ -12,6 +12,9 @@ use crate::{
 };
 use rand::CryptoRng;
 
+/// Elements that an operand counts as beside its own, for blocks that it does not use up: so two elements take a block at most.
+const BESIDE: u64 = 32;
+
 /// Elements of one task, a part of an operand. Masks depend on it. Masks and shares of a part stay in the second cache.
 const PART: usize = 1 << 12;
 
@@ -34,7 +37,7 @@ pub struct Blinder {
     stream: MaskStream,
     /// Of the next operand.
     next: u64,
-    /// Of all operands so far.
+    /// Of all operands so far, [`BESIDE`] included.
     elements: u64,
 }
 
@@ -75,7 +78,7 @@ impl Blinder {
 
     /// The next number of masks.
     fn number(&mut self, operand: &Quantised) -> Result<u64, AccelError> {
-        let elements = self.elements + operand.integers().values().len() as u64;
+        let elements = self.elements + operand.integers().values().len() as u64 + BESIDE;
         if elements > Self::MAX_ELEMENTS {
             return Err(AccelError::MasksUsedUp { max: Self::MAX_ELEMENTS });
         }

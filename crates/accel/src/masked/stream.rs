@@ -23,7 +23,8 @@ const GROUP_BLOCKS: usize = GROUP / 4;
 
 /// Room for the masks of one part of an operand. Wiped on drop.
 pub(super) struct MaskBuffer {
-    words: Zeroizing<Vec<u32>>,
+    /// Four words each: wiped one by one.
+    words: Zeroizing<Vec<u128>>,
     blocks: Zeroizing<[u128; BLOCKS]>,
 }
 
@@ -32,7 +33,7 @@ impl MaskBuffer {
     pub(super) fn new(len: usize) -> Self {
         Self {
             // Whole groups are written.
-            words: Zeroizing::new(vec![0; len + GROUP]),
+            words: Zeroizing::new(vec![0; (len + GROUP).div_ceil(4)]),
             blocks: Zeroizing::new([0; BLOCKS]),
         }
     }
@@ -49,6 +50,7 @@ impl MaskStream {
     /// `len` words in `0..M`, one part of one operand.
     pub(super) fn words<'a>(&self, number: u64, part: u32, len: usize, buffer: &'a mut MaskBuffer) -> &'a [u32] {
         let MaskBuffer { words, blocks } = buffer;
+        let words: &mut [u32] = bytemuck::cast_slice_mut(words);
         let mut input = u128::from(number) << 64 | u128::from(part) << 32;
         let mut filled = 0;
         while filled < len {
