@@ -37,7 +37,9 @@ folder = Path(os.environ["CLOVEN_DATA"]) / "mitbih"
 
 # Colours that people who see fewer of them tell apart, too (Okabe and Ito).
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#767676"
-plt.rcParams.update({"figure.dpi": 110, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False})
+plt.rcParams.update(
+    {"figure.dpi": 110, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+)
 print("cloven", cloven.__version__)
 
 # %% [markdown]
@@ -163,7 +165,9 @@ say(plain_job.leaks)
 for line in (None, "100Mbps,rtt=20ms"):
     plan = cloven.plan(job, link=line)
     cut = plan["cuts"][plan["recommended"]]
-    print(f"{line or 'this machine':16s}  {cut['seconds_per_epoch']:6.1f} s and {cut['bytes_per_epoch'] / 1e6:.1f} MB an epoch; {cut['why']}")
+    print(
+        f"{line or 'this machine':16s}  {cut['seconds_per_epoch']:6.1f} s and {cut['bytes_per_epoch'] / 1e6:.1f} MB an epoch; {cut['why']}"
+    )
 print(f"security of the encryption: {cut['params']['security_bits']} bits")
 
 # %% [markdown]
@@ -184,7 +188,10 @@ runs["encrypted"]
 
 # %%
 def curve(run, event, value):
-    return zip(*((entry["epoch"], value(entry)) for entry in run.metrics() if entry["party"] == "hospital" and entry["event"] == event), strict=True)
+    return zip(
+        *((entry["epoch"], value(entry)) for entry in run.metrics() if entry["party"] == "hospital" and entry["event"] == event),
+        strict=True,
+    )
 
 
 STYLES = {
@@ -265,7 +272,9 @@ for name, view in views.items():
     print(f"{name}: {view['rows']} rows, {view['received']}")
     for finding in view["findings"]:
         found = "SUCCEEDED" if finding["succeeded"] else "not better than chance"
-        print(f"    {finding['target']:7s} {finding['measure'][:62]:62s} {finding['value']:6.3f}  (chance {finding['chance']:6.3f})  {found}")
+        print(
+            f"    {finding['target']:7s} {finding['measure'][:62]:62s} {finding['value']:6.3f}  (chance {finding['chance']:6.3f})  {found}"
+        )
 
 # %%
 findings = list(zip(*(view["findings"] for view in views.values()), strict=True))
@@ -279,13 +288,19 @@ for place, pair in enumerate(findings):
         panel.plot(finding["value"], place + offset, color=STYLES[name]["color"], marker=STYLES[name]["marker"], markersize=8)
 panel.set_yticks(
     range(len(findings)),
-    [textwrap.fill(f"{pair[0]['target']}: {pair[0]['attack'].split(';')[0]}", 62) + f"\n({pair[0]['measure'].split(' (')[0]})" for pair in findings],
+    [
+        textwrap.fill(f"{pair[0]['target']}: {pair[0]['attack'].split(';')[0]}", 62) + f"\n({pair[0]['measure'].split(' (')[0]})"
+        for pair in findings
+    ],
     fontsize=7.5,
 )
 panel.invert_yaxis()
 panel.set(xlabel="what the attack reached: 1 is everything", xlim=(LEFT, 1.05))
 panel.grid(axis="x", alpha=0.25)
-handles = [plt.Line2D([], [], linestyle="", markersize=8, label=name, **{key: STYLES[name][key] for key in ("color", "marker")}) for name in offsets]
+handles = [
+    plt.Line2D([], [], linestyle="", markersize=8, label=name, **{key: STYLES[name][key] for key in ("color", "marker")})
+    for name in offsets
+]
 handles.append(plt.Line2D([], [], color=GREY, label="chance"))
 handles.append(plt.Rectangle((0, 0), 1, 1, color="#DCDCDC", label="not to be told from chance"))
 figure.legend(handles=handles, loc="outside upper center", ncols=4)
@@ -300,7 +315,9 @@ plt.show()
 
 # %%
 average = x_train[:, 0].mean(axis=0)
-shown = max(range(len(views["plain"]["examples"])), key=lambda one: np.std(np.asarray(views["plain"]["examples"][one]["input"]) - average))
+shown = max(
+    range(len(views["plain"]["examples"])), key=lambda one: np.std(np.asarray(views["plain"]["examples"][one]["input"]) - average)
+)
 figure, panels = plt.subplots(2, 2, figsize=(9, 5), layout="constrained")
 for line, name in zip(panels, ("plain", "encrypted"), strict=True):
     example = views[name]["examples"][shown]
@@ -309,7 +326,12 @@ for line, name in zip(panels, ("plain", "encrypted"), strict=True):
     line[1].plot(seconds, example["input"], color="black", label="the beat")
     line[1].plot(seconds, average, color=GREY, linestyle=":", label="average of all beats")
     line[1].plot(seconds, example["reconstruction"], label="attacker's reconstruction", color=STYLES[name]["color"])
-    line[1].set(ylim=(-0.05, 1.35), ylabel="signal, scaled", xlabel="time from the mark (s)", title=f"{name}: what the attacker makes of it")
+    line[1].set(
+        ylim=(-0.05, 1.35),
+        ylabel="signal, scaled",
+        xlabel="time from the mark (s)",
+        title=f"{name}: what the attacker makes of it",
+    )
     line[1].legend(loc="upper right", fontsize=8)
 panels[0, 0].set(xlabel="point", ylabel="channel", title="plain: what the cloud received, activations")
 panels[1, 0].set(xlabel="byte", ylabel="row of 128 bytes", title="encrypted: what the cloud received, ciphertext")
