@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 
-
 def pytest_addoption(parser):
-    parser.addoption("--with-torch", action="store_true", help="PyTorch is there: what needs it fails without, instead of being left out")
+    parser.addoption(
+        "--with-torch", action="store_true", help="PyTorch is there: what needs it fails without, instead of being left out"
+    )
 
 
 def pytest_configure(config):

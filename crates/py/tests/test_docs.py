@@ -28,7 +28,16 @@ def test_the_page_of_pytorch_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(1).normal(size=(60, 1, 128)).astype(np.float32)
     y = np.arange(60) % 5
-    layers = [nn.Conv1d(1, 4, 5, padding=2), nn.ReLU(), nn.MaxPool1d(4), nn.Conv1d(4, 8, 5, padding=2), nn.ReLU(), nn.MaxPool1d(4), nn.Flatten(), nn.Linear(64, 5)]
+    layers = [
+        nn.Conv1d(1, 4, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool1d(4),
+        nn.Conv1d(4, 8, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool1d(4),
+        nn.Flatten(),
+        nn.Linear(64, 5),
+    ]
     names = {"cloven": __import__("cloven"), "model": nn.Sequential(*layers), "x": x, "y": y}
     exec(BLOCKS[2], names)
     assert names["run"].epochs == 3

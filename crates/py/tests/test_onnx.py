@@ -51,7 +51,7 @@ def test_training_begins_with_the_files_weights(tmp_path, digits, trained):
     still = {"type": "sgd", "learning_rate": 1e-12}
     job = cloven.split(path, classes=10, server_layers=[1], protocol="encrypted-activation", epochs=1, optimiser=still)
     run = job.run((x[:320], y[:320], x[320:], y[320:]), runs=tmp_path)
-    for name, value in zip(("1.weight", "1.bias", "3.weight", "3.bias"), weights.values()):
+    for name, value in zip(("1.weight", "1.bias", "3.weight", "3.bias"), weights.values(), strict=True):
         assert np.allclose(run.state_dict()[name], value, atol=1e-5), name
     again = cloven.split(path, classes=10, server_layers=[1], epochs=8, batch=16).run((x, y), runs=tmp_path)
     assert again.test_accuracy > 0.8

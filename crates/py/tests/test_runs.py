@@ -53,7 +53,9 @@ def test_the_same_run_by_command_and_by_package(tmp_path, digits, digits_job):
     np.save(tmp_path / "y.npy", y)
     job.write(tmp_path / "job.toml")
     (tmp_path / "hospital").mkdir()
-    (tmp_path / "hospital" / "local.toml").write_text(f'[data]\ntrain = "{tmp_path}/x.npy"\n[data.npy]\ntrain_labels = "{tmp_path}/y.npy"\n')
+    (tmp_path / "hospital" / "local.toml").write_text(
+        f'[data]\ntrain = "{tmp_path}/x.npy"\n[data.npy]\ntrain_labels = "{tmp_path}/y.npy"\n'
+    )
     command = [sys.executable, "-m", "cloven", "run", tmp_path / "job.toml", "--runs", tmp_path / "command", "--json"]
     done = subprocess.run(command, capture_output=True, check=True)
     by_command = json.loads(done.stdout)

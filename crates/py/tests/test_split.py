@@ -36,7 +36,9 @@ def test_weights_go_in_and_come_out(tmp_path, digits, protocol, server_layers):
     for name, value in network.state_dict().items():
         if "running" not in name and "tracked" not in name:
             assert torch.allclose(value, before[name], atol=1e-6), name
-    trained = cloven.split(network, shape=(1, 8, 8), classes=10, server_layers=server_layers, protocol=protocol, epochs=2, batch=32)
+    trained = cloven.split(
+        network, shape=(1, 8, 8), classes=10, server_layers=server_layers, protocol=protocol, epochs=2, batch=32
+    )
     run = trained.run((torch.from_numpy(x), torch.from_numpy(y)), runs=tmp_path / "trained")
     network.eval()
     with torch.no_grad():

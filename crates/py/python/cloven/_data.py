@@ -111,7 +111,9 @@ def labels(y: Any) -> Any:
     if y.dtype == np.bool_:
         return y.view(np.uint8)
     if y.dtype.kind not in "iuf":
-        raise TypeError(f"labels are classes (integers from 0) or values (floats), got an array of {y.dtype}: numpy.unique(y, return_inverse=True)[1] numbers them")
+        raise TypeError(
+            f"labels are classes (integers from 0) or values (floats), got an array of {y.dtype}: numpy.unique(y, return_inverse=True)[1] numbers them"
+        )
     return y
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 
 class ClovenError(Exception):
@@ -19,7 +21,16 @@ class ClovenError(Exception):
 
     exit_code: int = 1
 
-    def __init__(self, message, *, exit_code=None, party=None, round=None, expected=None, got=None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: int | None = None,
+        party: str | None = None,
+        round: int | None = None,
+        expected: Any = None,
+        got: Any = None,
+    ) -> None:
         super().__init__(message)
         if exit_code is not None:
             self.exit_code = exit_code
@@ -27,7 +38,7 @@ class ClovenError(Exception):
         self.round = round
         self.expected = expected
         self.got = got
-        self.run_folder = None
+        self.run_folder: Path | None = None
 
 
 class ConfigurationError(ClovenError, ValueError):
@@ -76,7 +87,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, or SIGTERM. The run can be gone on with: ``resume=interrupted.run_folder``."""
 
     exit_code = 130
-    run_folder = None
+    run_folder: Path | None = None
 
 
 _BY_CODE = {

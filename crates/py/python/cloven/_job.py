@@ -28,10 +28,18 @@ class Job:
     ``set`` changes values by their dotted names, as ``--set`` does. What is wrong raises :class:`cloven.ConfigurationError`.
     """
 
-    def __init__(self, source: str | os.PathLike | Mapping | Job | None = None, /, *, set: Mapping[str, Any] | None = None, **sections: Any):
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Mapping[str, Any] | Job | None = None,
+        /,
+        *,
+        set: Mapping[str, Any] | None = None,
+        **sections: Any,
+    ):
         settings = settings_of(set)
         if isinstance(source, Mapping):
-            source, sections = None, {**source, **sections}
+            sections = {**source, **sections}
+            source = None
         self.folder: Path | None = None
         """The folder of the job file: a ``NAME/local.toml`` in it is party NAME's."""
         if isinstance(source, Job):
@@ -67,17 +75,19 @@ class Job:
     @property
     def parties(self) -> dict[str, str]:
         """The role of each party."""
-        return self.to_dict()["parties"]
+        parties: dict[str, str] = self.to_dict()["parties"]
+        return parties
 
     def to_dict(self) -> dict[str, Any]:
         """All sections, defaults filled in."""
-        return json.loads(self._native.to_json())
+        sections: dict[str, Any] = json.loads(self._native.to_json())
+        return sections
 
     def to_toml(self) -> str:
         """The job file's text."""
         return self._native.to_toml()
 
-    def write(self, path: str | os.PathLike) -> Path:
+    def write(self, path: str | os.PathLike[str]) -> Path:
         """Writes the job file, for the other parties, and returns its path."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)

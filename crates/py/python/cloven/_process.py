@@ -10,7 +10,7 @@ if sys.path and __name__ == "__main__" and os.path.samefile(sys.path[0] or ".", 
     # Run as a file: the modules of this package are not to stand in for others of the same name.
     del sys.path[0]
 
-from cloven import _cloven  # noqa: E402
+from cloven import _cloven
 
 
 def program() -> list[str]:

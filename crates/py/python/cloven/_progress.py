@@ -17,7 +17,7 @@ _EVERY = 0.2
 class Listener:
     """What the native half calls: keeps the run folder, passes updates on, shows them."""
 
-    def __init__(self, on_update: Callable[[dict], None] | None, progress: bool | None, lead: str | None):
+    def __init__(self, on_update: Callable[[dict[str, Any]], None] | None, progress: bool | None, lead: str | None):
         self.folder: Path | None = None
         self._on_update = on_update
         self._show = _display(progress, lead)
@@ -108,16 +108,13 @@ class Notebook(Silent):
     """A table with a row for each epoch, in the cell's output."""
 
     def __init__(self, lead: str | None):
-        from IPython.display import HTML, display
-
-        self._html = HTML
         self._lead = lead
         self._rows: dict[int, dict[str, str]] = {}
         self._notes: list[str] = []
         self._now = ""
         self._plan: dict[str, Any] = {}
         self._drawn = 0.0
-        self._cell = display(HTML(""), display_id=True)
+        self._cell: Any = None
 
     def update(self, update: dict[str, Any]) -> None:
         party, event = update["party"], update["event"]
@@ -149,6 +146,8 @@ class Notebook(Silent):
         self._draw()
 
     def _draw(self) -> None:
+        from IPython.display import HTML, display
+
         self._drawn = time.monotonic()
         columns = ("loss", "seconds", "accuracy")
         head = "".join(f"<th>{name}</th>" for name in ("epoch", *columns))
@@ -158,7 +157,11 @@ class Notebook(Silent):
         )
         table = f"<table><tr>{head}</tr>{rows}</table>" if self._rows else ""
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in [*self._notes, self._now] if note)
-        self._cell.update(self._html(table + notes))
+        if self._cell is not None:
+            self._cell.update(HTML(table + notes))
+        elif table or notes:
+            # Not before there is something: an empty output stays in the notebook.
+            self._cell = display(HTML(table + notes), display_id=True)
 
 
 def _number(value: float | None) -> str:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cloven import _cloven
 from cloven._data import arguments, input_file, source_of
@@ -64,7 +64,7 @@ class Run:
     Everything in ``summary.json`` is an attribute: ``run.test_accuracy``, ``run.seconds_per_epoch``, ``run.bytes_per_epoch``, ``run.leaks``, ...
     """
 
-    def __init__(self, folder: str | os.PathLike, summary: dict[str, Any] | None = None):
+    def __init__(self, folder: str | os.PathLike[str], summary: dict[str, Any] | None = None):
         self.folder = Path(folder)
         if summary is None:
             summary = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
@@ -91,7 +91,8 @@ class Run:
 
     def predict(self, x: Any, **options: Any) -> Predictions:
         """What the network says about new rows, under the protection it was trained with: :func:`cloven.predict`."""
-        return predict(self.folder, x, **options)
+        # Without `party`, there are always predictions.
+        return cast("Predictions", predict(self.folder, x, **options))
 
     def state_dict(self, *, client: str | None = None) -> dict[str, Any]:
         """The trained weights of the whole network by PyTorch's names, as numpy arrays: all parties' together, of several clients with those of one."""
@@ -106,9 +107,10 @@ class Run:
         """Writes ``report.html``, one page with curves and tables, and says where it is."""
         return Path(_cloven.report(str(self.folder))[0])
 
-    def audit(self, *, rows: int = 2000, local: str | os.PathLike | None = None) -> dict[str, Any]:
+    def audit(self, *, rows: int = 2000, local: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Attacks what the parties recorded (``record=True``), to see what comes back: :func:`cloven.audit`."""
-        return json.loads(_cloven.audit(str(self.folder), None if local is None else os.fspath(local), rows))
+        audit: dict[str, Any] = json.loads(_cloven.audit(str(self.folder), None if local is None else os.fspath(local), rows))
+        return audit
 
     def __repr__(self) -> str:
         accuracy = self.summary.get("test_accuracy")
@@ -120,7 +122,9 @@ class Run:
         import html
 
         shown = ("protocol", "dataset", "epochs", "test_accuracy", "auc", "test_loss", "seconds_per_epoch", "bytes_per_epoch")
-        rows = "".join(f"<tr><th>{key}</th><td>{self.summary.get(key)}</td></tr>" for key in shown if self.summary.get(key) is not None)
+        rows = "".join(
+            f"<tr><th>{key}</th><td>{self.summary.get(key)}</td></tr>" for key in shown if self.summary.get(key) is not None
+        )
         leaks = self.summary.get("leaks") or []
         learns = "".join(f"<li><b>{html.escape(leak['party'])}</b> learns {html.escape(leak['learns'])}</li>" for leak in leaks)
         return f"<table>{rows}</table><ul>{learns}</ul><code>{html.escape(str(self.folder))}</code>"
@@ -131,14 +135,14 @@ def run(
     data: Mapping[str, Any] | Any = None,
     *,
     set: Mapping[str, Any] | None = None,
-    runs: str | os.PathLike = "runs",
-    run_folder: str | os.PathLike | None = None,
-    resume: str | os.PathLike | None = None,
+    runs: str | os.PathLike[str] = "runs",
+    run_folder: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
     compare_plain: bool = False,
     emulate: str | None = None,
     report: bool = False,
     record: bool | int = False,
-    initial_weights: str | os.PathLike | None = None,
+    initial_weights: str | os.PathLike[str] | None = None,
     pool: int = 2,
     progress: bool | None = None,
     on_update: Callable[[dict[str, Any]], None] | None = None,
@@ -153,7 +157,9 @@ def run(
     each party. ``emulate="100Mbps,rtt=50ms"`` imitates a link; ``record=True`` keeps what each party receives, for :meth:`Run.audit`.
     """
     if _is_service(job):
-        return _run_service(job, set=set, runs=runs, run_folder=run_folder, emulate=emulate, pool=pool, progress=progress, on_update=on_update)
+        return _run_service(
+            job, set=set, runs=runs, run_folder=run_folder, emulate=emulate, pool=pool, progress=progress, on_update=on_update
+        )
     job = job_of(job, set)
     lead = _lead(job)
     listener = Listener(on_update, progress, lead)
@@ -173,7 +179,7 @@ def run(
             initial_weights=initial_weights,
         )
         summary = _listened(listener, lambda: _cloven.run(job._native, given, listener))
-    return Run(listener.folder, json.loads(summary))
+    return _finished(listener, summary)
 
 
 def party(
@@ -181,12 +187,12 @@ def party(
     name: str,
     *,
     accept: str,
-    local: str | os.PathLike | None = None,
+    local: str | os.PathLike[str] | None = None,
     data: Any = None,
     set: Mapping[str, Any] | None = None,
-    runs: str | os.PathLike = "runs",
-    run_folder: str | os.PathLike | None = None,
-    resume: str | os.PathLike | None = None,
+    runs: str | os.PathLike[str] = "runs",
+    run_folder: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
     record: bool | int = False,
     metrics: str | None = None,
     progress: bool | None = None,
@@ -213,16 +219,16 @@ def party(
             metrics=metrics,
         )
         summary = _listened(listener, lambda: _cloven.party(job._native, given, listener))
-    return Run(listener.folder, json.loads(summary))
+    return _finished(listener, summary)
 
 
 def predict(
-    run_folder: str | os.PathLike | Run,
+    run_folder: str | os.PathLike[str] | Run,
     x: Any = None,
     *,
     party: str | None = None,
     accept: str | None = None,
-    local: str | os.PathLike | None = None,
+    local: str | os.PathLike[str] | None = None,
     client: str | None = None,
     hide_input: bool = False,
     progress: bool | None = None,
@@ -241,7 +247,9 @@ def predict(
         if party is None:
             if x is None:
                 raise TypeError("x is missing: the rows to predict")
-            inputs = {name: input_file(value, _inside(folder, name or "input"), "rows") for name, value in _by_party(x, "").items()}
+            inputs = {
+                name: input_file(value, _inside(folder, name or "input"), "rows") for name, value in _by_party(x, "").items()
+            }
             given = arguments(program=program(), inputs=inputs, **common)
             summary, rows = _listened(listener, lambda: _cloven.predict(given, listener))
         else:
@@ -266,6 +274,11 @@ def _predictions(summary: dict[str, Any], lines: bytes) -> Predictions:
     return Predictions(np.asarray([row["values"] for row in rows], dtype=np.float32), None, None, summary)
 
 
+def _finished(listener: Listener, summary: str) -> Run:
+    assert listener.folder is not None, "a run says where its folder is before it begins"
+    return Run(listener.folder, json.loads(summary))
+
+
 def _listened(listener: Listener, work: Callable[[], Any]) -> Any:
     """Work that a listener hears of; an error of it knows the run folder."""
     try:
@@ -277,7 +290,9 @@ def _listened(listener: Listener, work: Callable[[], Any]) -> Any:
         listener.end()
 
 
-def _run_service(job: Any, *, set: Any, runs: Any, run_folder: Any, emulate: Any, pool: int, progress: Any, on_update: Any) -> Run:
+def _run_service(
+    job: Any, *, set: Any, runs: Any, run_folder: Any, emulate: Any, pool: int, progress: Any, on_update: Any
+) -> Run:
     from cloven._job import settings_of
 
     listener = Listener(on_update, progress, None)

@@ -39,12 +39,12 @@ def share(model: str | os.PathLike, job: str | os.PathLike, folder: str | os.Pat
 
 
 def serve(
-    job: str | os.PathLike,
+    job: str | os.PathLike[str],
     name: str,
     *,
     accept: str,
-    share: str | os.PathLike | None = None,
-    local: str | os.PathLike | None = None,
+    share: str | os.PathLike[str] | None = None,
+    local: str | os.PathLike[str] | None = None,
     set: Mapping[str, Any] | None = None,
     pool: int = 4,
     stop_after: int | None = None,
@@ -69,16 +69,17 @@ def serve(
         stop_after=stop_after,
         input=None,
     )
-    return json.loads(_listened(listener, lambda: _cloven.serve(given, listener)))
+    report: dict[str, Any] = json.loads(_listened(listener, lambda: _cloven.serve(given, listener)))
+    return report
 
 
 def ask(
-    job: str | os.PathLike,
+    job: str | os.PathLike[str],
     name: str,
     x: Any,
     *,
     accept: str,
-    local: str | os.PathLike | None = None,
+    local: str | os.PathLike[str] | None = None,
     set: Mapping[str, Any] | None = None,
     progress: bool | None = None,
     on_update: Callable[[dict[str, Any]], None] | None = None,

@@ -40,7 +40,7 @@ class SplitJob:
                     weights[f"{ours}.{parameter}"] = np.ascontiguousarray(value.detach().cpu().float().numpy())
         return weights
 
-    def write_weights(self, path: str | os.PathLike) -> Path:
+    def write_weights(self, path: str | os.PathLike[str]) -> Path:
         """Writes :meth:`initial_weights` as safetensors, for ``initial_weights`` in a party's ``local.toml``."""
         from safetensors.numpy import save_file
 
@@ -94,7 +94,9 @@ def split(
         job = cloven.split(model, shape=(1, 128), classes=5, server_layers=[7], protocol="encrypted-activation")
         run = job.run((x, y, x_test, y_test))        # the model has the trained weights now
     """
-    weights = None
+    weights: dict[str, Any] | None = None
+    places: dict[str, str]
+    numbers: dict[int, list[int]]
     if isinstance(model, (str, os.PathLike)):
         layers, shape, weights = _onnx(model)
         places, numbers = {}, {number: [number] for number in range(len(layers))}
@@ -125,7 +127,7 @@ def split(
     return SplitJob(model, Job(job, set=set) if set else job, places, weights)
 
 
-def _onnx(model: str | os.PathLike) -> tuple[list[dict[str, Any]], list[int], dict[str, Any]]:
+def _onnx(model: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], list[int], dict[str, Any]]:
     """Layers, shape of a sample, and weights of an ONNX file."""
     from safetensors.numpy import load_file
 

@@ -42,26 +42,32 @@ def plan(
         rows=rows,
         fresh=fresh,
     )
-    return json.loads(_listened(listener, lambda: _cloven.plan(job._native, given, listener)))
+    costs: dict[str, Any] = json.loads(_listened(listener, lambda: _cloven.plan(job._native, given, listener)))
+    return costs
 
 
-def audit(run_folder: str | os.PathLike | Run, *, rows: int = 2000, local: str | os.PathLike | None = None) -> dict[str, Any]:
+def audit(
+    run_folder: str | os.PathLike[str] | Run, *, rows: int = 2000, local: str | os.PathLike[str] | None = None
+) -> dict[str, Any]:
     """Attacks what the parties of a run recorded (``record=True``): what comes back of the data, by attack, each with its level of chance."""
     return _of(run_folder).audit(rows=rows, local=local)
 
 
-def report(run_folder: str | os.PathLike | Run) -> Path:
+def report(run_folder: str | os.PathLike[str] | Run) -> Path:
     """Writes ``report.html`` into the run folder, also of a run that failed, and says where it is."""
     return _of(run_folder).report()
 
 
-def export(run_folder: str | os.PathLike | Run, path: str | os.PathLike, *, party: str | None = None, client: str | None = None) -> dict[str, Any]:
+def export(
+    run_folder: str | os.PathLike[str] | Run, path: str | os.PathLike[str], *, party: str | None = None, client: str | None = None
+) -> dict[str, Any]:
     """Writes trained weights as safetensors with PyTorch's names; what is in it, and Python that builds the layers and loads them (``snippet``)."""
-    return json.loads(_cloven.export(str(_of(run_folder).folder), os.fspath(path), party, client))
+    contents: dict[str, Any] = json.loads(_cloven.export(str(_of(run_folder).folder), os.fspath(path), party, client))
+    return contents
 
 
 def init(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     *,
     data: str = "own",
     protocol: str | None = None,
@@ -74,11 +80,11 @@ def init(
     return [Path(path) for path in _cloven.init(given)]
 
 
-def roster_add(folder: str | os.PathLike, identity: str | os.PathLike, *, replace: bool = False) -> tuple[str, str]:
+def roster_add(folder: str | os.PathLike[str], identity: str | os.PathLike[str], *, replace: bool = False) -> tuple[str, str]:
     """Pins the identity that another party sent; returns its name and fingerprint, to be compared by telephone."""
     return _cloven.roster_add(os.fspath(folder), os.fspath(identity), replace)
 
 
-def _of(run_folder: str | os.PathLike | Run) -> Run:
+def _of(run_folder: str | os.PathLike[str] | Run) -> Run:
     # Of a run that failed there is no summary.
     return run_folder if isinstance(run_folder, Run) else Run(run_folder, {})
