@@ -20,7 +20,7 @@ class ServiceJob:
     """A checked job of protocol ``secure-inference``: its ``digest``, which servers and users accept, what each of them ``leaks`` says it learns, and
     its ``sections``."""
 
-    def __init__(self, path: str | os.PathLike, *, set: Mapping[str, Any] | None = None):
+    def __init__(self, path: str | os.PathLike[str], *, set: Mapping[str, Any] | None = None):
         read = json.loads(_cloven.service_job(os.fspath(path), settings_of(set)))
         self.path = Path(path)
         self.digest: str = read["digest"]
@@ -32,7 +32,7 @@ class ServiceJob:
         return f"<cloven.ServiceJob on {self.sections['data']['name']}: {parties}; {self.digest[:16]}>"
 
 
-def share(model: str | os.PathLike, job: str | os.PathLike, folder: str | os.PathLike = "shares") -> list[Path]:
+def share(model: str | os.PathLike[str], job: str | os.PathLike[str], folder: str | os.PathLike[str] = "shares") -> list[Path]:
     """Makes a share of a trained network for every server of a service, ``NAME.share`` in ``folder``: of an ONNX file, or of safetensors with the layers of
     the job's ``[trial]``. All together they are the network; all but one say nothing about it."""
     return [Path(path) for path in json.loads(_cloven.share(os.fspath(model), os.fspath(job), os.fspath(folder)))["shares"]]
