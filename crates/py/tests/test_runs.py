@@ -46,6 +46,18 @@ def test_arrays_go_in_and_predictions_come_back_as_arrays(tmp_path, digits, digi
     assert np.array_equal((hidden @ state["3.weight"].T + state["3.bias"]).argmax(axis=1), decided)
 
 
+def test_columns_of_predictions_are_in_the_order_of_the_classes(tmp_path, digits, digits_job):
+    """Also of more than ten, whose names are in another order as text."""
+    x, y = digits
+    twelve = np.where(y < 2, y + 10, y)
+    digits_job["data"]["classes"] = digits_job["model"]["layers"][-1]["outputs"] = 12
+    twelve[:2] = 0, 1
+    predictions = cloven.run(digits_job, (x, twelve), runs=tmp_path).predict(x)
+    assert predictions.classes == [str(number) for number in range(12)]
+    assert np.mean(np.asarray(predictions).argmax(axis=1) == twelve) > 0.8
+    assert [int(name) for name in predictions.decided] == list(np.asarray(predictions).argmax(axis=1))
+
+
 def test_the_same_run_by_command_and_by_package(tmp_path, digits, digits_job):
     x, y = digits
     job = cloven.Job(digits_job)
@@ -220,7 +232,6 @@ def test_the_command_is_the_tools(tmp_path):
     assert json.loads(done.stdout)["error"]["exit_code"] == 1
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no processes are killed on this system")
 def test_a_killed_party_is_started_again(tmp_path):
     import pathlib
 

@@ -157,6 +157,10 @@ def run(
     each party. ``emulate="100Mbps,rtt=50ms"`` imitates a link; ``record=True`` keeps what each party receives, for :meth:`Run.audit`.
     """
     if _is_service(job):
+        if data is not None or resume or compare_plain or report or record or initial_weights:
+            raise TypeError(
+                "data, resume, compare_plain, report, record and initial_weights are for jobs that train; this one serves"
+            )
         return _run_service(
             job, set=set, runs=runs, run_folder=run_folder, emulate=emulate, pool=pool, progress=progress, on_update=on_update
         )
@@ -258,16 +262,25 @@ def predict(
             file = None if x is None else input_file(x, Path(folder), "rows")
             given = arguments(party=party, accept=accept, input=file, local=local, **common)
             summary, rows = _listened(listener, lambda: _cloven.predict_alone(given, listener))
-    return None if rows is None else _predictions(json.loads(summary), rows)
+    return None if rows is None else _predictions(run_folder, json.loads(summary), rows)
 
 
-def _predictions(summary: dict[str, Any], lines: bytes) -> Predictions:
+def _in_order(run_folder: Path, names: list[str]) -> list[str]:
+    """Class names in the order of their numbers, which is noted at the party that gets predictions; JSON has them in alphabetical order."""
+    for file in sorted((run_folder / "checkpoints").glob("*.preprocessing.json")):
+        noted = json.loads(file.read_text(encoding="utf-8")).get("classes") or []
+        if sorted(noted) == sorted(names):
+            return list(noted)
+    return names
+
+
+def _predictions(run_folder: Path, summary: dict[str, Any], lines: bytes) -> Predictions:
     import numpy as np
 
     rows = [json.loads(line) for line in io.BytesIO(lines)]
     summary = {**summary, "rows_in_input": [row["row"] for row in rows]}
     if rows and rows[0].get("probabilities") is not None:
-        classes = list(rows[0]["probabilities"])
+        classes = _in_order(run_folder, list(rows[0]["probabilities"]))
         values = [[row["probabilities"][name] for name in classes] for row in rows]
         decided = [row["class"] if row.get("class") is not None else row.get("labels") for row in rows]
         return Predictions(np.asarray(values, dtype=np.float32), classes, decided, summary)
