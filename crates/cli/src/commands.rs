@@ -17,7 +17,7 @@ use cloven::{
 };
 
 use crate::{
-    align,
+    Host, align,
     args::{Args, BenchArgs, Command, DataCommand, InitArgs, PartyArgs, RosterCommand, RunArgs},
     demo, plan,
     predict::predict,
@@ -26,9 +26,9 @@ use crate::{
     words::{self, print_line, tell},
 };
 
-/// Runs a verb. `program` is what a party's process is started with.
-pub fn dispatch(args: Args, program: &Program, logs: Option<Logs>) -> Result<(), Error> {
-    let json = args.json;
+/// Runs a verb.
+pub fn dispatch(args: Args, host: &Host<'_>, logs: Option<Logs>) -> Result<(), Error> {
+    let (json, program) = (args.json, &host.program);
     match args.command {
         Command::Demo(args) => demo::demo(args, program, json),
         Command::Init(args) => make(args, json),
@@ -37,8 +37,8 @@ pub fn dispatch(args: Args, program: &Program, logs: Option<Logs>) -> Result<(),
         Command::Serve(args) => service::serve(args, json),
         Command::Model(command) => service::model(command, json),
         Command::Plan(args) => plan::plan(args, program, json),
-        Command::Party(args) if args.events => under_run(&args.party.clone(), || take_part(&args)),
-        Command::Party(args) => party(args, json),
+        Command::Party(args) if args.events => under_run(&args.party.clone(), || take_part(&args, host)),
+        Command::Party(args) => party(args, host, json),
         Command::Predict(args) if args.run_folder.is_file() => service::predict(args, json),
         Command::Predict(args) => predict(args, program, logs, json),
         Command::Bench(args) => run_bench(args, program, json),
@@ -123,7 +123,7 @@ fn run_bench(args: BenchArgs, program: &Program, json: bool) -> Result<(), Error
     Ok(())
 }
 
-fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
+fn party(args: PartyArgs, host: &Host<'_>, json: bool) -> Result<(), Error> {
     let job = Job::read(&args.job, &parse_settings(&args.set)?)?;
     job.role(&args.party)?;
     show_terms(&words::job(&job), args.accept.as_deref());
@@ -138,7 +138,8 @@ fn party(args: PartyArgs, json: bool) -> Result<(), Error> {
         record: args.record.map(|batches| Record { batches }),
         local_file: Some(file),
     };
-    let run = PartyRun::new(job, args.party.clone(), local, &options)?;
+    let helpers = (host.helpers)(&args.party)?;
+    let run = PartyRun::new(job, args.party.clone(), local, helpers, &options)?;
     let folder = run.folder().to_owned();
     let mut progress = Progress::new(args.party);
     if let Some(metrics) = &metrics {
@@ -199,7 +200,7 @@ pub fn under_run(party: &Party, work: impl FnOnce() -> Result<(), Error>) -> Res
     result
 }
 
-fn take_part(args: &PartyArgs) -> Result<(), Error> {
+fn take_part(args: &PartyArgs, host: &Host<'_>) -> Result<(), Error> {
     let job = Job::read(&args.job, &[])?;
     accept(&job, args.accept.as_deref(), "Take part in this job?")?;
     let run_folder = args.run_folder.clone().unwrap_or_default();
@@ -209,7 +210,9 @@ fn take_part(args: &PartyArgs) -> Result<(), Error> {
         emit(&metrics.announcement());
     }
     let prepared = Prepared::new(job, args.party.clone(), local)?;
-    let prepared = prepared.recording(args.record.map(|batches| Record { batches }));
+    let prepared = prepared
+        .recording(args.record.map(|batches| Record { batches }))
+        .helped((host.helpers)(&args.party)?)?;
     let result = prepared.run(&run_folder, &mut |stamped: Stamped| {
         if let Some(metrics) = &metrics {
             metrics.observe(&stamped);

@@ -17,10 +17,28 @@ mod words;
 use std::ffi::OsString;
 
 use clap::Parser;
-use cloven::{Error, Program};
+use cloven::{Error, Party, Program, helpers::Helpers};
 
-/// Runs a command line, the command's own name first; returns the process's exit code. `program` is what a party's process is started with.
-pub fn command(line: impl IntoIterator<Item = OsString>, program: &Program) -> u8 {
+/// What the command runs in.
+pub struct Host<'a> {
+    /// What a party's process is started with.
+    pub program: Program,
+    /// A party's helpers, where there are some for it.
+    pub helpers: &'a dyn Fn(&Party) -> Result<Option<Box<dyn Helpers>>, Error>,
+}
+
+impl From<Program> for Host<'_> {
+    /// Without helpers.
+    fn from(program: Program) -> Self {
+        Self {
+            program,
+            helpers: &|_| Ok(None),
+        }
+    }
+}
+
+/// Runs a command line, the command's own name first; returns the process's exit code.
+pub fn command(line: impl IntoIterator<Item = OsString>, host: &Host<'_>) -> u8 {
     let args = match args::Args::try_parse_from(line) {
         Ok(args) => args,
         Err(error) => {
@@ -30,7 +48,7 @@ pub fn command(line: impl IntoIterator<Item = OsString>, program: &Program) -> u
         }
     };
     let json = args.json;
-    match run(args, program) {
+    match run(args, host) {
         Ok(()) => 0,
         Err(error) => {
             words::failure(&error, json);
@@ -39,9 +57,9 @@ pub fn command(line: impl IntoIterator<Item = OsString>, program: &Program) -> u
     }
 }
 
-fn run(args: args::Args, program: &Program) -> Result<(), Error> {
+fn run(args: args::Args, host: &Host<'_>) -> Result<(), Error> {
     let logs = logging::wanted(&args.command)?;
     let party = args.command.logs().and_then(|(_, party)| party);
     let _process = logging::begin(logs.as_ref(), party);
-    commands::dispatch(args, program, logs).inspect_err(|error| tracing::error!(exit_code = error.exit_code(), %error, "failed"))
+    commands::dispatch(args, host, logs).inspect_err(|error| tracing::error!(exit_code = error.exit_code(), %error, "failed"))
 }

@@ -80,7 +80,7 @@ pub fn align(job: &Job, options: &AlignOptions, watch: &mut dyn FnMut(&Stamped))
         .enable_all()
         .build()
         .map_err(Error::file("runtime"))?;
-    let locals = locals(job, &options.job_folder, None, &BTreeMap::new())?;
+    let locals = locals(job, &options.job_folder, None)?;
     let folder = tempfile::tempdir().map_err(Error::file("temporary folder"))?;
     let path = folder.path().join("job.toml");
     files::write(&path, job.to_toml().as_bytes(), false)?;

@@ -321,6 +321,16 @@ impl Job {
         self.encryption.and_then(|encryption| encryption.samples).unwrap_or_default()
     }
 
+    /// Whether helpers can do something for this role (`cloven_protocols::helpers`).
+    pub(crate) fn has_work_for_helpers(&self, role: Role) -> bool {
+        match (self.protocol, role) {
+            (Protocol::EncryptedModel, Role::Server) => self.samples() == Samples::Clear,
+            (Protocol::EncryptedModel, Role::Client) => self.samples() == Samples::Encrypted,
+            (Protocol::EncryptedActivation, Role::Server) => self.mode() == Mode::Sealed,
+            _ => false,
+        }
+    }
+
     /// Where the initial weights of encrypted layers come from.
     pub(crate) fn initial_weights(&self) -> InitialWeights {
         self.encryption

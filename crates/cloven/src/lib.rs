@@ -64,5 +64,5 @@ pub use summary::{EncryptionParameters, PartySummary, PreprocessingTraffic, Summ
 pub use update::{Stamped, Update};
 
 pub use cloven_data as data;
-pub use cloven_protocols::{Leak, Position};
+pub use cloven_protocols::{Leak, Position, helpers};
 pub use cloven_wire::{Party, PartyError, tcp::Emulation};

@@ -255,7 +255,11 @@ fn locals_of(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
             format!("no party of the job is called {stranger}"),
         ));
     }
-    let mut locals = locals(job, &options.job_folder, options.emulate, &options.data)?;
+    let mut locals = own_locals(job, &options.job_folder, options.emulate)?;
+    for (party, data) in &options.data {
+        locals.entry(party.clone()).or_default().data = Some(data.clone());
+    }
+    complete(job, &mut locals)?;
     let initial = options.initial_weights.as_deref().map(std::path::absolute).transpose();
     if let Some(initial) = initial.map_err(Error::file("initial weights"))? {
         locals
@@ -265,34 +269,40 @@ fn locals_of(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
     Ok(locals)
 }
 
-/// Every party's own `local.toml` beside the job, where there is one, and in it the data that are `given`; a party of data without any there needs a data set known by name.
-pub(crate) fn locals(
-    job: &Job,
-    job_folder: &Path,
-    emulate: Option<Emulation>,
-    given: &BTreeMap<Party, LocalData>,
-) -> Result<Locals, Error> {
-    let one = |(party, role): (&Party, &Role)| {
+/// Every party's settings: its own `local.toml` beside the job, where there is one; a party of data without any there needs a data set known by name.
+pub(crate) fn locals(job: &Job, job_folder: &Path, emulate: Option<Emulation>) -> Result<Locals, Error> {
+    let mut locals = own_locals(job, job_folder, emulate)?;
+    complete(job, &mut locals)?;
+    Ok(locals)
+}
+
+fn own_locals(job: &Job, job_folder: &Path, emulate: Option<Emulation>) -> Result<Locals, Error> {
+    let one = |party: &Party| {
         let own = job_folder.join(party.as_str()).join(Local::FILE);
         let mut local = match own.exists() {
             true => Local::read(&std::path::absolute(&own).map_err(Error::file(&own))?)?,
             false => Local::default(),
         };
-        if let Some(data) = given.get(party) {
-            local.data = Some(data.clone());
-        }
+        local.emulate = emulate.or(local.emulate);
+        Ok((party.clone(), local))
+    };
+    job.parties.keys().map(one).collect()
+}
+
+/// Gives its part of a known data set to every party that has to bring data and has none.
+fn complete(job: &Job, locals: &mut Locals) -> Result<(), Error> {
+    for (party, local) in locals {
+        let role = job.role(party)?;
         if role.has_rows() && local.data.is_none() {
             local.data = Some(catalogue::find(&job.data.name)?);
             // The clients divide one data set among them; holders divide its columns.
             local.part = local.part.or_else(|| Part::of_client(job, party));
-            if *role != Role::Client {
-                local.columns = local.columns.or_else(|| Some(ColumnRange(job.columns_of(party))));
+            if role != Role::Client {
+                local.columns = local.columns.take().or_else(|| Some(ColumnRange(job.columns_of(party))));
             }
         }
-        local.emulate = emulate.or(local.emulate);
-        Ok((party.clone(), local))
-    };
-    job.parties.iter().map(one).collect()
+    }
+    Ok(())
 }
 
 /// `--record` as `cloven party` takes it.

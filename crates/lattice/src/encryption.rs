@@ -166,6 +166,12 @@ impl Upload {
         Self::read(parameters, dropped(parameters), bytes)
     }
 
+    /// Refuses what [`Upload::decode`] would refuse.
+    pub(crate) fn check(parameters: &Parameters, bytes: &[u8]) -> Result<(), LatticeError> {
+        check_len(Self::encoded_len(parameters), bytes)?;
+        read_residues::<Evaluations>(parameters.basis(), dropped(parameters), &bytes[SEED..]).map(drop)
+    }
+
     /// The length of the wire form with all bits of c0.
     pub(crate) fn exact_len(parameters: &Parameters) -> usize {
         SEED + residues_len(parameters.basis(), 0)
@@ -179,6 +185,12 @@ impl Upload {
     /// Reads and expands what [`Upload::encode_exact`] wrote.
     pub(crate) fn decode_exact(parameters: &Parameters, bytes: &[u8]) -> Result<Ciphertext, LatticeError> {
         Self::read(parameters, 0, bytes)
+    }
+
+    /// Refuses what [`Upload::decode_exact`] would refuse.
+    pub(crate) fn check_exact(parameters: &Parameters, bytes: &[u8]) -> Result<(), LatticeError> {
+        check_len(Self::exact_len(parameters), bytes)?;
+        read_residues::<Evaluations>(parameters.basis(), 0, &bytes[SEED..]).map(drop)
     }
 
     /// [`Upload::decode_exact`] into the memory of another ciphertext, which is of no use after an error.

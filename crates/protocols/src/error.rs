@@ -67,6 +67,14 @@ pub enum ProtocolError {
         /// The bound on the error.
         actual: f64,
     },
+    /// One of this party's own helpers did not do its work.
+    #[error("helper {helper}: {why}")]
+    Helper {
+        /// Its number, from 0.
+        helper: usize,
+        /// Why, for the operator.
+        why: String,
+    },
     /// This party's own key cannot be used.
     #[error("{0}")]
     Identity(String),
@@ -83,7 +91,7 @@ impl ProtocolError {
     pub fn abort_reason(&self) -> AbortReason {
         match self {
             Self::Wire(error) => error.abort_reason(),
-            Self::NoWorker { .. } => AbortReason::Internal,
+            Self::NoWorker { .. } | Self::Helper { .. } => AbortReason::Internal,
             Self::Model(ModelError::Diverged { .. }) => AbortReason::Diverged,
             Self::Encryption(_) => AbortReason::Diverged,
             Self::Model(_)
@@ -117,6 +125,14 @@ pub(crate) fn malformed(party: &Party, round: u64, what: &'static str, cause: La
                 cause,
             })
         }
+    }
+}
+
+/// The same where something else may have failed, which is no fault of the peer's.
+pub(crate) fn blamed(cause: ProtocolError, party: &Party, round: u64, what: &'static str) -> ProtocolError {
+    match cause {
+        ProtocolError::Encryption(cause) => malformed(party, round, what, cause),
+        other => other,
     }
 }
 

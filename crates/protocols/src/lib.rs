@@ -28,6 +28,7 @@ mod training;
 pub mod enclave;
 pub mod encrypted_activation;
 pub mod encrypted_model;
+pub mod helpers;
 pub mod plain;
 pub mod secure_inference;
 pub mod vertical;

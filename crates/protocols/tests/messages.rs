@@ -1,6 +1,7 @@
 //! Every message of every protocol: hostile bytes, and the exact bytes on the wire.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use futures_util::FutureExt;
 use std::{borrow::Borrow, collections::BTreeSet, path::Path, time::Duration};
 
 use cloven_accel::{
@@ -531,11 +532,11 @@ fn hostile_ciphertexts() {
     let (mut client, mut server) = ciphers();
     for (direction, width) in [(Direction::Forward, 8), (Direction::Backward, 3)] {
         let upload = client.seal(direction, ROUND, &(array(&[2, width]) / 16.0)).unwrap();
-        let answer = server.answer(direction, &upload, 2).unwrap();
+        let answer = server.answer(direction, &upload, 2).now_or_never().unwrap().unwrap();
         let len = server.answer_len(direction, 2);
         let mut answered = 0;
         fuzz("sealed batch", fuzz_time(4), &[upload], |bytes| {
-            if let Ok(answer) = server.answer(direction, bytes, 2) {
+            if let Ok(answer) = server.answer(direction, bytes, 2).now_or_never().unwrap() {
                 assert_eq!(answer.len(), len);
                 answered += 1;
             }
@@ -561,7 +562,7 @@ fn every_message_has_the_committed_bytes() {
     let (_, mut server) = ciphers();
     for direction in [Direction::Forward, Direction::Backward] {
         let upload = vec![0; server.sealed_len(direction, 2)];
-        let answer = server.answer(direction, &upload, 2).unwrap();
+        let answer = server.answer(direction, &upload, 2).now_or_never().unwrap().unwrap();
         frames.push((format!("encrypted_activation, answer to zeros ({direction:?})"), answer));
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/messages.txt");

@@ -2,6 +2,7 @@
 //! progress) is in `python/cloven/`; what the verbs do is in the library. Work is done without the interpreter's lock.
 
 mod failure;
+mod helpers;
 mod run;
 mod service;
 mod verbs;
@@ -9,6 +10,7 @@ mod verbs;
 use std::{ffi::OsString, path::PathBuf};
 
 use cloven::{Job, Program, Protocol, service::ServiceJob};
+use cloven_cli::Host;
 use pyo3::{prelude::*, types::PyModule};
 
 use self::failure::{Failed, raise};
@@ -59,10 +61,16 @@ impl PyJob {
     }
 }
 
-/// Runs the `cloven` command; `line` begins with its name. Returns the exit code.
+/// Runs the `cloven` command; `line` begins with its name. `helpers(name)` gives a party's helpers, or `None`. Returns the exit code.
 #[pyfunction]
-fn command(py: Python<'_>, line: Vec<OsString>, program: Vec<PathBuf>) -> u8 {
-    py.detach(|| cloven_cli::command(line, &program_of(program)))
+fn command(py: Python<'_>, line: Vec<OsString>, program: Vec<PathBuf>, helpers: Option<Py<PyAny>>) -> u8 {
+    py.detach(|| {
+        let host = Host {
+            program: program_of(program),
+            helpers: &|party| helpers::of_party(helpers.as_ref(), party),
+        };
+        cloven_cli::command(line, &host)
+    })
 }
 
 /// A table given as JSON, as TOML.
@@ -96,6 +104,7 @@ fn program_of(line: Vec<PathBuf>) -> Program {
 fn _cloven(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<PyJob>()?;
+    module.add_class::<helpers::PyHelper>()?;
     for function in [
         wrap_pyfunction!(command, module)?,
         wrap_pyfunction!(toml_of, module)?,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use cloven::{
     Emulation, Error, Local, LocalData, Metrics, MetricsAddress, Party, Record, Run, RunOptions, Stamped,
+    helpers::Helpers,
     party::{self, PartyOptions, PartyRun},
 };
 use pyo3::prelude::*;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use crate::{
     PyJob,
     failure::{self, Failed, raise},
+    helpers::PythonHelpers,
     program_of,
 };
 
@@ -143,18 +145,31 @@ struct PartyArguments {
 /// `cloven party`: the summary as JSON.
 #[pyfunction]
 #[pyo3(name = "party")]
-pub fn party_alone(py: Python<'_>, job: &PyJob, arguments: &str, callback: Option<Py<PyAny>>) -> PyResult<String> {
+pub fn party_alone(
+    py: Python<'_>,
+    job: &PyJob,
+    arguments: &str,
+    callback: Option<Py<PyAny>>,
+    helpers: Option<Py<PyAny>>,
+) -> PyResult<String> {
     let arguments: PartyArguments = failure::parsed(py, arguments)?;
+    let helpers = helpers.map(|object| PythonHelpers::new(py, object)).transpose()?;
     let mut listener = Listener::new(callback);
     let done = py.detach(|| {
-        let result = take_part(job, arguments, &mut listener);
+        let helpers = helpers.map(|helpers| Box::new(helpers) as _);
+        let result = take_part(job, arguments, helpers, &mut listener);
         listener.end(result)
     });
     done.map_err(|failed| raise(py, failed))
         .and_then(|summary| failure::json(py, &summary))
 }
 
-fn take_part(job: &PyJob, arguments: PartyArguments, listener: &mut Listener) -> Result<cloven::Summary, Error> {
+fn take_part(
+    job: &PyJob,
+    arguments: PartyArguments,
+    helpers: Option<Box<dyn Helpers>>,
+    listener: &mut Listener,
+) -> Result<cloven::Summary, Error> {
     let job = job.0.clone();
     job.role(&arguments.party)?;
     party::accept(&job.digest_hex(), &arguments.accept)?;
@@ -175,7 +190,7 @@ fn take_part(job: &PyJob, arguments: PartyArguments, listener: &mut Listener) ->
         record: arguments.record.and_then(RecordArgument::record),
         local_file: Some(arguments.local),
     };
-    let run = PartyRun::new(job, arguments.party, local, &options)?;
+    let run = PartyRun::new(job, arguments.party, local, helpers, &options)?;
     listener.folder(run.folder());
     run.finish(&mut |stamped: &Stamped| {
         if let Some(metrics) = &metrics {

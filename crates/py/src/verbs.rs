@@ -38,9 +38,21 @@ struct PredictArguments {
 #[pyfunction]
 pub fn predict(py: Python<'_>, arguments: &str, callback: Option<Py<PyAny>>) -> PyResult<(String, Option<Py<PyBytes>>)> {
     let arguments: PredictArguments = failure::parsed(py, arguments)?;
+    predicted(py, callback, |listener| together(arguments, listener))
+}
+
+/// What a prediction gives: the summary, and the predictions' bytes at whoever gets them.
+type Predicted = (PredictionSummary, Option<Vec<u8>>);
+
+/// Predicts without the interpreter's lock, and makes Python's of what comes.
+fn predicted(
+    py: Python<'_>,
+    callback: Option<Py<PyAny>>,
+    predict: impl FnOnce(&mut Listener) -> Result<Predicted, Error> + Send,
+) -> PyResult<(String, Option<Py<PyBytes>>)> {
     let mut listener = Listener::new(callback);
     let done = py.detach(|| {
-        let result = together(arguments, &mut listener);
+        let result = predict(&mut listener);
         listener.end(result)
     });
     let (summary, bytes) = done.map_err(|failed| raise(py, failed))?;
@@ -50,7 +62,7 @@ pub fn predict(py: Python<'_>, arguments: &str, callback: Option<Py<PyAny>>) -> 
     ))
 }
 
-fn together(arguments: PredictArguments, listener: &mut Listener) -> Result<(PredictionSummary, Option<Vec<u8>>), Error> {
+fn together(arguments: PredictArguments, listener: &mut Listener) -> Result<Predicted, Error> {
     let job = Job::read(&arguments.run_folder.join("job.toml"), &[])?;
     let input = |(party, file): (String, PathBuf)| {
         Ok(Input {
@@ -105,19 +117,10 @@ struct PartArguments {
 #[pyfunction]
 pub fn predict_alone(py: Python<'_>, arguments: &str, callback: Option<Py<PyAny>>) -> PyResult<(String, Option<Py<PyBytes>>)> {
     let arguments: PartArguments = failure::parsed(py, arguments)?;
-    let mut listener = Listener::new(callback);
-    let done = py.detach(|| {
-        let result = alone(arguments, &mut listener);
-        listener.end(result)
-    });
-    let (summary, bytes) = done.map_err(|failed| raise(py, failed))?;
-    Ok((
-        failure::json(py, &summary)?,
-        bytes.map(|bytes| PyBytes::new(py, &bytes).unbind()),
-    ))
+    predicted(py, callback, |listener| alone(arguments, listener))
 }
 
-fn alone(arguments: PartArguments, listener: &mut Listener) -> Result<(PredictionSummary, Option<Vec<u8>>), Error> {
+fn alone(arguments: PartArguments, listener: &mut Listener) -> Result<Predicted, Error> {
     let PartArguments {
         run_folder,
         party,

@@ -53,7 +53,7 @@ fn truth(run_folder: &Path, job: &Job, terms: &Terms, options: &AuditOptions) ->
     // A party's settings lie in a folder of its name beside the job.
     let job_folder = options.local.as_deref().and_then(Path::parent).and_then(Path::parent);
     let nowhere = PathBuf::from("none");
-    let locals = locals(job, job_folder.unwrap_or(&nowhere), None, &BTreeMap::new())?;
+    let locals = locals(job, job_folder.unwrap_or(&nowhere), None)?;
     let (mut columns, mut names, mut labels): (Vec<Columns>, Vec<String>, Option<Vec<u32>>) = Default::default();
     for holder in terms.holders() {
         let local = locals.get(holder).cloned().unwrap_or_default();

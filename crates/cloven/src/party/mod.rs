@@ -15,7 +15,7 @@ use std::{
     time::Instant,
 };
 
-use cloven_protocols::{Examples, Position, ProtocolError};
+use cloven_protocols::{Examples, Position, ProtocolError, helpers::Helpers};
 use cloven_wire::{
     AbortReason, Link, Party, WireError,
     tcp::{Endpoint, Identity, Notice, Reach, Roster, TcpChannel},
@@ -77,6 +77,8 @@ pub struct Prepared {
     /// A holder's, under `vertical`.
     pub(crate) rows: Option<HolderRows>,
     record: Option<Record>,
+    /// Further processes of this party.
+    helpers: Option<Box<dyn Helpers>>,
     /// Whether rows and identity are made up, to measure what the scripts cost.
     rehearsal: bool,
 }
@@ -132,6 +134,7 @@ impl Prepared {
             data: None,
             rows: None,
             record: None,
+            helpers: None,
             rehearsal: false,
         })
     }
@@ -155,6 +158,7 @@ impl Prepared {
             data,
             rows: None,
             record: None,
+            helpers: None,
             rehearsal: true,
         })
     }
@@ -163,6 +167,27 @@ impl Prepared {
     pub fn recording(mut self, record: Option<Record>) -> Self {
         self.record = record;
         self
+    }
+
+    /// Hands heavy work to other processes of this party.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] if this party has no work in this job that helpers do.
+    pub fn helped(mut self, helpers: Option<Box<dyn Helpers>>) -> Result<Self, Error> {
+        if helpers.is_some() && !self.job.has_work_for_helpers(self.role) {
+            let problem = format!(
+                "{} has no work for helpers in this job; they help the server under encrypted-model (samples in the clear) and encrypted-activation \
+                 (sealed), and the client under encrypted-model with encrypted samples",
+                self.party
+            );
+            return Err(Error::configuration("helpers", problem));
+        }
+        self.helpers = helpers;
+        Ok(self)
+    }
+
+    fn helpers(&self) -> Option<&dyn Helpers> {
+        self.helpers.as_deref()
     }
 
     /// Takes part in the job: connects, runs the role's script, writes the trained weights into `run_folder`. Its checkpoints stay until the caller has

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use cloven_protocols::helpers::Helpers;
+
 use super::Prepared;
 use crate::{Error, Job, Local, Party, Record, RunFolder, Stamped, Summary};
 
@@ -32,9 +34,17 @@ impl PartyRun {
     /// Loads what the party needs, then makes the run folder, or opens the one that is gone on with.
     ///
     /// # Errors
-    /// As [`Prepared::new`]; [`Error::File`] or [`Error::Configuration`] for a run folder that cannot be made or is of another job.
-    pub fn new(job: Job, party: Party, local: Local, options: &PartyOptions) -> Result<Self, Error> {
-        let prepared = Prepared::new(job.clone(), party.clone(), local)?.recording(options.record);
+    /// As [`Prepared::new`] and [`Prepared::helped`]; [`Error::File`] or [`Error::Configuration`] for a run folder that cannot be made or is of another job.
+    pub fn new(
+        job: Job,
+        party: Party,
+        local: Local,
+        helpers: Option<Box<dyn Helpers>>,
+        options: &PartyOptions,
+    ) -> Result<Self, Error> {
+        let prepared = Prepared::new(job.clone(), party.clone(), local)?
+            .recording(options.record)
+            .helped(helpers)?;
         let folder = match &options.resume {
             Some(path) => RunFolder::open(path, &job)?,
             None => RunFolder::create(&options.runs, options.run_folder.as_deref(), &job)?,

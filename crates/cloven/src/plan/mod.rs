@@ -298,7 +298,7 @@ impl ClientRows {
         let (rows, rise) = match options.rows {
             Some(rows) => (rows, None),
             None => {
-                let locals = orchestrate::locals(job, &options.job_folder, None, &BTreeMap::new())?;
+                let locals = orchestrate::locals(job, &options.job_folder, None)?;
                 let (rows, rise) = memory::rise(|| first_client(job, &locals))?;
                 (rows, rise)
             }

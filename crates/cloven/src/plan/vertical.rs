@@ -202,7 +202,7 @@ fn notes(options: &PlanOptions) -> Vec<String> {
 
 /// Rows that all holders have, where the tables of all are on this machine.
 fn common_rows(job: &Job, job_folder: &Path) -> Result<[usize; 2], Error> {
-    let locals = orchestrate::locals(job, job_folder, None, &BTreeMap::new())?;
+    let locals = orchestrate::locals(job, job_folder, None)?;
     let mut tables = Vec::new();
     for (party, local) in &locals {
         let role = job.role(party)?;

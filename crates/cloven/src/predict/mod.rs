@@ -351,6 +351,7 @@ fn conclude(job: &Job, rows: Rows, outputs: &ArrayD<f32>) -> Result<(Outcome, Pr
         classes => Predictions::new(rows.numbers, outputs, loss, classes),
     };
     let outcome = Outcome {
+        classes: predictions.names().map(<[String]>::to_vec),
         predicted: predictions.class_counts(),
         labelled_rows,
         evaluation,

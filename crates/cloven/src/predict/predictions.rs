@@ -136,11 +136,17 @@ impl Predictions {
         self.rows.len()
     }
 
+    /// Classes or labels in the order of their numbers; nothing for regression.
+    pub fn names(&self) -> Option<&[String]> {
+        match &self.columns {
+            Columns::Classes { names, .. } | Columns::Labels { names } => Some(names),
+            Columns::Values => None,
+        }
+    }
+
     /// How many rows each class or label was predicted for; nothing for regression.
     pub fn class_counts(&self) -> Option<BTreeMap<String, u64>> {
-        let (Columns::Classes { names, .. } | Columns::Labels { names }) = &self.columns else {
-            return None;
-        };
+        let names = self.names()?;
         let mut counts: BTreeMap<String, u64> = names.iter().map(|name| (name.clone(), 0)).collect();
         for row in 0..self.rows() {
             for name in self.decided(row) {

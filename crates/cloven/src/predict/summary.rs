@@ -41,6 +41,8 @@ pub struct PartyPrediction {
 /// The predictions in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
+    /// Names of classes or labels in the order of their numbers; nothing for regression.
+    pub classes: Option<Vec<String>>,
     /// How many rows each class was predicted for; nothing for regression.
     pub predicted: Option<BTreeMap<String, u64>>,
     /// Rows for which the input carried a label.
@@ -66,6 +68,8 @@ pub struct PredictionSummary {
     pub model: String,
     /// Rows predicted.
     pub rows: usize,
+    /// Names of classes or labels in the order of their numbers; null for regression or where this party does not know them.
+    pub classes: Option<Vec<String>>,
     /// How many rows each class was predicted for; null for regression or where this party does not know it.
     pub predicted: Option<BTreeMap<String, u64>>,
     /// Rows for which the input carried a label.
@@ -114,6 +118,7 @@ impl PredictionSummary {
             dataset: job.data.name.clone(),
             model: job.model_name(),
             rows,
+            classes: outcome.and_then(|outcome| outcome.classes.clone()),
             predicted: outcome.and_then(|outcome| outcome.predicted.clone()),
             labelled_rows: outcome.map_or(0, |outcome| outcome.labelled_rows),
             accuracy: evaluation.and_then(|e| e.accuracy),

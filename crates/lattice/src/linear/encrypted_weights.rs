@@ -28,6 +28,7 @@ mod matrix;
 mod messages;
 mod noise;
 mod packing;
+mod parts;
 mod respond;
 mod stride;
 #[cfg(test)]

@@ -31,13 +31,25 @@ impl Weights {
 }
 
 impl Product {
+    /// Whether [`Product::weights`] would refuse a matrix or a bias.
+    pub fn check_weights(&self, matrix: &[f32], bias: &[f32]) -> Result<(), LatticeError> {
+        self.integers(matrix, bias).map(drop)
+    }
+
+    fn integers(&self, matrix: &[f32], bias: &[f32]) -> Result<(Vec<i64>, Integers), LatticeError> {
+        check_size("matrix", self.layout.inputs * self.layout.outputs, matrix.len())?;
+        check_size("bias", self.layout.outputs, bias.len())?;
+        let scale = self.scales.input + self.scales.weight;
+        Ok((
+            fixed("weight", matrix, self.scales.weight, LOG2_WEIGHT)?,
+            Integers::new("bias", bias, scale, &self.parameters)?,
+        ))
+    }
+
     /// Prepares an inputs x outputs matrix (row-major) and the bias of the outputs.
     pub fn weights(&self, matrix: &[f32], bias: &[f32]) -> Result<Weights, LatticeError> {
         let layout = &self.layout;
-        check_size("matrix", layout.inputs * layout.outputs, matrix.len())?;
-        check_size("bias", layout.outputs, bias.len())?;
-        let integers = fixed("weight", matrix, self.scales.weight, LOG2_WEIGHT)?;
-        let bias = Integers::new("bias", bias, self.scales.input + self.scales.weight, &self.parameters)?;
+        let (integers, bias) = self.integers(matrix, bias)?;
         let mut blocks = Vec::new();
         for q in 0..layout.input_blocks() {
             for r in 0..layout.output_blocks() {
@@ -71,6 +83,13 @@ impl Product {
     ) -> Result<Vec<u8>, LatticeError> {
         hiding.check_noise(weights.noise)?;
         self.respond_with(weights, upload, rows, |response, index| hiding.apply(response, index))
+    }
+
+    /// Refuses what [`Product::respond`] would refuse of an upload; every residue is checked.
+    pub fn check_upload(&self, upload: &[u8], rows: usize) -> Result<(), LatticeError> {
+        check_len(self.upload_len(rows), upload)?;
+        let mut uploads = upload.chunks(Upload::encoded_len(&self.parameters));
+        uploads.try_for_each(|bytes| Upload::check(&self.parameters, bytes))
     }
 
     fn respond_with(

@@ -183,7 +183,7 @@ impl<C: Channel> ServerRounds<C> for Session<'_, C> {
         answer(&self.network, &mut self.products, link, round, rows.len()).await
     }
 
-    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+    async fn snapshot(&mut self) -> Result<Parts, ProtocolError> {
         let sealed = self.seal.seal(NETWORK, &self.network.network().checkpoint()?)?;
         Ok([(NETWORK.to_owned(), sealed)].into())
     }

@@ -1,13 +1,19 @@
 //! How activations and gradients are sealed: by lattice encryption, or by an ideal cipher that tests compare with.
 
+mod helped;
 mod ideal;
 mod lattice;
 
+use std::future::Future;
+
+pub use helped::HelpedLattice;
 pub use ideal::IdealCipher;
 pub use lattice::{LatticeCipher, Sealing, ServerLattice};
 
 use cloven_lattice::LatticeError;
 use ndarray::ArrayD;
+
+use crate::ProtocolError;
 
 /// Which product a ciphertext belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,11 @@ pub trait ClientCipher: SealedLen {
 pub trait ServerCipher: SealedLen {
     /// Takes the layer: its weight `[outputs, inputs]` (PyTorch's layout) and its bias `[outputs]`.
     fn set_layer(&mut self, weight: &ArrayD<f32>, bias: Option<&ArrayD<f32>>) -> Result<(), LatticeError>;
-    /// Multiplies a sealed batch by the layer.
-    fn answer(&mut self, direction: Direction, sealed: &[u8], rows: usize) -> Result<Vec<u8>, LatticeError>;
+    /// Multiplies a sealed batch by the layer. [`ProtocolError::Encryption`] is about the batch.
+    fn answer(
+        &mut self,
+        direction: Direction,
+        sealed: &[u8],
+        rows: usize,
+    ) -> impl Future<Output = Result<Vec<u8>, ProtocolError>>;
 }

@@ -43,7 +43,9 @@ pub mod predict;
 mod secure_sum;
 mod server;
 
-pub use cipher::{ClientCipher, Direction, IdealCipher, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice};
+pub use cipher::{
+    ClientCipher, Direction, HelpedLattice, IdealCipher, LatticeCipher, SealedLen, Sealing, ServerCipher, ServerLattice,
+};
 pub use client::{Client, client};
 pub use msg::{
     MESSAGES, MaskKey, MaskKeys, MaskedReveal, Reveal, SealedActivation, SealedGradient, SealedInputGradient, SealedOutput,

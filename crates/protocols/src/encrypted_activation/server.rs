@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Observe, Parts, ProtocolError, Service,
     checkpoint::part,
-    error::malformed,
+    error::blamed,
     training::{self, Cohort, ServerRounds, Sessions},
 };
 
@@ -71,8 +71,8 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
         answer_activation(cipher, link, round, rows).await?;
         // 4.
         let SealedGradient(sealed) = link.receive(round, &cipher.sealed_len(Direction::Backward, rows)).await?;
-        let answer = cipher.answer(Direction::Backward, &sealed, rows);
-        let answer = answer.map_err(|cause| malformed(link.peer(), round, "sealed gradient", cause))?;
+        let answer = link.wait_while(cipher.answer(Direction::Backward, &sealed, rows)).await;
+        let answer = answer.map_err(|cause| blamed(cause, link.peer(), round, "sealed gradient"))?;
         Ok(link.send(round, &SealedInputGradient(answer)).await?)
     }
 
@@ -81,7 +81,7 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
     }
 
     /// Nothing: U changes at the end of an epoch only.
-    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+    async fn snapshot(&mut self) -> Result<Parts, ProtocolError> {
         Ok(Parts::new())
     }
 
@@ -184,7 +184,7 @@ pub(super) async fn answer_activation<C: Channel>(
     rows: usize,
 ) -> Result<(), ProtocolError> {
     let SealedActivation(sealed) = link.receive(round, &cipher.sealed_len(Direction::Forward, rows)).await?;
-    let answer = cipher.answer(Direction::Forward, &sealed, rows);
-    let answer = answer.map_err(|cause| malformed(link.peer(), round, "sealed activation", cause))?;
+    let answer = link.wait_while(cipher.answer(Direction::Forward, &sealed, rows)).await;
+    let answer = answer.map_err(|cause| blamed(cause, link.peer(), round, "sealed activation"))?;
     Ok(link.send(round, &SealedOutput(answer)).await?)
 }

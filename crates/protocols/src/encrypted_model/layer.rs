@@ -15,7 +15,7 @@ use super::{
     key::{Fingerprint, Secrets},
     product::{ProductEncryption, ProductKey},
 };
-use crate::ProtocolError;
+use crate::{ProtocolError, helpers::LayerForm};
 
 /// log2 of the ring degree.
 pub(super) const LOG2_DEGREE: u32 = 11;
@@ -37,6 +37,7 @@ pub struct LayerEncryption {
     outputs: usize,
     bias: bool,
     input_bits: u32,
+    packing: Option<usize>,
 }
 
 impl LayerEncryption {
@@ -84,7 +85,31 @@ impl LayerEncryption {
             outputs,
             bias,
             input_bits,
+            packing,
         })
+    }
+
+    /// How a helper makes the same of it.
+    pub(super) fn form(&self) -> LayerForm {
+        LayerForm {
+            shape: [self.inputs, self.outputs],
+            bias: self.bias,
+            input_bits: self.input_bits,
+            packing: self.packing,
+        }
+    }
+
+    pub(super) fn of_form(form: LayerForm) -> Result<Self, LatticeError> {
+        Self::in_layout(form.shape, form.bias, form.input_bits, form.packing)
+    }
+
+    pub(super) fn product(&self) -> &WeightProduct {
+        &self.product
+    }
+
+    /// Numbers in a row of x: a sample, and 1 for the bias.
+    pub(super) fn width(&self) -> usize {
+        self.inputs + usize::from(self.bias)
     }
 
     /// The encryption's parameters.
@@ -188,15 +213,25 @@ impl LayerEncryption {
         x.iter().enumerate().map(round).collect()
     }
 
-    /// Prepares rows of integers for products.
-    pub(super) fn encode<'a>(&self, rows: impl Iterator<Item = &'a [i16]>) -> Result<EncodedRows, LatticeError> {
-        let unit = self.unit();
-        let mut x = Vec::new();
-        for row in rows {
-            x.extend(row.iter().map(|&integer| f32::from(integer) * unit));
-            x.extend(self.bias.then_some(1.0));
+    /// Rows of x from samples, all in integers.
+    pub(super) fn widened<'a>(&self, samples: impl Iterator<Item = &'a [i16]>) -> Vec<i16> {
+        let mut rows = Vec::new();
+        for sample in samples {
+            rows.extend_from_slice(sample);
+            rows.extend(self.bias.then_some(1i16 << self.input_bits));
         }
-        self.product.encode_rows(&x)
+        rows
+    }
+
+    /// Integers in their own units.
+    pub(super) fn floats(&self, integers: &[i16]) -> Vec<f32> {
+        let unit = self.unit();
+        integers.iter().map(|&integer| f32::from(integer) * unit).collect()
+    }
+
+    /// Prepares rows ([`LayerEncryption::widened`]) for products.
+    pub(super) fn encode(&self, rows: &[i16]) -> Result<EncodedRows, LatticeError> {
+        self.product.encode_rows(&self.floats(rows))
     }
 
     /// Length of the keys that responses are merged with; 0 in block layout.
@@ -227,6 +262,17 @@ impl LayerEncryption {
     /// Enc(W) as it stands.
     pub(super) fn hold_all(&self, weights: &EncryptedWeights) -> Result<Vec<u8>, LatticeError> {
         self.product.encode_weights(weights)
+    }
+
+    /// Appends all blocks, which [`LayerEncryption::hold_all`] wrote, to a matrix that has none.
+    pub(super) fn restore(&self, weights: &mut EncryptedWeights, held: &[u8]) -> Result<(), LatticeError> {
+        let expected = self.held_len();
+        if held.len() != expected {
+            let actual = held.len();
+            return Err(LatticeError::Length { expected, actual });
+        }
+        let mut parts = held.chunks(self.product.encoded_part_len());
+        parts.try_for_each(|part| self.product.decode_weights_part(weights, part))
     }
 
     /// Reads what [`LayerEncryption::hold_all`] wrote.

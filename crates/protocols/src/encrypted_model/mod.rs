@@ -40,7 +40,9 @@
 
 mod client;
 pub mod cost;
+mod divided;
 pub mod encrypted_samples;
+mod first_layer;
 mod key;
 mod layer;
 mod msg;
@@ -55,6 +57,7 @@ mod server;
 pub(crate) mod tests;
 
 pub use client::{Client, TrainedClient, client};
+pub(crate) use divided::LayerPart;
 pub use key::Fingerprint;
 pub use layer::{LayerEncryption, LayerKey};
 pub use msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, InputForm, Key, MESSAGES, MergeKeys, Samples};

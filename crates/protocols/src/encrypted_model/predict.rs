@@ -136,7 +136,7 @@ pub async fn server<C: Channel>(
             let mut samples = Rows::new(encryption);
             samples.extend(&numbers);
             // 2.
-            let x = encryption.encode((0..rows).map(|row| samples.row(row)))?;
+            let x = encryption.encode(&encryption.widened((0..rows).map(|row| samples.row(row))))?;
             link.send(round, &EncryptedOutput(encryption.forward(&weights, &x)?)).await?;
         }
         products.forward(0, rows, false, link, round).await

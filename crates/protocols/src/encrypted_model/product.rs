@@ -31,6 +31,7 @@ pub struct ProductEncryption {
     form: Form,
     parameters: Parameters,
     shape: LinearShape,
+    batch: usize,
     from: RowSource,
 }
 
@@ -71,6 +72,7 @@ impl ProductEncryption {
             form,
             parameters,
             shape,
+            batch,
             from,
         })
     }
@@ -78,6 +80,11 @@ impl ProductEncryption {
     /// Which product.
     pub fn shape(&self) -> LinearShape {
         self.shape
+    }
+
+    /// The most rows of a batch.
+    pub(super) fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Whether rows are uploaded once and stored, one a group.
@@ -362,6 +369,17 @@ impl ProductKey {
             Form::Relinearised(product) => Cipher::Relinearised(product, &self.secrets.secret),
             Form::Shared(products) => Cipher::Shared(products, &self.shared),
         }
+    }
+
+    /// Enc(x) of rows that are stored, from the numbers of whole rows, the first of them row number `first` of all that are uploaded.
+    pub(crate) fn encrypt_samples(&self, x: &[f32], first: u64) -> Result<Vec<u8>, LatticeError> {
+        let inputs = self.encryption.inputs();
+        let rows = ArrayD::from_shape_vec(IxDyn(&[x.len() / inputs, inputs]), x.to_vec()).map_err(|_| LatticeError::Size {
+            what: "rows",
+            expected: x.len() / inputs * inputs,
+            actual: x.len(),
+        })?;
+        Ok(self.encrypt_rows(&rows, |index| Purpose::Row(first + index as u64))?.0)
     }
 
     /// Rows: where they are stored, each for itself and with a purpose of its own; else together, with that of the first.

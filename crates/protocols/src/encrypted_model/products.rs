@@ -27,7 +27,11 @@ use super::{
     multiply::{HeldMatrix, nothing_held},
     product::{ProductEncryption, ProductKey, Purpose, Sent},
 };
-use crate::{Parts, ProtocolError, checkpoint::part, error::malformed};
+use crate::{
+    Parts, ProtocolError,
+    checkpoint::part,
+    error::{blamed, malformed},
+};
 
 /// Where a batch comes from: it names its ciphertexts, and says which rows the server has.
 #[derive(Clone, Copy)]
@@ -475,7 +479,7 @@ impl HeldProducts {
                 let len = self.layers[number].encryption.rows_len(rows);
                 let EncryptedRows(mut bytes) = link.receive(round, &len).await?;
                 let answer = self.outputs(number, rows, &bytes);
-                let answer = answer.map_err(|cause| blamed(cause, link, round, EncryptedRows::NAME))?;
+                let answer = answer.map_err(|cause| blamed(cause, link.peer(), round, EncryptedRows::NAME))?;
                 link.send(round, &EncryptedOutput(answer)).await?;
                 // Else they come again with delta.
                 if kept && self.layers[number].encryption.relinearised().is_some() {
@@ -521,12 +525,4 @@ async fn receive_layer<C: Channel>(layer: &ProductLayer, link: &mut Link<C>, rou
     let matrix = layer.encryption.receive_weights(&bytes);
     let matrix = matrix.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))?;
     Ok((bytes, matrix))
-}
-
-/// What came is no ciphertext: the peer's fault.
-fn blamed<C: Channel>(cause: ProtocolError, link: &Link<C>, round: u64, what: &'static str) -> ProtocolError {
-    match cause {
-        ProtocolError::Encryption(cause) => malformed(link.peer(), round, what, cause),
-        other => other,
-    }
 }

@@ -2,10 +2,11 @@
 
 use std::{ops::Range, slice::from_mut};
 
-use cloven_lattice::linear::{EncodedRows, EncryptedWeights as Weights};
+use cloven_lattice::linear::EncryptedWeights as NoWeights;
 use cloven_wire::{Channel, Link, Message};
 
 use super::{
+    first_layer::{FirstLayer, LayerRows},
     key::Fingerprint,
     layer::LayerEncryption,
     msg::{EncryptedOutput, EncryptedStep, EncryptedWeights, HeldWeights, Key, MergeKeys, Samples},
@@ -15,18 +16,21 @@ use super::{
 use crate::{
     CheckpointError, Observe, Parts, Position, ProtocolError, Service, Shuffle,
     checkpoint::part,
-    error::malformed,
+    error::{blamed, malformed},
+    helpers::Helpers,
     training::{self, Cohort, ServerRounds, Sessions},
 };
 
 /// What the server brings.
-pub struct Server {
+pub struct Server<'h> {
     /// Of its first layer.
     pub encryption: LayerEncryption,
     /// Its layers after the first.
     pub inner: Vec<ProductLayer>,
     /// The order of the training rows, the same as the client's.
     pub shuffle: Shuffle,
+    /// Who hold its first layer, instead of this process.
+    pub helpers: Option<&'h dyn Helpers>,
 }
 
 /// A server's layers: ciphertexts under the client's key.
@@ -39,7 +43,7 @@ pub struct HeldLayers {
 
 /// Trains with the client at the other end of `link`; returns its layers.
 pub async fn server<C: Channel>(
-    me: Server,
+    me: Server<'_>,
     service: impl Into<Service<'_>>,
     link: &mut Link<C>,
     observe: &mut Observe<'_>,
@@ -53,18 +57,19 @@ pub async fn server<C: Channel>(
         order: (0, Vec::new()),
         key: None,
         merge_keys: None,
-        weights: None,
+        helpers: me.helpers,
+        layer: None,
     });
     training::server(&mut job, service.into(), from_mut(link), observe).await?;
-    let (first, key) = (job.0.hold()?, job.0.key()?);
+    let (first, key) = (job.0.layer()?.hold_all().await?, job.0.key()?);
     let weights = [vec![first], job.0.inner.into_weights()].concat();
     Ok(HeldLayers { key, weights })
 }
 
 /// The one client's session.
-struct Job(Session);
+struct Job<'h>(Session<'h>);
 
-struct Session {
+struct Session<'h> {
     encryption: LayerEncryption,
     inner: HeldProducts,
     shuffle: Shuffle,
@@ -74,13 +79,14 @@ struct Session {
     order: (u32, Vec<usize>),
     key: Option<Fingerprint>,
     merge_keys: Option<Vec<u8>>,
-    weights: Option<Weights>,
+    helpers: Option<&'h dyn Helpers>,
+    layer: Option<FirstLayer<'h>>,
 }
 
-impl<C: Channel> Sessions<C> for Job {
-    type Session = Session;
+impl<'h, C: Channel> Sessions<C> for Job<'h> {
+    type Session = Session<'h>;
 
-    fn sessions(&mut self) -> &mut [Session] {
+    fn sessions(&mut self) -> &mut [Session<'h>] {
         from_mut(&mut self.0)
     }
 
@@ -105,7 +111,7 @@ impl<C: Channel> Sessions<C> for Job {
     }
 }
 
-impl<C: Channel> ServerRounds<C> for Session {
+impl<C: Channel> ServerRounds<C> for Session<'_> {
     async fn train(&mut self, link: &mut Link<C>, round: u64, epoch: u32, rows: Range<usize>) -> Result<(), ProtocolError> {
         let x = self.training_rows(epoch, rows.clone())?;
         // 1.
@@ -114,9 +120,8 @@ impl<C: Channel> ServerRounds<C> for Session {
         // 2.
         self.inner.backward(None, rows.len(), link, round).await?;
         let EncryptedStep { refresh, delta } = link.receive(round, &self.encryption.delta_len(rows.len())).await?;
-        let weights = self.weights.as_mut().ok_or_else(nothing_held)?;
-        let updated = self.encryption.update(weights, &x, &delta);
-        updated.map_err(|cause| malformed(link.peer(), round, EncryptedStep::NAME, cause))?;
+        let updated = link.wait_while(self.layer()?.update(&x, &delta)).await;
+        updated.map_err(|cause| blamed(cause, link.peer(), round, EncryptedStep::NAME))?;
         // 3.
         if refresh {
             self.refresh(link, round).await?;
@@ -125,13 +130,15 @@ impl<C: Channel> ServerRounds<C> for Session {
     }
 
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError> {
-        let x = self.encryption.encode(rows.clone().map(|row| self.test.row(row)))?;
+        let samples = rows.clone().map(|row| self.test.row(row));
+        let x = self.held()?.rows(&self.encryption, samples)?;
         self.send_output(link, round, &x).await?;
         self.inner.forward(0, rows.len(), false, link, round).await
     }
 
-    fn snapshot(&self) -> Result<Parts, ProtocolError> {
-        let own = [("W".to_owned(), self.hold()?), ("key".to_owned(), self.key()?.0.to_vec())];
+    async fn snapshot(&mut self) -> Result<Parts, ProtocolError> {
+        let held = self.layer()?.hold_all().await?;
+        let own = [("W".to_owned(), held), ("key".to_owned(), self.key()?.0.to_vec())];
         Ok(self.inner.snapshot().chain(own).collect())
     }
 
@@ -143,75 +150,77 @@ impl<C: Channel> ServerRounds<C> for Session {
             let why = format!("the weights kept here are under another encryption key than the client's, {client}");
             return Err(CheckpointError { why }.into());
         }
-        let mut weights = self.encryption.held(part(parts, "W")?)?;
-        if let Some(keys) = &self.merge_keys {
-            self.encryption.give_merge_keys(&mut weights, keys)?;
-        }
-        self.weights = Some(weights);
+        let mut layer = match self.merge_keys {
+            Some(_) => self.nothing_yet()?,
+            // This party finishes alone: nothing will be multiplied.
+            None => FirstLayer::Here(self.encryption.clone(), NoWeights::empty()),
+        };
+        layer.restore(part(parts, "W")?)?;
+        self.layer = Some(layer);
         self.inner.restore(parts)
     }
 }
 
-impl Session {
+impl<'h> Session<'h> {
     /// The rows of a batch, prepared for its products.
-    fn training_rows(&mut self, epoch: u32, rows: Range<usize>) -> Result<EncodedRows, ProtocolError> {
+    fn training_rows(&mut self, epoch: u32, rows: Range<usize>) -> Result<LayerRows, ProtocolError> {
         if self.order.0 != epoch {
             self.order = (epoch, self.shuffle.order(epoch, self.train.len()));
         }
         let rows = self.order.1[rows].iter();
-        Ok(self.encryption.encode(rows.map(|&row| self.train.row(row)))?)
+        self.held()?.rows(&self.encryption, rows.map(|&row| self.train.row(row)))
     }
 
-    async fn send_output<C: Channel>(&self, link: &mut Link<C>, round: u64, x: &EncodedRows) -> Result<(), ProtocolError> {
-        let weights = self.weights.as_ref().ok_or_else(nothing_held)?;
-        let output = EncryptedOutput(self.encryption.forward(weights, x)?);
-        Ok(link.send(round, &output).await?)
+    async fn send_output<C: Channel>(&mut self, link: &mut Link<C>, round: u64, x: &LayerRows) -> Result<(), ProtocolError> {
+        let output = link.wait_while(self.layer()?.forward(x)).await?;
+        Ok(link.send(round, &EncryptedOutput(output)).await?)
     }
 
     async fn receive_weights<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
-        let mut weights = self.nothing_yet()?;
+        let mut layer = self.nothing_yet()?;
         for blocks in self.encryption.weight_parts() {
-            self.receive_part(&mut weights, blocks.len(), link, round).await?;
+            self.receive_part(&mut layer, blocks, link, round).await?;
         }
-        self.weights = Some(weights);
+        self.layer = Some(layer);
         Ok(())
     }
 
     /// Gives W away and takes it back freshly encrypted, part by part.
     async fn refresh<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
-        let (held, mut fresh) = (self.weights.take().ok_or_else(nothing_held)?, self.nothing_yet()?);
+        let (mut held, mut fresh) = (self.layer.take().ok_or_else(nothing_held)?, self.nothing_yet()?);
         for blocks in self.encryption.weight_parts() {
-            let part = HeldWeights(self.encryption.hold(&held, blocks.clone())?);
+            let part = HeldWeights(held.hold(blocks.clone()).await?);
             link.send(round, &part).await?;
-            self.receive_part(&mut fresh, blocks.len(), link, round).await?;
+            self.receive_part(&mut fresh, blocks, link, round).await?;
         }
-        self.weights = Some(fresh);
+        self.layer = Some(fresh);
         Ok(())
     }
 
     /// A matrix of which no part has come yet.
-    fn nothing_yet(&self) -> Result<Weights, ProtocolError> {
-        let mut weights = Weights::empty();
+    fn nothing_yet(&self) -> Result<FirstLayer<'h>, ProtocolError> {
         let keys = self.merge_keys.as_ref().ok_or_else(nothing_held)?;
-        self.encryption.give_merge_keys(&mut weights, keys)?;
-        Ok(weights)
+        FirstLayer::new(&self.encryption, keys, self.helpers)
     }
 
     async fn receive_part<C: Channel>(
         &self,
-        weights: &mut Weights,
-        blocks: usize,
+        layer: &mut FirstLayer<'_>,
+        blocks: Range<usize>,
         link: &mut Link<C>,
         round: u64,
     ) -> Result<(), ProtocolError> {
-        let EncryptedWeights(fresh) = link.receive(round, &self.encryption.fresh_len(blocks)).await?;
-        let received = self.encryption.receive(weights, &fresh);
-        received.map_err(|cause| malformed(link.peer(), round, EncryptedWeights::NAME, cause))
+        let EncryptedWeights(fresh) = link.receive(round, &self.encryption.fresh_len(blocks.len())).await?;
+        let received = layer.receive(blocks, &fresh);
+        received.map_err(|cause| blamed(cause, link.peer(), round, EncryptedWeights::NAME))
     }
 
-    fn hold(&self) -> Result<Vec<u8>, ProtocolError> {
-        let weights = self.weights.as_ref().ok_or_else(nothing_held)?;
-        Ok(self.encryption.hold_all(weights)?)
+    fn layer(&mut self) -> Result<&mut FirstLayer<'h>, ProtocolError> {
+        self.layer.as_mut().ok_or_else(nothing_held)
+    }
+
+    fn held(&self) -> Result<&FirstLayer<'h>, ProtocolError> {
+        self.layer.as_ref().ok_or_else(nothing_held)
     }
 
     fn key(&self) -> Result<Fingerprint, ProtocolError> {
@@ -230,7 +239,7 @@ pub(super) async fn receive_merge_keys<C: Channel>(
         return Ok(Vec::new());
     }
     let MergeKeys(keys) = link.receive(round, &len).await?;
-    let given = encryption.give_merge_keys(&mut Weights::empty(), &keys);
+    let given = encryption.give_merge_keys(&mut NoWeights::empty(), &keys);
     given.map_err(|cause| malformed(link.peer(), round, MergeKeys::NAME, cause))?;
     Ok(keys)
 }

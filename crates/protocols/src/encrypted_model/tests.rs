@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{AllSettled, Ask, Begin, Examples, ProtocolError, Settled, Start, plain, testing::*};
 
+mod helped;
 mod hidden_input;
 
 const INPUT_BITS: u32 = 5;
@@ -84,7 +85,7 @@ pub(crate) fn key(number: u8) -> LayerKey {
     LayerKey::new(encryption(), &[number; 32])
 }
 
-pub(crate) fn roles(precision: f64) -> (Client, Server) {
+pub(crate) fn roles<'h>(precision: f64) -> (Client, Server<'h>) {
     let client = Client {
         layer: network(SERVER),
         tail: network(SERVER.end..LAYERS)
@@ -99,6 +100,7 @@ pub(crate) fn roles(precision: f64) -> (Client, Server) {
         encryption: encryption(),
         inner: inner(),
         shuffle: task(&examples(1), &examples(1)).shuffle,
+        helpers: None,
     };
     (client, server)
 }
@@ -133,7 +135,7 @@ fn values(network: &Network) -> Vec<ArrayD<f32>> {
     network.parameters().into_iter().map(|(_, value)| value).collect()
 }
 
-async fn train((me, other): (Client, Server), data: &Examples, test: &Examples) -> Trained {
+async fn train((me, other): (Client, Server<'_>), data: &Examples, test: &Examples) -> Trained {
     let mut links = links();
     let mut evaluation = None;
     let [a, b] = &mut links;
@@ -438,7 +440,7 @@ async fn another_key_is_refused_by_name() {
 }
 
 /// In stride layout, which has every message.
-fn packed_roles(precision: f64) -> (Client, Server) {
+fn packed_roles<'h>(precision: f64) -> (Client, Server<'h>) {
     let (mut me, mut other) = roles(precision);
     me.key = LayerKey::new(packed(), &[1; 32]);
     other.encryption = packed();

@@ -50,7 +50,7 @@ impl<C: Channel> ServerRounds<C> for Network {
         predict::answer(self, link, round, rows.len()).await
     }
 
-    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+    async fn snapshot(&mut self) -> Result<Parts, ProtocolError> {
         Ok([("middle".to_owned(), self.checkpoint()?)].into())
     }
 

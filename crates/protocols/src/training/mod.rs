@@ -152,7 +152,7 @@ pub(crate) trait ServerRounds<C: Channel> {
     async fn outputs(&mut self, link: &mut Link<C>, round: u64, rows: Range<usize>) -> Result<(), ProtocolError>;
 
     /// What of this session's state has changed since the beginning of the epoch.
-    fn snapshot(&self) -> Result<Parts, ProtocolError>;
+    async fn snapshot(&mut self) -> Result<Parts, ProtocolError>;
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError>;
 }

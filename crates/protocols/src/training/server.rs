@@ -165,7 +165,8 @@ async fn train<C: Channel>(
             progress.batch(index, epoch, rows, link.traffic())?;
             if let Some(keep) = service.keeps.get(index).filter(|_| schedule.keeps_after(batch, batches)) {
                 let batch = batch as u32;
-                keep.save(Position { epoch, batch }, session.snapshot()?)?;
+                let parts = link.wait_while(session.snapshot()).await?;
+                keep.save(Position { epoch, batch }, parts)?;
             }
         }
         barrier.pass(link).await;
@@ -204,8 +205,8 @@ async fn settle<C: Channel>(
     rounds: &[u64],
 ) -> Result<(), ProtocolError> {
     let shared = me.shared()?;
-    for (session, keep) in me.sessions().iter().zip(service.keeps) {
-        let mut parts = session.snapshot()?;
+    for ((session, link), keep) in me.sessions().iter_mut().zip(&mut *links).zip(service.keeps) {
+        let mut parts = link.wait_while(session.snapshot()).await?;
         parts.extend(shared.clone());
         keep.save(Position::of_epoch(epoch), parts)?;
     }

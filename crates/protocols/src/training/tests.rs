@@ -14,7 +14,7 @@ use ndarray::ArrayD;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
-use crate::{encrypted_activation as ea, encrypted_model as em, plain, testing::*};
+use crate::{encrypted_activation as ea, encrypted_model as em, helpers::testing::InMemory, plain, testing::*};
 
 /// The server's one layer of `m1`.
 const LAYER: usize = 7;
@@ -149,6 +149,26 @@ fn lattice(place: u8) -> (ea::LatticeCipher, ea::ServerLattice) {
     let sealing = || ea::Sealing::new(4, 256, 5).unwrap();
     let key = ea::LatticeCipher::new(sealing(), &mut ChaCha20Rng::from_seed([40 + place; 32]));
     (key, ea::ServerLattice::new(sealing()))
+}
+
+#[tokio::test]
+async fn clients_sessions_at_helpers_are_those_at_the_server() {
+    let (alone, _) = train_sealed(lattice, adam(0.01)).await;
+    for helpers in [
+        InMemory::new(1),
+        InMemory::new(3),
+        InMemory::losing(2, &[(0, 1), (1, 4), (0, 9)]),
+    ] {
+        let helped = |place| {
+            let sealing = ea::Sealing::new(4, 256, 5).unwrap();
+            (lattice(place).0, ea::HelpedLattice::new(sealing, place.into(), &helpers))
+        };
+        let (trained, _) = train_sealed(helped, adam(0.01)).await;
+        assert_eq!(trained.layer, alone.layer);
+        assert_eq!(trained.fronts, alone.fronts);
+        // Each has sessions: layers, and batches to multiply.
+        assert!(helpers.asked().iter().all(|asked| asked.contains(&7) && asked.contains(&8)));
+    }
 }
 
 #[tokio::test]

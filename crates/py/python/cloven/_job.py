@@ -115,8 +115,17 @@ def template(data: str, protocol: str | None = None, *, set: Mapping[str, Any] |
 
 
 def settings_of(changes: Mapping[str, Any] | None) -> list[str]:
-    """``KEY=VALUE`` for each change; what JSON and TOML write alike."""
-    return [f"{key}={json.dumps(value)}" for key, value in (changes or {}).items()]
+    """``KEY=VALUE`` for each change, in TOML."""
+    return [f"{key}={_inline(value)}" for key, value in (changes or {}).items()]
+
+
+def _inline(value: Any) -> str:
+    """A value on one line of TOML, which writes strings and numbers as JSON does."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {_inline(of_key)}" for key, of_key in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return json.dumps(value)
 
 
 def job_of(job: Any, set: Mapping[str, Any] | None = None) -> Job:

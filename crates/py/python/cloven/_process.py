@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 if sys.path and __name__ == "__main__" and os.path.samefile(sys.path[0] or ".", os.path.dirname(os.path.abspath(__file__))):
     # Run as a file: the modules of this package are not to stand in for others of the same name.
@@ -13,16 +16,33 @@ if sys.path and __name__ == "__main__" and os.path.samefile(sys.path[0] or ".", 
 from cloven import _cloven
 
 
-def program() -> list[str]:
-    """What a party's process is started with: this interpreter and this file, whatever the working directory holds."""
-    return [sys.executable, os.path.abspath(__file__)]
+#: Before the command line of a party's process: what makes parties' helpers, as JSON by name.
+_HELPERS = "--with-helpers"
+
+
+def program(helpers: Mapping[str, Any] | None = None) -> list[str]:
+    """What a party's process is started with: this interpreter and this file, whatever the working directory holds; and the parties' helpers."""
+    described = {name: of_party.describe() for name, of_party in (helpers or {}).items()}
+    return [sys.executable, os.path.abspath(__file__), *([_HELPERS, json.dumps(described)] if described else [])]
 
 
 def main() -> None:
     """The command line."""
     # Cloven ends in good order on both; until it waits for them, they end the process as they do any other program.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(_cloven.command(["cloven", *sys.argv[1:]], program()))
+    arguments = sys.argv[1:]
+    described: dict[str, Any] = {}
+    if arguments[:1] == [_HELPERS]:
+        described, arguments = json.loads(arguments[1]), arguments[2:]
+
+    def helpers(party: str) -> Any:
+        if party not in described:
+            return None
+        from cloven.ray import Helpers
+
+        return Helpers(**described[party])
+
+    sys.exit(_cloven.command(["cloven", *arguments], program(), helpers if described else None))
 
 
 if __name__ == "__main__":

@@ -143,6 +143,7 @@ def run(
     report: bool = False,
     record: bool | int = False,
     initial_weights: str | os.PathLike[str] | None = None,
+    helpers: Mapping[str, Any] | None = None,
     pool: int = 2,
     progress: bool | None = None,
     on_update: Callable[[dict[str, Any]], None] | None = None,
@@ -154,12 +155,13 @@ def run(
     ``local.toml`` beside the job says so, or the job names a data set that is known.
 
     Ctrl-C ends it in good order and raises :class:`cloven.Interrupted`; ``resume=interrupted.run_folder`` goes on. ``on_update`` is called with each update of
-    each party. ``emulate="100Mbps,rtt=50ms"`` imitates a link; ``record=True`` keeps what each party receives, for :meth:`Run.audit`.
+    each party. ``emulate="100Mbps,rtt=50ms"`` imitates a link; ``record=True`` keeps what each party receives, for :meth:`Run.audit`. ``helpers`` are further
+    processes of some parties, by name: :class:`cloven.ray.Helpers`.
     """
     if _is_service(job):
-        if data is not None or resume or compare_plain or report or record or initial_weights:
+        if data is not None or resume or compare_plain or report or record or initial_weights or helpers:
             raise TypeError(
-                "data, resume, compare_plain, report, record and initial_weights are for jobs that train; this one serves"
+                "data, resume, compare_plain, report, record, initial_weights and helpers are for jobs that train; this one serves"
             )
         return _run_service(
             job, set=set, runs=runs, run_folder=run_folder, emulate=emulate, pool=pool, progress=progress, on_update=on_update
@@ -170,7 +172,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="cloven-") as folder:
         sources = {party: source_of(value, _inside(folder, party)) for party, value in _by_party(data, lead).items()}
         given = arguments(
-            program=program(),
+            program=program(helpers),
             job_folder=job.folder,
             runs=runs,
             run_folder=run_folder,
@@ -198,6 +200,7 @@ def party(
     run_folder: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     record: bool | int = False,
+    helpers: Any = None,
     metrics: str | None = None,
     progress: bool | None = None,
     on_update: Callable[[dict[str, Any]], None] | None = None,
@@ -206,7 +209,7 @@ def party(
 
     ``accept`` is the digest of the job that you consent to (:attr:`cloven.Job.digest`, at least its first 16 digits): look at :attr:`cloven.Job.leaks`
     first. ``local`` is the party's ``local.toml`` (default: ``NAME/local.toml`` beside the job), with key, roster and addresses; ``data`` takes the place of
-    what it says about data.
+    what it says about data. ``helpers`` are further processes of this party: :class:`cloven.ray.Helpers`.
     """
     job = job_of(job, set)
     listener = Listener(on_update, progress, name)
@@ -222,7 +225,7 @@ def party(
             record=record,
             metrics=metrics,
         )
-        summary = _listened(listener, lambda: _cloven.party(job._native, given, listener))
+        summary = _listened(listener, lambda: _cloven.party(job._native, given, listener, helpers))
     return _finished(listener, summary)
 
 
@@ -262,25 +265,16 @@ def predict(
             file = None if x is None else input_file(x, Path(folder), "rows")
             given = arguments(party=party, accept=accept, input=file, local=local, **common)
             summary, rows = _listened(listener, lambda: _cloven.predict_alone(given, listener))
-    return None if rows is None else _predictions(run_folder, json.loads(summary), rows)
+    return None if rows is None else _predictions(json.loads(summary), rows)
 
 
-def _in_order(run_folder: Path, names: list[str]) -> list[str]:
-    """Class names in the order of their numbers, which is noted at the party that gets predictions; JSON has them in alphabetical order."""
-    for file in sorted((run_folder / "checkpoints").glob("*.preprocessing.json")):
-        noted = json.loads(file.read_text(encoding="utf-8")).get("classes") or []
-        if sorted(noted) == sorted(names):
-            return list(noted)
-    return names
-
-
-def _predictions(run_folder: Path, summary: dict[str, Any], lines: bytes) -> Predictions:
+def _predictions(summary: dict[str, Any], lines: bytes) -> Predictions:
     import numpy as np
 
     rows = [json.loads(line) for line in io.BytesIO(lines)]
     summary = {**summary, "rows_in_input": [row["row"] for row in rows]}
     if rows and rows[0].get("probabilities") is not None:
-        classes = _in_order(run_folder, list(rows[0]["probabilities"]))
+        classes: list[str] = summary["classes"]
         values = [[row["probabilities"][name] for name in classes] for row in rows]
         decided = [row["class"] if row.get("class") is not None else row.get("labels") for row in rows]
         return Predictions(np.asarray(values, dtype=np.float32), classes, decided, summary)

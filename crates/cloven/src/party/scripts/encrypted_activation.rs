@@ -2,7 +2,7 @@
 
 use cloven_protocols::{
     Observe,
-    encrypted_activation::{self, Fellows, LatticeCipher, ServerLattice, paper},
+    encrypted_activation::{self, Fellows, HelpedLattice, LatticeCipher, ServerCipher, ServerLattice, paper},
 };
 use cloven_wire::{Channel, Link};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -45,14 +45,30 @@ impl Prepared {
         links: &mut [Link<C>],
         observe: &mut Observe<'_>,
     ) -> Outcome {
+        match self.helpers() {
+            None => {
+                let cipher = |_| Ok(ServerLattice::new(self.job.sealing()?));
+                self.sealed_server_with(cipher, kept, links, observe).await
+            }
+            Some(helpers) => {
+                let cipher = |client| Ok(HelpedLattice::new(self.job.sealing()?, client, helpers));
+                self.sealed_server_with(cipher, kept, links, observe).await
+            }
+        }
+    }
+
+    async fn sealed_server_with<C: Channel, K: ServerCipher>(
+        &self,
+        cipher: impl Fn(usize) -> Result<K, Error>,
+        kept: &Kept<'_, '_>,
+        links: &mut [Link<C>],
+        observe: &mut Observe<'_>,
+    ) -> Outcome {
         let keeps = kept.keeps();
         let cut = self.job.cut()?;
         let me = encrypted_activation::Server {
             layer: self.network(&cut, cut.server.clone())?,
-            ciphers: links
-                .iter()
-                .map(|_| Ok(ServerLattice::new(self.job.sealing()?)))
-                .collect::<Result<_, Error>>()?,
+            ciphers: (0..links.len()).map(cipher).collect::<Result<_, Error>>()?,
             reveal_after: self.reveal_after(),
         };
         let me = encrypted_activation::server(me, self.service(kept, &keeps), links, observe).await;

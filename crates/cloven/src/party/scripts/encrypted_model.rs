@@ -63,6 +63,7 @@ impl Prepared {
             encryption: self.job.layer_encryption()?,
             inner: self.job.product_layers()?,
             shuffle: self.job.shuffle(),
+            helpers: self.helpers(),
         };
         let me = encrypted_model::server(me, self.service(kept, &keeps), link, observe).await;
         Ok(me.map(|layers| Trained {
@@ -81,7 +82,8 @@ impl Prepared {
         let cut = self.job.cut()?;
         let keys = self.job.product_keys(&kept.secret)?;
         let network = self.encrypted_network(&cut, &keys)?;
-        let me = encrypted_samples::Client { network, keys };
+        let helpers = self.helpers().map(|helpers| (helpers, &*kept.secret));
+        let me = encrypted_samples::Client { network, keys, helpers };
         let me = encrypted_samples::client(me, self.task(data, kept), link, observe).await;
         Ok(me.map(|network| Trained {
             parts: vec![network],

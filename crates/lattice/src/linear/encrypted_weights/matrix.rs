@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Bytes of the energy at the start of an encoded part.
-const HEAD: usize = size_of::<f64>();
+pub(super) const HEAD: usize = size_of::<f64>();
 
 /// An encrypted matrix, updated in place.
 pub struct EncryptedWeights {

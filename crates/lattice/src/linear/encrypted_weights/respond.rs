@@ -5,6 +5,7 @@ use cloven_ring::Poly;
 use super::{
     Kernel, WeightProduct,
     matrix::{DECODE, EncryptedWeights},
+    parts::square,
 };
 use crate::{
     Ciphertext, LatticeError, Upload,
@@ -12,6 +13,7 @@ use crate::{
         fixed::{fixed, rows_of},
         hide::Hiding,
     },
+    merging::MergeKeys,
     parallel,
     wire::check_len,
 };
@@ -61,7 +63,6 @@ impl WeightProduct {
             })?;
             residues.push(of_prime);
         }
-        let square = |row: &[i64]| row.iter().map(|&x| (x as f64).powi(2)).sum();
         Ok(EncodedRows {
             rows,
             residues,
@@ -127,6 +128,24 @@ impl WeightProduct {
         x: &EncodedRows,
         hide: impl Fn(&mut Ciphertext, usize) -> Result<(), LatticeError> + Sync,
     ) -> Result<Vec<u8>, LatticeError> {
+        let mut out = Vec::with_capacity(self.response_len(x.rows));
+        self.products(weights, x, &mut out, |products, (r, start), out| {
+            let first = r * self.response_groups(x.rows) + start / self.merged_rows();
+            let mut index = first..;
+            let hide = |response: &mut Ciphertext| hide(response, index.next().unwrap_or_default());
+            self.respond_with(products, r, weights.keys.as_ref(), hide, out)
+        })?;
+        Ok(out)
+    }
+
+    /// The products of a batch, some rows at a time, in order: `write` has them with their block of outputs and their first row, and gives back their memory.
+    pub(super) fn products(
+        &self,
+        weights: &EncryptedWeights,
+        x: &EncodedRows,
+        out: &mut Vec<u8>,
+        write: impl Fn(Vec<Ciphertext>, (usize, usize), &mut Vec<u8>) -> Result<Vec<Ciphertext>, LatticeError> + Sync,
+    ) -> Result<(), LatticeError> {
         self.check_weights(weights)?;
         let products = 2 * self.parameters.basis().words() * self.input_blocks();
         let cost = 1000 * products / self.products_per_microsecond() + self.cost(RESPOND);
@@ -143,33 +162,47 @@ impl WeightProduct {
             }
         };
         let groups = x.rows.div_ceil(size);
-        let mut out = Vec::with_capacity(self.response_len(x.rows));
-        parallel::append(self.output_blocks() * groups, size * cost, &mut out, |index, out| {
+        parallel::append(self.output_blocks() * groups, size * cost, out, |index, out| {
             let (r, start) = (index / groups, index % groups * size);
             let rows = start..x.rows.min(start + size);
             let mut products = weights.take_spare(rows.len(), &self.parameters);
             match &self.kernel {
-                Kernel::Block(kernel) => self.multiply_in_blocks(kernel, weights, x, r, rows.clone(), &mut products)?,
-                Kernel::Stride(kernel) => self.multiply_in_strides(kernel, weights, x, r, rows.clone(), &mut products)?,
+                Kernel::Block(kernel) => self.multiply_in_blocks(kernel, weights, x, r, rows, &mut products)?,
+                Kernel::Stride(kernel) => self.multiply_in_strides(kernel, weights, x, r, rows, &mut products)?,
             }
-            let first = r * self.response_groups(x.rows) + start / self.merged_rows();
-            let mut spare = Vec::with_capacity(products.len());
-            for (index, mut response) in products.into_iter().enumerate() {
-                // The others have been merged into the first of their group.
-                if index.is_multiple_of(self.merged_rows()) {
-                    hide(&mut response, first + index / self.merged_rows())?;
-                    let (c0, c1) = (response.c0.into_coefficients(), response.c1.into_coefficients());
-                    let merged = self.merged_rows().min(rows.len() - index);
-                    self.compression.write(&c0, &[&c1], self.wanted(r, merged), out);
-                    let [c0, c1] = [c0, c1].map(Poly::into_zero);
-                    response = Ciphertext { c0, c1 };
-                }
-                spare.push(response);
-            }
-            weights.give_spare(spare);
+            weights.give_spare(write(products, (r, start), out)?);
             Ok(())
-        })?;
-        Ok(out)
+        })
+    }
+
+    /// Merges the products of some rows, the first of them that of a response, hides and compresses the responses, and gives the memory back.
+    pub(super) fn respond_with(
+        &self,
+        mut products: Vec<Ciphertext>,
+        r: usize,
+        keys: Option<&MergeKeys>,
+        mut hide: impl FnMut(&mut Ciphertext) -> Result<(), LatticeError>,
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Ciphertext>, LatticeError> {
+        let (all, merged) = (products.len(), self.merged_rows());
+        if let Kernel::Stride(_) = self.kernel {
+            let keys = keys.filter(|keys| keys.stride() == merged).ok_or(LatticeError::NoMergeKeys)?;
+            products.chunks_mut(merged).try_for_each(|responses| keys.merge(responses))?;
+        }
+        let mut spare = Vec::with_capacity(all);
+        for (index, mut response) in products.into_iter().enumerate() {
+            // The others have been merged into the first of their group.
+            if index.is_multiple_of(merged) {
+                hide(&mut response)?;
+                let (c0, c1) = (response.c0.into_coefficients(), response.c1.into_coefficients());
+                self.compression
+                    .write(&c0, &[&c1], self.wanted(r, merged.min(all - index)), out);
+                let [c0, c1] = [c0, c1].map(Poly::into_zero);
+                response = Ciphertext { c0, c1 };
+            }
+            spare.push(response);
+        }
+        Ok(spare)
     }
 
     /// Residues of a row: whole blocks.

@@ -79,8 +79,7 @@ impl WeightProduct {
 }
 
 impl WeightProduct {
-    /// Into `products`: sum_q W[q,r] xfwd[i,q] for some rows i, the first of them that of a response, merged into the first of every response. To be merged, the products are multiplied by 2^-levels
-    /// modulo q.
+    /// Into `products`: sum_q W[q,r] xfwd[i,q] for some rows i, the first of them that of a response. To be merged, they are multiplied by 2^-levels modulo q.
     pub(super) fn multiply_in_strides(
         &self,
         kernel: &StrideKernel,
@@ -90,8 +89,6 @@ impl WeightProduct {
         rows: Range<usize>,
         products: &mut [Ciphertext],
     ) -> Result<(), LatticeError> {
-        let keys = weights.keys.as_ref().filter(|keys| keys.stride() == self.merged_rows());
-        let keys = keys.ok_or(LatticeError::NoMergeKeys)?;
         let (kb, width) = (self.block_inputs(), self.row_words());
         let shape = Shape {
             outputs: rows.len(),
@@ -113,9 +110,7 @@ impl WeightProduct {
             outputs.iter_mut().flatten().for_each(|residues| residues.fill(0));
             kernel.products[prime].add_assign(&factors, Argument::Inverse, 0, &inputs, &mut outputs)?;
         }
-        products
-            .chunks_mut(self.merged_rows())
-            .try_for_each(|responses| keys.merge(responses))
+        Ok(())
     }
 
     /// Of `rows` rows, those whose responses are merged with that of `row`.

@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod matrix;
+mod parts;
 mod strided;
 
 const SCALES: Scales = Scales {

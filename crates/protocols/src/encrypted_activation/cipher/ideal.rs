@@ -5,6 +5,7 @@ use cloven_nn::{InputGradient, ModelSpec, Network};
 use ndarray::{ArrayD, IxDyn};
 
 use super::{ClientCipher, Direction, SealedLen, ServerCipher};
+use crate::ProtocolError;
 
 /// Both sides of the ideal cipher. Sealed batches are the numbers themselves; the layer's arithmetic is `cloven_nn`'s own.
 pub struct IdealCipher {
@@ -80,7 +81,7 @@ impl ServerCipher for IdealCipher {
             .map_err(wrong)
     }
 
-    fn answer(&mut self, direction: Direction, sealed: &[u8], rows: usize) -> Result<Vec<u8>, LatticeError> {
+    async fn answer(&mut self, direction: Direction, sealed: &[u8], rows: usize) -> Result<Vec<u8>, ProtocolError> {
         let batch = self.batch(sealed, self.widths(direction)[0])?;
         let inputs = self.widths(Direction::Forward)[0];
         let wrong = |_| LatticeError::Size {

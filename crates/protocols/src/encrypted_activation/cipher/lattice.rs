@@ -8,6 +8,7 @@ use ndarray::{ArrayD, IxDyn};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{ClientCipher, Direction, SealedLen, ServerCipher};
+use crate::ProtocolError;
 
 /// log2 of the ring degree.
 const LOG2_DEGREE: u32 = 11;
@@ -31,6 +32,7 @@ const BACKWARD: Scales = Scales {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sealing {
     parameters: Parameters,
+    rows: usize,
     forward: Product,
     backward: Product,
 }
@@ -43,6 +45,7 @@ impl Sealing {
         let backward = Product::new(&parameters, [rows, outputs, inputs], BACKWARD)?;
         Ok(Self {
             parameters,
+            rows,
             forward,
             backward,
         })
@@ -71,7 +74,30 @@ impl Sealing {
         self.product(direction).output_bound()
     }
 
-    fn product(&self, direction: Direction) -> &Product {
+    /// Rows, inputs and outputs that it is for.
+    pub(super) fn form(&self) -> [usize; 3] {
+        let layout = self.forward.layout();
+        [self.rows, layout.inputs, layout.outputs]
+    }
+
+    /// Refuses a layer whose numbers leave the range of the encryption.
+    pub(super) fn check_layer(&self, weight: &ArrayD<f32>, bias: Option<&ArrayD<f32>>) -> Result<(), LatticeError> {
+        let [forward, backward] = &self.matrices(weight, bias);
+        self.forward.check_weights(&forward.0, &forward.1)?;
+        self.backward.check_weights(&backward.0, &backward.1)
+    }
+
+    /// Matrix and bias of each direction's product. PyTorch's `[outputs, inputs]` is the matrix of the backward product as it stands; the forward one is
+    /// its transpose.
+    fn matrices(&self, weight: &ArrayD<f32>, bias: Option<&ArrayD<f32>>) -> [(Vec<f32>, Vec<f32>); 2] {
+        let none = |product: &Product| vec![0.0; product.layout().outputs];
+        let bias = bias.map_or_else(|| none(&self.forward), |bias| bias.iter().copied().collect());
+        let by_input = weight.t().iter().copied().collect();
+        let by_output = weight.iter().copied().collect();
+        [(by_input, bias), (by_output, none(&self.backward))]
+    }
+
+    pub(super) fn product(&self, direction: Direction) -> &Product {
         match direction {
             Direction::Forward => &self.forward,
             Direction::Backward => &self.backward,
@@ -168,20 +194,19 @@ impl SealedLen for ServerLattice {
     }
 }
 
-impl ServerCipher for ServerLattice {
-    fn set_layer(&mut self, weight: &ArrayD<f32>, bias: Option<&ArrayD<f32>>) -> Result<(), LatticeError> {
-        let [forward, backward] = [&self.sealing.forward, &self.sealing.backward];
-        // PyTorch's [outputs, inputs] is the matrix of the backward product as it stands; the forward one is its transpose.
-        let by_output: Vec<f32> = weight.iter().copied().collect();
-        let by_input: Vec<f32> = weight.t().iter().copied().collect();
-        let none = vec![0.0; forward.layout().outputs];
-        let bias = bias.map_or(none, |bias| bias.iter().copied().collect());
-        let zeros = vec![0.0; backward.layout().outputs];
-        self.layer = Some((forward.weights(&by_input, &bias)?, backward.weights(&by_output, &zeros)?));
+impl ServerLattice {
+    /// Takes the layer.
+    pub(crate) fn set(&mut self, weight: &ArrayD<f32>, bias: Option<&ArrayD<f32>>) -> Result<(), LatticeError> {
+        let [forward, backward] = &self.sealing.matrices(weight, bias);
+        self.layer = Some((
+            self.sealing.forward.weights(&forward.0, &forward.1)?,
+            self.sealing.backward.weights(&backward.0, &backward.1)?,
+        ));
         Ok(())
     }
 
-    fn answer(&mut self, direction: Direction, sealed: &[u8], rows: usize) -> Result<Vec<u8>, LatticeError> {
+    /// Multiplies a sealed batch by the layer.
+    pub(crate) fn multiply(&self, direction: Direction, sealed: &[u8], rows: usize) -> Result<Vec<u8>, LatticeError> {
         let Some((forward, backward)) = &self.layer else {
             return Err(LatticeError::Size {
                 what: "layer",
@@ -193,5 +218,15 @@ impl ServerCipher for ServerLattice {
             Direction::Forward => self.sealing.forward.respond(forward, sealed, rows),
             Direction::Backward => self.sealing.backward.respond(backward, sealed, rows),
         }
+    }
+}
+
+impl ServerCipher for ServerLattice {
+    fn set_layer(&mut self, weight: &ArrayD<f32>, bias: Option<&ArrayD<f32>>) -> Result<(), LatticeError> {
+        self.set(weight, bias)
+    }
+
+    async fn answer(&mut self, direction: Direction, sealed: &[u8], rows: usize) -> Result<Vec<u8>, ProtocolError> {
+        Ok(self.multiply(direction, sealed, rows)?)
     }
 }

@@ -72,7 +72,7 @@ impl<C: Channel, K: ServerCipher> ServerRounds<C> for Session<K> {
         answer_activation(&mut self.cipher, link, round, rows.len()).await
     }
 
-    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+    async fn snapshot(&mut self) -> Result<Parts, ProtocolError> {
         Ok([("layer".to_owned(), self.layer.checkpoint()?)].into())
     }
 

@@ -113,7 +113,7 @@ impl<C: Channel> ServerRounds<C> for Session<'_> {
         self.products.forward(1, count, false, link, round).await
     }
 
-    fn snapshot(&self) -> Result<Parts, ProtocolError> {
+    async fn snapshot(&mut self) -> Result<Parts, ProtocolError> {
         let key = self.key.ok_or_else(nothing_held)?;
         let key = [("key".to_owned(), key.0.to_vec())];
         Ok(self.products.snapshot().chain(key).collect())

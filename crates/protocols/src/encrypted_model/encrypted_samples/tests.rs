@@ -16,6 +16,7 @@ use crate::{
     encrypted_model::{
         EncryptedOutput, EncryptedWeights, HeldLayers, HeldWeights, Key, ProductEncryption, ProductKey, ProductLayer,
     },
+    helpers::testing::InMemory,
     plain,
     testing::*,
 };
@@ -123,10 +124,11 @@ pub(crate) fn key(number: u8) -> ProductKey {
     ProductKey::new(encryption(), &[number; 32])
 }
 
-pub(crate) fn roles<'a>(optimiser: &OptimiserSpec, rows: &'a dyn RowStore) -> (Client, Server<'a>) {
+pub(crate) fn roles<'a>(optimiser: &OptimiserSpec, rows: &'a dyn RowStore) -> (Client<'a>, Server<'a>) {
     let client = Client {
         network: whole(optimiser),
         keys: keys(1),
+        helpers: None,
     };
     let server = Server {
         layers: layers(),
@@ -254,6 +256,7 @@ async fn residual_blocks_learn_what_plain_training_does() {
         keys: keys
             .map(|(number, layer)| ProductKey::of_layer(layer.encryption, &[1; 32], number))
             .collect(),
+        helpers: None,
     };
     let rows = MemoryRows::of(layers[0].encryption.row_len());
     let shuffle = task(&data, &test).shuffle;
@@ -633,4 +636,43 @@ fn bytes_of_the_published_network() {
     assert!(encryption.row_len() < 640_000, "{}", encryption.row_len());
     let bytes = batch.client_bytes + batch.server_bytes;
     assert!(bytes < 4_000_000, "{bytes}");
+}
+
+/// So many that they are uploaded in several messages.
+const ROWS: usize = 300;
+
+/// The rows that a training uploads and what it leaves, with these helpers at the client.
+async fn with_helpers(helpers: Option<&InMemory>) -> (Vec<u8>, HeldLayers, Vec<ArrayD<f32>>) {
+    let (mut links, rows) = (links(), MemoryRows::default());
+    let (mut me, other) = roles(&sgd(0.1), &rows);
+    me.helpers = helpers.map(|helpers| (helpers as _, &[1; 32]));
+    let (data, test) = (examples(ROWS), examples(10));
+    let [a, b] = &mut links;
+    let (mut quiet, mut still) = (ignore, ignore);
+    let (client, server) = tokio::join!(
+        client(me, task(&data, &test), a, &mut quiet),
+        server(other, schedule(), b, &mut still)
+    );
+    let (_, uploaded) = rows.held.take().unwrap();
+    (uploaded, server.unwrap(), values(&client.unwrap()))
+}
+
+#[tokio::test]
+async fn helpers_encrypt_the_rows_as_the_client_does() {
+    let (uploaded, held, weights) = with_helpers(None).await;
+    let messages = encryption().row_parts(ROWS + 10).count();
+    assert!(messages > 3, "{messages}");
+    for helpers in [
+        InMemory::new(1),
+        InMemory::new(2),
+        InMemory::losing(2, &[(0, 0), (1, 2), (0, 4)]),
+    ] {
+        let (also_uploaded, also_held, also) = with_helpers(Some(&helpers)).await;
+        assert!(uploaded == also_uploaded && held.weights == also_held.weights);
+        assert_eq!(weights, also);
+        // Each is asked, and told the key first.
+        assert!(helpers.asked().iter().all(|asked| asked[0] == 9), "{:?}", helpers.asked());
+        let rows = helpers.asked().concat().iter().filter(|verb| **verb == 10).count();
+        assert!(rows >= messages, "{rows}");
+    }
 }
