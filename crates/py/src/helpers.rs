@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cloven::{
     Error, Party,
-    helpers::{Answer, Helper, Helpers, Lost},
+    helpers::{Answer, Helper, Helpers, NoAnswer},
 };
 use pyo3::{exceptions::PyRuntimeError, prelude::*, types::PyBytes};
 use tokio::sync::oneshot;
@@ -36,7 +36,7 @@ impl PyHelper {
     }
 }
 
-/// A party's helpers: an object with `count`, and `ask(helper, request, answered)`, which returns at once and has `answered(answer, why)` called later.
+/// A party's helpers: an object with `count`, `start()`, and `ask(helper, request, answered)`, which returns at once and has [`Answered`] called later.
 pub struct PythonHelpers {
     object: Py<PyAny>,
     count: usize,
@@ -45,6 +45,7 @@ pub struct PythonHelpers {
 impl PythonHelpers {
     pub fn new(py: Python<'_>, object: Py<PyAny>) -> PyResult<Self> {
         let count = object.getattr(py, "count")?.extract(py)?;
+        object.call_method0(py, "start")?;
         Ok(Self { object, count })
     }
 
@@ -65,25 +66,25 @@ impl Helpers for PythonHelpers {
         let (sender, receiver) = oneshot::channel();
         let asked = self.called(helper, request, Answered(Mutex::new(Some(sender))));
         Box::pin(async move {
-            asked.map_err(|error| Lost { why: error.to_string() })?;
-            let gone = |_| Lost {
-                why: "nobody answers for it any more".into(),
-            };
+            asked.map_err(|error| NoAnswer::Unavailable(error.to_string()))?;
+            let gone = |_| NoAnswer::Unavailable("nobody answers for it any more".into());
             receiver.await.map_err(gone)?
         })
     }
 }
 
-/// Called once, with an answer, or with `None` and why there will be none.
+/// Called once, with an answer, or with `None`, why there is none, and whether another helper may answer.
 #[pyclass(module = "cloven._cloven", frozen)]
-struct Answered(Mutex<Option<oneshot::Sender<Result<Vec<u8>, Lost>>>>);
+struct Answered(Mutex<Option<oneshot::Sender<Result<Vec<u8>, NoAnswer>>>>);
 
 #[pymethods]
 impl Answered {
-    fn __call__(&self, answer: Option<&[u8]>, why: Option<String>) {
+    #[pyo3(signature = (answer, why = String::new(), lost = true))]
+    fn __call__(&self, answer: Option<&[u8]>, why: String, lost: bool) {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let answer = answer.map(<[u8]>::to_vec).ok_or_else(|| Lost {
-            why: why.unwrap_or_default(),
+        let answer = answer.map(<[u8]>::to_vec).ok_or_else(|| match lost {
+            true => NoAnswer::Lost(why),
+            false => NoAnswer::Unavailable(why),
         });
         // Whoever asked may be gone: the run was interrupted.
         let _ = sender.map(|sender| sender.send(answer));

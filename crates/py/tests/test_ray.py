@@ -1,9 +1,11 @@
 """Helpers as Ray actors, on a cluster of several nodes on this machine."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,7 +35,12 @@ def job(protocol, outputs, **changes):
     """The digits with a first layer of 64 x `outputs`; the server has it."""
     model = {
         "server_layers": [0, 1],
-        "layers": [{"type": "flatten"}, {"type": "dense", "outputs": outputs}, {"type": "relu"}, {"type": "dense", "outputs": 10}],
+        "layers": [
+            {"type": "flatten"},
+            {"type": "dense", "outputs": outputs},
+            {"type": "relu"},
+            {"type": "dense", "outputs": 10},
+        ],
     }
     sections = {
         "protocol": protocol,
@@ -123,6 +130,17 @@ def test_what_helpers_cannot_do_is_said(cluster, tmp_path):
     nowhere = cloven.ray.Helpers(1, resources={"nowhere": 1}, wait=1)
     with pytest.raises(cloven.ClovenError, match="no room for helper 0"):
         serve(job("encrypted-model", 512), tmp_path, nowhere)
+
+
+def test_the_page_runs(tmp_path, monkeypatch, capsys):
+    page = Path(__file__).resolve().parents[3] / "docs" / "ray.md"
+    blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    try:
+        exec(blocks[0], {})
+    finally:
+        ray.shutdown()
+    assert 0.5 < float(capsys.readouterr().out.splitlines()[-1]) < 1
 
 
 def test_bytes_that_are_no_request_are_refused():

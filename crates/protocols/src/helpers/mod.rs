@@ -39,12 +39,15 @@ pub trait Helpers {
 }
 
 /// A helper's answer, once it is there.
-pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Lost>> + 'a>>;
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, NoAnswer>> + 'a>>;
 
-/// A helper that will not answer any more.
+/// Why a helper does not answer, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct Lost {
-    /// Why, for the operator.
-    pub why: String,
+pub enum NoAnswer {
+    /// It will not answer any more; another one may.
+    #[error("{0}")]
+    Lost(String),
+    /// There is none to be had: asking again is of no use.
+    #[error("{0}")]
+    Unavailable(String),
 }

@@ -1,7 +1,7 @@
 //! A party's side: one helper's work, and what it must be told for it.
 
 use super::{
-    Helpers, Lost, Request,
+    Helpers, NoAnswer, Request,
     helper::{DONE, REFUSED},
 };
 use crate::ProtocolError;
@@ -43,13 +43,14 @@ impl<'h> Station<'h> {
         for _ in 0..LOSSES {
             match self.attempt(before, request).await? {
                 Ok(answer) => return Ok(answer),
-                Err(lost) => (self.told, why) = (false, lost.why),
+                Err(lost) => (self.told, why) = (false, lost),
             }
         }
         Err(self.failed(format!("{LOSSES} were lost, the last: {why}")))
     }
 
-    async fn attempt(&mut self, before: &[Request<'_>], request: &Request<'_>) -> Result<Result<Vec<u8>, Lost>, ProtocolError> {
+    /// The inner error is why the helper was lost.
+    async fn attempt(&mut self, before: &[Request<'_>], request: &Request<'_>) -> Result<Result<Vec<u8>, String>, ProtocolError> {
         if !self.told {
             for request in before {
                 if let Err(lost) = self.answered(request).await? {
@@ -61,18 +62,17 @@ impl<'h> Station<'h> {
         self.answered(request).await
     }
 
-    async fn answered(&self, request: &Request<'_>) -> Result<Result<Vec<u8>, Lost>, ProtocolError> {
+    async fn answered(&self, request: &Request<'_>) -> Result<Result<Vec<u8>, String>, ProtocolError> {
         let mut answer = match self.helpers.ask(self.helper, &request.encode(self.of)).await {
             Ok(answer) => answer,
-            Err(lost) => return Ok(Err(lost)),
+            Err(NoAnswer::Lost(why)) => return Ok(Err(why)),
+            Err(NoAnswer::Unavailable(why)) => return Err(self.failed(why)),
         };
         match answer.pop() {
             Some(DONE) => Ok(Ok(answer)),
             Some(REFUSED) => Err(self.failed(String::from_utf8_lossy(&answer).into_owned())),
             // It took the place of one that was lost when somebody else asked.
-            _ => Ok(Err(Lost {
-                why: "it knows nothing of this work".into(),
-            })),
+            _ => Ok(Err("it knows nothing of this work".into())),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, future::ready};
 
-use super::{Answer, Helper, Helpers, Lost};
+use super::{Answer, Helper, Helpers, NoAnswer};
 
 /// Helpers of one thread. What they were asked is counted by verb.
 pub(crate) struct InMemory {
@@ -46,7 +46,7 @@ impl Helpers for InMemory {
             Some(index) => {
                 losses.remove(index);
                 self.helpers.borrow_mut()[helper] = Helper::new();
-                Err(Lost { why: "killed".into() })
+                Err(NoAnswer::Lost("killed".into()))
             }
             None => Ok(self.helpers.borrow_mut()[helper].answer(request)),
         };

@@ -15,7 +15,6 @@ if sys.path and __name__ == "__main__" and os.path.samefile(sys.path[0] or ".", 
 
 from cloven import _cloven
 
-
 #: Before the command line of a party's process: what makes parties' helpers, as JSON by name.
 _HELPERS = "--with-helpers"
 

@@ -28,7 +28,7 @@ from cloven import _cloven
 
 _log = logging.getLogger("cloven.ray")
 
-_Answered = Callable[["bytes | None", "str | None"], None]
+_Answered = Callable[..., None]
 
 
 class _Actor:
@@ -99,6 +99,11 @@ class Helpers:
         # One thread each: requests of a helper stay in order, and nobody else waits for a new actor.
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"cloven-helper-{number}") for number in range(count)]
 
+    def start(self) -> None:
+        """Has the actors start, if they have not; what goes wrong is said when they are asked. A party that takes helpers does this."""
+        for number, thread in enumerate(self._threads):
+            thread.submit(self._actor, number)
+
     def describe(self) -> dict[str, Any]:
         """What makes the same helpers in another process of this machine."""
         return self._description
@@ -108,7 +113,7 @@ class Helpers:
         return [None if actor is None else ray.get(actor.where.remote()) for actor in self._actors]
 
     def ask(self, helper: int, request: bytes, answered: _Answered) -> None:
-        """Has helper number ``helper`` answer a request; ``answered(answer, None)`` or ``answered(None, why)`` follows."""
+        """Has helper number ``helper`` answer a request; ``answered(answer)`` or ``answered(None, why, lost)`` follows."""
         self.asked[helper] += 1
         self._threads[helper].submit(self._ask, helper, request, answered)
 
@@ -126,6 +131,9 @@ class Helpers:
         try:
             actor = self._actor(helper)
             done = actor.answer.remote(request).future()
+        except TimeoutError as error:
+            answered(None, _sentence(error), False)
+            return
         except Exception as error:
             answered(None, _sentence(error))
             return
@@ -133,7 +141,7 @@ class Helpers:
         def finished(done: Any) -> None:
             error = done.exception()
             if error is None:
-                answered(done.result(), None)
+                answered(done.result())
             else:
                 # Nothing of Ray can be called in its own thread.
                 self._threads[helper].submit(self._drop, helper, actor, error, answered)
