@@ -118,8 +118,16 @@ impl Window {
         Ok(Residues::from_centred(shape, values))
     }
 
+    /// Adds one patch where it came from.
+    pub(crate) fn fold_patch(&self, patch: &[f32], row: usize, images: &mut [f32]) {
+        self.each_run(row..row + 1, 0..patch.len(), |pixels, elements| {
+            let pairs = images[pixels].iter_mut().zip(&patch[elements]);
+            pairs.for_each(|(pixel, value)| *pixel += value);
+        });
+    }
+
     /// Some columns of some patches; `out` is zero.
-    fn unfold_block(&self, images: &[i8], rows: Range<usize>, columns: Range<usize>, out: &mut [i8]) {
+    pub(crate) fn unfold_block<T: Copy>(&self, images: &[T], rows: Range<usize>, columns: Range<usize>, out: &mut [T]) {
         self.each_run(rows, columns, |pixels, patch| out[patch].copy_from_slice(&images[pixels]));
     }
 }
