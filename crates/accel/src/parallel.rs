@@ -24,6 +24,22 @@ pub(crate) fn for_each<T: Send>(items: Vec<T>, cost: usize, task: impl Fn(T) + S
     }
 }
 
+/// Runs `task` on every item, each of which takes about `cost` nanoseconds, with what `init` made for the items before it on the same thread.
+pub(crate) fn for_each_with<T: Send, S>(
+    items: Vec<T>,
+    cost: usize,
+    init: impl Fn() -> S + Sync + Send,
+    task: impl Fn(&mut S, T) + Sync + Send,
+) {
+    match worth(items.len(), cost) {
+        true => items.into_par_iter().for_each_init(init, task),
+        false => {
+            let mut scratch = init();
+            items.into_iter().for_each(|item| task(&mut scratch, item));
+        }
+    }
+}
+
 /// What `task` gives for every part of `count` items, `size` in all parts but the last; an item takes about `cost` nanoseconds.
 pub(crate) fn map_parts<T: Send>(
     count: usize,

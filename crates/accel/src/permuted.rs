@@ -9,7 +9,7 @@
 //!
 //! Cost: no arithmetic, one pass over each matrix. Products differ from plain ones by the order of summation only.
 
-use crate::{AccelError, Matrices, Shape, error::expect};
+use crate::{AccelError, Matrices, Shape, convolution::Window, error::expect};
 use rand::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -89,6 +89,28 @@ impl LayerKeys {
         blind(rows, &self.inner, input)
     }
 
+    /// [`Self::blind_input`] of the patches of images, which are never there all at once.
+    pub fn blind_patches(
+        &self,
+        rows: &SignedPermutation,
+        window: &Window,
+        images: &Matrices<f32>,
+    ) -> Result<Matrices<f32>, AccelError> {
+        let shape = window.unfolded(images.shape())?;
+        expect("rows of the matrix", rows.len(), shape.rows)?;
+        expect("columns of the matrix", self.inner.len(), shape.columns)?;
+        let mut values = vec![0.0; shape.elements()];
+        let mut patch = vec![0.0; shape.columns];
+        let lines = values.chunks_mut(shape.columns).zip(rows.order.iter().zip(&rows.signs));
+        for (out, (&from, &sign)) in lines {
+            let from = from as usize;
+            patch.fill(0.0);
+            window.unfold_block(images.values(), from..from + 1, 0..shape.columns, &mut patch);
+            gather(&self.inner, out, &patch, sign);
+        }
+        Matrices::new(shape, values)
+    }
+
     /// W~ of W `[k, n]`.
     pub fn blind_weights(&self, weights: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
         blind(&self.inner, &self.columns, weights)
@@ -109,6 +131,30 @@ impl LayerKeys {
         unblind(&self.inner, &self.columns, weights)
     }
 
+    /// [`Self::unblind_input`], folded to images ([`Window::fold`]): patches in the same order, so that the same sums come out.
+    pub fn unblind_patches(
+        &self,
+        rows: &SignedPermutation,
+        window: &Window,
+        input: &Matrices<f32>,
+    ) -> Result<Matrices<f32>, AccelError> {
+        let (patches, shape) = (input.shape(), window.folded(input.shape())?);
+        expect("rows of the matrix", rows.len(), patches.rows)?;
+        expect("columns of the matrix", self.inner.len(), patches.columns)?;
+        let mut places = vec![0; patches.rows];
+        for (at, from) in rows.order.iter().enumerate() {
+            places[*from as usize] = at;
+        }
+        let mut images = vec![0.0; shape.elements()];
+        let mut patch = vec![0.0; patches.columns];
+        for (row, at) in places.into_iter().enumerate() {
+            let blinded = &input.values()[at * patches.columns..][..patches.columns];
+            scatter(&self.inner, &mut patch, blinded, rows.signs[at]);
+            window.fold_patch(&patch, row, &mut images);
+        }
+        Matrices::new(shape, images)
+    }
+
     /// dX from dX~ `[m, k]`.
     pub fn unblind_input(&self, rows: &SignedPermutation, input: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
         unblind(rows, &self.inner, input)
@@ -121,11 +167,7 @@ pub fn blind(rows: &SignedPermutation, columns: &SignedPermutation, plain: &Matr
         rows,
         columns,
         plain,
-        |out, values, row_sign| {
-            for ((out, &from), sign) in out.iter_mut().zip(&columns.order).zip(&columns.signs) {
-                *out = f32::from_bits(values[from as usize].to_bits() ^ sign ^ row_sign);
-            }
-        },
+        |out, values, row_sign| gather(columns, out, values, row_sign),
         |at, from| (at, from),
     )
 }
@@ -140,13 +182,23 @@ pub fn unblind(
         rows,
         columns,
         blinded,
-        |out, values, row_sign| {
-            for ((value, &to), sign) in values.iter().zip(&columns.order).zip(&columns.signs) {
-                out[to as usize] = f32::from_bits(value.to_bits() ^ sign ^ row_sign);
-            }
-        },
+        |out, values, row_sign| scatter(columns, out, values, row_sign),
         |at, from| (from, at),
     )
+}
+
+/// A row in the order of the columns.
+fn gather(columns: &SignedPermutation, out: &mut [f32], values: &[f32], row_sign: u32) {
+    for ((out, &from), sign) in out.iter_mut().zip(&columns.order).zip(&columns.signs) {
+        *out = f32::from_bits(values[from as usize].to_bits() ^ sign ^ row_sign);
+    }
+}
+
+/// The inverse of [`gather`].
+fn scatter(columns: &SignedPermutation, out: &mut [f32], values: &[f32], row_sign: u32) {
+    for ((value, &to), sign) in values.iter().zip(&columns.order).zip(&columns.signs) {
+        out[to as usize] = f32::from_bits(value.to_bits() ^ sign ^ row_sign);
+    }
 }
 
 /// Runs `line` on every row of the result and the row that it comes from; `pair` orders place and origin of a row as (result, operand).

@@ -271,6 +271,29 @@ impl<'a, T> Lines<'a, T> {
         }
     }
 
+    /// A matrix of one batch as it stands.
+    pub(crate) fn matrix(values: &'a [T], rows: usize, columns: usize) -> Self {
+        debug_assert_eq!(values.len(), rows * columns);
+        Self {
+            values,
+            count: rows,
+            depth: columns,
+            across: columns,
+            along: 1,
+        }
+    }
+
+    /// All lines, at some depths only.
+    pub(crate) fn at_depths(self, depths: Range<usize>) -> Self {
+        // Of no lines there are no values.
+        let first = (depths.start * self.along).min(self.values.len());
+        Self {
+            values: &self.values[first..],
+            depth: depths.len(),
+            ..self
+        }
+    }
+
     /// The lines before `end`.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn up_to(self, end: usize) -> Self {

@@ -130,7 +130,7 @@ pub fn split(dimensions: &Dimensions, by: Split, parts: usize) -> Vec<Piece> {
 pub fn join<T: Copy + Default + AddAssign>(
     dimensions: &Dimensions,
     by: Split,
-    products: &[Matrices<T>],
+    products: &[&Matrices<T>],
 ) -> Result<Matrices<T>, AccelError> {
     let shape = dimensions.product();
     let mut values = vec![T::default(); shape.elements()];
@@ -216,7 +216,7 @@ mod tests {
                 let [left, right] = piece.operands(kind, &left, &right).unwrap();
                 byte_products(Backend::SCALAR, kind, &left, &right).unwrap()
             }).collect();
-            prop_assert_eq!(&join(&dimensions, by, &products).unwrap(), &whole);
+            prop_assert_eq!(&join(&dimensions, by, &products.iter().collect::<Vec<_>>()).unwrap(), &whole);
             let [left, right] = [words(&left), words(&right)];
             let products: Vec<_> = pieces.iter().map(|piece| {
                 let [left, right] = piece.words(kind, &left, &right).unwrap();
@@ -231,8 +231,8 @@ mod tests {
         let [left, right] = operands(Kind::Forward, 1, [5, 4, 3]);
         let dimensions = Kind::Forward.dimensions(left.shape(), right.shape()).unwrap();
         let piece = |rows| Matrices::new(Shape::matrix(rows, 3).unwrap(), vec![0i32; 3 * rows]).unwrap();
-        assert!(join(&dimensions, Split::Rows, &[piece(3), piece(2)]).is_ok());
-        let error = join(&dimensions, Split::Rows, &[piece(2), piece(3)]).unwrap_err();
+        assert!(join(&dimensions, Split::Rows, &[&piece(3), &piece(2)]).is_ok());
+        let error = join(&dimensions, Split::Rows, &[&piece(2), &piece(3)]).unwrap_err();
         assert!(matches!(error, AccelError::Piece { index: 0, .. }), "{error}");
         let six: Vec<_> = (0..6).map(|_| piece(1)).collect();
         let expected = AccelError::Size {
@@ -240,7 +240,10 @@ mod tests {
             expected: 5,
             actual: 6,
         };
-        assert_eq!(join(&dimensions, Split::Rows, &six).unwrap_err(), expected);
+        assert_eq!(
+            join(&dimensions, Split::Rows, &six.iter().collect::<Vec<_>>()).unwrap_err(),
+            expected
+        );
         assert!(join::<i32>(&dimensions, Split::Inner, &[]).is_err());
         assert!(join_words(&dimensions, Split::Inner, &[]).is_err());
         assert!(left.block(0..1, 0..6, 0..1).is_err() && left.block(0..2, 0..5, 0..1).is_err());

@@ -18,6 +18,7 @@ use cloven::{
 
 use crate::{
     Host, align,
+    allocator::keep_freed_memory,
     args::{Args, BenchArgs, Command, DataCommand, InitArgs, PartyArgs, RosterCommand, RunArgs},
     demo, plan,
     predict::predict,
@@ -131,6 +132,7 @@ fn party(args: PartyArgs, host: &Host<'_>, json: bool) -> Result<(), Error> {
     let file = local_path(&args);
     let local = Local::read(&file)?;
     let metrics = serve_metrics(&args, &job, &local)?;
+    keep_freed_memory(&job, &args.party);
     let options = PartyOptions {
         runs: args.runs,
         run_folder: args.run_folder,
@@ -206,6 +208,7 @@ fn take_part(args: &PartyArgs, host: &Host<'_>) -> Result<(), Error> {
     let run_folder = args.run_folder.clone().unwrap_or_default();
     let local = Local::read(&local_path(args))?;
     let metrics = serve_metrics(args, &job, &local)?;
+    keep_freed_memory(&job, &args.party);
     if let Some(metrics) = &metrics {
         emit(&metrics.announcement());
     }

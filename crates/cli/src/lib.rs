@@ -1,6 +1,7 @@
 //! The `cloven` command: flags and words only; everything else is in the library. A library itself, so that the Python package has the same command.
 
 mod align;
+mod allocator;
 mod args;
 mod commands;
 mod demo;

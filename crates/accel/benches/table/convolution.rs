@@ -8,7 +8,6 @@ use cloven_accel::{
     masked::{
         Blinder, DECODE_OPERATIONS, Decoded, Norms, Quantised, SHARE_OPERATIONS, Side, balanced_scales, decode, fitting_scale,
     },
-    residue_products_on,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use std::hint::black_box;
@@ -136,11 +135,10 @@ fn plain(window: &Window, [x, w, g]: &[Matrices<f32>; 3]) -> Result<[Matrices<f3
 
 fn worker(backend: Backend, window: &Window, words: [&Words; 3]) -> Result<[Words; 3], AccelError> {
     let [x, w, g] = words.map(|words| words.residues_on(backend));
-    let patches = window.unfold_residues(&x)?;
     let answer = |product| Words::of_residues_on(backend, &product);
     Ok([
-        answer(residue_products_on(backend, Kind::Forward, &patches, &w)?)?,
-        answer(residue_products_on(backend, Kind::WeightGradient, &patches, &g)?)?,
-        answer(window.fold_residues(&residue_products_on(backend, Kind::InputGradient, &g, &w)?)?)?,
+        answer(window.unfolded_products_on(backend, Kind::Forward, &x, &w)?)?,
+        answer(window.unfolded_products_on(backend, Kind::WeightGradient, &x, &g)?)?,
+        answer(window.folded_products_on(backend, Kind::InputGradient, &g, &w)?)?,
     ])
 }

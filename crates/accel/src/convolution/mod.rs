@@ -5,6 +5,7 @@
 //! columns of U(X) would undo this; images are not for [`crate::permuted`].
 
 mod check;
+mod fused;
 #[cfg(test)]
 mod tests;
 
@@ -246,11 +247,15 @@ impl Window {
     }
 
     fn unfold_values<T: Copy>(&self, images: &[T], out: &mut [T]) {
-        self.each_run(out.len(), |pixels, patch| out[patch].copy_from_slice(&images[pixels]));
+        let columns = self.patch();
+        self.each_run(0..out.len() / columns, 0..columns, |pixels, patch| {
+            out[patch].copy_from_slice(&images[pixels]);
+        });
     }
 
     fn fold_values<T: Copy, S>(&self, patches: &[T], out: &mut [S], add: impl Fn(&mut S, T)) {
-        self.each_run(patches.len(), |pixels, patch| {
+        let columns = self.patch();
+        self.each_run(0..patches.len() / columns, 0..columns, |pixels, patch| {
             out[pixels]
                 .iter_mut()
                 .zip(&patches[patch])
@@ -258,24 +263,34 @@ impl Window {
         });
     }
 
-    /// Calls `run` with values of images and of patches that are the same, one row of one patch at a time.
-    fn each_run(&self, elements: usize, mut run: impl FnMut(Range<usize>, Range<usize>)) {
+    /// Elements of a patch.
+    fn patch(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.channels
+    }
+
+    /// Calls `run` with values of images and of a block of patches, some columns of some rows, that are the same, at most one row of one patch at a time.
+    #[inline(always)]
+    fn each_run(&self, rows: Range<usize>, columns: Range<usize>, mut run: impl FnMut(Range<usize>, Range<usize>)) {
         let ([height, width], [kh, kw], [oh, ow]) = (self.image, self.kernel, self.output());
-        let columns = kh * kw * self.channels;
-        for row in 0..elements / columns {
+        let line = kw * self.channels;
+        for (number, row) in rows.enumerate() {
             let (image, i, j) = (row / (oh * ow), row / ow % oh, row % ow);
             // Columns of the patch that lie inside the image.
             let left = j * self.stride[1];
-            let first = self.padding[1].saturating_sub(left);
-            let end = kw.min((width + self.padding[1]).saturating_sub(left));
+            let first = self.padding[1].saturating_sub(left) * self.channels;
+            let end = kw.min((width + self.padding[1]).saturating_sub(left)) * self.channels;
             for ki in 0..kh {
                 let down = i * self.stride[0] + ki;
-                if down >= self.padding[0] && down < height + self.padding[0] && first < end {
-                    let line = (image * height + down - self.padding[0]) * width;
-                    let pixel = (line + left + first - self.padding[1]) * self.channels;
-                    let element = row * columns + (ki * kw + first) * self.channels;
-                    let len = (end - first) * self.channels;
-                    run(pixel..pixel + len, element..element + len);
+                if down < self.padding[0] || down >= height + self.padding[0] {
+                    continue;
+                }
+                let first = (ki * line + first).max(columns.start);
+                let end = (ki * line + end).min(columns.end);
+                if first < end {
+                    let above = (image * height + down - self.padding[0]) * width;
+                    let pixel = (above + left) * self.channels + (first - ki * line) - self.padding[1] * self.channels;
+                    let element = number * columns.len() + first - columns.start;
+                    run(pixel..pixel + end - first, element..element + end - first);
                 }
             }
         }

@@ -5,7 +5,7 @@ use crate::{
     masked::{Blinder, Decoded, Side, balanced_scales, decode, fitting_scale},
 };
 use proptest::prelude::*;
-use rand::Rng;
+use rand::{Rng, TryRng, rand_core::TryCryptoRng};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 fn numbers(shape: Shape, rng: &mut ChaCha20Rng) -> Matrices<f32> {
@@ -174,6 +174,71 @@ proptest! {
             product.tamper(at);
         }
         prop_assert_eq!(verify(&window, &trained, rng), [false; 3]);
+    }
+}
+
+/// Coefficients that are given, below 2^42.
+struct Given<'a>(std::slice::Iter<'a, u64>);
+
+impl TryRng for Given<'_> {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        unreachable!("coefficients are taken from words of 64 bits")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(self.0.next().expect("as many as are drawn") << 22)
+    }
+
+    fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
+        unreachable!("coefficients are taken from words of 64 bits")
+    }
+}
+
+impl TryCryptoRng for Given<'_> {}
+
+/// Of coefficients out of 0..SIZE, all that there are, no more than degree / SIZE let a lie pass: the bound that gives 2^-40 for SIZE = 2^42. A lie about one element is
+/// the worst: it passes wherever one factor of its coefficient is 0.
+#[test]
+fn no_more_coefficients_hide_a_lie_than_the_degree_says() {
+    const SIZE: u64 = 5;
+    let window = Window {
+        channels: 1,
+        image: [2, 2],
+        kernel: [2, 2],
+        stride: [1, 1],
+        padding: [0, 0],
+    };
+    // Of each check: coefficients, and how many of them are the factors of one element's.
+    for (product, count, degree) in [(0, 3u32, 3u32), (1, 5, 3), (2, 6, 4)] {
+        let all = SIZE.pow(count);
+        let hidden = |trained: &Trained| {
+            let passes = |number: &u64| {
+                let digits: Vec<u64> = (0..count).map(|digit| number / SIZE.pow(digit) % SIZE).collect();
+                let ([x, w, g], [y, dw, dx], rng) = (&trained.operands, &trained.products, &mut Given(digits.iter()));
+                let verdict = match product {
+                    0 => check_output(&window, x, w, y, rng),
+                    1 => check_weight_gradient(&window, x, g, dw, rng),
+                    _ => check_input_gradient(&window, g, w, dx, rng),
+                };
+                assert!(rng.0.next().is_none(), "all are drawn");
+                verdict.is_ok()
+            };
+            (0..all).filter(passes).count() as u64
+        };
+        let train = || train(&window, 1, 1, &mut ChaCha20Rng::seed_from_u64(4));
+        assert_eq!(hidden(&train()), all, "a right product passes");
+        let elements = train().products[product].integers().values().len();
+        let mut everywhere = train();
+        for at in 0..elements {
+            let mut lie = train();
+            lie.products[product].tamper(at);
+            everywhere.products[product].tamper(at);
+            assert_eq!(hidden(&lie), all - (SIZE - 1).pow(degree) * SIZE.pow(count - degree));
+        }
+        let hidden = hidden(&everywhere);
+        assert!(hidden * SIZE <= all * u64::from(degree), "{hidden} of {all}");
     }
 }
 

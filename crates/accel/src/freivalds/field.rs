@@ -30,13 +30,6 @@ pub(crate) fn multiply_add(sum: u64, x: u64, y: u64) -> u64 {
     if folded >= P { folded - P } else { folded }
 }
 
-/// Sums over limbs as one element.
-pub(crate) fn combine<const N: usize>(sums: [i64; N]) -> u64 {
-    sums.into_iter()
-        .enumerate()
-        .fold(0, |total, (limb, sum)| add_limb(total, limb, sum))
-}
-
 /// `total + 2^(21 limb) sum`, in operations that vectors have.
 #[inline(always)]
 pub(crate) fn add_limb(total: u64, limb: usize, sum: i64) -> u64 {
@@ -66,6 +59,12 @@ impl<const N: usize> Limbs<N> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Sums over limbs as one element.
+    fn combine<const N: usize>(sums: [i64; N]) -> u64 {
+        let limbs = sums.into_iter().enumerate();
+        limbs.fold(0, |total, (limb, sum)| add_limb(total, limb, sum))
+    }
 
     proptest! {
         #[test]

@@ -6,6 +6,15 @@ use rand::CryptoRng;
 /// Half a unit in the last place of an f32 near 1.
 const UNIT: f64 = 1.0 / (1 << 24) as f64;
 
+/// Lines of one task, where they are rows.
+const LINES: usize = 256;
+
+/// Columns that are added up at a time.
+const BLOCK: usize = 512;
+
+/// Terms of a row that are added up side by side.
+const LANES: usize = 16;
+
 /// Deviations of the rounding errors of an honest worker that are tolerated.
 const DEVIATIONS: f64 = 8.0;
 
@@ -27,97 +36,176 @@ pub fn check_floats(
     rounds: usize,
     rng: &mut impl CryptoRng,
 ) -> Result<(), AccelError> {
+    // Two rounds at a time: a pass over an operand takes little longer for both.
+    for _ in 0..rounds / 2 {
+        check_rounds::<2>(kind, [left, right, product], rng)?;
+    }
+    match rounds % 2 {
+        0 => Ok(()),
+        _ => check_rounds::<1>(kind, [left, right, product], rng),
+    }
+}
+
+fn check_rounds<const R: usize>(
+    kind: Kind,
+    [left, right, product]: [&Matrices<f32>; 3],
+    rng: &mut impl CryptoRng,
+) -> Result<(), AccelError> {
     let (dimensions, orientation) = super::orient(kind, left.shape(), right.shape(), product.shape())?;
-    for _ in 0..rounds {
-        let coefficient = |_| f64::from(rng.next_u32() as i32) / f64::from(1u32 << 31);
-        let coefficients: Vec<f64> = (0..orientation.coefficients(&dimensions)).map(coefficient).collect();
-        for index in 0..dimensions.batch {
-            let factors = [
-                Lines::left(kind, left.shape(), left.values(), index),
-                Lines::right(kind, right.shape(), right.values(), index),
-            ];
-            let (factors, product) = orientation.apply(factors, Lines::rows(product.shape(), product.values(), index));
-            if !agrees(factors, product, &coefficients) {
-                return Err(AccelError::WrongProduct { index });
-            }
+    let coefficient = |_| f64::from(rng.next_u32() as i32) / f64::from(1u32 << 31);
+    let coefficients: Vec<f64> = (0..R * orientation.coefficients(&dimensions)).map(coefficient).collect();
+    let coefficients: [&[f64]; R] = halves(&coefficients);
+    for index in 0..dimensions.batch {
+        let factors = [
+            Lines::left(kind, left.shape(), left.values(), index),
+            Lines::right(kind, right.shape(), right.values(), index),
+        ];
+        let (factors, product) = orientation.apply(factors, Lines::rows(product.shape(), product.values(), index));
+        if !agrees(factors, product, coefficients) {
+            return Err(AccelError::WrongProduct { index });
         }
     }
     Ok(())
 }
 
-fn agrees([left, right]: [Lines<f32>; 2], product: Lines<f32>, coefficients: &[f64]) -> bool {
-    let (inner, _) = times(right.transposed(), coefficients);
-    let frobenius = right.values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    let (expected, squares) = times(left, &inner);
-    let (actual, _) = times(product, coefficients);
-    let unit = DEVIATIONS * (left.depth as f64).sqrt() * UNIT * frobenius;
-    let lines = actual.iter().zip(&expected).zip(&squares);
-    // What is not a number is not within any tolerance.
-    lines
-        .into_iter()
-        .all(|((actual, expected), squares)| (actual - expected).abs() <= unit * squares.sqrt())
+/// As many parts of one length.
+fn halves<const R: usize>(values: &[f64]) -> [&[f64]; R] {
+    std::array::from_fn(|round| &values[round * (values.len() / R)..][..values.len() / R])
 }
 
-/// Every line times a vector of its depth, and its sum of squares.
-fn times(lines: Lines<f32>, vector: &[f64]) -> (Vec<f64>, Vec<f64>) {
+/// Sums for every round, and of squares.
+struct Sums<const R: usize> {
+    rounds: [Vec<f64>; R],
+    squares: Vec<f64>,
+}
+
+impl<const R: usize> Sums<R> {
+    fn zeros(count: usize) -> Self {
+        Self {
+            rounds: std::array::from_fn(|_| vec![0.0; count]),
+            squares: vec![0.0; count],
+        }
+    }
+}
+
+fn agrees<const R: usize>([left, right]: [Lines<f32>; 2], product: Lines<f32>, coefficients: [&[f64]; R]) -> bool {
+    let inner = times(right.transposed(), coefficients);
+    let frobenius = inner.squares.iter().sum::<f64>().sqrt();
+    let expected = times(left, inner.rounds.each_ref().map(Vec::as_slice));
+    let actual = times(product, coefficients);
+    let unit = DEVIATIONS * (left.depth as f64).sqrt() * UNIT * frobenius;
+    actual.rounds.iter().zip(&expected.rounds).all(|(actual, sums)| {
+        let mut lines = actual.iter().zip(sums).zip(&expected.squares);
+        // What is not a number is not within any tolerance.
+        lines.all(|((actual, expected), squares)| (actual - expected).abs() <= unit * squares.sqrt())
+    })
+}
+
+/// Every line times vectors of its depth, and its sum of squares.
+fn times<const R: usize>(lines: Lines<f32>, vectors: [&[f64]; R]) -> Sums<R> {
     let backend = Backend::best();
-    let zeros = || (vec![0.0; lines.count], vec![0.0; lines.count]);
+    let mut all = Sums::zeros(lines.count);
     match lines.along {
         1 => {
-            let parts = parallel::map_parts(lines.count, 256, lines.depth / 4, |part| {
-                let rows = part.map(|line| &lines.values[line * lines.across..][..lines.depth]);
-                rows.map(|row| dot(backend, row, vector)).collect::<Vec<_>>()
+            let parts = parallel::map_parts(lines.count, LINES, lines.depth / 4, |part| {
+                let rows = &lines.values[part.start * lines.across..];
+                dots(backend, rows, lines.across, part.len(), vectors)
             });
-            parts.concat().into_iter().unzip()
+            for (part, sums) in parts.into_iter().enumerate() {
+                let to = all.rounds.iter_mut().chain([&mut all.squares]);
+                let from = sums.rounds.into_iter().chain([sums.squares]);
+                to.zip(from)
+                    .for_each(|(to, from)| to[part * LINES..][..from.len()].copy_from_slice(&from));
+            }
         }
         _ => {
             let parts = parallel::map_parts(lines.depth, 1024, lines.count / 4, |part| {
-                let (mut sums, mut squares) = zeros();
-                for depth in part {
-                    let row = &lines.values[depth * lines.along..][..lines.count];
-                    add_row(backend, row, vector[depth], &mut sums[..], &mut squares[..]);
-                }
-                (sums, squares)
+                let rows = &lines.values[part.start * lines.along..part.end * lines.along];
+                let mut sums = Sums::zeros(lines.count);
+                add_rows(
+                    backend,
+                    rows,
+                    lines.along,
+                    vectors.map(|vector| &vector[part.clone()]),
+                    &mut sums,
+                );
+                sums
             });
-            parts
-                .into_iter()
-                .fold(zeros(), |(mut sums, mut squares), (more, more_squares)| {
-                    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
-                    squares.iter_mut().zip(more_squares).for_each(|(sum, more)| *sum += more);
-                    (sums, squares)
-                })
-        }
-    }
-}
-
-vectorised! {
-    /// Adds a row times a factor, and its squares.
-    fn add_row(row: &[f32], factor: f64, sums: &mut [f64], squares: &mut [f64]) {
-        for ((value, sum), square) in row.iter().zip(sums).zip(squares) {
-            let value = f64::from(*value);
-            *sum += factor * value;
-            *square += value * value;
-        }
-    }
-}
-
-vectorised! {
-    /// A row times a vector, and its sum of squares.
-    fn dot(row: &[f32], vector: &[f64]) -> (f64, f64) {
-        let (mut sums, mut squares) = ([0f64; 16], [0f64; 16]);
-        let (groups, rest) = row.as_chunks::<16>();
-        let (factors, rest_factors) = vector.as_chunks::<16>();
-        for (group, factors) in groups.iter().zip(factors) {
-            for lane in 0..16 {
-                let value = f64::from(group[lane]);
-                sums[lane] += value * factors[lane];
-                squares[lane] += value * value;
+            for sums in parts {
+                let to = all.rounds.iter_mut().chain([&mut all.squares]);
+                let from = sums.rounds.iter().chain([&sums.squares]);
+                to.zip(from)
+                    .for_each(|(to, from)| to.iter_mut().zip(from).for_each(|(sum, more)| *sum += more));
             }
         }
-        for (value, factor) in rest.iter().zip(rest_factors) {
-            sums[0] += f64::from(*value) * factor;
-            squares[0] += f64::from(*value).powi(2);
+    }
+    all
+}
+
+vectorised! {
+    /// Adds rows, each times its factor of every round, and their squares. Four rows at a time, and so many columns that their sums stay in the first cache.
+    fn add_rows<const R: usize>(rows: &[f32], width: usize, factors: [&[f64]; R], sums: &mut Sums<R>) {
+        let count = sums.squares.len();
+        for first in (0..count).step_by(BLOCK) {
+            let columns = first..count.min(first + BLOCK);
+            for (block, rows) in rows.chunks(4 * width).enumerate() {
+                let row = |row: usize| rows.get(row * width..).and_then(|rows| rows.get(columns.clone()));
+                let squares = &mut sums.squares[columns.clone()];
+                if let (Some(a), Some(b), Some(c), Some(d)) = (row(0), row(1), row(2), row(3)) {
+                    let four = || a.iter().zip(b).zip(c.iter().zip(d)).map(|((a, b), (c, d))| [*a, *b, *c, *d].map(f64::from));
+                    squares.iter_mut().zip(four()).for_each(|(sum, [a, b, c, d])| *sum += a * a + b * b + c * c + d * d);
+                    for (sums, factors) in sums.rounds.iter_mut().zip(&factors) {
+                        let [f, g, h, i] = [0, 1, 2, 3].map(|row| factors[4 * block + row]);
+                        let sums = sums[columns.clone()].iter_mut();
+                        sums.zip(four()).for_each(|(sum, [a, b, c, d])| *sum += f * a + g * b + h * c + i * d);
+                    }
+                } else {
+                    for (index, values) in (0..4).map_while(row).enumerate() {
+                        let values = || values.iter().map(|value| f64::from(*value));
+                        sums.squares[columns.clone()].iter_mut().zip(values()).for_each(|(sum, value)| *sum += value * value);
+                        for (sums, factors) in sums.rounds.iter_mut().zip(&factors) {
+                            let factor = factors[4 * block + index];
+                            sums[columns.clone()].iter_mut().zip(values()).for_each(|(sum, value)| *sum += factor * value);
+                        }
+                    }
+                }
+            }
         }
-        (sums.iter().sum(), squares.iter().sum())
+    }
+}
+
+vectorised! {
+    /// So many rows, at a distance from each other, times a vector of every round, and their sums of squares.
+    fn dots<const R: usize>(values: &[f32], across: usize, count: usize, vectors: [&[f64]; R]) -> Sums<R> {
+        let mut all = Sums::zeros(count);
+        for line in 0..count {
+            let row = &values[line * across..][..vectors[0].len()];
+            let (mut sums, mut squares) = ([[0f64; LANES]; R], [0f64; LANES]);
+            let (groups, rest) = row.as_chunks::<LANES>();
+            for (index, group) in groups.iter().enumerate() {
+                let group = group.map(f64::from);
+                for (sums, vector) in sums.iter_mut().zip(vectors) {
+                    let vector = &vector[index * LANES..][..LANES];
+                    for lane in 0..LANES {
+                        sums[lane] += group[lane] * vector[lane];
+                    }
+                }
+                for lane in 0..LANES {
+                    squares[lane] += group[lane] * group[lane];
+                }
+            }
+            for (index, value) in rest.iter().enumerate() {
+                let value = f64::from(*value);
+                for (sums, vector) in sums.iter_mut().zip(vectors) {
+                    sums[0] += value * vector[groups.len() * LANES + index];
+                }
+                squares[0] += value * value;
+            }
+            for (round, sums) in all.rounds.iter_mut().zip(sums) {
+                round[line] = sums.iter().sum();
+            }
+            all.squares[line] = squares.iter().sum();
+        }
+        all
     }
 }

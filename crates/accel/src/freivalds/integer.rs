@@ -14,6 +14,9 @@ use std::ops::Range;
 /// Columns that are added up at a time: their sums stay in the first cache.
 const BLOCK: usize = 1024;
 
+/// Rows whose sums are reduced together.
+const LINES: usize = 256;
+
 /// Bits of a random coefficient: two limbs.
 const COEFFICIENT_BITS: u32 = 42;
 
@@ -59,9 +62,14 @@ pub(crate) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec
     debug_assert_eq!(lines.depth, vector.len());
     let backend = Backend::best();
     match lines.along {
-        1 => parallel::map_parts(lines.count, 256, lines.depth / 4, |part| {
-            let rows = part.map(|line| &lines.values[line * lines.across..][..lines.depth]);
-            rows.map(|row| dot(backend, row, vector)).collect::<Vec<_>>()
+        1 => parallel::map_parts(lines.count, LINES, lines.depth / 4, |part| {
+            dots(
+                backend,
+                &lines.values[part.start * lines.across..],
+                lines.across,
+                part.len(),
+                vector,
+            )
         })
         .concat(),
         _ => {
@@ -84,18 +92,35 @@ pub(crate) fn times<const N: usize>(lines: Lines<i32>, vector: &Limbs<N>) -> Vec
 }
 
 vectorised! {
-    /// A row times a vector.
-    fn dot<const N: usize>(row: &[i32], vector: &Limbs<N>) -> u64 {
-        let mut total = 0;
-        for (part, values) in row.chunks(TERMS).enumerate() {
-            let sums = vector.0.each_ref().map(|limb| {
-                let pairs = values.iter().zip(&limb[part * TERMS..]);
-                pairs.map(|(value, limb)| i64::from(*value) * i64::from(*limb)).sum()
-            });
-            total = field::add(total, field::combine(sums));
+    /// So many rows, at a distance from each other, times a vector.
+    fn dots<const N: usize>(values: &[i32], across: usize, count: usize, vector: &Limbs<N>) -> Vec<u64> {
+        let mut totals = vec![0; count];
+        let mut sums = [[0i64; LINES]; N];
+        for first in (0..vector.len()).step_by(TERMS) {
+            let depth = first..vector.len().min(first + TERMS);
+            let limbs = vector.0.each_ref().map(|limb| &limb[depth.clone()]);
+            for line in 0..count {
+                let row = &values[line * across..][depth.clone()];
+                for (sums, sum) in sums.iter_mut().zip(dot(row, limbs)) {
+                    sums[line] = sum;
+                }
+            }
+            // All lines at once: what one sum takes is as much as dozens of terms.
+            for (limb, sums) in sums.iter().enumerate() {
+                totals.iter_mut().zip(sums).for_each(|(total, sum)| *total = field::add_limb(*total, limb, *sum));
+            }
         }
-        total
+        totals
     }
+}
+
+/// Products of a row with every limb.
+#[inline(always)]
+fn dot<const N: usize>(row: &[i32], limbs: [&[i32]; N]) -> [i64; N] {
+    limbs.map(|limb| {
+        let pairs = row.iter().zip(limb);
+        pairs.map(|(value, limb)| i64::from(*value) * i64::from(*limb)).sum()
+    })
 }
 
 vectorised! {

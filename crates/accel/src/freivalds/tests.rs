@@ -117,6 +117,32 @@ fn a_lie_that_knows_the_coefficients_passes() {
     assert_eq!(product.check(Kind::Forward, 3), Err(AccelError::WrongProduct { index: 0 }));
 }
 
+/// The bound of 2^-42 counts on uniform coefficients of 42 bits.
+#[test]
+fn coefficients_have_42_bits() {
+    let all = coefficients(4096, &mut rng(8));
+    assert!(all.iter().all(|coefficient| *coefficient < 1 << 42));
+    for bit in 0..42 {
+        let ones = all.iter().filter(|coefficient| *coefficient >> bit & 1 == 1).count();
+        // Half of them, within six deviations.
+        assert!((2048 - 192..=2048 + 192).contains(&ones), "bit {bit}: {ones}");
+    }
+}
+
+/// Along a line, SIZE coefficients out of SIZE^2 hide a lie about two elements at most.
+#[test]
+fn one_coefficient_in_the_size_of_their_set_hides_a_lie() {
+    use crate::shape::Lines;
+    const SIZE: u64 = 17;
+    for lie in [[1, 0], [0, -3], [5, 2], [1, -1], [1 << 30, 1 << 30]] {
+        let shape = Shape::matrix(1, 2).unwrap();
+        let along = |r: [u64; 2]| integer::times(Lines::rows(shape, &lie, 0), &field::Limbs::<2>::new(&r));
+        let pairs = (0..SIZE).flat_map(|a| (0..SIZE).map(move |b| [a, b]));
+        let hidden = pairs.filter(|r| along(*r) == [0]).count() as u64;
+        assert!((1..=SIZE).contains(&hidden), "{lie:?}: {hidden}");
+    }
+}
+
 #[test]
 fn long_sums_are_reduced_in_time() {
     use crate::shape::Lines;

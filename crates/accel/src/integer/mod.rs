@@ -74,30 +74,30 @@ pub fn byte_products(
 }
 
 /// How the rows of products are cut into tasks.
-struct Walk {
+pub(crate) struct Walk {
     dimensions: Dimensions,
     rows: usize,
 }
 
 /// Some rows of one product.
-struct Task<'a, T> {
-    plane: usize,
-    index: usize,
-    rows: Range<usize>,
-    out: &'a mut [T],
+pub(crate) struct Task<'a, T> {
+    pub(crate) plane: usize,
+    pub(crate) index: usize,
+    pub(crate) rows: Range<usize>,
+    pub(crate) out: &'a mut [T],
 }
 
 impl Walk {
     /// Sums of one task, which stay in the second cache.
     const SUMS: usize = 32 << 10;
 
-    fn new(dimensions: Dimensions) -> Self {
+    pub(crate) fn new(dimensions: Dimensions) -> Self {
         // Every task packs the right factor again: not too few rows, and a multiple of the tiles of all backends.
         let rows = (Self::SUMS / dimensions.columns.max(1)).clamp(192, 4080) / 12 * 12;
         Self { dimensions, rows }
     }
 
-    fn tasks<'a, T>(&self, planes: usize, out: &'a mut [T]) -> Vec<Task<'a, T>> {
+    pub(crate) fn tasks<'a, T>(&self, planes: usize, out: &'a mut [T]) -> Vec<Task<'a, T>> {
         let Dimensions {
             batch, rows, columns, ..
         } = self.dimensions;
@@ -116,8 +116,13 @@ impl Walk {
             .collect()
     }
 
+    /// The most rows of a task.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Of one task.
-    fn nanoseconds(&self) -> usize {
+    pub(crate) fn nanoseconds(&self) -> usize {
         let Dimensions {
             rows, depth, columns, ..
         } = self.dimensions;
@@ -125,8 +130,8 @@ impl Walk {
     }
 }
 
-/// Some rows of one product into `out`, which has as many columns as `right` has lines and is zero.
-fn multiply(backend: Backend, left: Lines<i8>, right: Lines<i8>, rows: Range<usize>, out: &mut [i32]) {
+/// Some rows of one product, added to `out`, which has as many columns as `right` has lines.
+pub(crate) fn multiply(backend: Backend, left: Lines<i8>, right: Lines<i8>, rows: Range<usize>, out: &mut [i32]) {
     match backend.0 {
         Instructions::Scalar => scalar::multiply(left, right, rows, out),
         #[cfg(target_arch = "x86_64")]

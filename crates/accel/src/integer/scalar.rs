@@ -7,7 +7,7 @@ pub(super) fn multiply(left: Lines<i8>, right: Lines<i8>, rows: Range<usize>, ou
     for (row, out) in rows.zip(out.chunks_mut(right.count.max(1))) {
         for (column, out) in out.iter_mut().enumerate() {
             let terms = (0..left.depth).map(|depth| i32::from(left.get(row, depth)) * i32::from(right.get(column, depth)));
-            *out = terms.fold(0, i32::wrapping_add);
+            *out = terms.fold(*out, i32::wrapping_add);
         }
     }
 }

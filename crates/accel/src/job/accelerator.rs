@@ -109,6 +109,38 @@ pub trait Accelerator {
     /// [`Window::fold`].
     fn fold(&mut self, patches: &Held<Self::Data>, window: &Window) -> Result<Self::Data, AccelError>;
 
+    /// The product of [`Self::unfold`] of the images and `right`; a device may do without the patches.
+    fn unfolded_product(
+        &mut self,
+        kind: Kind,
+        images: &Held<Self::Data>,
+        window: &Window,
+        right: &Held<Self::Data>,
+    ) -> Result<Self::Data, AccelError> {
+        let patches = Held {
+            form: images.form,
+            shape: window.unfolded(images.shape)?,
+            data: self.unfold(images, window)?,
+        };
+        self.product(kind, &patches, right)
+    }
+
+    /// [`Self::fold`] of a product; a device may do without the patches.
+    fn folded_product(
+        &mut self,
+        kind: Kind,
+        left: &Held<Self::Data>,
+        right: &Held<Self::Data>,
+        window: &Window,
+    ) -> Result<Self::Data, AccelError> {
+        let patches = Held {
+            form: left.form,
+            shape: kind.dimensions(left.shape, right.shape)?.product(),
+            data: self.product(kind, left, right)?,
+        };
+        self.fold(&patches, window)
+    }
+
     /// Brings a tensor back.
     fn read(&mut self, tensor: Held<Self::Data>) -> Result<DeviceTensor, AccelError>;
 }
@@ -167,6 +199,36 @@ impl Accelerator for Cpu {
         Ok(Arc::new(match &*patches.data {
             DeviceTensor::Residues(patches) => DeviceTensor::Residues(window.fold_residues(patches)?),
             DeviceTensor::Floats(patches) => DeviceTensor::Floats(window.fold(patches)?),
+        }))
+    }
+
+    fn unfolded_product(
+        &mut self,
+        kind: Kind,
+        images: &Held<Arc<DeviceTensor>>,
+        window: &Window,
+        right: &Held<Arc<DeviceTensor>>,
+    ) -> Result<Arc<DeviceTensor>, AccelError> {
+        Ok(Arc::new(match (&*images.data, &*right.data) {
+            (DeviceTensor::Floats(x), DeviceTensor::Floats(y)) => {
+                DeviceTensor::Floats(float_products(kind, &window.unfold(x)?, y)?)
+            }
+            (x, y) => DeviceTensor::Residues(window.unfolded_products(kind, residues(x)?, residues(y)?)?),
+        }))
+    }
+
+    fn folded_product(
+        &mut self,
+        kind: Kind,
+        left: &Held<Arc<DeviceTensor>>,
+        right: &Held<Arc<DeviceTensor>>,
+        window: &Window,
+    ) -> Result<Arc<DeviceTensor>, AccelError> {
+        Ok(Arc::new(match (&*left.data, &*right.data) {
+            (DeviceTensor::Floats(x), DeviceTensor::Floats(y)) => {
+                DeviceTensor::Floats(window.fold(&float_products(kind, x, y)?)?)
+            }
+            (x, y) => DeviceTensor::Residues(window.folded_products(kind, residues(x)?, residues(y)?)?),
         }))
     }
 

@@ -323,3 +323,80 @@ fn a_device_that_fails_says_so_in_a_sentence() {
         .is_of_the_device()
     );
 }
+
+/// Steps of a convolution that a worker takes two at a time, and the same with a step between them, which keeps it from that.
+#[test]
+fn pairs_of_steps_are_answered_as_one_by_one() {
+    let window = Window {
+        channels: 2,
+        image: [5, 4],
+        kernel: [3, 2],
+        stride: [2, 1],
+        padding: [1, 1],
+    };
+    let (images, patches) = (window.images(3).unwrap(), window.patches(3).unwrap());
+    let tensors = |floats: bool| {
+        let shapes = [
+            (images.batch, images.rows, images.columns),
+            (1, patches.columns, 7),
+            (1, patches.rows, 7),
+        ];
+        shapes.map(|(batch, rows, columns)| {
+            let shape = Shape::new(batch, rows, columns).unwrap();
+            let numbers: Vec<i32> = (0..shape.elements()).map(|i| (i * 7919 % 201) as i32 - 100).collect();
+            match floats {
+                true => Tensor::Floats(Matrices::new(shape, numbers.into_iter().map(|x| x as f32).collect()).unwrap()),
+                false => Tensor::Words(Words::of_integers(shape, &numbers).unwrap()),
+            }
+        })
+    };
+    let free = |slot| Step::Free { slot };
+    let unfold = Step::Unfold { from: 0, to: 8, window };
+    let fold = Step::Fold { from: 8, to: 9, window };
+    let pairs = [
+        (unfold.clone(), product(Kind::Forward, 8, 1, None), vec![free(8)]),
+        (unfold, product(Kind::WeightGradient, 8, 2, None), vec![free(8)]),
+        (
+            product(Kind::InputGradient, 2, 1, Some(8)),
+            fold,
+            vec![Step::Read { slot: 9 }, free(8)],
+        ),
+    ];
+    for floats in [false, true] {
+        let puts: Vec<Step> = tensors(floats)
+            .into_iter()
+            .zip(0..)
+            .map(|(tensor, slot)| put(slot, tensor))
+            .collect();
+        for (first, second, rest) in &pairs {
+            let together = [vec![first.clone(), second.clone()], rest.clone()].concat();
+            let apart = [vec![first.clone(), free(99), second.clone(), free(99)], rest.clone()].concat();
+            // Within all limits; of slots and of multiplications one less than is needed.
+            let steps = |steps: &[Step]| Job([puts.clone(), steps.to_vec()].concat());
+            let (mut stored, mut least) = (
+                images.elements() + patches.columns * 7 + patches.rows * 7 + patches.elements(),
+                0,
+            );
+            if matches!(second, Step::Fold { .. }) {
+                stored += images.elements();
+            }
+            for (stored, work) in [
+                (stored, 1 << 40),
+                (stored - 1, 1 << 40),
+                (stored, patches.elements() as u64 * 7 - 1),
+            ] {
+                let limits = Limits {
+                    stored_elements: stored,
+                    answer_elements: stored,
+                    multiply_accumulates: work,
+                };
+                let (mut one, mut other) = (Worker::new(limits), Worker::new(limits));
+                let answers = [one.run(steps(&together)), other.run(steps(&apart))];
+                assert_eq!(answers[0], answers[1]);
+                assert_eq!(one.stored_elements(), other.stored_elements());
+                least += usize::from(answers[0].is_ok());
+            }
+            assert_eq!(least, 1, "at the limit it is done, beyond it not");
+        }
+    }
+}

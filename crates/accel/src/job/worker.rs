@@ -68,8 +68,16 @@ impl<A: Accelerator> Worker<A> {
             multiply_accumulates: 0,
             limits: self.limits,
         };
-        for step in job.0 {
-            self.step(step, &mut pending)?;
+        let mut steps = job.0.into_iter();
+        while let Some(step) = steps.next() {
+            match self.at_once(&step, steps.as_slice(), &mut pending) {
+                Some(pair) => {
+                    self.pair(pair, &mut pending)?;
+                    // Its second step.
+                    steps.next();
+                }
+                None => self.step(step, &mut pending)?,
+            }
         }
         // Only now: a device works on while it is handed the next steps.
         let tensors = pending.held.into_iter().map(|held| self.device.read(held)?.into_message());
@@ -80,7 +88,7 @@ impl<A: Accelerator> Worker<A> {
         match step {
             Step::Put { slot, tensor } => {
                 let shape = tensor.shape();
-                self.room(slot, shape)?;
+                self.room(&[(slot, shape)])?;
                 let tensor = DeviceTensor::from(tensor);
                 let form = tensor.form();
                 let data = self.device.put(tensor)?;
@@ -100,27 +108,160 @@ impl<A: Accelerator> Worker<A> {
         Ok(())
     }
 
+    /// A step and the next one, where only patches of a convolution pass between them, which nobody else reads. None also where either would be refused: one by one they
+    /// say why.
+    fn at_once(&self, first: &Step, rest: &[Step], pending: &mut Pending<A::Data>) -> Option<Pair<A::Data>> {
+        let counted = (pending.elements, pending.multiply_accumulates);
+        let pair = match (first, rest) {
+            (
+                Step::Unfold { from, to, window },
+                [
+                    Step::Product {
+                        kind,
+                        left,
+                        right,
+                        keep: None,
+                    },
+                    Step::Free { slot },
+                    ..,
+                ],
+            ) if left == to && slot == to && right != to => self.unfolded([*from, *to], *window, (*kind, *right), pending),
+            (
+                Step::Product {
+                    kind,
+                    left,
+                    right,
+                    keep: Some(patches),
+                },
+                [
+                    Step::Fold { from, to, window },
+                    Step::Read { slot: read },
+                    Step::Free { slot: freed },
+                    ..,
+                ],
+            ) if from == patches && freed == patches && read == to && to != patches => {
+                self.folded((*kind, [*left, *right]), [*from, *to], *window, pending)
+            }
+            _ => return None,
+        };
+        if pair.is_err() {
+            (pending.elements, pending.multiply_accumulates) = counted;
+        }
+        pair.ok()
+    }
+
+    fn unfolded(
+        &self,
+        [from, to]: [u32; 2],
+        window: Window,
+        (kind, right): (Kind, u32),
+        pending: &mut Pending<A::Data>,
+    ) -> Result<Pair<A::Data>, AccelError> {
+        let images = self.slot(from)?.clone();
+        let patches = window.unfolded(images.shape)?;
+        self.room(&[(to, patches)])?;
+        let (right, shape) = self.product_of(kind, (images.form, patches), right, pending)?;
+        pending.room(shape)?;
+        Ok(Pair::Unfolded {
+            kind,
+            images,
+            window,
+            right,
+            shape,
+            to,
+        })
+    }
+
+    fn folded(
+        &self,
+        (kind, [left, right]): (Kind, [u32; 2]),
+        [from, to]: [u32; 2],
+        window: Window,
+        pending: &mut Pending<A::Data>,
+    ) -> Result<Pair<A::Data>, AccelError> {
+        let left = self.slot(left)?.clone();
+        let (right, patches) = self.product_of(kind, (left.form, left.shape), right, pending)?;
+        let shape = window.folded(patches)?;
+        self.room(&[(from, patches), (to, shape)])?;
+        Ok(Pair::Folded {
+            kind,
+            left,
+            right,
+            window,
+            shape,
+            from,
+            to,
+        })
+    }
+
+    fn pair(&mut self, pair: Pair<A::Data>, pending: &mut Pending<A::Data>) -> Result<(), AccelError> {
+        match pair {
+            Pair::Unfolded {
+                kind,
+                images,
+                window,
+                right,
+                shape,
+                to,
+            } => {
+                let data = self.device.unfolded_product(kind, &images, &window, &right)?;
+                self.slots.remove(&to);
+                pending.held.push(Held {
+                    form: images.form,
+                    shape,
+                    data,
+                });
+            }
+            Pair::Folded {
+                kind,
+                left,
+                right,
+                window,
+                shape,
+                from,
+                to,
+            } => {
+                let data = self.device.folded_product(kind, &left, &right, &window)?;
+                self.slots.remove(&from);
+                self.slots.insert(
+                    to,
+                    Held {
+                        form: left.form,
+                        shape,
+                        data,
+                    },
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn slot(&self, slot: u32) -> Result<&Held<A::Data>, AccelError> {
         self.slots.get(&slot).ok_or_else(|| refused(slot, "a tensor", "nothing"))
     }
 
-    /// That a tensor of a shape can be stored in a slot.
-    fn room(&self, slot: u32, shape: Shape) -> Result<(), AccelError> {
-        let replaced = self.slots.get(&slot).map_or(0, |held| held.shape.elements());
-        let elements = self.stored_elements() - replaced + shape.elements();
+    /// That tensors of these shapes can be stored in these slots, all different.
+    fn room(&self, wanted: &[(u32, Shape)]) -> Result<(), AccelError> {
+        let others = self
+            .slots
+            .iter()
+            .filter(|(slot, _)| wanted.iter().all(|(other, _)| other != *slot));
+        let elements = others.map(|(_, held)| held.shape.elements()).sum::<usize>();
+        let elements = elements + wanted.iter().map(|(_, shape)| shape.elements()).sum::<usize>();
         at_most("stored elements", self.limits.stored_elements, elements)
     }
 
-    fn product(
-        &mut self,
+    /// The right operand of a product and its shape, which the customer may ask for; counts its work.
+    fn product_of(
+        &self,
         kind: Kind,
-        [left, right]: [u32; 2],
-        keep: Option<u32>,
+        (form, left): (Form, Shape),
+        right: u32,
         pending: &mut Pending<A::Data>,
-    ) -> Result<(), AccelError> {
-        let (x, y) = (self.slot(left)?.clone(), self.slot(right)?.clone());
-        let dimensions = kind.dimensions(x.shape, y.shape)?;
-        let (form, shape) = (x.form, dimensions.product());
+    ) -> Result<(Held<A::Data>, Shape), AccelError> {
+        let y = self.slot(right)?.clone();
+        let dimensions = kind.dimensions(left, y.shape)?;
+        let shape = dimensions.product();
         // Before the products are counted: they may be 2^28 zeros of operands without elements.
         let most = self.limits.stored_elements.max(self.limits.answer_elements);
         at_most("elements of a product", most, shape.elements())?;
@@ -132,12 +273,28 @@ impl<A: Accelerator> Worker<A> {
         if form == Form::Residues {
             at_most("terms of a sum", MAX_DEPTH, dimensions.depth)?;
         }
+        Ok((y, shape))
+    }
+
+    fn product(
+        &mut self,
+        kind: Kind,
+        [left, right]: [u32; 2],
+        keep: Option<u32>,
+        pending: &mut Pending<A::Data>,
+    ) -> Result<(), AccelError> {
+        let x = self.slot(left)?.clone();
+        let (y, shape) = self.product_of(kind, (x.form, x.shape), right, pending)?;
         match keep {
-            Some(slot) => self.room(slot, shape)?,
+            Some(slot) => self.room(&[(slot, shape)])?,
             None => pending.room(shape)?,
         }
         let data = self.device.product(kind, &x, &y)?;
-        let product = Held { form, shape, data };
+        let product = Held {
+            form: x.form,
+            shape,
+            data,
+        };
         match keep {
             Some(slot) => drop(self.slots.insert(slot, product)),
             None => pending.held.push(product),
@@ -169,11 +326,34 @@ impl<A: Accelerator> Worker<A> {
     ) -> Result<(), AccelError> {
         let operand = self.slot(from)?.clone();
         let (form, shape) = (operand.form, result(window, operand.shape)?);
-        self.room(to, shape)?;
+        self.room(&[(to, shape)])?;
         let data = compute(&mut self.device, &operand, window)?;
         self.slots.insert(to, Held { form, shape, data });
         Ok(())
     }
+}
+
+/// Two steps that a device may take at once.
+enum Pair<D> {
+    /// The patches of images, and their product into the answer. What was in slot `to` is gone.
+    Unfolded {
+        kind: Kind,
+        images: Held<D>,
+        window: Window,
+        right: Held<D>,
+        shape: Shape,
+        to: u32,
+    },
+    /// A product, and what its patches fold to. What was in slot `from` is gone.
+    Folded {
+        kind: Kind,
+        left: Held<D>,
+        right: Held<D>,
+        window: Window,
+        shape: Shape,
+        from: u32,
+        to: u32,
+    },
 }
 
 /// What a job has used up, and what it will be answered.

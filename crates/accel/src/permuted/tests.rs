@@ -115,3 +115,27 @@ fn magnitudes_survive() {
         sorted(&w)
     );
 }
+
+#[test]
+fn patches_are_blinded_as_rows_and_folded_in_their_order() {
+    let rng = &mut ChaCha20Rng::seed_from_u64(9);
+    let window = Window {
+        channels: 3,
+        image: [5, 6],
+        kernel: [3, 2],
+        stride: [2, 1],
+        padding: [1, 1],
+    };
+    let shape = window.images(4).unwrap();
+    let images = Matrices::new(shape, numbers(1, shape.elements(), rng).into_values()).unwrap();
+    let patches = window.unfold(&images).unwrap();
+    let keys = LayerKeys::new(patches.shape().columns, 5, rng).unwrap();
+    let rows = LayerKeys::rows(patches.shape().rows, rng).unwrap();
+    let blinded = keys.blind_patches(&rows, &window, &images).unwrap();
+    assert!(blinded == keys.blind_input(&rows, &patches).unwrap());
+    // Bit for bit, as sums of f32 depend on their order.
+    assert!(keys.unblind_patches(&rows, &window, &blinded).unwrap() == window.fold(&patches).unwrap());
+    let fewer = LayerKeys::rows(patches.shape().rows - 1, rng).unwrap();
+    assert!(keys.blind_patches(&fewer, &window, &images).is_err());
+    assert!(keys.unblind_patches(&fewer, &window, &blinded).is_err());
+}

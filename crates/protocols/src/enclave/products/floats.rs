@@ -9,14 +9,14 @@ use cloven_accel::{
     permuted::{LayerKeys, SignedPermutation},
     sharding::{Split, join, split},
 };
-use cloven_nn::offload::{Job, Product, ProductKind};
+use cloven_nn::offload::{Job, Product, ProductKind, Windows};
 use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
 use super::{
     Operands, gradient, kind, left, matrices,
     pool::{Pool, Task},
-    product, slots,
+    product, slots, window,
 };
 use crate::ProtocolError;
 
@@ -94,12 +94,24 @@ impl Floats {
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
-        let (x, w) = (left(job, None)?, matrices(&job.right)?);
+        let w = matrices(&job.right)?;
         let (x, w, rows) = match self.keys_of(number) {
-            None => (x, w, None),
+            None => (left(job, None)?, w, None),
             Some(keys) => {
-                let rows = LayerKeys::rows(x.shape().rows, rng)?;
-                (keys.blind_input(&rows, &x)?, keys.blind_weights(&w)?, Some(rows))
+                let w = keys.blind_weights(&w)?;
+                let (x, rows) = match job.windows.and_then(window) {
+                    Some(window) => {
+                        let images = matrices(&job.left)?;
+                        let rows = LayerKeys::rows(window.patches(images.shape().batch)?.rows, rng)?;
+                        (keys.blind_patches(&rows, &window, &images)?, rows)
+                    }
+                    None => {
+                        let x = left(job, None)?;
+                        let rows = LayerKeys::rows(x.shape().rows, rng)?;
+                        (keys.blind_input(&rows, &x)?, rows)
+                    }
+                };
+                (x, w, Some(rows))
             }
         };
         let asked = Asked {
@@ -148,10 +160,18 @@ impl Floats {
         let products = answered(&asked, &mut parts, pool, rng).await?;
         let Some((keys, rows)) = keys else { return Ok(products) };
         let unblinded = products.iter().zip(jobs).map(|(product, job)| match kind(job.kind) {
-            Kind::InputGradient => keys.unblind_input(rows, product),
+            Kind::InputGradient => match job.windows.and_then(window) {
+                Some(window) => keys.unblind_patches(rows, &window, product),
+                None => keys.unblind_input(rows, product),
+            },
             _ => keys.unblind_weights(product),
         });
         Ok(unblinded.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether dX of these windows comes back as images; else as windows.
+    pub(super) fn folds(&self, windows: Windows) -> bool {
+        self.keys.is_some() && window(windows).is_some()
     }
 
     /// Slots for what a worker does in another's place.
@@ -269,12 +289,8 @@ impl Asked<'_> {
 
     /// The products from those of all parts.
     fn joined(&self, parts: &[Vec<Matrices<f32>>]) -> Result<Vec<Matrices<f32>>, ProtocolError> {
-        let mut by_kind: Vec<Vec<Matrices<f32>>> = self.kinds.iter().map(|_| Vec::new()).collect();
-        for products in parts {
-            let products = products.iter().cloned();
-            by_kind.iter_mut().zip(products).for_each(|(all, product)| all.push(product));
-        }
-        let joined = self.kinds.iter().zip(by_kind).map(|(kind, products)| {
+        let joined = self.kinds.iter().enumerate().map(|(number, kind)| {
+            let products: Vec<_> = parts.iter().filter_map(|products| products.get(number)).collect();
             let [left, right] = of_kind(*kind, [self.x, self.w, self.g.unwrap_or(self.x)]);
             let dimensions = kind.dimensions(left.shape(), right.shape())?;
             join(&dimensions, side(*kind, dimensions.batch), &products)

@@ -94,7 +94,10 @@ impl<C: Channel> offload::Products for Products<'_, C> {
             // Columns of windows are permuted, which no permutation of an image does.
             Hidden::Floats(_) => None,
         };
-        let here = first.windows.filter(|_| window.is_none());
+        let here = first.windows.filter(|windows| match &self.hidden {
+            Hidden::Masked(_) => window.is_none(),
+            Hidden::Floats(floats) => !floats.folds(*windows),
+        });
         let products = match &mut self.hidden {
             Hidden::Masked(masked) => masked.multiply(place, window, &jobs, &mut self.pool, &mut self.rng).await?,
             Hidden::Floats(floats) => floats.multiply(place, &jobs, &mut self.pool, &mut self.rng).await?,
@@ -161,9 +164,14 @@ pub fn window(windows: offload::Windows) -> Option<Window> {
 /// X of a product on its way forward: images where the workers unfold them, else rows.
 fn left(job: &Job, window: Option<Window>) -> Result<Matrices<f32>, ProtocolError> {
     match job.windows.filter(|_| window.is_none()) {
-        Some(windows) => matrices(&windows.unfold(&job.left)?),
+        Some(windows) => owned(windows.unfold(&job.left)?),
         None => matrices(&job.left),
     }
+}
+
+fn owned(matrices: offload::Matrices) -> Result<Matrices<f32>, ProtocolError> {
+    let [batch, rows, columns] = matrices.dims();
+    Ok(Matrices::new(Shape::new(batch, rows, columns)?, matrices.into_values())?)
 }
 
 fn matrices(matrices: &offload::Matrices) -> Result<Matrices<f32>, ProtocolError> {
