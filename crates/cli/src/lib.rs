@@ -25,8 +25,11 @@ pub struct Host<'a> {
     /// What a party's process is started with.
     pub program: Program,
     /// A party's helpers, where there are some for it.
-    pub helpers: &'a dyn Fn(&Party) -> Result<Option<Box<dyn Helpers>>, Error>,
+    pub helpers: &'a dyn Fn(&Party) -> Result<PartyHelpers, Error>,
 }
+
+/// A party's helpers, if it has any.
+pub type PartyHelpers = Option<Box<dyn Helpers>>;
 
 impl From<Program> for Host<'_> {
     /// Without helpers.

@@ -75,14 +75,17 @@ impl Helpers for PythonHelpers {
 
 /// Called once, with an answer, or with `None`, why there is none, and whether another helper may answer.
 #[pyclass(module = "cloven._cloven", frozen)]
-struct Answered(Mutex<Option<oneshot::Sender<Result<Vec<u8>, NoAnswer>>>>);
+struct Answered(Mutex<Option<Sender>>);
+
+/// To whoever asked.
+type Sender = oneshot::Sender<Result<Vec<u8>, NoAnswer>>;
 
 #[pymethods]
 impl Answered {
     #[pyo3(signature = (answer, why = String::new(), lost = true))]
     fn __call__(&self, answer: Option<&[u8]>, why: String, lost: bool) {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let answer = answer.map(<[u8]>::to_vec).ok_or_else(|| match lost {
+        let answer = answer.map(<[u8]>::to_vec).ok_or(match lost {
             true => NoAnswer::Lost(why),
             false => NoAnswer::Unavailable(why),
         });

@@ -179,7 +179,7 @@ impl Request<'_> {
             7 => {
                 let [rows, inputs, outputs] = [size(&mut reader)?, size(&mut reader)?, size(&mut reader)?];
                 let with_bias = size(&mut reader)? != 0;
-                let count = inputs.checked_mul(outputs).unwrap_or(usize::MAX);
+                let count = inputs.saturating_mul(outputs);
                 weight = numbers(reader.bytes(bytes_of(count, 4)?)?, f32::from_le_bytes)?;
                 bias = match with_bias {
                     true => Some(numbers(reader.bytes(bytes_of(outputs, 4)?)?, f32::from_le_bytes)?),
