@@ -86,26 +86,26 @@ fn what_a_part_would_refuse_is_found_beforehand() {
     let delta = product
         .encrypt_delta(&numbers(2 * 300, 2), RATE, &secret, &key(), b"d")
         .unwrap();
-    let checks: [(&[u8], &dyn Fn(&[u8]) -> Result<(), LatticeError>); 3] = [
-        (&delta, &|bytes| product.check_delta(bytes, 2)),
-        (&fresh, &|bytes| product.check_weights_parts(bytes, product.input_blocks())),
-        (&held, &|bytes| product.check_encoded_parts(bytes, product.input_blocks())),
-    ];
-    for (bytes, check) in checks {
-        assert_eq!(check(bytes), Ok(()));
-        assert!(matches!(check(&bytes[1..]), Err(LatticeError::Length { .. })));
-        let mut worse = bytes.to_vec();
-        let end = worse.len();
-        worse[end - 16..].fill(0xff);
-        assert!(
-            matches!(check(&worse), Err(LatticeError::Coefficient { .. } | LatticeError::Padding)),
-            "{:?}",
-            check(&worse)
-        );
-    }
+    let all = product.input_blocks();
+    refused_when_damaged(&delta, |bytes| product.check_delta(bytes, 2));
+    refused_when_damaged(&fresh, |bytes| product.check_weights_parts(bytes, all));
+    refused_when_damaged(&held, |bytes| product.check_encoded_parts(bytes, all));
     assert!(product.part(3..3).is_err());
     assert!(product.part(0..product.input_blocks() + 1).is_err());
     assert!(WeightProduct::energy_of_part(&[0; 7]).is_err());
     assert!(WeightProduct::set_energy_of_part(&mut [0; 7], 1.0).is_err());
     assert!(product.respond_to_sums(&[], 2, &EncryptedWeights::empty()).is_err());
+}
+
+fn refused_when_damaged(bytes: &[u8], check: impl Fn(&[u8]) -> Result<(), LatticeError>) {
+    assert_eq!(check(bytes), Ok(()));
+    assert!(matches!(check(&bytes[1..]), Err(LatticeError::Length { .. })));
+    let mut worse = bytes.to_vec();
+    let end = worse.len();
+    worse[end - 16..].fill(0xff);
+    let refused = check(&worse);
+    assert!(
+        matches!(refused, Err(LatticeError::Coefficient { .. } | LatticeError::Padding)),
+        "{refused:?}"
+    );
 }
