@@ -86,7 +86,7 @@ def test_a_run_with_helpers_is_one_without(cluster, tmp_path):
     helped = cloven.run(of_layer, runs=tmp_path, helpers={"cloud": cloven.ray.Helpers(2)})
     alone = cloven.run(of_layer, runs=tmp_path)
     # Keys, and so the noise, are drawn for each run.
-    assert helped.test_loss == pytest.approx(alone.test_loss, abs=1e-4)
+    assert helped.test_loss == pytest.approx(alone.test_loss, abs=1e-3)
     assert helped.test_accuracy == pytest.approx(alone.test_accuracy, abs=0.005) and alone.test_accuracy > 0.8
     assert helped.bytes_per_epoch == alone.bytes_per_epoch
 
@@ -97,7 +97,7 @@ def test_a_client_has_its_rows_encrypted_and_a_server_its_sessions_served(cluste
     for of_party, party in [(samples, "hospital"), (sealed, "cloud")]:
         helped = cloven.run(of_party, runs=tmp_path, helpers={party: cloven.ray.Helpers(2)})
         alone = cloven.run(of_party, runs=tmp_path)
-        assert helped.test_loss == pytest.approx(alone.test_loss, abs=2e-3)
+        assert helped.test_loss == pytest.approx(alone.test_loss, abs=0.02)
 
 
 def test_a_node_that_is_killed_costs_its_own_blocks(cluster, tmp_path):
@@ -118,7 +118,7 @@ def test_a_node_that_is_killed_costs_its_own_blocks(cluster, tmp_path):
     assert min(helpers.asked) < undisturbed * 1.2 < max(helpers.asked) * 2
     client = cloven.Run(next((tmp_path / "client").iterdir()))
     alone = cloven.run(job("encrypted-model", 512), runs=tmp_path / "alone")
-    assert client.test_loss == pytest.approx(alone.test_loss, abs=1e-4)
+    assert client.test_loss == pytest.approx(alone.test_loss, abs=1e-3)
     assert run.job.digest == alone.job.digest
 
 
