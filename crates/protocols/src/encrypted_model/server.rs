@@ -189,8 +189,8 @@ impl<'h> Session<'h> {
     async fn refresh<C: Channel>(&mut self, link: &mut Link<C>, round: u64) -> Result<(), ProtocolError> {
         let (mut held, mut fresh) = (self.layer.take().ok_or_else(nothing_held)?, self.nothing_yet()?);
         for blocks in self.encryption.weight_parts() {
-            let part = HeldWeights(held.hold(blocks.clone()).await?);
-            link.send(round, &part).await?;
+            let part = link.wait_while(held.hold(blocks.clone())).await?;
+            link.send(round, &HeldWeights(part)).await?;
             self.receive_part(&mut fresh, blocks, link, round).await?;
         }
         self.layer = Some(fresh);
