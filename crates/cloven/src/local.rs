@@ -160,6 +160,7 @@ impl Limits {
         // An error means that a pool is there already: this process computed before, under the same cap.
         let _ = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads.unwrap_or(0))
+            .use_current_thread()
             .build_global();
     }
 }

@@ -104,8 +104,8 @@ pub fn links() -> [MemoryLink; 2] {
 
 /// Runs both parties over a relay that keeps every frame, by sender: all that a party sees of the other.
 pub async fn relayed<T>(run: impl AsyncFnOnce([MemoryLink; 2]) -> T) -> (T, [Vec<Frame>; 2]) {
-    let (client_end, mut to_client) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
-    let (mut to_server, server_end) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
+    let (client_end, to_client) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
+    let (to_server, server_end) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
     let relay = async {
         let mut frames = [Vec::new(), Vec::new()];
         loop {
@@ -122,7 +122,7 @@ pub async fn relayed<T>(run: impl AsyncFnOnce([MemoryLink; 2]) -> T) -> (T, [Vec
 /// A link to a peer that has sent `frames` and left; `sender` is the peer's place in [`PARTIES`].
 pub fn scripted(sender: usize, frames: &[Frame]) -> MemoryLink {
     let (hospital, cloud) = memory::pair(party(PARTIES[0]), party(PARTIES[1]));
-    let (mut peer, own) = if sender == 0 { (hospital, cloud) } else { (cloud, hospital) };
+    let (peer, own) = if sender == 0 { (hospital, cloud) } else { (cloud, hospital) };
     frames.iter().for_each(|frame| peer.send_raw(frame.clone()));
     Link::new(own)
 }

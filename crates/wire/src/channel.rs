@@ -59,20 +59,23 @@ impl Default for Deadlines {
 
 /// A reliable, ordered, authenticated link to one peer.
 ///
+/// Both directions work at the same time: one task may poll a [`Channel::send`] together with a [`Channel::receive_header`] or
+/// [`Channel::receive_payload`]. Of each direction there is one call at a time.
+///
 /// Implementations: [`crate::memory::MemoryChannel`] and [`crate::tcp::TcpChannel`].
 pub trait Channel {
     /// The peer at the other end.
     fn peer(&self) -> &Party;
 
     /// Sends one complete frame, header included. `what` and `round` name the message in errors.
-    fn send(&mut self, what: &'static str, round: u64, frame: &[u8]) -> impl Future<Output = Result<(), WireError>>;
+    fn send(&self, what: &'static str, round: u64, frame: &[u8]) -> impl Future<Output = Result<(), WireError>>;
 
     /// Receives the next frame's header. `what` and `round` name what the caller waits for in errors.
-    fn receive_header(&mut self, what: &'static str, round: u64) -> impl Future<Output = Result<Header, WireError>>;
+    fn receive_header(&self, what: &'static str, round: u64) -> impl Future<Output = Result<Header, WireError>>;
 
     /// Receives the payload that follows `header` into `into`, which is cleared first. The caller has checked the length.
     fn receive_payload(
-        &mut self,
+        &self,
         what: &'static str,
         header: Header,
         into: &mut Vec<u8>,

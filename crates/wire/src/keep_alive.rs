@@ -9,7 +9,7 @@ use std::{future::Future, pin::pin, time::Duration};
 use tokio::time::{Instant, sleep_until};
 use tracing::trace;
 
-use crate::{Channel, Header, Link, WireError};
+use crate::{Channel, Header, Link, Party, WireError};
 
 /// What errors call a keep-alive.
 const NAME: &str = "keep-alive";
@@ -47,6 +47,42 @@ impl Signs {
         let paid = u128::from(self.received.saturating_sub(SPARE)) * SHORTEST.as_nanos();
         paid <= 2 * self.begun.elapsed().as_nanos()
     }
+
+    /// The next header that is no keep-alive.
+    pub(crate) async fn next_header<C: Channel>(
+        &mut self,
+        channel: &C,
+        what: &'static str,
+        round: u64,
+    ) -> Result<Header, WireError> {
+        let begun = Instant::now();
+        loop {
+            let header = channel.receive_header(what, round).await?;
+            if header.kind != Header::KEEP_ALIVE {
+                return Ok(header);
+            }
+            self.admit(channel.peer(), header, what, round)?;
+            trace!(peer = %channel.peer(), awaited = what, round, "received a keep-alive");
+            let total = channel.deadlines().total;
+            if begun.elapsed() >= total {
+                return Err(WireError::late(channel.peer(), what, "from", round, total));
+            }
+        }
+    }
+
+    fn admit(&mut self, peer: &Party, header: Header, what: &'static str, round: u64) -> Result<(), WireError> {
+        let got = match header {
+            Header { len: 0, round: 0, .. } if self.count() => return Ok(()),
+            Header { len: 0, round: 0, .. } => format!("too many keep-alives ({})", self.received),
+            Header { len, round, .. } => format!("a keep-alive of round {round} with {len} bytes"),
+        };
+        Err(WireError::Unexpected {
+            party: peer.clone(),
+            round,
+            expected: what.to_owned(),
+            got,
+        })
+    }
 }
 
 impl<C: Channel> Link<C> {
@@ -66,37 +102,6 @@ impl<C: Channel> Link<C> {
     /// Awaits `work` while this link's peer waits; see [`wait_while`].
     pub async fn wait_while<T>(&mut self, work: impl Future<Output = T>) -> T {
         wait_while([self], work).await
-    }
-
-    /// The next header that is no keep-alive.
-    pub(crate) async fn next_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
-        let begun = Instant::now();
-        loop {
-            let header = self.channel.receive_header(what, round).await?;
-            if header.kind != Header::KEEP_ALIVE {
-                return Ok(header);
-            }
-            self.admit(header, what, round)?;
-            trace!(peer = %self.peer(), awaited = what, round, "received a keep-alive");
-            let total = self.channel.deadlines().total;
-            if begun.elapsed() >= total {
-                return Err(WireError::late(self.peer(), what, "from", round, total));
-            }
-        }
-    }
-
-    fn admit(&mut self, header: Header, what: &'static str, round: u64) -> Result<(), WireError> {
-        let got = match header {
-            Header { len: 0, round: 0, .. } if self.signs.count() => return Ok(()),
-            Header { len: 0, round: 0, .. } => format!("too many keep-alives ({})", self.signs.received),
-            Header { len, round, .. } => format!("a keep-alive of round {round} with {len} bytes"),
-        };
-        Err(WireError::Unexpected {
-            party: self.peer().clone(),
-            round,
-            expected: what.to_owned(),
-            got,
-        })
     }
 
     /// When the peer should next hear of this party: a quarter of its deadline after the last sign of life.

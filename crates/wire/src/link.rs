@@ -43,7 +43,8 @@ pub struct MessageTraffic {
 pub struct Link<C> {
     pub(crate) channel: C,
     pub(crate) signs: Signs,
-    buffer: Vec<u8>,
+    outgoing: Vec<u8>,
+    incoming: Vec<u8>,
     sent: BTreeMap<&'static str, MessageTraffic>,
     transcript: Option<Transcript>,
     recorder: Option<Recorder>,
@@ -55,7 +56,8 @@ impl<C: Channel> Link<C> {
         Self {
             channel,
             signs: Signs::default(),
-            buffer: Vec::new(),
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
             sent: BTreeMap::new(),
             transcript: None,
             recorder: None,
@@ -112,10 +114,51 @@ impl<C: Channel> Link<C> {
 
     /// Sends a message.
     pub async fn send<M: Message>(&mut self, round: u64, message: &M) -> Result<(), WireError> {
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&[0; Header::LEN]);
-        message.encode(&mut self.buffer);
-        let len = self.buffer.len() - Header::LEN;
+        self.encode(round, message)?;
+        self.channel.send(M::NAME, round, &self.outgoing).await?;
+        self.note_sent(M::NAME, round);
+        Ok(())
+    }
+
+    /// Receives the message that the protocol's state demands; anything else is an error that says what came instead. Keep-alives
+    /// before it are skipped, within [`crate::Deadlines::total`].
+    pub async fn receive<M: Message>(&mut self, round: u64, expect: &M::Expect) -> Result<M, WireError> {
+        let Self {
+            channel,
+            signs,
+            incoming,
+            ..
+        } = self;
+        let header = arrived::<M, C>(channel, signs, round, expect, incoming).await?;
+        self.decode(round, header, expect)
+    }
+
+    /// Sends a message and receives the peer's, both at the same time: neither waits for the other, however long they are.
+    pub async fn exchange<M: Message>(&mut self, round: u64, message: &M, expect: &M::Expect) -> Result<M, WireError> {
+        self.encode(round, message)?;
+        let Self {
+            channel,
+            signs,
+            outgoing,
+            incoming,
+            ..
+        } = self;
+        let (channel, signs) = (&*channel, &mut *signs);
+        // Why the peer stopped says more than that it takes nothing: only what arrives, or does not, ends both.
+        let send = async { Ok(channel.send(M::NAME, round, outgoing).await) };
+        let (sent, header) = tokio::try_join!(send, arrived::<M, C>(channel, signs, round, expect, incoming))?;
+        sent?;
+        self.note_sent(M::NAME, round);
+        self.decode(round, header, expect)
+    }
+
+    /// Writes the frame of a message that is about to be sent.
+    fn encode<M: Message>(&mut self, round: u64, message: &M) -> Result<(), WireError> {
+        let frame = &mut self.outgoing;
+        frame.clear();
+        frame.extend_from_slice(&[0; Header::LEN]);
+        message.encode(frame);
+        let len = frame.len() - Header::LEN;
         if len > MAX_PAYLOAD {
             return Err(WireError::Local {
                 what: format!("sending {} to {}", M::NAME, self.peer()),
@@ -127,42 +170,45 @@ impl<C: Channel> Link<C> {
             kind: M::KIND,
             round,
         };
-        self.buffer[..Header::LEN].copy_from_slice(&header.to_bytes());
+        frame[..Header::LEN].copy_from_slice(&header.to_bytes());
         let counter = self.sent.entry(M::NAME).or_default();
         counter.messages += 1;
-        counter.bytes += self.buffer.len() as u64;
-        self.note(Direction::Sent, M::NAME, round, Header::LEN);
-        self.channel.send(M::NAME, round, &self.buffer).await?;
-        trace!(peer = %self.peer(), name = M::NAME, round, bytes = self.buffer.len(), "sent");
-        self.signs.sent();
+        counter.bytes += frame.len() as u64;
+        if let Some(transcript) = &mut self.transcript {
+            transcript.push(entry(Direction::Sent, M::NAME, round, &frame[Header::LEN..]));
+        }
         Ok(())
     }
 
-    /// Receives the message that the protocol's state demands; anything else is an error that says what came instead. Keep-alives
-    /// before it are skipped, within [`crate::Deadlines::total`].
-    pub async fn receive<M: Message>(&mut self, round: u64, expect: &M::Expect) -> Result<M, WireError> {
-        let header = self.next_header(M::NAME, round).await?;
-        self.check::<M>(round, header, M::max_len(expect).min(MAX_PAYLOAD))?;
-        self.channel.receive_payload(M::NAME, header, &mut self.buffer).await?;
+    fn note_sent(&mut self, name: &'static str, round: u64) {
+        trace!(peer = %self.peer(), name, round, bytes = self.outgoing.len(), "sent");
+        self.signs.sent();
+    }
+
+    /// Reads the message that arrived.
+    fn decode<M: Message>(&mut self, round: u64, header: Header, expect: &M::Expect) -> Result<M, WireError> {
+        let payload = &self.incoming;
         if header.kind == Header::ABORT {
-            let reason = AbortReason::from_byte(self.buffer.first().copied().unwrap_or(0));
+            let reason = AbortReason::from_byte(payload.first().copied().unwrap_or(0));
             debug!(peer = %self.peer(), %reason, "the peer stopped");
             return Err(WireError::Aborted {
                 party: self.peer().clone(),
                 reason,
             });
         }
-        let bytes = Header::LEN + self.buffer.len();
+        let bytes = Header::LEN + payload.len();
         trace!(peer = %self.peer(), name = M::NAME, round, bytes, "received");
-        self.note(Direction::Received, M::NAME, round, 0);
+        if let Some(transcript) = &mut self.transcript {
+            transcript.push(entry(Direction::Received, M::NAME, round, payload));
+        }
         if let Some(recorder) = &self.recorder {
-            let written = recorder.received(self.channel.peer(), M::NAME, M::KIND, round, &self.buffer);
+            let written = recorder.received(self.channel.peer(), M::NAME, M::KIND, round, payload);
             written.map_err(|e| WireError::Local {
                 what: "recording what was received".into(),
                 cause: e.to_string(),
             })?;
         }
-        let mut reader = Reader::new(&self.buffer);
+        let mut reader = Reader::new(payload);
         M::decode(&mut reader, expect)
             .and_then(|message| reader.finish().map(|()| message))
             .map_err(|cause| WireError::Malformed {
@@ -172,43 +218,53 @@ impl<C: Channel> Link<C> {
                 cause,
             })
     }
+}
 
-    /// Kind, round and length, before anything is allocated.
-    fn check<M: Message>(&self, round: u64, header: Header, cap: usize) -> Result<(), WireError> {
-        let unexpected = |expected: String, got: String| {
-            Err(WireError::Unexpected {
-                party: self.peer().clone(),
-                round,
-                expected,
-                got,
-            })
-        };
-        if header.kind == Header::ABORT && header.len <= 1 {
-            return Ok(());
-        }
-        if header.kind != M::KIND {
-            return unexpected(format!("{} (kind {})", M::NAME, M::KIND), format!("kind {}", header.kind));
-        }
-        if header.round != round {
-            return unexpected(format!("{} of round {round}", M::NAME), format!("round {}", header.round));
-        }
-        if header.len as usize > cap {
-            return unexpected(format!("{} of at most {cap} bytes", M::NAME), format!("{} bytes", header.len));
-        }
-        Ok(())
+/// Waits for a message, or for the peer's word that it stops, and reads the payload into `incoming`.
+async fn arrived<M: Message, C: Channel>(
+    channel: &C,
+    signs: &mut Signs,
+    round: u64,
+    expect: &M::Expect,
+    incoming: &mut Vec<u8>,
+) -> Result<Header, WireError> {
+    let header = signs.next_header(channel, M::NAME, round).await?;
+    check::<M>(channel.peer(), round, header, M::max_len(expect).min(MAX_PAYLOAD))?;
+    channel.receive_payload(M::NAME, header, incoming).await?;
+    Ok(header)
+}
+
+/// Kind, round and length, before anything is allocated.
+fn check<M: Message>(peer: &Party, round: u64, header: Header, cap: usize) -> Result<(), WireError> {
+    let unexpected = |expected: String, got: String| {
+        Err(WireError::Unexpected {
+            party: peer.clone(),
+            round,
+            expected,
+            got,
+        })
+    };
+    if header.kind == Header::ABORT && header.len <= 1 {
+        return Ok(());
     }
+    if header.kind != M::KIND {
+        return unexpected(format!("{} (kind {})", M::NAME, M::KIND), format!("kind {}", header.kind));
+    }
+    if header.round != round {
+        return unexpected(format!("{} of round {round}", M::NAME), format!("round {}", header.round));
+    }
+    if header.len as usize > cap {
+        return unexpected(format!("{} of at most {cap} bytes", M::NAME), format!("{} bytes", header.len));
+    }
+    Ok(())
+}
 
-    fn note(&mut self, direction: Direction, what: &'static str, round: u64, from: usize) {
-        if let Some(transcript) = &mut self.transcript {
-            let payload = &self.buffer[from..];
-            let digest = *blake3::hash(payload).as_bytes();
-            transcript.push(Entry {
-                direction,
-                what,
-                round,
-                len: payload.len(),
-                digest,
-            });
-        }
+fn entry(direction: Direction, what: &'static str, round: u64, payload: &[u8]) -> Entry {
+    Entry {
+        direction,
+        what,
+        round,
+        len: payload.len(),
+        digest: *blake3::hash(payload).as_bytes(),
     }
 }

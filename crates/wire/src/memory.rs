@@ -1,5 +1,13 @@
 //! A channel between two tasks of one process, for tests.
 
+use std::{
+    future::poll_fn,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{AbortReason, Channel, Deadlines, Header, Party, Traffic, WireError};
@@ -8,23 +16,32 @@ use crate::{AbortReason, Channel, Deadlines, Header, Party, Traffic, WireError};
 pub struct MemoryChannel {
     peer: Party,
     outgoing: mpsc::UnboundedSender<Vec<u8>>,
-    incoming: mpsc::UnboundedReceiver<Vec<u8>>,
-    pending: Vec<u8>,
-    traffic: Traffic,
+    incoming: Mutex<Incoming>,
+    sent: AtomicU64,
     deadlines: Option<Deadlines>,
     session: [u8; 32],
+}
+
+struct Incoming {
+    frames: mpsc::UnboundedReceiver<Vec<u8>>,
+    /// The payload of the frame whose header was read last.
+    payload: Vec<u8>,
+    received: u64,
 }
 
 /// Two connected ends: the first belongs to `a`, the second to `b`.
 pub fn pair(a: Party, b: Party) -> (MemoryChannel, MemoryChannel) {
     let (to_b, from_a) = mpsc::unbounded_channel();
     let (to_a, from_b) = mpsc::unbounded_channel();
-    let end = |peer, outgoing, incoming| MemoryChannel {
+    let end = |peer, outgoing, frames| MemoryChannel {
         peer,
         outgoing,
-        incoming,
-        pending: Vec::new(),
-        traffic: Traffic::default(),
+        incoming: Mutex::new(Incoming {
+            frames,
+            payload: Vec::new(),
+            received: 0,
+        }),
+        sent: AtomicU64::new(0),
         deadlines: None,
         session: [0; 32],
     };
@@ -45,15 +62,19 @@ impl MemoryChannel {
     }
 
     /// Sends raw bytes as one frame; lets a test play a dishonest peer.
-    pub fn send_raw(&mut self, frame: Vec<u8>) {
-        self.traffic.sent += frame.len() as u64;
+    pub fn send_raw(&self, frame: Vec<u8>) {
+        self.sent.fetch_add(frame.len() as u64, Ordering::Relaxed);
         // A peer that is gone is noticed at the next receive.
         let _ = self.outgoing.send(frame);
     }
 
     /// Receives one raw frame, header included; `None` when the other end is gone.
-    pub async fn receive_raw(&mut self) -> Option<Vec<u8>> {
-        self.incoming.recv().await
+    pub async fn receive_raw(&self) -> Option<Vec<u8>> {
+        poll_fn(|cx| self.incoming().frames.poll_recv(cx)).await
+    }
+
+    fn incoming(&self) -> MutexGuard<'_, Incoming> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,32 +83,34 @@ impl Channel for MemoryChannel {
         &self.peer
     }
 
-    async fn send(&mut self, _: &'static str, _: u64, frame: &[u8]) -> Result<(), WireError> {
+    async fn send(&self, _: &'static str, _: u64, frame: &[u8]) -> Result<(), WireError> {
         self.send_raw(frame.to_vec());
         Ok(())
     }
 
-    async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
+    async fn receive_header(&self, what: &'static str, round: u64) -> Result<Header, WireError> {
         let frame = match self.deadlines {
-            None => self.incoming.recv().await,
+            None => self.receive_raw().await,
             Some(Deadlines { message, .. }) => {
                 let late = WireError::late(&self.peer, what, "from", round, message);
-                timeout(message, self.incoming.recv()).await.map_err(|_| late)?
+                timeout(message, self.receive_raw()).await.map_err(|_| late)?
             }
         };
         let mut frame = frame.ok_or_else(|| self.closed(what, round))?;
-        self.traffic.received += frame.len() as u64;
+        let mut incoming = self.incoming();
+        incoming.received += frame.len() as u64;
         let header = frame.first_chunk().copied().ok_or_else(|| self.closed(what, round))?;
-        self.pending = frame.split_off(Header::LEN);
+        incoming.payload = frame.split_off(Header::LEN);
         Header::from_bytes(header).map_err(|cause| WireError::bad_header(&self.peer, what, round, cause))
     }
 
-    async fn receive_payload(&mut self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
-        if self.pending.len() < header.len as usize {
+    async fn receive_payload(&self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
+        let mut incoming = self.incoming();
+        if incoming.payload.len() < header.len as usize {
             return Err(self.closed(what, header.round));
         }
-        self.pending.truncate(header.len as usize);
-        std::mem::swap(into, &mut self.pending);
+        incoming.payload.truncate(header.len as usize);
+        std::mem::swap(into, &mut incoming.payload);
         Ok(())
     }
 
@@ -105,7 +128,10 @@ impl Channel for MemoryChannel {
     }
 
     fn traffic(&self) -> Traffic {
-        self.traffic
+        Traffic {
+            sent: self.sent.load(Ordering::Relaxed),
+            received: self.incoming().received,
+        }
     }
 
     async fn abort(&mut self, reason: AbortReason) {

@@ -5,6 +5,7 @@
 mod mutants;
 
 use std::{
+    cell::{Cell, RefCell},
     fmt::Write,
     fs,
     future::Future,
@@ -77,7 +78,7 @@ pub fn fuzz_message<M: Message>(time: Duration, message: &M, expect: &M::Expect)
     fuzz(M::NAME, time / 2, &[frame(ROUND, message)], |bytes| {
         let mut link = Link::new(Probe::new(bytes, cap));
         match at_once(link.receive::<M>(ROUND, expect)) {
-            Ok(message) => assert_encodes_to(&message, &link.into_channel().payload, cap),
+            Ok(message) => assert_encodes_to(&message, &link.into_channel().payload.into_inner(), cap),
             Err(error) => {
                 let text = error.to_string();
                 assert!(text.contains(PEER) && text.len() < MAX_ERROR, "{text}");
@@ -177,9 +178,9 @@ impl Drop for Case<'_> {
 /// A peer that sends one frame and leaves.
 struct Probe<'a> {
     peer: memory::MemoryChannel,
-    rest: &'a [u8],
+    rest: Cell<&'a [u8]>,
     cap: usize,
-    payload: Vec<u8>,
+    payload: RefCell<Vec<u8>>,
 }
 
 impl<'a> Probe<'a> {
@@ -188,9 +189,9 @@ impl<'a> Probe<'a> {
         Self {
             // Whose other end is gone: what comes after the frame is its error.
             peer: memory::pair(party("own"), party(PEER)).0,
-            rest: frame,
+            rest: Cell::new(frame),
             cap,
-            payload: Vec::new(),
+            payload: RefCell::default(),
         }
     }
 }
@@ -200,32 +201,32 @@ impl Channel for Probe<'_> {
         self.peer.peer()
     }
 
-    async fn send(&mut self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
+    async fn send(&self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
         self.peer.send(what, round, frame).await
     }
 
-    async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
-        match self.rest.split_first_chunk() {
+    async fn receive_header(&self, what: &'static str, round: u64) -> Result<Header, WireError> {
+        match self.rest.get().split_first_chunk() {
             None => self.peer.receive_header(what, round).await,
             Some((header, rest)) => {
-                self.rest = rest;
+                self.rest.set(rest);
                 Header::from_bytes(*header).map_err(|cause| WireError::bad_header(self.peer(), what, round, cause))
             }
         }
     }
 
-    async fn receive_payload(&mut self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
+    async fn receive_payload(&self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
         let len = header.len as usize;
         assert!(
             len <= self.cap.max(1),
             "a payload of {len} bytes was asked for, the cap is {}",
             self.cap
         );
-        match self.rest.split_at_checked(len) {
+        match self.rest.get().split_at_checked(len) {
             None => self.peer.receive_header(what, header.round).await.map(|_| ()),
             Some((payload, rest)) => {
-                self.rest = rest;
-                self.payload = payload.to_vec();
+                self.rest.set(rest);
+                *self.payload.borrow_mut() = payload.to_vec();
                 into.clear();
                 into.extend_from_slice(payload);
                 Ok(())

@@ -135,7 +135,7 @@ async fn a_peer_that_is_gone_does_not_disturb_the_work() {
 #[tokio::test(start_paused = true)]
 async fn nobody_is_made_to_wait_for_ever() {
     let (cloud, mut bank) = ends("bank");
-    let mut cloud = cloud.into_channel();
+    let cloud = cloud.into_channel();
     let begun = Instant::now();
     let hostile = async {
         loop {
@@ -157,7 +157,7 @@ async fn nobody_is_made_to_wait_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_keep_alives_is_refused_and_those_that_piled_up_are_not() {
     let (cloud, mut bank) = ends("bank");
-    let mut cloud = cloud.into_channel();
+    let cloud = cloud.into_channel();
     for _ in 0..1000 {
         cloud.send_raw(frame(Header::KEEP_ALIVE, 0));
     }
@@ -167,7 +167,7 @@ async fn a_flood_of_keep_alives_is_refused_and_those_that_piled_up_are_not() {
     }
 
     let (cloud, mut bank) = ends("bank");
-    let mut cloud = cloud.into_channel();
+    let cloud = cloud.into_channel();
     // The client computed for ten minutes; the server asked for more time every second.
     for _ in 0..600 {
         cloud.send_raw(frame(Header::KEEP_ALIVE, 0));

@@ -42,7 +42,7 @@ fn frame() -> Vec<u8> {
 }
 
 async fn receive(frame: Vec<u8>) -> Result<Tensor, WireError> {
-    let (mut cloud, hospital) = memory::pair(party("cloud"), party("hospital"));
+    let (cloud, hospital) = memory::pair(party("cloud"), party("hospital"));
     cloud.send_raw(frame);
     Link::new(hospital).receive::<Tensor>(9, &[2, 3]).await
 }

@@ -151,21 +151,21 @@ impl<C: Channel> Channel for Recorder<C> {
         self.channel.peer()
     }
 
-    async fn send(&mut self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
+    async fn send(&self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
         self.note(round, Action::Send(frame.len() as u64));
         let result = self.channel.send(what, round, frame).await;
         self.watch.step_ends();
         result
     }
 
-    async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
+    async fn receive_header(&self, what: &'static str, round: u64) -> Result<Header, WireError> {
         self.note(round, Action::Receive);
         let result = self.channel.receive_header(what, round).await;
         self.watch.step_ends();
         result
     }
 
-    async fn receive_payload(&mut self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
+    async fn receive_payload(&self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
         let result = self.channel.receive_payload(what, header, into).await;
         self.watch.step_ends();
         result

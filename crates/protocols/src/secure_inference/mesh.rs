@@ -20,9 +20,6 @@ use crate::{
     error::{malformed, refused},
 };
 
-/// A message that is at most so long fits into the buffers of a connection: it is sent before anything is received.
-const SHORT: usize = 16 << 10;
-
 /// The links of server `me` to the others.
 pub(super) struct Mesh<'a, C> {
     pub(super) me: usize,
@@ -133,24 +130,20 @@ impl<'a, C: Channel> Mesh<'a, C> {
         expected: &[usize],
     ) -> Result<Vec<Vec<u8>>, ProtocolError> {
         self.step += 1;
-        let (me, round) = (self.me, self.step);
-        let each = self.links.iter_mut().enumerate().zip(messages).zip(expected);
-        let all = each.map(|(((place, link), message), expected)| async move {
-            // Of two that both have a long message one receives first, so that they cannot block each other.
-            let first = place >= me || message.len() <= SHORT;
+        let round = self.step;
+        let each = self.links.iter_mut().zip(messages).zip(expected);
+        let all = each.map(|((link, message), expected)| async move {
             let (send, receive) = (!message.is_empty(), *expected > 0);
             let message = M::from(message);
-            if send && first {
-                link.send(round, &message).await?;
-            }
-            let received = match receive {
-                true => link.receive::<M>(round, expected).await?.into(),
-                false => Vec::new(),
-            };
-            if send && !first {
-                link.send(round, &message).await?;
-            }
-            Ok(received)
+            Ok(match (send, receive) {
+                (true, true) => link.exchange(round, &message, expected).await?.into(),
+                (false, true) => link.receive::<M>(round, expected).await?.into(),
+                (true, false) => {
+                    link.send(round, &message).await?;
+                    Vec::new()
+                }
+                (false, false) => Vec::new(),
+            })
         });
         try_join_all(all).await
     }

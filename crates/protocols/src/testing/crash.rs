@@ -103,7 +103,7 @@ async fn until_cut<T>(
         outer.push((to_client, to_server));
     }
     let (passed, cut) = (Cell::new(0), Notify::new());
-    let relays = outer.into_iter().map(async |(mut to_client, mut to_server)| {
+    let relays = outer.into_iter().map(async |(to_client, to_server)| {
         while passed.get() < frames {
             // An end that is gone has sent all it had, and needs no more.
             tokio::select! {

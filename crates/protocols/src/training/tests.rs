@@ -195,8 +195,8 @@ async fn who_waits_for_a_slower_client_is_kept_informed() {
     let (data, test) = (several_examples(), examples(3));
     // Of the last client every third message is late by four of the others' deadlines.
     let pair = |name: &str| memory::pair(name.parse().unwrap(), PARTIES[1].parse().unwrap());
-    let (slow_end, mut from_slow) = pair(CLIENTS[2]);
-    let (mut to_server, server_end) = pair(CLIENTS[2]);
+    let (slow_end, from_slow) = pair(CLIENTS[2]);
+    let (to_server, server_end) = pair(CLIENTS[2]);
     let relay = async {
         let mut number = 0;
         loop {

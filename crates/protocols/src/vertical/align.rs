@@ -113,6 +113,13 @@ impl<C: Channel> Line<'_, C> {
         Ok(bytes)
     }
 
+    /// Bytes for bytes.
+    async fn exchange(&mut self, bytes: Vec<u8>, most: usize) -> Result<Vec<u8>, ProtocolError> {
+        self.step += 1;
+        let AlignmentStep(bytes) = self.link.exchange(self.step, &AlignmentStep(bytes), &most).await?;
+        Ok(bytes)
+    }
+
     /// The result of a step on the bytes received last.
     fn check<T>(&self, result: Result<T, MpcError>) -> Result<T, ProtocolError> {
         result.map_err(|cause| refused(self.link.peer(), self.step, AlignmentStep::NAME, &cause))
@@ -145,11 +152,8 @@ impl<C: Channel> Line<'_, C> {
 
 async fn sizes<C: Channel>(index: usize, own: usize, lines: &mut [Line<'_, C>]) -> Result<Vec<usize>, ProtocolError> {
     let mut sizes = vec![own; lines.len() + 1];
-    for line in lines.iter_mut() {
-        line.link.send(0, &SetSize(own as u64)).await?;
-    }
     for line in lines {
-        let SetSize(size) = line.link.receive(0, &()).await?;
+        let SetSize(size) = line.link.exchange(0, &SetSize(own as u64), &()).await?;
         sizes[line.other] = size as usize;
     }
     debug_assert_eq!(sizes[index], own);
@@ -204,12 +208,10 @@ async fn of_many<C: Channel>(
     for (line, functions) in lines.iter().zip(&functions) {
         tables.push(party.share(line.other, &functions.own)?);
     }
-    let received = try_join_all(
-        lines
-            .iter_mut()
-            .zip(tables)
-            .map(|(line, table)| exchange(index, sizes, line, table)),
-    )
+    let received = try_join_all(lines.iter_mut().zip(tables).map(|(line, table)| {
+        let most = STEP + FOR_EACH_ID * sizes[line.other];
+        line.exchange(table, most)
+    }))
     .await?;
     for ((line, functions), table) in lines.iter().zip(&functions).zip(received) {
         line.check(party.accept_share(line.other, &functions.other, &table))?;
@@ -252,21 +254,4 @@ async fn functions<C: Channel>(
         own: sender.outputs(ids)?,
         other: receiver.outputs()?,
     })
-}
-
-/// A table for a table; the first of the two sends first.
-async fn exchange<C: Channel>(
-    index: usize,
-    sizes: &[usize],
-    line: &mut Line<'_, C>,
-    table: Vec<u8>,
-) -> Result<Vec<u8>, ProtocolError> {
-    let most = STEP + FOR_EACH_ID * sizes[line.other];
-    if index < line.other {
-        line.send(table).await?;
-        return line.receive(most).await;
-    }
-    let received = line.receive(most).await?;
-    line.send(table).await?;
-    Ok(received)
 }

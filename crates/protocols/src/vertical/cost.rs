@@ -112,8 +112,6 @@ impl<'a> Cost<'a> {
     /// As of a training batch.
     pub fn one_way_messages(&self, rows: usize) -> Result<usize, ProtocolError> {
         let terms = self.terms;
-        // In an exchange one of two sends before it receives.
-        const EXCHANGE: usize = 2;
         let product = match (terms.first_layer, &terms.dealer) {
             (FirstLayer::Plain, _) => 0,
             // Dealt shares come ahead.
@@ -127,7 +125,7 @@ impl<'a> Cost<'a> {
             None => 0,
         };
         // h1, the hidden output, the gradient back, delta.
-        Ok(4 + EXCHANGE * (products + activation))
+        Ok(4 + products + activation)
     }
 
     /// Bytes of rows, masks and encrypted or masked columns that a holder of columns keeps in memory; a part of what its process takes.

@@ -21,8 +21,6 @@ pub(super) struct Fellow<'a, C> {
     /// Its place among the holders of columns.
     pub(super) place: usize,
     pub(super) link: &'a mut Link<C>,
-    /// Which of the two sends first where both have something to send.
-    pub(super) first: bool,
 }
 
 impl<'a, C: Channel> Peers<'a, C> {
@@ -37,8 +35,7 @@ impl<'a, C: Channel> Peers<'a, C> {
             } else if Some(peer) == terms.dealer.as_ref() {
                 dealer = Some(link);
             } else if let Some(place) = terms.place(peer) {
-                let first = me < peer;
-                fellows.push(Fellow { place, link, first });
+                fellows.push(Fellow { place, link });
             }
         }
         let own = usize::from(terms.place(me).is_some());
@@ -80,20 +77,8 @@ impl<'a, C: Channel> Peers<'a, C> {
     where
         M::Expect: Sized,
     {
-        let each = self.fellows.iter_mut().zip(messages).zip(expect);
-        try_join_all(each.map(|((fellow, message), expect)| fellow.exchange(round, message, expect))).await
-    }
-}
-
-impl<C: Channel> Fellow<'_, C> {
-    /// One sends before it receives, so that long messages cannot block each other.
-    async fn exchange<M: Message>(&mut self, round: u64, message: M, expect: &M::Expect) -> Result<M, ProtocolError> {
-        if self.first {
-            self.link.send(round, &message).await?;
-            return Ok(self.link.receive(round, expect).await?);
-        }
-        let received = self.link.receive(round, expect).await?;
-        self.link.send(round, &message).await?;
-        Ok(received)
+        let each = self.fellows.iter_mut().zip(&messages).zip(expect);
+        let all = each.map(|((fellow, message), expect)| fellow.link.exchange(round, message, expect));
+        Ok(try_join_all(all).await?)
     }
 }

@@ -130,17 +130,12 @@ impl Terms {
         self.first_layer != FirstLayer::Plain && self.gradient == Gradient::Shared
     }
 
-    /// The columns of each holder in order; the first one's with that of ones.
+    /// The columns of each holder in order.
     pub(super) fn widths(&self) -> Vec<usize> {
-        let ones = |place| usize::from(place == 0);
-        self.columns
-            .values()
-            .enumerate()
-            .map(|(place, columns)| columns + ones(place))
-            .collect()
+        self.columns.values().copied().collect()
     }
 
-    /// A holder's rows, training before test; at the first holder with a last column of ones.
+    /// A holder's rows, training before test.
     ///
     /// # Errors
     /// [`ProtocolError::Alignment`] for another number of columns than the job says.
@@ -154,12 +149,7 @@ impl Terms {
             );
             return Err(ProtocolError::Alignment(why));
         }
-        let x = concatenate(Axis(0), &[columns.train.view(), columns.test.view()]).expect("as many columns");
-        if place > 0 {
-            return Ok(x);
-        }
-        let ones = Array2::ones((x.nrows(), 1));
-        Ok(concatenate(Axis(1), &[x.view(), ones.view()]).expect("as many rows"))
+        Ok(concatenate(Axis(0), &[columns.train.view(), columns.test.view()]).expect("as many columns"))
     }
 
     /// The link to a party.

@@ -5,8 +5,8 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -124,21 +124,51 @@ impl AsyncWrite for Counted {
 /// A mutually authenticated TLS session with one peer.
 pub struct TcpChannel {
     peer: Party,
-    stream: TlsStream<Counted>,
+    /// Locked for a poll at a time: one task reads and writes by turns.
+    stream: Mutex<TlsStream<Counted>>,
     counters: Arc<Counters>,
     deadlines: Deadlines,
     /// Whether the last wait was short; a peer that is far away or computes for long is waited for asleep. Never on an emulated link.
-    poll: Option<bool>,
+    poll: Option<AtomicBool>,
+}
+
+/// The stream, for reading beside writing.
+struct Half<'a>(&'a Mutex<TlsStream<Counted>>);
+
+impl Half<'_> {
+    fn lock(&self) -> MutexGuard<'_, TlsStream<Counted>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsyncRead for Half<'_> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.lock()).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Half<'_> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.lock()).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.lock()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.lock()).poll_shutdown(cx)
+    }
 }
 
 impl TcpChannel {
     pub(super) fn new(peer: Party, stream: TlsStream<Counted>, deadlines: Deadlines) -> Self {
         let counted = stream.get_ref().0;
-        let poll = matches!(counted.stream, Stream::Direct(_)).then_some(true);
+        let poll = matches!(counted.stream, Stream::Direct(_)).then(|| AtomicBool::new(true));
         let counters = counted.counters.clone();
         Self {
             peer,
-            stream,
+            stream: Mutex::new(stream),
             counters,
             deadlines,
             poll,
@@ -146,8 +176,8 @@ impl TcpChannel {
     }
 
     /// Ends the session cleanly: the peer sees an end that no attacker on the path can forge.
-    pub async fn close(mut self) {
-        let _ = timeout(self.farewell(), self.stream.shutdown()).await;
+    pub async fn close(self) {
+        let _ = timeout(self.farewell(), self.half().shutdown()).await;
     }
 
     /// Waits until the peer ends the session, no longer than for a message. False: the connection broke, or the peer takes this party for lost, and
@@ -159,7 +189,7 @@ impl TcpChannel {
     /// The same, waiting no longer than `patience`.
     pub async fn ended_by_peer_within(&mut self, patience: Duration) -> bool {
         let mut frame = [0; Header::LEN + 1];
-        match timeout(patience, self.stream.read(&mut frame)).await {
+        match timeout(patience, self.half().read(&mut frame)).await {
             Ok(Ok(len)) => {
                 let mut lost = [AbortReason::PeerLost, AbortReason::Deadline, AbortReason::Interrupted].into_iter();
                 !lost.any(|reason| Header::abort_frame(reason)[..] == frame[..len])
@@ -169,8 +199,12 @@ impl TcpChannel {
         }
     }
 
+    fn half(&self) -> Half<'_> {
+        Half(&self.stream)
+    }
+
     fn farewell(&self) -> Duration {
-        FAREWELL + self.stream.get_ref().0.lag()
+        FAREWELL + self.half().lock().get_ref().0.lag()
     }
 
     /// The error of a wait that began at `begun`, or had progress since.
@@ -230,13 +264,14 @@ impl Channel for TcpChannel {
         &self.peer
     }
 
-    async fn send(&mut self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
+    async fn send(&self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
         let begun = Instant::now();
+        let mut stream = self.half();
         for step in frame.chunks(STEP) {
             let patience = self.patience(begun);
             let write = async {
-                self.stream.write_all(step).await?;
-                self.stream.flush().await
+                stream.write_all(step).await?;
+                stream.flush().await
             };
             match timeout(patience, write).await {
                 Ok(result) => result.map_err(|e| self.closed(what, round, &e))?,
@@ -246,15 +281,16 @@ impl Channel for TcpChannel {
         Ok(())
     }
 
-    async fn receive_header(&mut self, what: &'static str, round: u64) -> Result<Header, WireError> {
+    async fn receive_header(&self, what: &'static str, round: u64) -> Result<Header, WireError> {
         let mut bytes = [0; Header::LEN];
         let begun = Instant::now();
-        let read = polled(
-            self.stream.read_exact(&mut bytes),
-            (self.poll == Some(true)).then_some(begun + POLL),
-        );
+        let soon = self.poll.as_ref().is_some_and(|poll| poll.load(Ordering::Relaxed));
+        let mut stream = self.half();
+        let read = polled(stream.read_exact(&mut bytes), soon.then_some(begun + POLL));
         let result = timeout(self.deadlines.message, read).await;
-        self.poll = self.poll.map(|_| begun.elapsed() < POLL);
+        if let Some(poll) = &self.poll {
+            poll.store(begun.elapsed() < POLL, Ordering::Relaxed);
+        }
         match result {
             Ok(Ok(_)) => Header::from_bytes(bytes).map_err(|cause| WireError::bad_header(&self.peer, what, round, cause)),
             Ok(Err(e)) => Err(self.closed(what, round, &e)),
@@ -262,15 +298,16 @@ impl Channel for TcpChannel {
         }
     }
 
-    async fn receive_payload(&mut self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
+    async fn receive_payload(&self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
         into.clear();
         let begun = Instant::now();
+        let mut stream = self.half();
         let len = header.len as usize;
         while into.len() < len {
             let start = into.len();
             into.resize(len.min(start + STEP), 0);
             let patience = self.patience(begun);
-            match timeout(patience, self.stream.read_exact(&mut into[start..])).await {
+            match timeout(patience, stream.read_exact(&mut into[start..])).await {
                 Ok(Ok(_)) => (),
                 Ok(Err(e)) => return Err(self.closed(what, header.round, &e)),
                 Err(_) => return Err(self.late(what, "from", header.round, begun)),
@@ -280,7 +317,7 @@ impl Channel for TcpChannel {
     }
 
     fn exporter(&mut self, label: &[u8], context: &[u8]) -> Result<[u8; 32], WireError> {
-        let exported = match &self.stream {
+        let exported = match &*self.half().lock() {
             TlsStream::Client(stream) => stream.get_ref().1.export_keying_material([0; 32], label, Some(context)),
             TlsStream::Server(stream) => stream.get_ref().1.export_keying_material([0; 32], label, Some(context)),
         };
@@ -305,8 +342,9 @@ impl Channel for TcpChannel {
         let frame = Header::abort_frame(reason);
         let patience = self.farewell();
         let farewell = async {
-            self.stream.write_all(&frame).await?;
-            self.stream.shutdown().await
+            let mut stream = self.half();
+            stream.write_all(&frame).await?;
+            stream.shutdown().await
         };
         let _ = timeout(patience, farewell).await;
     }

@@ -279,10 +279,60 @@ async fn a_party_asks_for_more_time_as_often_as_its_peer_needs() {
 }
 
 #[tokio::test]
+async fn two_long_messages_cross() {
+    let (hospital, cloud) = sides();
+    let (at_hospital, at_cloud) = meet(&hospital, &cloud).await;
+    let (mut at_hospital, mut at_cloud) = (Link::new(at_hospital.unwrap()), Link::new(at_cloud.unwrap()));
+    // Far more than a connection's buffers take: none arrives before the other is read.
+    let of = |by: u32| Blob((0..20_000_000u32).map(|i| (i / by) as u8).collect());
+    let (there, back) = (of(3), of(7));
+    let len = there.0.len();
+    for round in 1..=2 {
+        let (at_hospital, at_cloud) = tokio::join!(
+            at_hospital.exchange(round, &there, &len),
+            at_cloud.exchange(round, &back, &len)
+        );
+        assert!(at_hospital.unwrap() == back && at_cloud.unwrap() == there);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_still_heard() {
+    let long = Blob(vec![1; 20_000_000]);
+    // What comes in meanwhile ends the wait: why the peer stopped, or that it says what it should not.
+    let (hospital, cloud) = sides();
+    let (at_hospital, at_cloud) = meet(&hospital, &cloud).await;
+    let (mut at_hospital, mut at_cloud) = (Link::new(at_hospital.unwrap()), at_cloud.unwrap());
+    let (error, ()) = tokio::join!(at_hospital.exchange(4, &long, &10), at_cloud.abort(AbortReason::Internal));
+    assert!(
+        matches!(
+            error,
+            Err(WireError::Aborted {
+                reason: AbortReason::Internal,
+                ..
+            })
+        ),
+        "{error:?}"
+    );
+    let (at_hospital, at_cloud) = meet(&hospital, &cloud).await;
+    let (mut at_hospital, mut at_cloud) = (Link::new(at_hospital.unwrap()), Link::new(at_cloud.unwrap()));
+    let other = Blob(vec![0; 10]);
+    let (error, sent) = tokio::join!(at_hospital.exchange(4, &long, &10), at_cloud.send(3, &other));
+    sent.unwrap();
+    assert!(matches!(error, Err(WireError::Unexpected { round: 4, .. })), "{error:?}");
+    // Nothing: the deadline of a message.
+    let (at_hospital, at_cloud) = meet(&hospital, &cloud).await;
+    let mut at_hospital = Link::new(at_hospital.unwrap());
+    let error = at_hospital.exchange(4, &long, &10).await;
+    assert!(matches!(error, Err(WireError::Deadline { .. })), "{error:?}");
+    drop(at_cloud);
+}
+
+#[tokio::test]
 async fn a_claimed_length_alone_costs_no_memory() {
     let (hospital, cloud) = sides();
     let (at_hospital, at_cloud) = meet(&hospital, &cloud).await;
-    let (mut at_hospital, mut at_cloud) = (at_hospital.unwrap(), at_cloud.unwrap());
+    let (at_hospital, at_cloud) = (at_hospital.unwrap(), at_cloud.unwrap());
     let claim = Header {
         len: 1 << 30,
         kind: Blob::KIND,

@@ -32,7 +32,7 @@ impl Tap {
     }
 
     /// Between a customer or worker and the enclave.
-    pub(super) async fn relay(&self, outer: String, mut to_outer: memory::MemoryChannel, mut to_enclave: memory::MemoryChannel) {
+    pub(super) async fn relay(&self, outer: String, to_outer: memory::MemoryChannel, to_enclave: memory::MemoryChannel) {
         loop {
             tokio::select! {
                 biased;

@@ -62,7 +62,7 @@ async fn honest(setting: &Setting, x: &ArrayD<f32>) -> Frames {
     let mut relays = Vec::new();
     for (i, a) in names.iter().enumerate() {
         for b in names[i + 1..].iter().filter(|b| connected(setting, a, b)) {
-            let ((at_a, mut to_a), (mut to_b, at_b)) = (memory::pair(a.clone(), b.clone()), memory::pair(a.clone(), b.clone()));
+            let ((at_a, to_a), (to_b, at_b)) = (memory::pair(a.clone(), b.clone()), memory::pair(a.clone(), b.clone()));
             ends.entry(a.clone()).or_default().insert(b.clone(), Link::new(at_a));
             ends.entry(b.clone()).or_default().insert(a.clone(), Link::new(at_b));
             relays.push(async move {
@@ -101,7 +101,7 @@ async fn against(
         let Some(sent) = frames.get(&(other.clone(), receiver.clone())) else {
             continue;
         };
-        let (mut peer, own) = memory::pair(other.clone(), receiver.clone());
+        let (peer, own) = memory::pair(other.clone(), receiver.clone());
         let sent = if other == *sender { script } else { sent };
         sent.iter().for_each(|frame| peer.send_raw(frame.clone()));
         links.insert(other, Link::new(own));

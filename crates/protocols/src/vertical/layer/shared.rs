@@ -6,7 +6,7 @@ use cloven_mpc::{
     shares::{FixedPoint, Matrix, PairwiseSetup, ZeroShares, expand},
 };
 use cloven_wire::Channel;
-use ndarray::{Array2, Axis, concatenate, s};
+use ndarray::{Array2, s};
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
@@ -31,10 +31,12 @@ pub(in crate::vertical) const STRIP: usize = 4096;
 pub(in crate::vertical) struct Shared<'a> {
     place: usize,
     terms: &'a Terms,
-    /// All rows of the own columns: training, then test; at the first holder with a last column of ones.
+    /// All rows of the own columns: training, then test.
     x: Matrix,
     /// [theta_i] of every holder i, `[columns, width]`.
     shares: Vec<Matrix>,
+    /// [b], `[1, width]`: nobody's columns multiply it.
+    bias: Matrix,
     session: Session,
     secret: Zeroizing<[u8; 32]>,
     train_rows: usize,
@@ -68,7 +70,7 @@ impl<'a> Shared<'a> {
         });
         let own = Zeroizing::new(*hasher.finalize().as_bytes());
         let session = Session::new(&PartySecret::new(*own), &[b"vertical".as_slice(), &terms.job].concat());
-        let shares = match &terms.public_weights {
+        let (shares, bias) = match &terms.public_weights {
             Some(weights) => public_shares(place, terms, weights)?,
             None => secret_shares(terms, &own)?,
         };
@@ -77,6 +79,7 @@ impl<'a> Shared<'a> {
             terms,
             x,
             shares,
+            bias,
             session,
             secret: own,
             train_rows: columns.train.nrows(),
@@ -178,6 +181,11 @@ impl<'a> Shared<'a> {
             }
         };
         share.add_assign(&crossed)?;
+        let bias = self.bias.words().iter().map(|word| word << scales::COLUMNS);
+        for row in share.words_mut().chunks_exact_mut(self.terms.width) {
+            let pairs = row.iter_mut().zip(bias.clone());
+            pairs.for_each(|(output, bias)| *output = output.wrapping_add(bias));
+        }
         let joint = self.joint.as_mut().ok_or_else(not_begun)?;
         share.add_assign(&joint.zeros.share(round, rows.len(), self.terms.width)?)?;
         blur(&mut share, &mut noise_of("outputs", &joint.secret, round));
@@ -228,6 +236,13 @@ impl<'a> Shared<'a> {
         };
         let x = self.x.select(rows)?;
         self.shares[self.place].sub_assign(&x.transposed_times(&delta)?)?;
+        // All have the same open gradient, which counts once.
+        if self.changes_bias() {
+            for row in delta.words().chunks_exact(width) {
+                let pairs = self.bias.words_mut().iter_mut().zip(row);
+                pairs.for_each(|(bias, delta)| *bias = bias.wrapping_sub(delta << scales::COLUMNS));
+            }
+        }
         if self.terms.multiplies_each_batch() {
             let step = Step {
                 once: false,
@@ -247,6 +262,10 @@ impl<'a> Shared<'a> {
         self.add_noise(update)
     }
 
+    fn changes_bias(&self) -> bool {
+        self.place == 0 || self.terms.multiplies_each_batch()
+    }
+
     /// SGLD's: to every share that changes, fresh and known to this holder alone.
     fn add_noise(&mut self, update: u64) -> Result<(), ProtocolError> {
         let deviation = self.terms.noise_deviation(update);
@@ -256,14 +275,12 @@ impl<'a> Shared<'a> {
         let secret = &self.joint.as_ref().ok_or_else(not_begun)?.secret;
         let mut rng = noise_of("an update", secret, update);
         let point = FixedPoint::new(scales::WEIGHTS)?;
-        let all = self.terms.multiplies_each_batch();
-        for share in self
-            .shares
-            .iter_mut()
-            .enumerate()
+        let (all, bias) = (self.terms.multiplies_each_batch(), self.changes_bias());
+        let shares = self.shares.iter_mut().enumerate();
+        let changing = shares
             .filter(|(place, _)| all || *place == self.place)
-            .map(|(_, share)| share)
-        {
+            .map(|(_, share)| share);
+        for share in changing.chain(bias.then_some(&mut self.bias)) {
             let noise: Vec<f64> = (0..share.words().len()).map(|_| normal(&mut rng) * deviation).collect();
             share.add_assign(&point.encode(share.rows(), share.columns(), &noise)?)?;
         }
@@ -274,18 +291,22 @@ impl<'a> Shared<'a> {
         self.joint.as_ref().map(|joint| joint.fingerprint).unwrap_or_default()
     }
 
-    /// All shares, one matrix after the other.
+    /// All shares, one matrix after the other; that of the bias after the first holder's.
     pub(super) fn shares(&self) -> Vec<u8> {
-        self.shares.iter().flat_map(Matrix::encode).collect()
+        let (first, others) = self.shares.split_at(1);
+        let all = first.iter().chain([&self.bias]).chain(others);
+        all.flat_map(Matrix::encode).collect()
     }
 
     pub(super) fn restore(&mut self, mut bytes: &[u8]) -> Result<(), ProtocolError> {
-        let whole = 8 * self.shares.iter().map(|share| share.words().len()).sum::<usize>();
+        let (first, others) = self.shares.split_at_mut(1);
+        let all = || first.iter().chain([&self.bias]).chain(others.iter());
+        let whole = 8 * all().map(|share| share.words().len()).sum::<usize>();
         if bytes.len() != whole {
             let why = format!("expected {whole} bytes of weight shares, got {}", bytes.len());
             return Err(CheckpointError { why }.into());
         }
-        for share in &mut self.shares {
+        for share in first.iter_mut().chain([&mut self.bias]).chain(others) {
             let (own, rest) = bytes.split_at(8 * share.words().len());
             *share = Matrix::decode(share.rows(), share.columns(), own)?;
             bytes = rest;
@@ -325,33 +346,33 @@ fn encode(place: usize, terms: &Terms, columns: &Columns) -> Result<Matrix, Prot
     Ok(FixedPoint::new(scales::COLUMNS)?.encode(x.nrows(), x.ncols(), &values)?)
 }
 
-/// The first holder has the weights, the others zeros.
-fn public_shares(place: usize, terms: &Terms, weights: &Array2<f32>) -> Result<Vec<Matrix>, ProtocolError> {
+/// The first holder has the weights and the bias, the others zeros.
+fn public_shares(place: usize, terms: &Terms, weights: &Array2<f32>) -> Result<(Vec<Matrix>, Matrix), ProtocolError> {
     let point = FixedPoint::new(scales::WEIGHTS)?;
+    let share = |rows: std::ops::Range<usize>| {
+        let block = weights.slice(s![rows, ..]);
+        let values: Vec<f32> = block.iter().map(|value| if place == 0 { *value } else { 0.0 }).collect();
+        point.encode(block.nrows(), block.ncols(), &values)
+    };
     let mut from = 0;
     let mut shares = Vec::new();
-    for (holder, &columns) in terms.columns.values().enumerate() {
-        let mut block = weights.slice(s![from..from + columns, ..]).to_owned();
+    for columns in terms.widths() {
+        shares.push(share(from..from + columns)?);
         from += columns;
-        if holder == 0 {
-            let bias = weights.slice(s![-1.., ..]);
-            block = concatenate(Axis(0), &[block.view(), bias]).expect("as many columns");
-        }
-        let values: Vec<f32> = block.iter().map(|value| if place == 0 { *value } else { 0.0 }).collect();
-        shares.push(point.encode(block.nrows(), block.ncols(), &values)?);
     }
-    Ok(shares)
+    Ok((shares, share(from..from + 1)?))
 }
 
-/// A part of the initial weights that only this holder knows. The parts of all P add up to normal numbers of deviation 1 / sqrt(3 columns), that of PyTorch's
-/// uniform ones.
-fn secret_shares(terms: &Terms, own: &[u8; 32]) -> Result<Vec<Matrix>, ProtocolError> {
+/// A part of the initial weights and of the bias that only this holder knows. The parts of all P add up to normal numbers of deviation 1 / sqrt(3 columns),
+/// that of PyTorch's uniform ones.
+fn secret_shares(terms: &Terms, own: &[u8; 32]) -> Result<(Vec<Matrix>, Matrix), ProtocolError> {
     let mut rng = ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: initial weights", own));
     let deviation = 1.0 / (3.0 * terms.features() as f64 * terms.columns.len() as f64).sqrt();
     let point = FixedPoint::new(scales::WEIGHTS)?;
-    let mut share = |columns: usize| {
-        let values: Vec<f64> = (0..columns * terms.width).map(|_| normal(&mut rng) * deviation).collect();
-        point.encode(columns, terms.width, &values)
+    let mut share = |rows: usize| {
+        let values: Vec<f64> = (0..rows * terms.width).map(|_| normal(&mut rng) * deviation).collect();
+        point.encode(rows, terms.width, &values)
     };
-    Ok(terms.widths().into_iter().map(&mut share).collect::<Result<_, _>>()?)
+    let shares = terms.widths().into_iter().map(&mut share).collect::<Result<_, _>>()?;
+    Ok((shares, share(1)?))
 }

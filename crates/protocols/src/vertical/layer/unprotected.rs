@@ -27,7 +27,11 @@ pub(in crate::vertical) struct Unprotected<'a> {
 
 impl<'a> Unprotected<'a> {
     pub(super) fn new(place: usize, terms: &'a Terms, columns: &Columns, secret: &[u8; 32]) -> Result<Self, ProtocolError> {
-        let x = terms.rows_of(place, columns)?;
+        let mut x = terms.rows_of(place, columns)?;
+        if place == 0 {
+            let ones = Array2::ones((x.nrows(), 1));
+            x = concatenate(Axis(1), &[x.view(), ones.view()]).expect("as many rows");
+        }
         let weights = match &terms.public_weights {
             Some(weights) => {
                 let from: usize = terms.columns.values().take(place).sum();

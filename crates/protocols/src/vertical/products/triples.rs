@@ -270,26 +270,20 @@ async fn exchange_rows<C: Channel>(
 impl<C: Channel> Fellow<'_, C> {
     /// This holder's masked rows for the fellow's, `[rows, columns]`.
     async fn exchange_rows(&mut self, pieces: &[MaskedRows], rows: usize, columns: usize) -> Result<Matrix, ProtocolError> {
-        if self.first {
-            self.send_rows(pieces).await?;
-            return self.receive_rows(rows, columns).await;
-        }
-        let received = self.receive_rows(rows, columns).await?;
-        self.send_rows(pieces).await?;
-        Ok(received)
-    }
-
-    async fn send_rows(&mut self, pieces: &[MaskedRows]) -> Result<(), ProtocolError> {
-        for (round, piece) in (0..).zip(pieces) {
-            self.link.send(round, piece).await?;
-        }
-        Ok(())
-    }
-
-    async fn receive_rows(&mut self, rows: usize, columns: usize) -> Result<Matrix, ProtocolError> {
         let mut masked = MaskedData::new(rows, columns)?;
-        for (round, size) in (0..).zip(piece_rows(rows, columns)) {
-            let MaskedRows(piece) = self.link.receive(round, &(8 * size * columns)).await?;
+        let mut sizes = piece_rows(rows, columns);
+        let mut own = pieces.iter();
+        for round in 0.. {
+            let received = match (own.next(), sizes.next().map(|size| 8 * size * columns)) {
+                (Some(piece), Some(len)) => self.link.exchange(round, piece, &len).await?,
+                (None, Some(len)) => self.link.receive(round, &len).await?,
+                (Some(piece), None) => {
+                    self.link.send(round, piece).await?;
+                    continue;
+                }
+                (None, None) => break,
+            };
+            let MaskedRows(piece) = received;
             masked
                 .accept(&piece)
                 .map_err(|cause| refused(self.link.peer(), round, MaskedRows::NAME, &cause))?;

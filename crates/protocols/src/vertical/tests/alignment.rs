@@ -107,7 +107,7 @@ async fn tampered_steps_are_refused() {
         .map(|bad| vec![bad])
         .chain(steps.into_iter().map(|bad| vec![size.clone(), bad]));
     for (case, script) in scripts.enumerate() {
-        let (mut peer, own) = memory::pair(bank.clone(), shop.clone());
+        let (peer, own) = memory::pair(bank.clone(), shop.clone());
         script.iter().for_each(|frame| peer.send_raw(frame.clone()));
         let mut links = [Link::new(own)];
         let error = align(&shop, &terms, &[1; 32], &ids, &mut links).await.unwrap_err();

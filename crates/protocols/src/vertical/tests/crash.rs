@@ -38,7 +38,7 @@ async fn until_cut(
 ) -> (Result<Outcome, ProtocolError>, usize) {
     let Wires { ends, outer } = wires(&parties(terms));
     let (passed, cut) = (Cell::new(0), Notify::new());
-    let relays = outer.into_iter().map(async |(mut one, mut other)| {
+    let relays = outer.into_iter().map(async |(one, other)| {
         while passed.get() < frames {
             tokio::select! {
                 biased;

@@ -16,7 +16,7 @@ async fn honest(terms: &Terms, rows: [&Examples; 2]) -> Frames {
     let mut relays = Vec::new();
     for (i, a) in names.iter().enumerate() {
         for b in &names[i + 1..] {
-            let ((at_a, mut to_a), (mut to_b, at_b)) = (memory::pair(a.clone(), b.clone()), memory::pair(a.clone(), b.clone()));
+            let ((at_a, to_a), (to_b, at_b)) = (memory::pair(a.clone(), b.clone()), memory::pair(a.clone(), b.clone()));
             ends.entry(a.clone()).or_default().insert(b.clone(), Link::new(at_a));
             ends.entry(b.clone()).or_default().insert(a.clone(), Link::new(at_b));
             relays.push(async move {
@@ -54,7 +54,7 @@ async fn against(
 ) -> ProtocolError {
     let mut links = BTreeMap::new();
     for other in parties(terms).into_iter().filter(|other| other != receiver) {
-        let (mut peer, own) = memory::pair(other.clone(), receiver.clone());
+        let (peer, own) = memory::pair(other.clone(), receiver.clone());
         let sent = if other == *sender {
             script
         } else {

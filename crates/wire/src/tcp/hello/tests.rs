@@ -21,7 +21,7 @@ fn hello() -> Envelope {
 fn the_frames_of_no_protocol_have_the_committed_bytes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/frames.txt");
     let (hospital, cloud) = ["hospital", "cloud"].map(|name| name.parse::<Party>().unwrap()).into();
-    let (here, mut there) = memory::pair(hospital, cloud);
+    let (here, there) = memory::pair(hospital, cloud);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let [keep_alive, abort] = runtime.block_on(async {
         let mut link = Link::new(here);
