@@ -129,8 +129,8 @@ impl<C: Channel> Link<C> {
             incoming,
             ..
         } = self;
-        let header = arrived::<M, C>(channel, signs, round, expect, incoming).await?;
-        self.decode(round, header, expect)
+        arrived::<M, C>(channel, signs, round, expect, incoming).await?;
+        self.decode(round, expect)
     }
 
     /// Sends a message and receives the peer's, both at the same time: neither waits for the other, however long they are.
@@ -146,10 +146,10 @@ impl<C: Channel> Link<C> {
         let (channel, signs) = (&*channel, &mut *signs);
         // Why the peer stopped says more than that it takes nothing: only what arrives, or does not, ends both.
         let send = async { Ok(channel.send(M::NAME, round, outgoing).await) };
-        let (sent, header) = tokio::try_join!(send, arrived::<M, C>(channel, signs, round, expect, incoming))?;
+        let (sent, ()) = tokio::try_join!(send, arrived::<M, C>(channel, signs, round, expect, incoming))?;
         sent?;
         self.note_sent(M::NAME, round);
-        self.decode(round, header, expect)
+        self.decode(round, expect)
     }
 
     /// Writes the frame of a message that is about to be sent.
@@ -186,16 +186,8 @@ impl<C: Channel> Link<C> {
     }
 
     /// Reads the message that arrived.
-    fn decode<M: Message>(&mut self, round: u64, header: Header, expect: &M::Expect) -> Result<M, WireError> {
+    fn decode<M: Message>(&mut self, round: u64, expect: &M::Expect) -> Result<M, WireError> {
         let payload = &self.incoming;
-        if header.kind == Header::ABORT {
-            let reason = AbortReason::from_byte(payload.first().copied().unwrap_or(0));
-            debug!(peer = %self.peer(), %reason, "the peer stopped");
-            return Err(WireError::Aborted {
-                party: self.peer().clone(),
-                reason,
-            });
-        }
         let bytes = Header::LEN + payload.len();
         trace!(peer = %self.peer(), name = M::NAME, round, bytes, "received");
         if let Some(transcript) = &mut self.transcript {
@@ -220,18 +212,26 @@ impl<C: Channel> Link<C> {
     }
 }
 
-/// Waits for a message, or for the peer's word that it stops, and reads the payload into `incoming`.
+/// Waits for a message and reads its payload into `incoming`; the peer's word that it stops is an error.
 async fn arrived<M: Message, C: Channel>(
     channel: &C,
     signs: &mut Signs,
     round: u64,
     expect: &M::Expect,
     incoming: &mut Vec<u8>,
-) -> Result<Header, WireError> {
+) -> Result<(), WireError> {
     let header = signs.next_header(channel, M::NAME, round).await?;
     check::<M>(channel.peer(), round, header, M::max_len(expect).min(MAX_PAYLOAD))?;
     channel.receive_payload(M::NAME, header, incoming).await?;
-    Ok(header)
+    if header.kind != Header::ABORT {
+        return Ok(());
+    }
+    let (party, reason) = (
+        channel.peer().clone(),
+        AbortReason::from_byte(incoming.first().copied().unwrap_or(0)),
+    );
+    debug!(peer = %party, %reason, "the peer stopped");
+    Err(WireError::Aborted { party, reason })
 }
 
 /// Kind, round and length, before anything is allocated.
