@@ -64,7 +64,7 @@ pub use basis::RnsBasis;
 pub use error::RingError;
 pub use modulus::Modulus;
 pub use ntt::NttPlan;
-pub use poly::{Coefficients, Domain, Evaluations, Poly};
+pub use poly::{BlockConstant, Coefficients, Domain, Evaluations, Poly};
 pub use primes::ntt_primes;
 pub use spaced::SpacedProduct;
 pub use tensor::{Pair, TensorSum};

@@ -54,6 +54,42 @@ pub(crate) fn add_products(runnable: Runnable, modulus: &Modulus, sum: &mut [u64
     }
 }
 
+/// A polynomial whose evaluations are the same over neighbouring slots, for one prime, and what it is multiplied by.
+#[derive(Clone, Copy)]
+pub(crate) struct BlockTerm<'a> {
+    /// One word for every 2^`log2_width` slots.
+    pub(crate) constants: &'a [u64],
+    pub(crate) log2_width: u32,
+    /// As long as the sum.
+    pub(crate) values: &'a [u64],
+}
+
+impl BlockTerm<'_> {
+    #[inline]
+    fn constant(&self, slot: usize) -> u64 {
+        self.constants[slot >> self.log2_width]
+    }
+}
+
+/// `sum = terms`, or `sum += terms`: of [`MAX_BLOCK_TERMS`] at most.
+pub(crate) fn block_products(runnable: Runnable, modulus: &Modulus, sum: &mut [u64], terms: &[BlockTerm<'_>], former: Former) {
+    match runnable {
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::block_products(licence, modulus, sum, terms, former),
+        _ => scalar::block_products(modulus, sum, terms, former, 0),
+    }
+}
+
+/// What becomes of the former value of a sum.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Former {
+    Replaced,
+    Added,
+}
+
+/// Most terms of one call: the high half of a product is below 2^48, and 2^11 of them below 2^59.
+pub(crate) const MAX_BLOCK_TERMS: usize = 1 << 11;
+
 /// `values = factor * values`, for a factor in `0..q`.
 pub(crate) fn scale_assign(runnable: Runnable, modulus: &Modulus, values: &mut [u64], factor: u64) {
     match runnable {

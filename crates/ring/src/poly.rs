@@ -12,7 +12,7 @@
 //! a.add_assign(&b).unwrap(); // the domains differ: no such program
 //! ```
 
-use crate::pointwise::{self, Binary};
+use crate::pointwise::{self, Binary, BlockTerm, Former, MAX_BLOCK_TERMS};
 use crate::words::{Words, check_reduced};
 use crate::{Automorphism, RingError, RnsBasis};
 use std::fmt;
@@ -259,6 +259,28 @@ impl Poly<Evaluations> {
         Ok(())
     }
 
+    /// The sum of `block * poly` over all terms.
+    ///
+    /// # Errors
+    /// [`RingError::BasisMismatch`] when a term is of another basis.
+    pub fn sum_of_block_products(basis: &RnsBasis, terms: &[(&BlockConstant, &Self)]) -> Result<Self, RingError> {
+        for (block, poly) in terms {
+            basis.check_same(&block.basis)?;
+            basis.check_same(&poly.basis)?;
+        }
+        let mut sum = Self::unset(basis);
+        for (prime, modulus) in basis.moduli().iter().enumerate() {
+            let residues = sum.residues_mut(prime);
+            let of_prime: Vec<BlockTerm<'_>> = terms.iter().map(|(block, poly)| block.term(prime, poly)).collect();
+            let (first, others) = of_prime.split_at(of_prime.len().min(MAX_BLOCK_TERMS));
+            pointwise::block_products(basis.runnable(), modulus, residues, first, Former::Replaced);
+            for terms in others.chunks(MAX_BLOCK_TERMS) {
+                pointwise::block_products(basis.runnable(), modulus, residues, terms, Former::Added);
+            }
+        }
+        Ok(sum)
+    }
+
     /// `self += left * right` for every pair: several in one call cost less than one by one.
     pub fn add_products<'a>(&mut self, pairs: impl IntoIterator<Item = [&'a Self; 2]>) -> Result<(), RingError> {
         let pairs: Vec<[&Self; 2]> = pairs.into_iter().collect();
@@ -270,6 +292,59 @@ impl Poly<Evaluations> {
             pointwise::add_products(basis.runnable(), modulus, self.residues_mut(prime), &terms);
         }
         Ok(())
+    }
+}
+
+/// A polynomial whose evaluations are the same over blocks of neighbouring slots, one word for each: one in X^w, of w slots to a block
+/// ([`crate::NttPlan`]). May be secret: never printed.
+pub struct BlockConstant {
+    basis: RnsBasis,
+    log2_width: u32,
+    /// Prime after prime.
+    words: Vec<u64>,
+}
+
+impl BlockConstant {
+    /// From N / `width` residues for each prime, prime after prime; `width` is a power of two, at most N. Every residue is checked.
+    ///
+    /// # Errors
+    /// [`RingError`] for another width, another number of words or a word that is no residue.
+    pub fn new(basis: &RnsBasis, width: usize, words: Vec<u64>) -> Result<Self, RingError> {
+        if !width.is_power_of_two() || width > basis.degree() {
+            return Err(RingError::Shape {
+                expected: "blocks of a power of two of slots",
+                actual: width,
+            });
+        }
+        if words.len() != basis.words() / width {
+            return Err(RingError::Length {
+                what: "residues",
+                expected: basis.words() / width,
+                actual: words.len(),
+            });
+        }
+        for (of_prime, modulus) in words.chunks_exact(basis.degree() / width).zip(basis.moduli()) {
+            check_reduced(of_prime, modulus)?;
+        }
+        Ok(Self {
+            basis: basis.clone(),
+            log2_width: width.trailing_zeros(),
+            words,
+        })
+    }
+
+    /// Words in memory.
+    pub fn words(&self) -> usize {
+        self.words.len()
+    }
+
+    fn term<'a>(&'a self, prime: usize, poly: &'a Poly<Evaluations>) -> BlockTerm<'a> {
+        let blocks = self.basis.degree() >> self.log2_width;
+        BlockTerm {
+            constants: &self.words[prime * blocks..(prime + 1) * blocks],
+            log2_width: self.log2_width,
+            values: poly.residues(prime),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cloven_ring::{Backend, Coefficients, Domain, Evaluations, Poly, RingError, RnsBasis, ntt_primes, sample};
+use cloven_ring::{Backend, BlockConstant, Coefficients, Domain, Evaluations, Poly, RingError, RnsBasis, ntt_primes, sample};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -55,6 +55,59 @@ proptest! {
             expect(changed(&|p| p.mul_add_assign(&b, &c).unwrap()), &sum);
             prop_assert_eq!(&a.clone().into_coefficients().into_evaluations(), &a);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn block_products_are_those_of_all_slots(log_degree in 1u32..8, log_width in 0u32..8, primes in 1usize..4, terms in 0usize..20, seed: u64) {
+        for backend in Backend::available() {
+            let basis = basis(1 << log_degree, primes, backend);
+            let width = 1 << log_width.min(log_degree);
+            let polys: Vec<Poly<Evaluations>> = (0..2 * terms as u64).map(|i| extreme(&basis, seed ^ i)).collect();
+            let (lefts, rights) = polys.split_at(terms);
+            let mut expected = Poly::zero(&basis);
+            let mut blocks = Vec::new();
+            for (left, right) in lefts.iter().zip(rights) {
+                // The first slot of each block, all over it.
+                let words: Vec<u64> = all_residues(left).into_iter().step_by(width).collect();
+                let all: Vec<u64> = words.iter().flat_map(|&word| vec![word; width]).collect();
+                expected.mul_add_assign(&Poly::from_residues(&basis, &all).unwrap(), right).unwrap();
+                blocks.push(BlockConstant::new(&basis, width, words).unwrap());
+            }
+            let pairs: Vec<_> = blocks.iter().zip(rights).collect();
+            prop_assert!(Poly::sum_of_block_products(&basis, &pairs).unwrap() == expected);
+        }
+    }
+}
+
+#[test]
+fn block_products_have_any_number_of_terms_and_one_basis() {
+    for backend in Backend::available() {
+        let basis = basis(16, 2, backend);
+        let largest: Vec<u64> = basis.moduli().iter().flat_map(|q| [q.value() - 1; 2]).collect();
+        let all: Vec<u64> = basis.moduli().iter().flat_map(|q| [q.value() - 1; 16]).collect();
+        let (block, poly) = (
+            BlockConstant::new(&basis, 8, largest.clone()).unwrap(),
+            Poly::<Evaluations>::from_residues(&basis, &all).unwrap(),
+        );
+        // (-1) (-1), so many times.
+        let sum = Poly::sum_of_block_products(&basis, &[(&block, &poly); 5000]).unwrap();
+        assert!(all_residues(&sum).iter().all(|&residue| residue == 5000));
+        let other = self::basis(16, 1, backend);
+        let mismatch = Poly::sum_of_block_products(&other, &[(&block, &poly)]);
+        assert!(matches!(mismatch, Err(RingError::BasisMismatch { .. })));
+        assert!(matches!(
+            BlockConstant::new(&basis, 3, largest.clone()),
+            Err(RingError::Shape { .. })
+        ));
+        assert!(matches!(
+            BlockConstant::new(&basis, 4, largest.clone()),
+            Err(RingError::Length { .. })
+        ));
+        let wrong = [&largest[..3], &[basis.moduli()[1].value()]].concat();
+        assert!(matches!(BlockConstant::new(&basis, 8, wrong), Err(RingError::Residue { .. })));
     }
 }
 

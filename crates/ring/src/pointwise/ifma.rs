@@ -1,6 +1,6 @@
 //! The AVX-512 IFMA loops.
 
-use super::{Binary, scalar};
+use super::{Binary, BlockTerm, Former, scalar};
 use crate::Modulus;
 use crate::backend::Ifma;
 use crate::simd512::{Barrett, Constant, Field, Reduction, load, shoup_quotient, store};
@@ -21,6 +21,14 @@ pub(super) fn add_products(_licence: Ifma, modulus: &Modulus, sum: &mut [u64], t
     for [left, right] in terms {
         super::scalar::mul_add_assign(modulus, rest, &left[whole..], &right[whole..]);
     }
+}
+
+/// Low and high halves are summed unreduced.
+pub(super) fn block_products(_licence: Ifma, modulus: &Modulus, sum: &mut [u64], terms: &[BlockTerm<'_>], former: Former) {
+    let (vectors, rest) = sum.as_chunks_mut();
+    // SAFETY: the token shows that the machine has the features `block_product_vectors` is compiled for.
+    unsafe { block_product_vectors(modulus.value(), vectors, terms, former) }
+    scalar::block_products(modulus, rest, terms, former, 8 * vectors.len());
 }
 
 pub(super) fn assign(_licence: Ifma, modulus: &Modulus, op: Binary, left: &mut [u64], right: &[u64]) {
@@ -119,5 +127,24 @@ fn add_product_vectors(q: u64, sums: &mut [[u64; 8]], terms: &[[&[[u64; 8]]; 2]]
             high = _mm512_madd52hi_epu64(high, left, right);
         }
         store(sum, reduction.reduce(low, high, load(sum)));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn block_product_vectors(q: u64, sums: &mut [[u64; 8]], terms: &[BlockTerm<'_>], former: Former) {
+    let (reduction, zero) = (Reduction::new(q), _mm512_setzero_si512());
+    for (at, sum) in sums.iter_mut().enumerate() {
+        let (mut low, mut high) = (zero, zero);
+        for term in terms {
+            let constants = match term.log2_width {
+                3.. => _mm512_set1_epi64(term.constant(8 * at) as i64),
+                _ => load(&std::array::from_fn(|lane| term.constant(8 * at + lane))),
+            };
+            let values = load(&term.values.as_chunks().0[at]);
+            low = _mm512_madd52lo_epu64(low, constants, values);
+            high = _mm512_madd52hi_epu64(high, constants, values);
+        }
+        let before = if former == Former::Added { load(sum) } else { zero };
+        store(sum, reduction.reduce(low, high, before));
     }
 }

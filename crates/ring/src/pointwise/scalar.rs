@@ -1,6 +1,6 @@
 //! The reference loops; the vector kernels also end on them when a length is no multiple of theirs.
 
-use super::Binary;
+use super::{Binary, BlockTerm, Former};
 use crate::Modulus;
 
 pub(super) fn assign(modulus: &Modulus, op: Binary, left: &mut [u64], right: &[u64]) {
@@ -15,6 +15,16 @@ pub(super) fn assign(modulus: &Modulus, op: Binary, left: &mut [u64], right: &[u
 pub(super) fn mul_add_assign(modulus: &Modulus, sum: &mut [u64], left: &[u64], right: &[u64]) {
     for (s, (&a, &b)) in sum.iter_mut().zip(left.iter().zip(right)) {
         *s = modulus.add(*s, modulus.mul(a, b));
+    }
+}
+
+/// From slot `first` on: `sum` is what lies there.
+pub(super) fn block_products(modulus: &Modulus, sum: &mut [u64], terms: &[BlockTerm<'_>], former: Former, first: usize) {
+    for (slot, s) in (first..).zip(sum) {
+        let start = if former == Former::Added { *s } else { 0 };
+        *s = terms.iter().fold(start, |sum, term| {
+            modulus.add(sum, modulus.mul(term.constant(slot), term.values[slot]))
+        });
     }
 }
 

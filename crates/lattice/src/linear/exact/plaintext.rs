@@ -3,7 +3,7 @@
 //! A polynomial of X has its coefficients at multiples of nw, so of the largest power of two in nw, the *width*: its evaluations are constant over blocks of so many
 //! slots ([`cloven_ring::NttPlan::subring`]), and one word stands for a block.
 
-use cloven_ring::{Evaluations, Poly, RnsBasis};
+use cloven_ring::{BlockConstant, RnsBasis};
 
 use super::ExactProduct;
 use crate::{
@@ -19,11 +19,10 @@ const DIGEST: &str = "cloven v1 lattice exact product: plaintext matrix";
 
 /// A plaintext matrix ready to be multiplied, as often as one likes.
 pub struct ExactPlaintext {
-    /// X[g,q], at index g * input blocks + q: for every prime, one word for every block of slots.
-    blocks: Vec<Vec<u64>>,
+    /// X[g,q], at index g * input blocks + q.
+    pub(super) blocks: Vec<BlockConstant>,
     layout: Layout,
     basis: RnsBasis,
-    width: usize,
     /// Of the integers.
     pub(super) digest: [u8; 32],
 }
@@ -31,7 +30,7 @@ pub struct ExactPlaintext {
 impl ExactPlaintext {
     /// Bytes in memory, about.
     pub fn memory(&self) -> usize {
-        self.blocks.iter().map(|block| 8 * block.len()).sum()
+        self.blocks.iter().map(|block| 8 * block.words()).sum()
     }
 
     /// Refuses to serve a product of other sizes or primes.
@@ -42,15 +41,6 @@ impl ExactPlaintext {
             false => Err(LatticeError::OtherProduct {
                 what: "plaintext matrix",
             }),
-        }
-    }
-
-    /// All evaluations of block `index`, into a polynomial of the product's basis.
-    pub(super) fn expand(&self, index: usize, out: &mut Poly<Evaluations>) {
-        let classes = out.basis().degree() / self.width;
-        for (prime, constants) in self.blocks[index].chunks_exact(classes).enumerate() {
-            let slots = out.residues_mut(prime).chunks_exact_mut(self.width);
-            slots.zip(constants).for_each(|(slots, &constant)| slots.fill(constant));
         }
     }
 }
@@ -69,7 +59,8 @@ impl ExactProduct {
         let inputs = self.layout.input_blocks();
         let cost = PREPARE * self.layout.degree / self.width() * self.subrings.len();
         let blocks = parallel::map(self.layout.groups(rows) * inputs, cost, |index| {
-            Ok(self.prepare_block(x, index / inputs, index % inputs))
+            let words = self.prepare_block(x, index / inputs, index % inputs);
+            Ok(BlockConstant::new(self.parameters.basis(), self.width(), words)?)
         });
         let mut hasher = blake3::Hasher::new_derive_key(DIGEST);
         hasher.update(bytemuck::cast_slice(x));
@@ -77,7 +68,6 @@ impl ExactProduct {
             blocks: blocks?,
             layout: self.layout,
             basis: self.parameters.basis().clone(),
-            width: self.width(),
             digest: *hasher.finalize().as_bytes(),
         })
     }

@@ -1,6 +1,6 @@
 //! The responder: multiplying, re-randomising, masking and flooding.
 
-use cloven_ring::{Coefficients, Evaluations, Poly};
+use cloven_ring::{Coefficients, Poly};
 
 use super::{
     ExactPlaintext, ExactProduct,
@@ -24,8 +24,6 @@ const DIGEST: &str = "cloven v1 lattice exact product: upload";
 pub(super) const READ: usize = 4;
 pub(super) const MULTIPLY: usize = 1;
 pub(super) const RESPOND: usize = 14;
-/// Blocks of X that are multiplied at a time: with one reduction for all.
-const TOGETHER: usize = 8;
 
 /// How responses are hidden from their receiver, beside the flooding.
 pub struct Masking<'a> {
@@ -106,23 +104,13 @@ impl ExactProduct {
         r: usize,
     ) -> Result<Ciphertext, LatticeError> {
         let (inputs, outputs) = (self.layout.input_blocks(), self.layout.output_blocks());
-        let mut product = Ciphertext::zero(&self.parameters);
-        let zero = |_| Poly::zero(self.parameters.basis());
-        let mut blocks: Vec<Poly<Evaluations>> = (0..inputs.min(TOGETHER)).map(zero).collect();
-        for first in (0..inputs).step_by(TOGETHER) {
-            let terms = first..inputs.min(first + TOGETHER);
-            for (q, block) in terms.clone().zip(&mut blocks) {
-                x.expand(g * inputs + q, block);
-            }
-            let ciphertexts = terms.map(|q| &ciphertexts[q * outputs + r]);
-            product
-                .c0
-                .add_products(ciphertexts.clone().zip(&blocks).map(|(c, block)| [&c.c0, block]))?;
-            product
-                .c1
-                .add_products(ciphertexts.zip(&blocks).map(|(c, block)| [&c.c1, block]))?;
-        }
-        Ok(product)
+        let terms = || (0..inputs).map(|q| (&x.blocks[g * inputs + q], &ciphertexts[q * outputs + r]));
+        let basis = self.parameters.basis();
+        let sum = |terms: Vec<_>| Poly::sum_of_block_products(basis, &terms);
+        Ok(Ciphertext {
+            c0: sum(terms().map(|(block, c)| (block, &c.c0)).collect())?,
+            c1: sum(terms().map(|(block, c)| (block, &c.c1)).collect())?,
+        })
     }
 
     /// c0 + b u and c1 + a u + e1 in coefficients, as [`super::Fractions::read`] takes them.
