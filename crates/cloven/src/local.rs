@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZero,
     ops::Range,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -155,13 +157,17 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Applies the cap on threads to this process, once.
+    /// Applies the cap on threads to this process, once. The calling thread is one of them: it computes instead of waking another one and waiting for it.
     pub(crate) fn cap_threads(&self) {
+        let all = || thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = self.threads.unwrap_or_else(all);
+        let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        // A pool of nothing but this thread would have nobody for another thread's work.
+        if threads > 1 {
+            pool = pool.use_current_thread();
+        }
         // An error means that a pool is there already: this process computed before, under the same cap.
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads.unwrap_or(0))
-            .use_current_thread()
-            .build_global();
+        let _ = pool.build_global();
     }
 }
 
