@@ -9,8 +9,8 @@
 //! **Numbers** are fixed-point integers modulo 2^64 ([`scales`]): X at 2^12, the first layer's weights theta at 2^42, its output h1 at 2^54, the gradient
 //! at h1 times the learning rate at 2^30, so that a product lands where it is added. Nothing is truncated.
 //!
-//! **Flow.** Before: [`align`]. Theta is shared additively: [theta_i]_k is holder k's share of the weights of holder i's columns; the bias is the
-//! weight of a column of ones that the first holder has besides. Per batch (paper: Algorithm 1, 2):
+//! **Flow.** Before: [`align`]. Theta is shared additively: [theta_i]_k is holder k's share of the weights of holder i's columns; so is the
+//! bias. Per batch (paper: Algorithm 1, 2):
 //!
 //! 1. holders: shares of X_i [theta_i]_j for each two of them, by matrix triples or by encryption ([`products`](self))
 //! 2. each holder: its shares' sum, plus its share of a fresh zero and noise in the lowest bits → `share of the first layer's output`
@@ -29,8 +29,11 @@
 //!
 //! **Who learns what.** [`Terms::leaks`] says it in full.
 //!
-//! **Rounds.** [`cost`] declares messages and bytes. One way after the other, a training batch takes 4 messages, and with `gradient = "shared"` 4 more on
-//! shares (two exchanges between holders, in each of which one sends before it receives) or 8 under encryption.
+//! **Rounds.** [`cost`] declares messages and bytes. One way after the other, a training batch takes 4 messages, and with `gradient = "shared"` two products
+//! more: on dealt shares of one exchange between holders each, under encryption of two, on triples made by encryption of three. In an exchange both send at the
+//! same time.
+//!
+//! **Bias.** Nobody's columns multiply it: each holder adds its share to its outputs, and takes the sum of its share of delta from it.
 //!
 //! **Assumptions.** All parties follow the protocol (semi-honest); server and holders do not put together what they see; the dealer puts nothing together with
 //! anybody. **Non-goals.** Protection from parties that deviate; hiding the number of common rows.

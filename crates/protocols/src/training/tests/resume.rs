@@ -1,7 +1,10 @@
 //! Killing parties at any message: the training goes on from the checkpoints and ends with the same weights, bit for bit.
 
 use super::*;
-use crate::testing::crash::{Disk, Disks, every_crash_is_survived, every_party_finishes_alone};
+use crate::{
+    helpers::testing::InMemory,
+    testing::crash::{Disk, Disks, every_crash_is_survived, every_party_finishes_alone},
+};
 
 /// Kill-point lists for each protocol.
 const CASES: u64 = 24;
@@ -149,14 +152,17 @@ async fn paper_run(mut at_clients: Vec<MemoryLink>, at_server: Vec<MemoryLink>, 
         .into())
 }
 
-/// With a precision that makes the weights go back and forth in most epochs.
+/// With a precision that makes the weights go back and forth in most epochs. The server's helpers are this run's own.
 async fn encrypted_model_run(
     mut at_clients: Vec<MemoryLink>,
     mut at_server: Vec<MemoryLink>,
     disks: &Disks,
+    helpers: usize,
 ) -> Result<(Vec<Vec<u8>>, Vec<(String, ArrayD<f32>)>, u64), ProtocolError> {
     let (data, test) = (em::tests::rounded(22), em::tests::rounded(3));
-    let (me, other) = em::tests::roles(2e-5);
+    let (me, mut other) = em::tests::roles(2e-5);
+    let helpers = (helpers > 0).then(|| InMemory::new(helpers));
+    other.helpers = helpers.as_ref().map(|helpers| helpers as _);
     let task = resumable(&data, &test, &disks.clients[0], 1);
     let client = until_end(
         async move |link: &mut MemoryLink| em::client(me, task, link, &mut ignore).await,
@@ -175,7 +181,16 @@ async fn encrypted_model_run(
 #[tokio::test]
 async fn encrypted_model_survives() {
     every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, _| {
-        encrypted_model_run(a, b, disks).await
+        encrypted_model_run(a, b, disks, 0).await
+    })
+    .await;
+}
+
+/// The server goes on with as many helpers as it then has, none among them: nobody but it had anything to keep.
+#[tokio::test]
+async fn encrypted_model_with_helpers_survives() {
+    every_crash_is_survived(&CLIENTS[..1], CASES, async |a, b, disks: &_, attempt| {
+        encrypted_model_run(a, b, disks, [2, 0, 3, 1][usize::from(attempt) % 4]).await
     })
     .await;
 }
@@ -306,7 +321,7 @@ async fn a_complete_training_is_finished_alone() {
     }
     every_party_finishes_alone(&CLIENTS[..1], async |a, b, disks: &_, _| paper_run(a, b, disks).await).await;
     every_party_finishes_alone(&CLIENTS[..1], async |a, b, disks: &_, _| {
-        encrypted_model_run(a, b, disks).await
+        encrypted_model_run(a, b, disks, 0).await
     })
     .await;
 }
