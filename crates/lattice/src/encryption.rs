@@ -112,22 +112,16 @@ impl SecretKey {
         Ok(self.s.image(automorphism)?)
     }
 
-    /// c1 s + c2 s^2 + ... for `components` c1, c2, ... in `basis`, which holds the first primes of the key's own.
-    pub(crate) fn times_powers(
-        &self,
-        basis: &RnsBasis,
-        components: Vec<Poly<Coefficients>>,
-    ) -> Result<Poly<Coefficients>, LatticeError> {
-        if basis == self.parameters.basis() {
-            return horner(&self.s, components);
+    /// c1 s + c2 s^2 + ... for `components` c1, c2, ..., one at least, in a basis of the first primes of the key's own.
+    pub(crate) fn times_powers(&self, components: Vec<Poly<Coefficients>>) -> Result<Poly<Coefficients>, LatticeError> {
+        let mut components = components.into_iter().rev().map(Poly::into_evaluations);
+        let mut sum = components.next().unwrap_or_else(|| Poly::zero(self.parameters.basis()));
+        for component in components {
+            sum.mul_assign_by_wider(&self.s)?;
+            sum.add_assign(&component)?;
         }
-        let mut s = Poly::zero(basis);
-        for prime in 0..basis.moduli().len() {
-            s.residues_mut(prime).copy_from_slice(self.s.residues(prime));
-        }
-        let sum = horner(&s, components);
-        s.zeroize();
-        sum
+        sum.mul_assign_by_wider(&self.s)?;
+        Ok(sum.into_coefficients())
     }
 
     /// The plaintext of a sum of products of ciphertexts, plus noise.
@@ -298,18 +292,6 @@ impl SeededPair {
             a: expand(parameters.basis(), seed),
         })
     }
-}
-
-/// c1 s + c2 s^2 + ...
-fn horner(s: &Poly<Evaluations>, components: Vec<Poly<Coefficients>>) -> Result<Poly<Coefficients>, LatticeError> {
-    let mut components = components.into_iter().rev().map(Poly::into_evaluations);
-    let mut sum = components.next().unwrap_or_else(|| Poly::zero(s.basis()));
-    for component in components {
-        sum.mul_assign(s)?;
-        sum.add_assign(&component)?;
-    }
-    sum.mul_assign(s)?;
-    Ok(sum.into_coefficients())
 }
 
 /// The public polynomial of a seed.

@@ -60,16 +60,6 @@ impl Fractions {
         };
         positions.map(fraction).collect()
     }
-
-    /// The fractions of as many coefficients as `out` has room for, from number `first` on.
-    pub(crate) fn read_into(&self, prepared: &Poly<Coefficients>, first: usize, out: &mut [u128]) {
-        out.fill(0);
-        for (prime, place) in self.places.iter().enumerate() {
-            let residues = &prepared.residues(prime)[first..first + out.len()];
-            let pairs = out.iter_mut().zip(residues);
-            pairs.for_each(|(fraction, &y)| *fraction = fraction.wrapping_add(place.term(y)));
-        }
-    }
 }
 
 impl Place {
@@ -105,9 +95,6 @@ mod tests {
         let q: u128 = basis.moduli().iter().map(|m| u128::from(m.value())).product();
         let fractions = Fractions::new(basis.moduli());
         fractions.prepare(&mut poly).unwrap();
-        let mut some = [0; 100];
-        fractions.read_into(&poly, 50, &mut some);
-        assert_eq!(some.to_vec(), fractions.read(&poly, 50..150));
         for (fraction, value) in fractions.read(&poly, 0..basis.degree()).into_iter().zip(values) {
             // floor(2^128 v / q) by long division, bit by bit.
             let (mut rest, mut slow) = (value.rem_euclid(q as i128) as u128, 0u128);

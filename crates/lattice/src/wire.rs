@@ -1,6 +1,6 @@
 //! The wire form of whole polynomials: residues, prime after prime, bit-packed, each checked on arrival.
 
-use cloven_ring::{Domain, Poly, RnsBasis};
+use cloven_ring::{Domain, LIMB, Poly, RnsBasis};
 
 use crate::{
     LatticeError,
@@ -109,24 +109,15 @@ pub(crate) fn fractions_len(count: usize, bits: u32) -> usize {
 
 /// Appends fractions, in units of 2^-128, rounded to `bits` bits (below 128).
 pub(crate) fn write_fractions(values: &[u128], bits: u32, out: &mut Vec<u8>) {
-    write_fractions_of(values.len(), bits, out, |first, some| {
-        some.copy_from_slice(&values[first..first + some.len()])
-    });
-}
-
-/// The same of `count` fractions that `fill` writes, some at a time: it is given the number of the first.
-pub(crate) fn write_fractions_of(count: usize, bits: u32, out: &mut Vec<u8>, mut fill: impl FnMut(usize, &mut [u128])) {
-    let start = out.len();
+    let (start, count) = (out.len(), values.len());
     out.resize(start + fractions_len(count, bits), 0);
-    let (mut values, mut part) = ([0; CHUNK], [0; CHUNK]);
-    for first in (0..count).step_by(CHUNK) {
-        let values = &mut values[..CHUNK.min(count - first)];
-        let part = &mut part[..values.len()];
-        fill(first, values);
+    let mut part = [0; CHUNK];
+    for (index, values) in values.chunks(CHUNK).enumerate() {
+        let (first, part) = (index * CHUNK, &mut part[..values.len()]);
         let mut begin = start;
         for (low, width) in parts(bits) {
             let (shift, mask) = (128 - bits + low, (1 << width) - 1);
-            for (part, value) in part.iter_mut().zip(&*values) {
+            for (part, value) in part.iter_mut().zip(values) {
                 *part = (value.wrapping_add(1 << (127 - bits)) >> shift) as u64 & mask;
             }
             // All chunks before fill whole bytes.
@@ -135,6 +126,45 @@ pub(crate) fn write_fractions_of(count: usize, bits: u32, out: &mut Vec<u8>, mut
             begin += packed_len(count, width);
         }
     }
+}
+
+/// Appends `count` fractions, in units of 2^-104 and limbs of [`LIMB`] bits, rounded to `bits` bits (below 104): as [`write_fractions`]. `fill` writes some
+/// at a time: it is given the number of the first, and room for the low and the high limbs.
+pub(crate) fn write_limbs<E>(
+    count: usize,
+    bits: u32,
+    out: &mut Vec<u8>,
+    mut fill: impl FnMut(usize, &mut [u64], &mut [u64]) -> Result<(), E>,
+) -> Result<(), E> {
+    let (start, mask) = (out.len(), (1 << LIMB) - 1);
+    out.resize(start + fractions_len(count, bits), 0);
+    let [mut low, mut high, mut part] = [[0; CHUNK]; 3];
+    for first in (0..count).step_by(CHUNK) {
+        let size = CHUNK.min(count - first);
+        let (low, high, part) = (&mut low[..size], &mut high[..size], &mut part[..size]);
+        fill(first, low, high)?;
+        let half = 1u128 << (2 * LIMB - bits - 1);
+        let [half_low, half_high] = [half as u64 & mask, (half >> LIMB) as u64];
+        for (low, high) in low.iter_mut().zip(&mut *high) {
+            *low += half_low;
+            *high = (*high + half_high + (*low >> LIMB)) & mask;
+            *low &= mask;
+        }
+        let mut begin = start;
+        for (from, width) in parts(bits) {
+            let (shift, mask) = (2 * LIMB - bits + from, (1 << width) - 1);
+            let pairs = part.iter_mut().zip(low.iter().zip(&*high));
+            match shift < LIMB {
+                true => pairs.for_each(|(part, (low, high))| *part = (low >> shift | high << (LIMB - shift)) & mask),
+                false => pairs.for_each(|(part, (_, high))| *part = high >> (shift - LIMB) & mask),
+            }
+            // All chunks before fill whole bytes.
+            let at = begin + packed_len(first, width);
+            pack_into(part, width, &mut out[at..at + packed_len(size, width)]);
+            begin += packed_len(count, width);
+        }
+    }
+    Ok(())
 }
 
 /// Reads what [`write_fractions`] wrote, in units of 2^-128. Length and padding are checked; any other bits are valid.
@@ -180,6 +210,20 @@ mod tests {
             write_fractions(&values, bits, &mut bytes);
             prop_assert_eq!(bytes.len(), 2 + fractions_len(count, bits));
             let read = read_fractions(&bytes[2..], bits, count).unwrap();
+            if bits < 2 * LIMB {
+                // The same from 104 bits, where the rest is nothing.
+                let values: Vec<u128> = values.iter().map(|value| value >> 24).collect();
+                let (mut bytes, mut of_limbs) = (vec![1, 2], vec![1, 2]);
+                write_fractions(&values.iter().map(|value| value << 24).collect::<Vec<_>>(), bits, &mut bytes);
+                let limbs = |first: usize, low: &mut [u64], high: &mut [u64]| -> Result<(), ()> {
+                    for (value, (low, high)) in values[first..].iter().zip(low.iter_mut().zip(high)) {
+                        (*low, *high) = (*value as u64 & ((1 << LIMB) - 1), (value >> LIMB) as u64);
+                    }
+                    Ok(())
+                };
+                write_limbs(count, bits, &mut of_limbs, limbs).unwrap();
+                prop_assert_eq!(bytes, of_limbs);
+            }
             let unit = 1u128 << (128 - bits);
             for (read, value) in read.into_iter().zip(values) {
                 prop_assert_eq!(read % unit, 0);

@@ -75,13 +75,25 @@ impl RnsBasis {
 
     /// Refuses another basis.
     pub(crate) fn check_same(&self, other: &Self) -> Result<(), RingError> {
-        if self == other {
-            return Ok(());
+        match self == other {
+            true => Ok(()),
+            false => Err(self.mismatch(other)),
         }
-        Err(RingError::BasisMismatch {
+    }
+
+    /// Refuses a basis that does not begin with this one's primes.
+    pub(crate) fn check_first(&self, other: &Self) -> Result<(), RingError> {
+        match self.degree() == other.degree() && other.moduli().starts_with(self.moduli()) {
+            true => Ok(()),
+            false => Err(self.mismatch(other)),
+        }
+    }
+
+    fn mismatch(&self, other: &Self) -> RingError {
+        RingError::BasisMismatch {
             expected: format!("{self:?}"),
             actual: format!("{other:?}"),
-        })
+        }
     }
 }
 

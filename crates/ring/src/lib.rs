@@ -7,6 +7,7 @@
 //! | [`RnsBasis`], [`Poly`] | several primes at once; polynomials with their domain in the type |
 //! | [`product`] | modular matrix products: many block-constant multiples of polynomials, summed |
 //! | [`low_degree`] | sums of products with polynomials of low degree |
+//! | [`FractionLimbs`] | coefficients as fractions of the modulus |
 //! | [`SpacedProduct`] | sums of products of which every D-th coefficient is wanted |
 //! | [`Automorphism`] | f(X) to f(X^g), on evaluations |
 //! | [`TensorSum`] | sums of products of ciphertexts |
@@ -40,6 +41,7 @@ mod automorphism;
 mod backend;
 mod basis;
 mod error;
+mod fractions;
 pub mod low_degree;
 mod modulus;
 mod ntt;
@@ -62,6 +64,7 @@ pub use automorphism::Automorphism;
 pub use backend::Backend;
 pub use basis::RnsBasis;
 pub use error::RingError;
+pub use fractions::{FractionLimbs, LIMB};
 pub use modulus::Modulus;
 pub use ntt::NttPlan;
 pub use poly::{BlockConstant, Coefficients, Domain, Evaluations, Poly};

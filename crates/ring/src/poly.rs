@@ -240,6 +240,25 @@ impl Poly<Evaluations> {
         self.binary(Binary::Mul, other)
     }
 
+    /// `self *= other`, of which the first primes are those of `self`.
+    ///
+    /// # Errors
+    /// [`RingError::BasisMismatch`] when they are not.
+    pub fn mul_assign_by_wider(&mut self, other: &Self) -> Result<(), RingError> {
+        self.basis.check_first(&other.basis)?;
+        let basis = self.basis.clone();
+        for (prime, modulus) in basis.moduli().iter().enumerate() {
+            pointwise::assign(
+                basis.runnable(),
+                modulus,
+                Binary::Mul,
+                self.residues_mut(prime),
+                other.residues(prime),
+            );
+        }
+        Ok(())
+    }
+
     /// `out = self * other`.
     pub fn mul_into(&self, other: &Self, out: &mut Self) -> Result<(), RingError> {
         out.basis.check_same(&self.basis)?;

@@ -170,6 +170,15 @@ fn polynomials_of_different_bases_do_not_meet() {
     refused(a.mul_assign(&b));
     refused(a.clone().mul_into(&b, &mut a));
     refused(a.mul_add_assign(&b, &b));
+    // The first primes of a longer basis.
+    let wider = Poly::from_residues(&two, &[5; 64]).unwrap();
+    let mut product = Poly::from_residues(&one, &[3; 32]).unwrap();
+    product.mul_assign_by_wider(&wider).unwrap();
+    assert_eq!(all_residues::<Evaluations>(&product), [15; 32]);
+    product.mul_assign_by_wider(&product.clone()).unwrap();
+    assert_eq!(all_residues(&product), [225; 32]);
+    refused(wider.clone().mul_assign_by_wider(&product));
+    refused(product.mul_assign_by_wider(&Poly::zero(&basis(64, 2, Backend::detect()))));
     // The same degree and primes built twice, for another backend: the same basis.
     a.add_assign(&Poly::zero(&basis(32, 1, Backend::Scalar))).unwrap();
 }

@@ -95,8 +95,7 @@ impl Collective {
     /// The coefficients at `wanted` of c1 s_j modulo q as fractions, for a c1 as it was sent.
     pub(super) fn times_secret(&self, secret: &PartySecret, whole: &[u128], wanted: &[usize]) -> Result<Vec<u128>, LatticeError> {
         secret.check(self)?;
-        let basis = self.parameters.basis();
-        let mut product = secret.secret.times_powers(basis, vec![self.encoding.lifted(whole)])?;
+        let mut product = secret.secret.times_powers(vec![self.encoding.lifted(whole)])?;
         self.encoding.fractions.prepare(&mut product)?;
         let fractions = self.encoding.fractions.read(&product, wanted.iter().copied());
         // With c1, it tells the secret.

@@ -73,7 +73,7 @@ impl Collective {
             return Err(LatticeError::OtherProduct { what: "secret" });
         }
         let (whole, mut sum) = self.read_switched(bytes, wanted.len())?;
-        let mut product: Poly<_> = receiver.times_powers(self.parameters.basis(), vec![self.encoding.lifted(&whole)])?;
+        let mut product: Poly<_> = receiver.times_powers(vec![self.encoding.lifted(&whole)])?;
         self.encoding.fractions.prepare(&mut product)?;
         add(&mut sum, &self.encoding.fractions.read(&product, wanted.iter().copied()));
         product.zeroize();

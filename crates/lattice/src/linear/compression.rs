@@ -97,7 +97,7 @@ impl Compression {
         let values = unpack(packed, self.bits, self.whole() + wanted.len())?;
         let (whole, c0) = values.split_at(self.whole());
         let components = whole.chunks(self.parameters.degree()).map(|c| self.centred(c)).collect();
-        let mut product = secret.times_powers(&self.reading, components)?;
+        let mut product = secret.times_powers(components)?;
         let mut integers: Vec<i64> = match self.reading.moduli() {
             [modulus] => wanted.map(|at| modulus.centred(product.residues(0)[at])).collect(),
             _ => {

@@ -21,7 +21,7 @@
 //! **Response.** c1 is re-randomised: c1 + a u + e1 under the receiver's public key (b, a), with u ternary and e1 Gaussian, is uniform to whoever does not know
 //! u. c0 + b u is flooded (`flooding`), which hides the noise X e + e u + e1 s with everything in it that depends on X; an error of its own it needs
 //! none. Then both are switched from q to powers of two: all of c1 with [`WHOLE_BITS`] bits, and of c0 the wanted coefficients only, with [`WANTED_BITS`].
-//! Flooding and mask are added on the way, where a coefficient c is the fraction c / q to 128 bits (`fraction`): the flooding is 2^62 wide there whatever q
+//! Flooding and mask are added on the way, where a coefficient of c0 is the fraction c / q to 128 bits (`fraction`): the flooding is 2^62 wide there whatever q
 //! is, and the mask, a multiple of 2^-64, is exact.
 //!
 //! **Counts**, for n primes (three for 20-bit X, four for 64 bits) and N = 8192:
@@ -55,7 +55,7 @@ pub use responder::{ExactResponse, Masking};
 use responder::{MULTIPLY, READ, RESPOND};
 pub use wire::{WANTED_BITS, WHOLE_BITS};
 
-use cloven_ring::{NttPlan, RnsBasis};
+use cloven_ring::{FractionLimbs, NttPlan, RnsBasis};
 
 use super::layout::Layout;
 use crate::{LatticeError, Parameters, encryption::SeededPair, fraction::Fractions, residue::WordReducer};
@@ -84,6 +84,7 @@ pub struct ExactProduct {
     /// For every prime.
     reducers: Vec<WordReducer>,
     fractions: Fractions,
+    limbs: FractionLimbs,
     /// For every prime, the transform of X's polynomials.
     subrings: Vec<NttPlan>,
 }
@@ -122,6 +123,7 @@ impl ExactProduct {
                 reading: reading.clone(),
                 reducers: moduli.iter().map(WordReducer::new).collect(),
                 fractions: Fractions::new(moduli),
+                limbs: FractionLimbs::new(parameters.basis()),
                 subrings: subrings.collect::<Result<_, _>>()?,
             })
         };

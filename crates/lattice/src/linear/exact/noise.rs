@@ -16,7 +16,8 @@
 //!
 //! ```text
 //! flooding    1.5 * 2^62                            = 0.75   * 2^63
-//! c1          2^(128-76) * 12 sqrt(N/18)            = 0.125  * 2^63   rounded by up to 1/2, times the secret: deviation sqrt(N 2/3 / 12)
+//! c1          2^(128-76) * 12 sqrt(N/18)            = 0.125  * 2^63   rounded by up to 1/2, times the secret: deviation sqrt(N 2/3 / 12); read
+//!                                                                     to 104 bits, which adds less than 2^-25 of that
 //! c0          2^(128-68) / 2                        = 0.0625 * 2^63
 //! B           at most 2^22 / 1.07                   < 0.0001 * 2^63
 //! ```

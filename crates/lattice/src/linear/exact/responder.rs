@@ -65,7 +65,7 @@ impl ExactProduct {
             let wanted: Vec<usize> = self.layout.wanted(g, r, rows).collect();
             let covers = flooding::draw(&mut randomness, wanted.len());
             let mut message = Vec::with_capacity(wire::len(wanted.len()));
-            self.write(&c0, &c1, &wanted, &covers, &mut message);
+            self.write(&c0, &c1, &wanted, &covers, &mut message)?;
             Ok((message, covers))
         })?;
         Ok(self.joined(responses))
@@ -134,11 +134,12 @@ impl ExactProduct {
         wanted: &[usize],
         covers: &[Cover],
         out: &mut Vec<u8>,
-    ) {
+    ) -> Result<(), LatticeError> {
         let mut some = self.fractions.read(c0, wanted.iter().copied());
         let pairs = some.iter_mut().zip(covers);
         pairs.for_each(|(fraction, cover)| *fraction = fraction.wrapping_add(cover.added));
-        wire::write(|first, whole| self.fractions.read_into(c1, first, whole), &some, out);
+        let whole = |first, low: &mut [u64], high: &mut [u64]| Ok(self.limbs.read(c1, first, low, high)?);
+        wire::write(whole, &some, out)
     }
 
     /// All messages, and minus the masks at their places.

@@ -179,7 +179,7 @@ impl Parties {
     fn read(&self, c0: &Poly<Coefficients>, c1: &Poly<Coefficients>, wanted: &[usize], added: u128) -> Vec<u128> {
         let covers: Vec<Cover> = wanted.iter().map(|_| Cover { mask: 0, added }).collect();
         let mut message = Vec::new();
-        self.product.write(c0, c1, wanted, &covers, &mut message);
+        self.product.write(c0, c1, wanted, &covers, &mut message).unwrap();
         self.product.read_response(&message, wanted, &self.secret).unwrap()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     LatticeError,
-    wire::{check_len, fractions_len, read_fractions, read_parts, write_fractions, write_fractions_of},
+    wire::{check_len, fractions_len, read_fractions, read_parts, write_fractions, write_limbs},
 };
 
 use super::LOG2_DEGREE;
@@ -17,10 +17,15 @@ pub(super) fn len(wanted: usize) -> usize {
     fractions_len(1 << LOG2_DEGREE, WHOLE_BITS) + fractions_len(wanted, WANTED_BITS)
 }
 
-/// Appends a response, from fractions in units of 2^-128. `whole` writes those of c1, from a number on.
-pub(super) fn write(whole: impl FnMut(usize, &mut [u128]), wanted: &[u128], out: &mut Vec<u8>) {
-    write_fractions_of(1 << LOG2_DEGREE, WHOLE_BITS, out, whole);
+/// Appends a response, from fractions: `whole` writes those of c1 in limbs, from a number on; `wanted` are in units of 2^-128.
+pub(super) fn write(
+    whole: impl FnMut(usize, &mut [u64], &mut [u64]) -> Result<(), LatticeError>,
+    wanted: &[u128],
+    out: &mut Vec<u8>,
+) -> Result<(), LatticeError> {
+    write_limbs(1 << LOG2_DEGREE, WHOLE_BITS, out, whole)?;
     write_fractions(wanted, WANTED_BITS, out);
+    Ok(())
 }
 
 /// A response as it came.

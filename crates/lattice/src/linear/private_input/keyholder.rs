@@ -83,7 +83,7 @@ impl PrivateInputLinear {
         let whole = read_fractions(whole, self.secrecy.whole_bits(degree), degree)?;
         let c0 = read_fractions(c0, self.secrecy.wanted_bits(), wanted.len())?;
         let c1 = self.encoding.lifted(&whole);
-        let mut product = secret.times_powers(self.parameters.basis(), vec![c1])?;
+        let mut product = secret.times_powers(vec![c1])?;
         let prepared = self.encoding.fractions.prepare(&mut product);
         let positions = wanted.iter().map(|&(at, _)| at);
         let mut sum = Zeroizing::new(self.encoding.fractions.read(&product, positions));
