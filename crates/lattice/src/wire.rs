@@ -1,5 +1,7 @@
 //! The wire form of whole polynomials: residues, prime after prime, bit-packed, each checked on arrival.
 
+use std::ops::Range;
+
 use cloven_ring::{Domain, LIMB, Poly, RnsBasis};
 
 use crate::{
@@ -120,10 +122,7 @@ pub(crate) fn write_fractions(values: &[u128], bits: u32, out: &mut Vec<u8>) {
             for (part, value) in part.iter_mut().zip(values) {
                 *part = (value.wrapping_add(1 << (127 - bits)) >> shift) as u64 & mask;
             }
-            // All chunks before fill whole bytes.
-            let at = begin + packed_len(first, width);
-            pack_into(part, width, &mut out[at..at + packed_len(part.len(), width)]);
-            begin += packed_len(count, width);
+            begin = pack_part(part, width, first..count, begin, out);
         }
     }
 }
@@ -158,13 +157,18 @@ pub(crate) fn write_limbs<E>(
                 true => pairs.for_each(|(part, (low, high))| *part = (low >> shift | high << (LIMB - shift)) & mask),
                 false => pairs.for_each(|(part, (_, high))| *part = high >> (shift - LIMB) & mask),
             }
-            // All chunks before fill whole bytes.
-            let at = begin + packed_len(first, width);
-            pack_into(part, width, &mut out[at..at + packed_len(size, width)]);
-            begin += packed_len(count, width);
+            begin = pack_part(part, width, first..count, begin, out);
         }
     }
     Ok(())
+}
+
+/// Writes some values of a part whose bytes begin at `begin`: those from the first number of `rest` on, which ends with the number of all. Returns where
+/// the next part begins. All values before fill whole bytes.
+fn pack_part(values: &[u64], width: u32, rest: Range<usize>, begin: usize, out: &mut [u8]) -> usize {
+    let at = begin + packed_len(rest.start, width);
+    pack_into(values, width, &mut out[at..at + packed_len(values.len(), width)]);
+    begin + packed_len(rest.end, width)
 }
 
 /// Reads what [`write_fractions`] wrote, in units of 2^-128. Length and padding are checked; any other bits are valid.

@@ -71,7 +71,7 @@ impl BlockTerm<'_> {
     }
 }
 
-/// `sum = terms`, or `sum += terms`: of [`MAX_BLOCK_TERMS`] at most.
+/// `sum = terms`, or `sum += terms`: of [`MAX_TERMS`] at most.
 pub(crate) fn block_products(runnable: Runnable, modulus: &Modulus, sum: &mut [u64], terms: &[BlockTerm<'_>], former: Former) {
     match runnable {
         #[cfg(target_arch = "x86_64")]
@@ -80,15 +80,15 @@ pub(crate) fn block_products(runnable: Runnable, modulus: &Modulus, sum: &mut [u
     }
 }
 
-/// What becomes of the former value of a sum.
+/// What a kernel does with the former value of an output.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Former {
     Replaced,
     Added,
 }
 
-/// Most terms of one call: the high half of a product is below 2^48, and 2^11 of them below 2^59.
-pub(crate) const MAX_BLOCK_TERMS: usize = 1 << 11;
+/// Most terms between two reductions: the high half of a product is below 2^48, and 2^11 of them below 2^59.
+pub(crate) const MAX_TERMS: usize = 1 << 11;
 
 /// `values = factor * values`, for a factor in `0..q`.
 pub(crate) fn scale_assign(runnable: Runnable, modulus: &Modulus, values: &mut [u64], factor: u64) {

@@ -12,7 +12,7 @@
 //! a.add_assign(&b).unwrap(); // the domains differ: no such program
 //! ```
 
-use crate::pointwise::{self, Binary, BlockTerm, Former, MAX_BLOCK_TERMS};
+use crate::pointwise::{self, Binary, BlockTerm, Former, MAX_TERMS};
 use crate::words::{Words, check_reduced};
 use crate::{Automorphism, RingError, RnsBasis};
 use std::fmt;
@@ -291,9 +291,9 @@ impl Poly<Evaluations> {
         for (prime, modulus) in basis.moduli().iter().enumerate() {
             let residues = sum.residues_mut(prime);
             let of_prime: Vec<BlockTerm<'_>> = terms.iter().map(|(block, poly)| block.term(prime, poly)).collect();
-            let (first, others) = of_prime.split_at(of_prime.len().min(MAX_BLOCK_TERMS));
+            let (first, others) = of_prime.split_at(of_prime.len().min(MAX_TERMS));
             pointwise::block_products(basis.runnable(), modulus, residues, first, Former::Replaced);
-            for terms in others.chunks(MAX_BLOCK_TERMS) {
+            for terms in others.chunks(MAX_TERMS) {
                 pointwise::block_products(basis.runnable(), modulus, residues, terms, Former::Added);
             }
         }

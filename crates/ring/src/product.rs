@@ -23,6 +23,7 @@ mod ifma;
 pub(crate) mod scalar;
 
 use crate::backend::Runnable;
+use crate::pointwise::Former;
 use crate::{Backend, Modulus, RingError};
 
 /// Most terms of one sum: 4,096 low halves below 2^52 still fit a 64-bit word.
@@ -148,13 +149,6 @@ impl Shape {
 #[derive(Clone, Debug)]
 pub struct MatrixProduct {
     runnable: Runnable,
-}
-
-/// What a kernel does with the former value of an output.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Former {
-    Replaced,
-    Added,
 }
 
 impl MatrixProduct {

@@ -1,13 +1,10 @@
 //! The AVX-512 IFMA loops.
 
-use super::{Binary, BlockTerm, Former, scalar};
+use super::{Binary, BlockTerm, Former, MAX_TERMS, scalar};
 use crate::Modulus;
 use crate::backend::Ifma;
 use crate::simd512::{Barrett, Constant, Field, Reduction, load, shoup_quotient, store};
 use std::arch::x86_64::*;
-
-/// Most terms between two reductions: the high half of a product is below 2^48, and 2^11 of them below 2^59.
-const MAX_TERMS: usize = 1 << 11;
 
 /// Low and high halves are summed unreduced.
 pub(super) fn add_products(_licence: Ifma, modulus: &Modulus, sum: &mut [u64], terms: &[[&[u64]; 2]]) {
