@@ -66,21 +66,21 @@ macro_rules! vectorised {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2")]
             fn avx2 $(<const $n: usize>)? ($($argument: $type),*) $(-> $result)? {
-                body($($argument),*)
+                body$(::<$n>)?($($argument),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
             fn avx512 $(<const $n: usize>)? ($($argument: $type),*) $(-> $result)? {
-                body($($argument),*)
+                body$(::<$n>)?($($argument),*)
             }
             match backend.0 {
-                $crate::backend::Instructions::Scalar => body($($argument),*),
+                $crate::backend::Instructions::Scalar => body$(::<$n>)?($($argument),*),
                 // SAFETY: a backend of this kind exists only where the features were detected.
                 #[cfg(target_arch = "x86_64")]
-                $crate::backend::Instructions::Avx2 => unsafe { avx2($($argument),*) },
+                $crate::backend::Instructions::Avx2 => unsafe { avx2$(::<$n>)?($($argument),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::backend::Instructions::Avx512Vnni => unsafe { avx512($($argument),*) },
+                $crate::backend::Instructions::Avx512Vnni => unsafe { avx512$(::<$n>)?($($argument),*) },
             }
         }
     };

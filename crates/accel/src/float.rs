@@ -4,7 +4,7 @@ use crate::{AccelError, Kind, Matrices, parallel, shape::Lines};
 use std::ops::Range;
 
 /// Rows of one task. It does not depend on the number of threads, so results do not either.
-const ROWS: usize = 240;
+pub(crate) const ROWS: usize = 240;
 
 /// The products of a batch. Sums have the order of the `gemm` crate: the last bits differ between kinds of processor.
 pub fn float_products(kind: Kind, left: &Matrices<f32>, right: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
@@ -20,18 +20,33 @@ pub fn float_products(kind: Kind, left: &Matrices<f32>, right: &Matrices<f32>) -
             .flat_map(|index| ranges().map(move |rows| (index, rows)))
             .collect();
         let pieces = parallel::pieces(&mut values, tasks.iter().map(|(_, rows)| rows.len() * dimensions.columns));
-        let cost = ROWS.min(dimensions.rows) * dimensions.depth * dimensions.columns / 25;
+        let cost = nanoseconds(ROWS.min(dimensions.rows), dimensions.depth, dimensions.columns);
         let tasks = tasks.into_iter().zip(pieces).collect();
         parallel::for_each(tasks, cost, |((index, rows), out)| {
             let factor = Lines::left(kind, left.shape(), left.values(), index);
-            multiply(factor, Lines::right(kind, right.shape(), right.values(), index), rows, out);
+            let right = Lines::right(kind, right.shape(), right.values(), index);
+            multiply(factor, right, rows, Sum::New, out);
         });
     }
     Matrices::new(dimensions.product(), values)
 }
 
+/// Nanoseconds of a product in parts.
+pub(crate) fn nanoseconds(rows: usize, depth: usize, columns: usize) -> usize {
+    rows * depth * columns / 25
+}
+
+/// What becomes of what is there.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Sum {
+    /// It is written over.
+    New,
+    /// It is added to.
+    More,
+}
+
 /// Some rows of one product, of a depth of at least one.
-fn multiply(left: Lines<f32>, right: Lines<f32>, rows: Range<usize>, out: &mut [f32]) {
+pub(crate) fn multiply(left: Lines<f32>, right: Lines<f32>, rows: Range<usize>, sum: Sum, out: &mut [f32]) {
     let fits = |lines: &Lines<f32>| (lines.count - 1) * lines.across + (lines.depth - 1) * lines.along < lines.values.len();
     assert!(
         left.depth == right.depth && rows.end <= left.count && fits(&left) && fits(&right),
@@ -48,14 +63,14 @@ fn multiply(left: Lines<f32>, right: Lines<f32>, rows: Range<usize>, out: &mut [
             out.as_mut_ptr(),
             1,
             right.count as isize,
-            false,
+            sum == Sum::More,
             first.as_ptr(),
             left.along as isize,
             left.across as isize,
             right.values.as_ptr(),
             right.across as isize,
             right.along as isize,
-            0.0,
+            if sum == Sum::More { 1.0 } else { 0.0 },
             1.0,
             false,
             false,

@@ -7,6 +7,11 @@
 //! W~, and with them every row of X. Keys that stay for many steps can be averaged out. Use [`crate::masked`] against anybody who is curious; this is
 //! here for its price, and to be compared with.
 //!
+//! **Convolutions.** Where windows overlap, a matrix of windows has each pixel several times, and whoever looks for equal magnitudes finds which columns are one
+//! channel and which rows are neighbours, in spite of P1 and P2 (a test does). So there is nothing to gain from permuting columns and rows of windows one by one: a
+//! worker gets images, of which images and channels are permuted ([`LayerKeys::of_images`]), a kernel's size fewer numbers, and unfolds them. It sees how the pixels
+//! of an image lie: of the first layer the picture, with colours exchanged. Windows that do not overlap are permuted as rows.
+//!
 //! Cost: no arithmetic, one pass over each matrix. Products differ from plain ones by the order of summation only.
 
 use crate::{AccelError, Matrices, Shape, convolution::Window, error::expect};
@@ -33,6 +38,29 @@ impl SignedPermutation {
         Ok(Self { order, signs })
     }
 
+    /// The same in each of `times` runs of its length.
+    fn repeated(&self, times: usize) -> Result<Self, AccelError> {
+        let len = self.len() as u32;
+        Shape::matrix(times, self.len())?;
+        let runs = 0..times as u32;
+        Ok(Self {
+            order: runs
+                .flat_map(|run| self.order.iter().map(move |from| run * len + from))
+                .collect(),
+            signs: self.signs.repeat(times),
+        })
+    }
+
+    /// Of runs of `size` elements, which stay as they are, where this one is of elements.
+    fn in_runs(&self, size: usize) -> Result<Self, AccelError> {
+        Shape::matrix(self.len(), size)?;
+        let run = size as u32;
+        Ok(Self {
+            order: self.order.iter().flat_map(|from| from * run..(from + 1) * run).collect(),
+            signs: self.signs.iter().flat_map(|sign| std::iter::repeat_n(*sign, size)).collect(),
+        })
+    }
+
     /// Its length.
     pub fn len(&self) -> usize {
         self.order.len()
@@ -57,10 +85,26 @@ fn below(bound: u32, rng: &mut impl CryptoRng) -> u32 {
     }
 }
 
-/// The keys of a layer W `[k, n]`: P2 and P3. Of the batch: P1, [`LayerKeys::rows`].
+/// The keys of a layer W `[k, n]`: P2 and P3. Of the batch: P1, [`BatchKeys`].
 pub struct LayerKeys {
     inner: SignedPermutation,
     columns: SignedPermutation,
+    /// Of a convolution whose images a worker unfolds.
+    images: Option<ImageKeys>,
+}
+
+/// Of images whose windows a worker makes: P2 has the same part for the channels at every element of the kernel.
+struct ImageKeys {
+    window: Window,
+    channels: SignedPermutation,
+}
+
+/// P1 of one batch: the same for X, Y, G and dX of one step, another one for every step.
+pub struct BatchKeys {
+    /// Of rows of Y and G.
+    rows: SignedPermutation,
+    /// Of images, all pixels of one after the other: of X and dX. Elsewhere those have the rows of Y.
+    pixels: Option<SignedPermutation>,
 }
 
 impl LayerKeys {
@@ -69,46 +113,50 @@ impl LayerKeys {
         Ok(Self {
             inner: SignedPermutation::random(inputs, rng)?,
             columns: SignedPermutation::random(outputs, rng)?,
+            images: None,
         })
     }
 
-    /// P1 for a batch of `rows` rows: the same for X, Y, G and dX of one step, another one for every step.
-    pub fn rows(rows: usize, rng: &mut impl CryptoRng) -> Result<SignedPermutation, AccelError> {
-        SignedPermutation::random(rows, rng)
+    /// For a convolution with `n` outputs whose worker unfolds: X and dX are images `[images, height * width, channels]`, of which images and channels are permuted.
+    pub fn of_images(window: Window, outputs: usize, rng: &mut impl CryptoRng) -> Result<Self, AccelError> {
+        window.check()?;
+        let channels = SignedPermutation::random(window.channels, rng)?;
+        Ok(Self {
+            inner: channels.repeated(window.kernel[0] * window.kernel[1])?,
+            columns: SignedPermutation::random(outputs, rng)?,
+            images: Some(ImageKeys { window, channels }),
+        })
+    }
+
+    /// P1 for a batch of so many rows, or of so many images.
+    pub fn batch(&self, count: usize, rng: &mut impl CryptoRng) -> Result<BatchKeys, AccelError> {
+        let each = SignedPermutation::random(count, rng)?;
+        let Some(ImageKeys { window, .. }) = &self.images else {
+            return Ok(BatchKeys {
+                rows: each,
+                pixels: None,
+            });
+        };
+        let ([height, width], [oh, ow]) = (window.image, window.output());
+        Ok(BatchKeys {
+            rows: each.in_runs(oh * ow)?,
+            pixels: Some(each.in_runs(height * width)?),
+        })
     }
 
     /// New keys for the same layer, and W~ under them from `weights`, W~ under the old ones.
     pub fn rekey(&mut self, weights: &Matrices<f32>, rng: &mut impl CryptoRng) -> Result<Matrices<f32>, AccelError> {
         let plain = self.unblind_weights(weights)?;
-        *self = Self::new(self.inner.len(), self.columns.len(), rng)?;
+        *self = match &self.images {
+            None => Self::new(self.inner.len(), self.columns.len(), rng)?,
+            Some(images) => Self::of_images(images.window, self.columns.len(), rng)?,
+        };
         self.blind_weights(&plain)
     }
 
-    /// X~ of X `[m, k]`.
-    pub fn blind_input(&self, rows: &SignedPermutation, input: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-        blind(rows, &self.inner, input)
-    }
-
-    /// [`Self::blind_input`] of the patches of images, which are never there all at once.
-    pub fn blind_patches(
-        &self,
-        rows: &SignedPermutation,
-        window: &Window,
-        images: &Matrices<f32>,
-    ) -> Result<Matrices<f32>, AccelError> {
-        let shape = window.unfolded(images.shape())?;
-        expect("rows of the matrix", rows.len(), shape.rows)?;
-        expect("columns of the matrix", self.inner.len(), shape.columns)?;
-        let mut values = vec![0.0; shape.elements()];
-        let mut patch = vec![0.0; shape.columns];
-        let lines = values.chunks_mut(shape.columns).zip(rows.order.iter().zip(&rows.signs));
-        for (out, (&from, &sign)) in lines {
-            let from = from as usize;
-            patch.fill(0.0);
-            window.unfold_block(images.values(), from..from + 1, 0..shape.columns, &mut patch);
-            gather(&self.inner, out, &patch, sign);
-        }
-        Matrices::new(shape, values)
+    /// X~ of X `[m, k]`, or of images.
+    pub fn blind_input(&self, batch: &BatchKeys, input: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+        self.of_input(batch, input, Direction::Blind)
     }
 
     /// W~ of W `[k, n]`.
@@ -117,13 +165,13 @@ impl LayerKeys {
     }
 
     /// G~ of G `[m, n]`.
-    pub fn blind_gradient(&self, rows: &SignedPermutation, gradient: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-        blind(rows, &self.columns, gradient)
+    pub fn blind_gradient(&self, batch: &BatchKeys, gradient: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+        blind(&batch.rows, &self.columns, gradient)
     }
 
     /// Y from Y~ `[m, n]`.
-    pub fn unblind_output(&self, rows: &SignedPermutation, output: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-        unblind(rows, &self.columns, output)
+    pub fn unblind_output(&self, batch: &BatchKeys, output: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+        unblind(&batch.rows, &self.columns, output)
     }
 
     /// dW from dW~ `[k, n]`, or W from W~.
@@ -131,45 +179,27 @@ impl LayerKeys {
         unblind(&self.inner, &self.columns, weights)
     }
 
-    /// [`Self::unblind_input`], folded to images ([`Window::fold`]): patches in the same order, so that the same sums come out.
-    pub fn unblind_patches(
-        &self,
-        rows: &SignedPermutation,
-        window: &Window,
-        input: &Matrices<f32>,
-    ) -> Result<Matrices<f32>, AccelError> {
-        let (patches, shape) = (input.shape(), window.folded(input.shape())?);
-        expect("rows of the matrix", rows.len(), patches.rows)?;
-        expect("columns of the matrix", self.inner.len(), patches.columns)?;
-        let mut places = vec![0; patches.rows];
-        for (at, from) in rows.order.iter().enumerate() {
-            places[*from as usize] = at;
-        }
-        let mut images = vec![0.0; shape.elements()];
-        let mut patch = vec![0.0; patches.columns];
-        for (row, at) in places.into_iter().enumerate() {
-            let blinded = &input.values()[at * patches.columns..][..patches.columns];
-            scatter(&self.inner, &mut patch, blinded, rows.signs[at]);
-            window.fold_patch(&patch, row, &mut images);
-        }
-        Matrices::new(shape, images)
+    /// dX from dX~ `[m, k]`, or of images.
+    pub fn unblind_input(&self, batch: &BatchKeys, input: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+        self.of_input(batch, input, Direction::Unblind)
     }
 
-    /// dX from dX~ `[m, k]`.
-    pub fn unblind_input(&self, rows: &SignedPermutation, input: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-        unblind(rows, &self.inner, input)
+    fn of_input(&self, batch: &BatchKeys, input: &Matrices<f32>, direction: Direction) -> Result<Matrices<f32>, AccelError> {
+        let shape = input.shape();
+        match (&self.images, &batch.pixels) {
+            (Some(ImageKeys { window, channels }), Some(pixels)) => {
+                window.unfolded(shape)?;
+                let pixel_by_pixel = Shape::matrix(shape.batch * shape.rows, shape.columns)?;
+                direction.of(pixels, channels, pixel_by_pixel, input)
+            }
+            _ => direction.of(&batch.rows, &self.inner, shape, input),
+        }
     }
 }
 
 /// P A Q^T for every matrix A of a batch.
 pub fn blind(rows: &SignedPermutation, columns: &SignedPermutation, plain: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-    map(
-        rows,
-        columns,
-        plain,
-        |out, values, row_sign| gather(columns, out, values, row_sign),
-        |at, from| (at, from),
-    )
+    Direction::Blind.of(rows, columns, plain.shape(), plain)
 }
 
 /// A from P A Q^T: the inverse of [`blind`].
@@ -178,13 +208,52 @@ pub fn unblind(
     columns: &SignedPermutation,
     blinded: &Matrices<f32>,
 ) -> Result<Matrices<f32>, AccelError> {
-    map(
-        rows,
-        columns,
-        blinded,
-        |out, values, row_sign| scatter(columns, out, values, row_sign),
-        |at, from| (from, at),
-    )
+    Direction::Unblind.of(rows, columns, blinded.shape(), blinded)
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Blind,
+    Unblind,
+}
+
+impl Direction {
+    /// P A Q^T or its inverse, of an operand seen as matrices of another shape with as many elements.
+    fn of(
+        self,
+        rows: &SignedPermutation,
+        columns: &SignedPermutation,
+        seen: Shape,
+        operand: &Matrices<f32>,
+    ) -> Result<Matrices<f32>, AccelError> {
+        expect("rows of the matrix", rows.len(), seen.rows)?;
+        expect("columns of the matrix", columns.len(), seen.columns)?;
+        expect("elements", seen.elements(), operand.values().len())?;
+        let mut values = vec![0.0; seen.elements()];
+        let size = seen.matrix_elements();
+        let width = seen.columns;
+        for index in 0..seen.batch {
+            let (out, operand) = (&mut values[index * size..][..size], &operand.values()[index * size..][..size]);
+            for (at, (&from, &sign)) in rows.order.iter().zip(&rows.signs).enumerate() {
+                let from = from as usize;
+                match self {
+                    Self::Blind => gather(
+                        columns,
+                        &mut out[at * width..][..width],
+                        &operand[from * width..][..width],
+                        sign,
+                    ),
+                    Self::Unblind => scatter(
+                        columns,
+                        &mut out[from * width..][..width],
+                        &operand[at * width..][..width],
+                        sign,
+                    ),
+                }
+            }
+        }
+        Matrices::new(operand.shape(), values)
+    }
 }
 
 /// A row in the order of the columns.
@@ -199,33 +268,6 @@ fn scatter(columns: &SignedPermutation, out: &mut [f32], values: &[f32], row_sig
     for ((value, &to), sign) in values.iter().zip(&columns.order).zip(&columns.signs) {
         out[to as usize] = f32::from_bits(value.to_bits() ^ sign ^ row_sign);
     }
-}
-
-/// Runs `line` on every row of the result and the row that it comes from; `pair` orders place and origin of a row as (result, operand).
-fn map(
-    rows: &SignedPermutation,
-    columns: &SignedPermutation,
-    operand: &Matrices<f32>,
-    line: impl Fn(&mut [f32], &[f32], u32),
-    pair: impl Fn(usize, usize) -> (usize, usize),
-) -> Result<Matrices<f32>, AccelError> {
-    let shape = operand.shape();
-    expect("rows of the matrix", rows.len(), shape.rows)?;
-    expect("columns of the matrix", columns.len(), shape.columns)?;
-    let mut values = vec![0.0; shape.elements()];
-    let size = shape.matrix_elements();
-    for index in 0..shape.batch {
-        let (out, values) = (&mut values[index * size..][..size], operand.matrix(index));
-        for (at, (&from, &sign)) in rows.order.iter().zip(&rows.signs).enumerate() {
-            let (to, from) = pair(at, from as usize);
-            line(
-                &mut out[to * shape.columns..][..shape.columns],
-                &values[from * shape.columns..][..shape.columns],
-                sign,
-            );
-        }
-    }
-    Matrices::new(shape, values)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::{
     AccelError,
     error::{at_most, expect},
 };
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 use zeroize::Zeroize;
 
 /// So many matrices of the same size.
@@ -105,6 +105,22 @@ impl<T> Matrices<T> {
         Self::new(shape, values)
     }
 
+    /// Adds to some rows and columns of some matrices; fails on ranges beyond the shape, or of another shape than what is added.
+    pub(crate) fn add_block(&mut self, [batch, rows, columns]: [Range<usize>; 3], added: &Self) -> Result<(), AccelError>
+    where
+        T: Copy + AddAssign,
+    {
+        let shape = within(self.shape, &batch, &rows, &columns)?;
+        expect("elements", shape.elements(), added.values.len())?;
+        let lines = batch.flat_map(|matrix| rows.clone().map(move |row| (matrix, row)));
+        for ((matrix, row), added) in lines.zip(added.values.chunks(shape.columns.max(1))) {
+            let first = (matrix * self.shape.rows + row) * self.shape.columns;
+            let to = self.values[first + columns.start..first + columns.end].iter_mut();
+            to.zip(added).for_each(|(to, added)| *to += *added);
+        }
+        Ok(())
+    }
+
     /// The elements of one matrix of the batch.
     pub(crate) fn matrix(&self, index: usize) -> &[T] {
         &self.values[index * self.shape.matrix_elements()..][..self.shape.matrix_elements()]
@@ -124,6 +140,14 @@ impl<T> std::fmt::Debug for Matrices<T> {
     }
 }
 
+/// The shape of a block, which is no larger than the whole.
+fn within(shape: Shape, batch: &Range<usize>, rows: &Range<usize>, columns: &Range<usize>) -> Result<Shape, AccelError> {
+    at_most("end of the matrices", shape.batch, batch.end)?;
+    at_most("end of the rows", shape.rows, rows.end)?;
+    at_most("end of the columns", shape.columns, columns.end)?;
+    Shape::new(batch.len(), rows.len(), columns.len())
+}
+
 /// A block of a batch of matrices.
 pub(crate) fn block<T: Copy>(
     shape: Shape,
@@ -132,10 +156,7 @@ pub(crate) fn block<T: Copy>(
     rows: &Range<usize>,
     columns: &Range<usize>,
 ) -> Result<(Shape, Vec<T>), AccelError> {
-    at_most("end of the matrices", shape.batch, batch.end)?;
-    at_most("end of the rows", shape.rows, rows.end)?;
-    at_most("end of the columns", shape.columns, columns.end)?;
-    let part = Shape::new(batch.len(), rows.len(), columns.len())?;
+    let part = within(shape, batch, rows, columns)?;
     let mut out = Vec::with_capacity(part.elements());
     for matrix in batch.clone() {
         for row in rows.clone() {

@@ -1,251 +1,207 @@
-//! A product in pieces, for several workers or for one with little memory: which blocks of the operands each needs, and the product from theirs.
+//! The products of a layer divided among workers, so that each keeps its parts of X and W from the way forward for the way back.
 //!
-//! | pieces | of | put together by |
-//! |---|---|---|
-//! | [`Split::Rows`] ("data") | rows of the left factor, all of the right | one below the other |
-//! | [`Split::Columns`] ("column") | columns of the right factor, all of the left | side by side |
-//! | [`Split::Inner`] ("row block") | terms of the sums, some of both factors | addition |
-//! | [`Split::Batch`] | matrices of a batch | one after the other |
+//! | cut | X | W | G | Y = X W | dW = X^T G | dX = G W^T |
+//! |---|---|---|---|---|---|---|
+//! | [`Cut::Rows`] ("data") | rows, or images | all | rows | stacked | added | stacked |
+//! | [`Cut::Columns`] ("column") | all | columns | columns | side by side | side by side | added |
+//! | [`Cut::Inner`] ("row block") | columns | rows | all | added | stacked | side by side |
+//! | [`Cut::Batch`] | matrices | matrices | matrices | stacked | stacked | stacked |
 //!
-//! Under `masked` the pieces are of shares, and every piece goes to three workers; a sum of pieces is one modulo M.
+//! A product has the form of an operand (Y of G, dW of W, dX of X) and is cut as that one is; where that is not cut every worker has a summand of the whole.
 
-use crate::{
-    AccelError, Dimensions, Kind, Matrices, Shape, Words,
-    error::expect,
-    words::{M, subtract},
-};
+use crate::{AccelError, Kind, Matrices, Shape, convolution::Window};
 use std::ops::{AddAssign, Range};
 
-/// Along which side a product is cut.
+/// Along which side the products of a layer are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
-    /// Rows of the product.
-    Rows,
-    /// Columns of the product.
+pub enum Cut {
+    /// Rows of X; or whole images of a convolution whose worker unfolds them.
+    Rows(Option<Window>),
+    /// Columns of W. X may be images.
     Columns,
-    /// Terms of its sums.
+    /// Columns of X and rows of W.
     Inner,
-    /// Matrices of the batch.
+    /// Matrices of a batch.
     Batch,
 }
 
-/// One piece of a batch of products.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Which products.
-    pub batch: Range<usize>,
-    /// Which rows.
-    pub rows: Range<usize>,
-    /// Which terms.
-    pub inner: Range<usize>,
-    /// Which columns.
-    pub columns: Range<usize>,
+/// An operand of the products of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// Rows, or images.
+    X,
+    /// The weights.
+    W,
+    /// The gradient at Y.
+    G,
 }
 
-/// Rows and columns of an operand as it is stored.
-pub type Block = (Range<usize>, Range<usize>);
-
-impl Piece {
-    /// Rows and columns of the left operand of a kind of product that the piece takes.
-    pub fn left(&self, kind: Kind) -> Block {
-        let (rows, inner) = (self.rows.clone(), self.inner.clone());
+impl Operand {
+    /// The left and right operand of a product, and what has its form.
+    pub fn of(kind: Kind) -> [Self; 3] {
         match kind {
-            Kind::Forward | Kind::InputGradient => (rows, inner),
-            Kind::WeightGradient => (inner, rows),
-        }
-    }
-
-    /// Rows and columns of the right operand of a kind of product that the piece takes.
-    pub fn right(&self, kind: Kind) -> Block {
-        let (inner, columns) = (self.inner.clone(), self.columns.clone());
-        match kind {
-            Kind::Forward | Kind::WeightGradient => (inner, columns),
-            Kind::InputGradient => (columns, inner),
-        }
-    }
-
-    /// The blocks of both operands.
-    pub fn operands<T: Copy>(&self, kind: Kind, left: &Matrices<T>, right: &Matrices<T>) -> Result<[Matrices<T>; 2], AccelError> {
-        let ((l, m), (r, n)) = (self.left(kind), self.right(kind));
-        Ok([left.block(self.batch.clone(), l, m)?, right.block(self.batch.clone(), r, n)?])
-    }
-
-    /// The blocks of both operands in words.
-    pub fn words(&self, kind: Kind, left: &Words, right: &Words) -> Result<[Words; 2], AccelError> {
-        let ((l, m), (r, n)) = (self.left(kind), self.right(kind));
-        Ok([left.block(self.batch.clone(), l, m)?, right.block(self.batch.clone(), r, n)?])
-    }
-
-    /// The shape of the piece's product.
-    fn product(&self) -> Shape {
-        Shape {
-            batch: self.batch.len(),
-            rows: self.rows.len(),
-            columns: self.columns.len(),
+            Kind::Forward => [Self::X, Self::W, Self::G],
+            Kind::WeightGradient => [Self::X, Self::G, Self::W],
+            Kind::InputGradient => [Self::G, Self::W, Self::X],
         }
     }
 }
 
-/// At most `parts` pieces of about the same size, in order; one piece less where there is nothing for it, but at least one.
-pub fn split(dimensions: &Dimensions, by: Split, parts: usize) -> Vec<Piece> {
-    let whole = Piece {
-        batch: 0..dimensions.batch,
-        rows: 0..dimensions.rows,
-        inner: 0..dimensions.depth,
-        columns: 0..dimensions.columns,
-    };
-    let size = match by {
-        Split::Rows => dimensions.rows,
-        Split::Columns => dimensions.columns,
-        Split::Inner => dimensions.depth,
-        Split::Batch => dimensions.batch,
-    };
-    let parts = parts.min(size).max(1);
-    let range = |part: usize| part * (size / parts) + part.min(size % parts);
-    let piece = |part| {
-        let range = range(part)..range(part + 1);
-        match by {
-            Split::Rows => Piece {
-                rows: range,
-                ..whole.clone()
-            },
-            Split::Columns => Piece {
-                columns: range,
-                ..whole.clone()
-            },
-            Split::Inner => Piece {
-                inner: range,
-                ..whole.clone()
-            },
-            Split::Batch => Piece {
-                batch: range,
-                ..whole.clone()
-            },
-        }
-    };
-    (0..parts).map(piece).collect()
-}
+/// Some matrices of a batch, and rows and columns of them.
+type Block = [Range<usize>; 3];
 
-/// The product from those of all pieces of [`split`], in their order.
-pub fn join<T: Copy + Default + AddAssign>(
-    dimensions: &Dimensions,
-    by: Split,
-    products: &[&Matrices<T>],
-) -> Result<Matrices<T>, AccelError> {
-    let shape = dimensions.product();
-    let mut values = vec![T::default(); shape.elements()];
-    let parts: Vec<_> = products.iter().map(|product| (product.shape(), product.values())).collect();
-    place(dimensions, by, &parts, &mut values, |out, value| *out += value)?;
-    Matrices::new(shape, values)
-}
+impl Cut {
+    /// At most `parts` ranges of what is cut, of about the same size, in order; fewer where there is nothing for them, but at least one.
+    pub fn ranges(&self, x: Shape, w: Shape, parts: usize) -> Vec<Range<usize>> {
+        let size = match self {
+            Self::Rows(None) => x.rows,
+            Self::Rows(Some(_)) | Self::Batch => x.batch,
+            Self::Columns => w.columns,
+            Self::Inner => x.columns,
+        };
+        let parts = parts.min(size).max(1);
+        let first = |part: usize| part * (size / parts) + part.min(size % parts);
+        (0..parts).map(|part| first(part)..first(part + 1)).collect()
+    }
 
-/// [`join`] of words.
-pub fn join_words(dimensions: &Dimensions, by: Split, products: &[Words]) -> Result<Words, AccelError> {
-    let shape = dimensions.product();
-    let mut values = vec![0; shape.elements()];
-    let parts: Vec<_> = products.iter().map(|product| (product.shape(), product.values())).collect();
-    // M - value is in 1..=M.
-    place(dimensions, by, &parts, &mut values, |out, value| {
-        *out = subtract(*out, M - value)
-    })?;
-    Matrices::new(shape, values).map(Words::from_least)
-}
+    /// Whether an operand is cut; else every worker gets all of it, or answers a summand of what has its form.
+    pub fn cuts(&self, operand: Operand) -> bool {
+        !matches!(
+            (self, operand),
+            (Self::Rows(_), Operand::W) | (Self::Columns, Operand::X) | (Self::Inner, Operand::G)
+        )
+    }
 
-fn place<T: Copy>(
-    dimensions: &Dimensions,
-    by: Split,
-    products: &[(Shape, &[T])],
-    out: &mut [T],
-    add: impl Fn(&mut T, T),
-) -> Result<(), AccelError> {
-    let pieces = split(dimensions, by, products.len());
-    expect("pieces", pieces.len(), products.len())?;
-    for (index, (piece, (shape, values))) in pieces.iter().zip(products).enumerate() {
-        if piece.product() != *shape {
-            let (expected, actual) = (format!("{:?}", piece.product()), format!("{shape:?}"));
-            return Err(AccelError::Piece { index, expected, actual });
-        }
-        let lines = piece
-            .batch
-            .clone()
-            .flat_map(|batch| piece.rows.clone().map(move |row| (batch, row)));
-        for ((batch, row), values) in lines.zip(values.chunks(shape.columns.max(1))) {
-            let first = (batch * dimensions.rows + row) * dimensions.columns;
-            let out = &mut out[first + piece.columns.start..first + piece.columns.end];
-            out.iter_mut().zip(values).for_each(|(out, value)| add(out, *value));
+    /// What goes with a range, of an operand of a shape.
+    fn block(&self, operand: Operand, range: &Range<usize>, shape: Shape) -> Block {
+        let all = [0..shape.batch, 0..shape.rows, 0..shape.columns];
+        let [batch, rows, columns] = all.clone();
+        let range = range.clone();
+        match (self, operand) {
+            _ if !self.cuts(operand) => all,
+            (Self::Rows(Some(window)), Operand::G) => {
+                let [oh, ow] = window.output();
+                [batch, range.start * oh * ow..range.end * oh * ow, columns]
+            }
+            (Self::Batch | Self::Rows(Some(_)), _) => [range, rows, columns],
+            (Self::Rows(None), _) | (Self::Inner, Operand::W) => [batch, range, columns],
+            (Self::Columns | Self::Inner, _) => [batch, rows, range],
         }
     }
-    Ok(())
+
+    /// The part of an operand.
+    ///
+    /// # Errors
+    /// [`AccelError::TooMany`] for a range beyond it.
+    pub fn part<T: Copy>(&self, operand: Operand, range: &Range<usize>, all: &Matrices<T>) -> Result<Matrices<T>, AccelError> {
+        let [batch, rows, columns] = self.block(operand, range, all.shape());
+        all.block(batch, rows, columns)
+    }
+
+    /// The shape of [`Self::part`].
+    pub fn part_shape(&self, operand: Operand, range: &Range<usize>, all: Shape) -> Result<Shape, AccelError> {
+        let [batch, rows, columns] = self.block(operand, range, all);
+        Shape::new(batch.len(), rows.len(), columns.len())
+    }
+
+    /// The product of a shape that has the form of an operand, from its parts.
+    ///
+    /// # Errors
+    /// [`AccelError::Piece`] for a part of another shape than its range's, [`AccelError::TooMany`] for a range beyond the product.
+    pub fn joined<T: Copy + Default + AddAssign>(
+        &self,
+        operand: Operand,
+        shape: Shape,
+        parts: &[(Range<usize>, &Matrices<T>)],
+    ) -> Result<Matrices<T>, AccelError> {
+        let mut whole = Matrices::new(shape, vec![T::default(); shape.elements()])?;
+        for (index, (range, part)) in parts.iter().enumerate() {
+            let expected = self.part_shape(operand, range, shape)?;
+            if part.shape() != expected {
+                let (expected, actual) = (format!("{expected:?}"), format!("{:?}", part.shape()));
+                return Err(AccelError::Piece { index, expected, actual });
+            }
+            whole.add_block(self.block(operand, range, shape), part)?;
+        }
+        Ok(whole)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Backend, byte_products, words::word_products};
+    use crate::{Backend, byte_products};
     use proptest::prelude::*;
 
-    const SPLITS: [Split; 4] = [Split::Rows, Split::Columns, Split::Inner, Split::Batch];
+    const CUTS: [Cut; 4] = [Cut::Rows(None), Cut::Columns, Cut::Inner, Cut::Batch];
 
-    fn operands(kind: Kind, batch: usize, [m, k, n]: [usize; 3]) -> [Matrices<i8>; 2] {
-        let (left, right) = match kind {
-            Kind::Forward => ([m, k], [k, n]),
-            Kind::WeightGradient => ([k, m], [k, n]),
-            Kind::InputGradient => ([m, k], [n, k]),
-        };
-        [left, right].map(|[rows, columns]| {
-            let shape = Shape::new(batch, rows, columns).unwrap();
-            Matrices::new(shape, (0..shape.elements()).map(|i| (i * 37 % 199) as i8).collect()).unwrap()
-        })
-    }
-
-    fn words(matrices: &Matrices<i8>) -> Words {
-        let integers: Vec<i32> = matrices.values().iter().map(|v| i32::from(*v) * 1_000_001).collect();
-        Words::of_integers(matrices.shape(), &integers).unwrap()
+    fn values(shape: Shape, seed: usize) -> Matrices<i8> {
+        Matrices::new(shape, (0..shape.elements()).map(|i| ((i + seed) * 37 % 199) as i8).collect()).unwrap()
     }
 
     proptest! {
         #[test]
-        fn pieces_give_the_whole(kind in 0usize..3, by in 0usize..4, parts in 1usize..9, batch in 0usize..4, sizes in [0usize..12, 0usize..12, 0usize..12]) {
-            let (kind, by) = (Kind::ALL[kind], SPLITS[by]);
-            let [left, right] = operands(kind, batch, sizes);
-            let whole = byte_products(Backend::SCALAR, kind, &left, &right).unwrap();
-            let dimensions = kind.dimensions(left.shape(), right.shape()).unwrap();
-            let pieces = split(&dimensions, by, parts);
-            prop_assert!(!pieces.is_empty() && pieces.len() <= parts);
-            let products: Vec<_> = pieces.iter().map(|piece| {
-                let [left, right] = piece.operands(kind, &left, &right).unwrap();
-                byte_products(Backend::SCALAR, kind, &left, &right).unwrap()
+        fn parts_give_the_whole(kind in 0usize..3, cut in 0usize..4, parts in 1usize..9, batch in 0usize..4, [m, k, n] in [0usize..12, 0usize..12, 0usize..12]) {
+            let (kind, cut) = (Kind::ALL[kind], CUTS[cut]);
+            // Only batches of one are cut within matrices by the protocol; here all are.
+            let shapes = [[m, k], [k, n], [m, n]].map(|[rows, columns]| Shape::new(batch, rows, columns).unwrap());
+            let all = [values(shapes[0], 1), values(shapes[1], 2), values(shapes[2], 3)];
+            let of = |operand: Operand| &all[operand as usize];
+            let [left, right, form] = Operand::of(kind);
+            let whole = byte_products(Backend::SCALAR, kind, of(left), of(right)).unwrap();
+            prop_assert_eq!(whole.shape(), of(form).shape());
+            let ranges = cut.ranges(shapes[0], shapes[1], parts);
+            prop_assert!(!ranges.is_empty() && ranges.len() <= parts);
+            let products: Vec<_> = ranges.into_iter().map(|range| {
+                let [x, y] = [left, right].map(|operand| cut.part(operand, &range, of(operand)).unwrap());
+                let product = byte_products(Backend::SCALAR, kind, &x, &y).unwrap();
+                (range, product)
             }).collect();
-            prop_assert_eq!(&join(&dimensions, by, &products.iter().collect::<Vec<_>>()).unwrap(), &whole);
-            let [left, right] = [words(&left), words(&right)];
-            let products: Vec<_> = pieces.iter().map(|piece| {
-                let [left, right] = piece.words(kind, &left, &right).unwrap();
-                word_products(kind, &left, &right)
+            let products: Vec<_> = products.iter().map(|(range, product)| (range.clone(), product)).collect();
+            prop_assert_eq!(&cut.joined(form, whole.shape(), &products).unwrap(), &whole);
+        }
+
+        #[test]
+        fn images_give_the_whole(columns in any::<bool>(), parts in 1usize..5, count in 1usize..6, outputs in 1usize..6, kind in 0usize..3) {
+            let window = Window { channels: 2, image: [4, 5], kernel: [3, 3], stride: [2, 1], padding: [1, 1] };
+            let cut = if columns { Cut::Columns } else { Cut::Rows(Some(window)) };
+            let patches = window.patches(count).unwrap();
+            let all = [
+                values(window.images(count).unwrap(), 1),
+                values(Shape::matrix(patches.columns, outputs).unwrap(), 2),
+                values(Shape::matrix(patches.rows, outputs).unwrap(), 3),
+            ];
+            let product = |kind, left: &Matrices<i8>, right: &Matrices<i8>| {
+                let unfolded = || window.unfold(left).unwrap();
+                match kind {
+                    Kind::InputGradient => window.fold(&byte_products(Backend::SCALAR, kind, left, right).unwrap()).unwrap(),
+                    _ => byte_products(Backend::SCALAR, kind, &unfolded(), right).unwrap(),
+                }
+            };
+            let kind = Kind::ALL[kind];
+            let [left, right, form] = Operand::of(kind);
+            let of = |operand: Operand| &all[operand as usize];
+            let whole = product(kind, of(left), of(right));
+            let ranges = cut.ranges(all[0].shape(), all[1].shape(), parts);
+            let products: Vec<_> = ranges.into_iter().map(|range| {
+                let [x, y] = [left, right].map(|operand| cut.part(operand, &range, of(operand)).unwrap());
+                (range, product(kind, &x, &y))
             }).collect();
-            prop_assert_eq!(join_words(&dimensions, by, &products).unwrap(), word_products(kind, &left, &right));
+            let products: Vec<_> = products.iter().map(|(range, product)| (range.clone(), product)).collect();
+            prop_assert_eq!(&cut.joined(form, whole.shape(), &products).unwrap(), &whole);
         }
     }
 
     #[test]
-    fn pieces_that_do_not_belong_together_are_refused() {
-        let [left, right] = operands(Kind::Forward, 1, [5, 4, 3]);
-        let dimensions = Kind::Forward.dimensions(left.shape(), right.shape()).unwrap();
-        let piece = |rows| Matrices::new(Shape::matrix(rows, 3).unwrap(), vec![0i32; 3 * rows]).unwrap();
-        assert!(join(&dimensions, Split::Rows, &[&piece(3), &piece(2)]).is_ok());
-        let error = join(&dimensions, Split::Rows, &[&piece(2), &piece(3)]).unwrap_err();
+    fn parts_that_do_not_belong_together_are_refused() {
+        let shape = |rows| Shape::matrix(rows, 3).unwrap();
+        let part = |rows| Matrices::new(shape(rows), vec![0i32; 3 * rows]).unwrap();
+        let join = |parts: &[(Range<usize>, &Matrices<i32>)]| Cut::Rows(None).joined(Operand::X, shape(5), parts);
+        let (two, three) = (part(2), part(3));
+        assert!(join(&[(0..3, &three), (3..5, &two)]).is_ok());
+        let error = join(&[(0..3, &two), (3..5, &three)]).unwrap_err();
         assert!(matches!(error, AccelError::Piece { index: 0, .. }), "{error}");
-        let six: Vec<_> = (0..6).map(|_| piece(1)).collect();
-        let expected = AccelError::Size {
-            what: "pieces",
-            expected: 5,
-            actual: 6,
-        };
-        assert_eq!(
-            join(&dimensions, Split::Rows, &six.iter().collect::<Vec<_>>()).unwrap_err(),
-            expected
-        );
-        assert!(join::<i32>(&dimensions, Split::Inner, &[]).is_err());
-        assert!(join_words(&dimensions, Split::Inner, &[]).is_err());
-        assert!(left.block(0..1, 0..6, 0..1).is_err() && left.block(0..2, 0..5, 0..1).is_err());
+        assert!(join(&[(3..6, &three)]).is_err());
+        assert!(two.block(0..1, 0..3, 0..1).is_err() && two.block(0..2, 0..2, 0..3).is_err());
     }
 }

@@ -5,7 +5,6 @@ use crate::{
     AccelError, Backend, MODULUS, Matrices, PRIMES, Residues, Shape, backend::vectorised, error::expect, parallel,
     residues::reduce,
 };
-use std::ops::Range;
 use zeroize::Zeroize;
 
 /// M, just below 2^32.
@@ -92,11 +91,6 @@ impl Words {
         let mut integers = vec![0; self.0.values().len()];
         centre_all(Backend::best(), self.0.values(), &mut integers);
         self.0.with_values(integers)
-    }
-
-    /// Some rows and columns of some matrices; fails on ranges beyond the shape.
-    pub fn block(&self, batch: Range<usize>, rows: Range<usize>, columns: Range<usize>) -> Result<Self, AccelError> {
-        self.0.block(batch, rows, columns).map(Self)
     }
 
     /// The shape.

@@ -16,10 +16,13 @@
 //! Cost, for `[n, m]`: a turn takes n m (n + m) multiply-adds and the assignment about n^2 + m^2 comparisons; 5 to 10 turns where the attack succeeds, at most
 //! [`MOST_TURNS`] where it does not. Memory: max(n, m)^2 numbers.
 //!
+//! A worker that has only some rows, or only some columns, of W~ first finds which ([`part`]); of its part it then has everything as well.
+//!
 //! Magnitudes of one element decide alone where a matrix has few rows or columns; signs are found up to a common one of P2 and P3, which no product shows.
 
 mod findings;
 mod matching;
+mod part;
 mod signs;
 #[cfg(test)]
 mod tests;

@@ -209,7 +209,7 @@ fn enclave(step: &Step, quantising: f64, sharing: f64, rounds: usize, rng: &mut 
 fn permuted(step: &Step, rounds: usize, rng: &mut ChaCha20Rng) -> Result<(), AccelError> {
     let [x, w, g] = &step.numbers;
     let keys = LayerKeys::new(w.shape().rows, w.shape().columns, rng)?;
-    let rows = LayerKeys::rows(x.shape().rows, rng)?;
+    let rows = keys.batch(x.shape().rows, rng)?;
     let blinding = least(rounds, || {
         keys.unblind_output(&rows, &keys.blind_gradient(&rows, g)?)?;
         keys.unblind_weights(w)?;

@@ -1,7 +1,7 @@
 //! Products of a convolution at a worker without the matrix of its patches, which is as many times larger than the images as a kernel has elements: each task unfolds the
 //! patches that it multiplies, and folds those that it has computed, in a scratch that stays in the second cache.
 
-use super::Window;
+use super::{Window, parts};
 use crate::{
     AccelError, Backend, Kind, PRIMES, Residues,
     backend::vectorised,
@@ -118,14 +118,6 @@ impl Window {
         Ok(Residues::from_centred(shape, values))
     }
 
-    /// Adds one patch where it came from.
-    pub(crate) fn fold_patch(&self, patch: &[f32], row: usize, images: &mut [f32]) {
-        self.each_run(row..row + 1, 0..patch.len(), |pixels, elements| {
-            let pairs = images[pixels].iter_mut().zip(&patch[elements]);
-            pairs.for_each(|(pixel, value)| *pixel += value);
-        });
-    }
-
     /// Some columns of some patches; `out` is zero.
     pub(crate) fn unfold_block<T: Copy>(&self, images: &[T], rows: Range<usize>, columns: Range<usize>, out: &mut [T]) {
         self.each_run(rows, columns, |pixels, patch| out[patch].copy_from_slice(&images[pixels]));
@@ -152,11 +144,6 @@ fn cleared<T: Copy + Default>(scratch: &mut Vec<T>, len: usize) -> &mut [T] {
     scratch.clear();
     scratch.resize(len, T::default());
     scratch
-}
-
-/// `0..count` in parts of `size`, which is not 0; the last may be shorter.
-fn parts(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..count).step_by(size).map(move |first| first..count.min(first + size))
 }
 
 #[cfg(test)]

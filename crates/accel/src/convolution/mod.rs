@@ -1,15 +1,16 @@
 //! Convolutions as matrix products: images unfolded into rows of patches, and folded back.
 //!
 //! Both are linear, so a worker does them on shares: the enclave shares and decodes images, which a kernel of 3 x 3 makes nine times as large. With U
-//! for unfolding, X for the images, W `[kh kw channels, outputs]`: Y = U(X) W, dW = U(X)^T G, dX = U^T(G W^T), [`Window::fold`] being U^T. Permutations of the
-//! columns of U(X) would undo this; images are not for [`crate::permuted`].
+//! for unfolding, X for the images, W `[kh kw channels, outputs]`: Y = U(X) W, dW = U(X)^T G, dX = U^T(G W^T), [`Window::fold`] being U^T. So it is with permutations
+//! of images and channels ([`crate::permuted`]).
 
 mod check;
+mod floats;
 mod fused;
 #[cfg(test)]
 mod tests;
 
-pub use check::{check_input_gradient, check_output, check_weight_gradient};
+pub use check::{check_floats, check_input_gradient, check_output, check_weight_gradient};
 
 use crate::{
     AccelError, Backend, Kind, Matrices, Residues, Shape,
@@ -121,7 +122,7 @@ impl Window {
     }
 
     /// The most patches that a pixel is in.
-    fn overlap(&self) -> usize {
+    pub fn overlap(&self) -> usize {
         let overlap = |side: usize| self.kernel[side].div_ceil(self.stride[side]);
         overlap(0) * overlap(1)
     }
@@ -295,6 +296,11 @@ impl Window {
             }
         }
     }
+}
+
+/// `0..count` in parts of `size`, which is not 0; the last may be shorter.
+fn parts(count: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(size).map(move |first| first..count.min(first + size))
 }
 
 vectorised! {

@@ -278,3 +278,56 @@ fn windows_without_patches_are_refused() {
     assert_eq!(good.unfold(&images).unwrap_err(), error);
     assert!(good.fold(&images).is_err());
 }
+
+proptest! {
+    #[test]
+    fn honest_float_products_pass_and_lies_beyond_the_tolerance_do_not(
+        window in windows(), count in 1usize..4, outputs in 1usize..30, kind in 0usize..3, at in any::<usize>(), seed in any::<u64>(),
+    ) {
+        let (kind, rng) = (Kind::ALL[kind], &mut ChaCha20Rng::seed_from_u64(seed));
+        let patches = window.patches(count).unwrap();
+        let x = numbers(window.images(count).unwrap(), rng);
+        let w = numbers(Shape::matrix(patches.columns, outputs).unwrap(), rng);
+        let g = numbers(Shape::matrix(patches.rows, outputs).unwrap(), rng);
+        let (left, right, mut product) = match kind {
+            Kind::Forward => (&x, &w, window.unfolded_floats(kind, &x, &w).unwrap()),
+            Kind::WeightGradient => (&x, &g, window.unfolded_floats(kind, &x, &g).unwrap()),
+            Kind::InputGradient => (&g, &w, window.folded_floats(kind, &g, &w).unwrap()),
+        };
+        prop_assert_eq!(check_floats(&window, kind, left, right, &product, rng), Ok(()));
+        let at = at % product.values().len();
+        product.values_mut()[at] += 1.0;
+        prop_assert_eq!(check_floats(&window, kind, left, right, &product, rng), Err(AccelError::WrongProduct { index: 0 }));
+        product.values_mut()[at] = f32::NAN;
+        prop_assert!(check_floats(&window, kind, left, right, &product, rng).is_err());
+        prop_assert!(check_floats(&window, kind, right, left, &product, rng).is_err());
+    }
+}
+
+/// A lie passes below the tolerance that matrices of windows would have, and not above it.
+#[test]
+fn the_tolerance_of_floats_is_that_of_the_windows() {
+    let rng = &mut ChaCha20Rng::seed_from_u64(11);
+    let window = Window {
+        channels: 8,
+        image: [9, 9],
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+    };
+    let x = numbers(window.images(2).unwrap(), rng);
+    let w = numbers(Shape::matrix(72, 16).unwrap(), rng);
+    let patches = window.unfold(&x).unwrap();
+    let (row, norm) = (40, |values: &[f32]| {
+        values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
+    });
+    let tolerance = 8.0 * 72f64.sqrt() * norm(&patches.values()[row * 72..][..72]) * norm(w.values()) / 2f64.powi(24);
+    let lie = |size: f64| {
+        let mut product = window.unfolded_floats(Kind::Forward, &x, &w).unwrap();
+        product.values_mut()[row * 16 + 3] += (size * tolerance) as f32;
+        product
+    };
+    assert!((0..20).all(|_| check_floats(&window, Kind::Forward, &x, &w, &lie(0.5), rng).is_ok()));
+    // One in a hundred million passes both rounds.
+    assert!((0..20).all(|_| check_floats(&window, Kind::Forward, &x, &w, &lie(1e4), rng).is_err()));
+}

@@ -52,9 +52,9 @@ fn check_rounds<const R: usize>(
     rng: &mut impl CryptoRng,
 ) -> Result<(), AccelError> {
     let (dimensions, orientation) = super::orient(kind, left.shape(), right.shape(), product.shape())?;
-    let coefficient = |_| f64::from(rng.next_u32() as i32) / f64::from(1u32 << 31);
-    let coefficients: Vec<f64> = (0..R * orientation.coefficients(&dimensions)).map(coefficient).collect();
-    let coefficients: [&[f64]; R] = halves(&coefficients);
+    let count = orientation.coefficients(&dimensions);
+    let coefficients: [Vec<f64>; R] = std::array::from_fn(|_| coefficients(count, rng));
+    let coefficients = coefficients.each_ref().map(Vec::as_slice);
     for index in 0..dimensions.batch {
         let factors = [
             Lines::left(kind, left.shape(), left.values(), index),
@@ -68,41 +68,57 @@ fn check_rounds<const R: usize>(
     Ok(())
 }
 
-/// As many parts of one length.
-fn halves<const R: usize>(values: &[f64]) -> [&[f64]; R] {
-    std::array::from_fn(|round| &values[round * (values.len() / R)..][..values.len() / R])
+/// So many coefficients in -1..1.
+pub(crate) fn coefficients(count: usize, rng: &mut impl CryptoRng) -> Vec<f64> {
+    let coefficient = |_| f64::from(rng.next_u32() as i32) / f64::from(1u32 << 31);
+    (0..count).map(coefficient).collect()
 }
 
-/// Sums for every round, and of squares.
-struct Sums<const R: usize> {
-    rounds: [Vec<f64>; R],
-    squares: Vec<f64>,
+/// Of lines, sums for every round, and of squares.
+pub(crate) struct Sums<const R: usize> {
+    pub(crate) rounds: [Vec<f64>; R],
+    pub(crate) squares: Vec<f64>,
 }
 
 impl<const R: usize> Sums<R> {
-    fn zeros(count: usize) -> Self {
+    pub(crate) fn zeros(count: usize) -> Self {
         Self {
             rounds: std::array::from_fn(|_| vec![0.0; count]),
             squares: vec![0.0; count],
         }
     }
+
+    /// The square of the Frobenius norm.
+    pub(crate) fn norm(&self) -> f64 {
+        self.squares.iter().sum()
+    }
+
+    pub(crate) fn vectors(&self) -> [&[f64]; R] {
+        self.rounds.each_ref().map(Vec::as_slice)
+    }
+
+    /// Whether these are the expected sums, up to the rounding of products of so many terms: `expected` has the squares of the lines of the one operand, `other` is the squared norm of the
+    /// other one.
+    pub(crate) fn agree(&self, expected: &Self, depth: usize, other: f64) -> bool {
+        let unit = DEVIATIONS * (depth as f64).sqrt() * UNIT * other.sqrt();
+        let as_many = self.squares.len() == expected.squares.len();
+        as_many
+            && self.rounds.iter().zip(&expected.rounds).all(|(actual, sums)| {
+                let mut lines = actual.iter().zip(sums).zip(&expected.squares);
+                // What is not a number is not within any tolerance.
+                lines.all(|((actual, expected), squares)| (actual - expected).abs() <= unit * squares.sqrt())
+            })
+    }
 }
 
 fn agrees<const R: usize>([left, right]: [Lines<f32>; 2], product: Lines<f32>, coefficients: [&[f64]; R]) -> bool {
     let inner = times(right.transposed(), coefficients);
-    let frobenius = inner.squares.iter().sum::<f64>().sqrt();
-    let expected = times(left, inner.rounds.each_ref().map(Vec::as_slice));
-    let actual = times(product, coefficients);
-    let unit = DEVIATIONS * (left.depth as f64).sqrt() * UNIT * frobenius;
-    actual.rounds.iter().zip(&expected.rounds).all(|(actual, sums)| {
-        let mut lines = actual.iter().zip(sums).zip(&expected.squares);
-        // What is not a number is not within any tolerance.
-        lines.all(|((actual, expected), squares)| (actual - expected).abs() <= unit * squares.sqrt())
-    })
+    let expected = times(left, inner.vectors());
+    times(product, coefficients).agree(&expected, left.depth, inner.norm())
 }
 
 /// Every line times vectors of its depth, and its sum of squares.
-fn times<const R: usize>(lines: Lines<f32>, vectors: [&[f64]; R]) -> Sums<R> {
+pub(crate) fn times<const R: usize>(lines: Lines<f32>, vectors: [&[f64]; R]) -> Sums<R> {
     let backend = Backend::best();
     let mut all = Sums::zeros(lines.count);
     match lines.along {

@@ -15,7 +15,7 @@
 //! Cost, per element: [`COEFFICIENT_OPERATIONS`] for the product and the operand that meets the coefficients first, [`INNER_OPERATIONS`] for the other.
 
 pub(crate) mod field;
-mod float;
+pub(crate) mod float;
 pub(crate) mod integer;
 mod residues;
 #[cfg(test)]

@@ -210,9 +210,7 @@ impl Accelerator for Cpu {
         right: &Held<Arc<DeviceTensor>>,
     ) -> Result<Arc<DeviceTensor>, AccelError> {
         Ok(Arc::new(match (&*images.data, &*right.data) {
-            (DeviceTensor::Floats(x), DeviceTensor::Floats(y)) => {
-                DeviceTensor::Floats(float_products(kind, &window.unfold(x)?, y)?)
-            }
+            (DeviceTensor::Floats(x), DeviceTensor::Floats(y)) => DeviceTensor::Floats(window.unfolded_floats(kind, x, y)?),
             (x, y) => DeviceTensor::Residues(window.unfolded_products(kind, residues(x)?, residues(y)?)?),
         }))
     }
@@ -225,9 +223,7 @@ impl Accelerator for Cpu {
         window: &Window,
     ) -> Result<Arc<DeviceTensor>, AccelError> {
         Ok(Arc::new(match (&*left.data, &*right.data) {
-            (DeviceTensor::Floats(x), DeviceTensor::Floats(y)) => {
-                DeviceTensor::Floats(window.fold(&float_products(kind, x, y)?)?)
-            }
+            (DeviceTensor::Floats(x), DeviceTensor::Floats(y)) => DeviceTensor::Floats(window.folded_floats(kind, x, y)?),
             (x, y) => DeviceTensor::Residues(window.folded_products(kind, residues(x)?, residues(y)?)?),
         }))
     }

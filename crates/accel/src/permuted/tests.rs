@@ -25,7 +25,7 @@ proptest! {
         let mut keys = LayerKeys::new(k, n, rng).unwrap();
         let mut blinded_w = keys.blind_weights(&w).unwrap();
         for _ in 0..2 {
-            let rows = LayerKeys::rows(m, rng).unwrap();
+            let rows = keys.batch(m, rng).unwrap();
             let (bx, bg) = (keys.blind_input(&rows, &x).unwrap(), keys.blind_gradient(&rows, &g).unwrap());
             let y = float_products(Kind::Forward, &bx, &blinded_w).unwrap();
             prop_assert!(close(&keys.unblind_output(&rows, &y).unwrap(), &float_products(Kind::Forward, &x, &w).unwrap()));
@@ -96,7 +96,7 @@ fn keys_of_another_size_are_refused() {
             actual: 4
         }
     );
-    let rows = LayerKeys::rows(5, rng).unwrap();
+    let rows = keys.batch(5, rng).unwrap();
     assert!(keys.blind_input(&rows, &numbers(5, 4, rng)).is_err());
 }
 
@@ -116,8 +116,40 @@ fn magnitudes_survive() {
     );
 }
 
+fn images(window: &Window, count: usize, rng: &mut ChaCha20Rng) -> Matrices<f32> {
+    let shape = window.images(count).unwrap();
+    Matrices::new(shape, numbers(1, shape.elements(), rng).into_values()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn products_of_blinded_images_are_blinded_products(
+        channels in 1usize..5, image in [3usize..8, 3usize..8], kernel in [1usize..4, 1usize..4], stride in 1usize..3, count in 0usize..4, outputs in 1usize..9, seed in any::<u64>(),
+    ) {
+        let rng = &mut ChaCha20Rng::seed_from_u64(seed);
+        let window = Window { channels, image, kernel, stride: [stride; 2], padding: kernel.map(|size| size / 2) };
+        let patches = window.patches(count).unwrap();
+        let (x, w, g) = (images(&window, count, rng), numbers(patches.columns, outputs, rng), numbers(patches.rows, outputs, rng));
+        let mut keys = LayerKeys::of_images(window, outputs, rng).unwrap();
+        let mut blinded_w = keys.blind_weights(&w).unwrap();
+        for _ in 0..2 {
+            let batch = keys.batch(count, rng).unwrap();
+            let (bx, bg) = (keys.blind_input(&batch, &x).unwrap(), keys.blind_gradient(&batch, &g).unwrap());
+            prop_assert_eq!(&keys.unblind_input(&batch, &bx).unwrap(), &x);
+            let y = window.unfolded_floats(Kind::Forward, &bx, &blinded_w).unwrap();
+            prop_assert!(close(&keys.unblind_output(&batch, &y).unwrap(), &window.unfolded_floats(Kind::Forward, &x, &w).unwrap()));
+            let dw = window.unfolded_floats(Kind::WeightGradient, &bx, &bg).unwrap();
+            prop_assert!(close(&keys.unblind_weights(&dw).unwrap(), &window.unfolded_floats(Kind::WeightGradient, &x, &g).unwrap()));
+            let dx = window.folded_floats(Kind::InputGradient, &bg, &blinded_w).unwrap();
+            prop_assert!(close(&keys.unblind_input(&batch, &dx).unwrap(), &window.folded_floats(Kind::InputGradient, &g, &w).unwrap()));
+            blinded_w = keys.rekey(&blinded_w, rng).unwrap();
+            prop_assert_eq!(&keys.unblind_weights(&blinded_w).unwrap(), &w);
+        }
+    }
+}
+
 #[test]
-fn patches_are_blinded_as_rows_and_folded_in_their_order() {
+fn images_of_another_geometry_are_refused() {
     let rng = &mut ChaCha20Rng::seed_from_u64(9);
     let window = Window {
         channels: 3,
@@ -126,16 +158,73 @@ fn patches_are_blinded_as_rows_and_folded_in_their_order() {
         stride: [2, 1],
         padding: [1, 1],
     };
-    let shape = window.images(4).unwrap();
-    let images = Matrices::new(shape, numbers(1, shape.elements(), rng).into_values()).unwrap();
-    let patches = window.unfold(&images).unwrap();
-    let keys = LayerKeys::new(patches.shape().columns, 5, rng).unwrap();
-    let rows = LayerKeys::rows(patches.shape().rows, rng).unwrap();
-    let blinded = keys.blind_patches(&rows, &window, &images).unwrap();
-    assert!(blinded == keys.blind_input(&rows, &patches).unwrap());
-    // Bit for bit, as sums of f32 depend on their order.
-    assert!(keys.unblind_patches(&rows, &window, &blinded).unwrap() == window.fold(&patches).unwrap());
-    let fewer = LayerKeys::rows(patches.shape().rows - 1, rng).unwrap();
-    assert!(keys.blind_patches(&fewer, &window, &images).is_err());
-    assert!(keys.unblind_patches(&fewer, &window, &blinded).is_err());
+    let keys = LayerKeys::of_images(window, 5, rng).unwrap();
+    let batch = keys.batch(4, rng).unwrap();
+    assert!(keys.blind_input(&batch, &images(&window, 3, rng)).is_err());
+    let other = Window { image: [6, 5], ..window };
+    assert!(keys.blind_input(&batch, &images(&other, 4, rng)).is_ok(), "as many pixels");
+    let other = Window { channels: 2, ..window };
+    assert!(keys.blind_input(&batch, &images(&other, 4, rng)).is_err());
+    assert!(
+        LayerKeys::of_images(
+            Window {
+                kernel: [9, 9],
+                ..window
+            },
+            5,
+            rng
+        )
+        .is_err()
+    );
+}
+
+/// What the module says of windows: permuted one by one, they show which columns are one channel, and which of them is which element of the kernel.
+#[test]
+fn magnitudes_in_permuted_windows_give_channels_and_neighbours_away() {
+    let rng = &mut ChaCha20Rng::seed_from_u64(10);
+    let window = Window {
+        channels: 4,
+        image: [12, 12],
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: [1, 1],
+    };
+    let patches = window.unfold(&images(&window, 2, rng)).unwrap();
+    let [rows, columns] = [patches.shape().rows, patches.shape().columns];
+    let keys = LayerKeys::new(columns, 5, rng).unwrap();
+    let batch = keys.batch(rows, rng).unwrap();
+    let seen = keys.blind_input(&batch, &patches).unwrap();
+
+    // Where each magnitude is: rows and columns of the pixel's windows.
+    let mut places = std::collections::BTreeMap::<u32, Vec<[usize; 2]>>::new();
+    for (at, value) in seen.values().iter().enumerate().filter(|(_, value)| **value != 0.0) {
+        places
+            .entry(value.abs().to_bits())
+            .or_default()
+            .push([at / columns, at % columns]);
+    }
+    let channel = |column: usize| keys.inner.order[column] as usize % window.channels;
+    let element = |column: usize| keys.inner.order[column] as usize / window.channels;
+    let pixel = |row: usize| batch.rows.order[row] as usize;
+    let mut neighbours = 0;
+    for places in places.values() {
+        for [[row, column], [other_row, other_column]] in places.windows(2).map(|pair| [pair[0], pair[1]]) {
+            assert_eq!(channel(column), channel(other_column));
+            // So many pixels apart as the elements of the kernel, in the other direction.
+            let apart = |e: usize, f: usize| {
+                [e / 3, e % 3]
+                    .map(|x| x as i64)
+                    .iter()
+                    .zip([f / 3, f % 3])
+                    .map(|(e, f)| f as i64 - e)
+                    .collect::<Vec<_>>()
+            };
+            let place = |row: usize| [pixel(row) % 144 / 12, pixel(row) % 12].map(|x| x as i64);
+            let moved: Vec<i64> = place(row).iter().zip(place(other_row)).map(|(from, to)| from - to).collect();
+            assert_eq!(moved, apart(element(column), element(other_column)));
+            neighbours += 1;
+        }
+    }
+    // Of every pixel with all its nine windows, in each channel.
+    assert!(neighbours >= 2 * 100 * 8 * window.channels);
 }

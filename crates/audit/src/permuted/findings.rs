@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1, Axis};
 
-use super::{MOST_LINES, Permutations, Places, Scales, known_weights};
+use super::{MOST_LINES, Permutations, Places, Scales, known_weights, part};
 use crate::{
     Audit, AuditError, Finding,
     attacks::{FEWEST_ROWS, deviation},
@@ -40,17 +40,30 @@ pub struct SeenProduct {
     pub name: String,
     /// W0, `[inner, columns]`.
     pub known: Array2<f32>,
-    /// What was sent of W, of the same shape.
+    /// What was sent of W: of the same shape, or some rows or some columns of it.
     pub weights: Operand,
-    /// What was sent of X, `[rows, inner]`, where it is recorded.
+    /// What was sent of X, with as many columns as `weights` has rows, where it is recorded.
     pub inputs: Option<Operand>,
     /// All rows of the true X, `[any, inner]`, in any order, where they are known exactly: to score by.
     pub samples: Option<Array2<f32>>,
 }
 
+impl SeenProduct {
+    /// With these rows and columns of what is known.
+    fn part(&self, [rows, columns]: [Vec<usize>; 2]) -> Self {
+        Self {
+            name: self.name.clone(),
+            known: self.known.select(Axis(0), &rows).select(Axis(1), &columns),
+            weights: self.weights.clone(),
+            inputs: self.inputs.clone(),
+            samples: self.samples.as_ref().map(|samples| samples.select(Axis(1), &rows)),
+        }
+    }
+}
+
 /// Attacks every product with [`known_weights`], [`Scales::Signs`]. Findings of each: weights put back, features put in order, and rows of samples put back, where
 /// these are known. A feature counts where most of the weights of its row are back: of numbers, where they equal W0 (up to one sign for all); of shares, which are
-/// not permuted, where the attack leaves the row where it is.
+/// not permuted, where the attack leaves the row where it is. Of a worker that has a part of W all of this is about that part.
 ///
 /// # Errors
 /// [`AuditError::Weights`] for operands that do not fit each other.
@@ -66,6 +79,8 @@ pub fn audit_products(products: &[SeenProduct]) -> Result<Audit, AuditError> {
             audit.not_tried.push(why);
             continue;
         }
+        let lines = part::lines(&product.known, product.weights.values(), Scales::Signs)?;
+        let product = &product.part(lines);
         let found = known_weights(&product.known, product.weights.values(), Scales::Signs)?;
         let rows = product.inputs.as_ref().map_or(0, |inputs| inputs.values().nrows());
         audit.rows = audit.rows.max(rows);

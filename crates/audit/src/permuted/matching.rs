@@ -159,14 +159,14 @@ fn normalised(lines: ArrayView2<'_, f32>, likeness: Likeness) -> Array2<f32> {
     lines
 }
 
-/// For each row of `[n, n]` scores a column, each column once: in rounds in which every free row asks for its best free column, and every column takes the best
+/// For each row of `[n, m]` scores, n <= m, a column, each column once at most: in rounds in which every free row asks for its best free column, and every column takes the best
 /// of the rows that ask.
 pub(super) fn assigned(scores: &Array2<f32>) -> Vec<usize> {
-    let count = scores.nrows();
+    let (count, places) = scores.dim();
     let mut taken = vec![None; count];
-    let (mut rows, mut columns): (Vec<usize>, Vec<usize>) = ((0..count).collect(), (0..count).collect());
+    let (mut rows, mut columns): (Vec<usize>, Vec<usize>) = ((0..count).collect(), (0..places).collect());
     for _ in 0..ROUNDS {
-        let mut asked: Vec<Option<(f32, usize)>> = vec![None; count];
+        let mut asked: Vec<Option<(f32, usize)>> = vec![None; places];
         for &row in &rows {
             let line = scores.row(row);
             let best = columns
@@ -185,7 +185,7 @@ pub(super) fn assigned(scores: &Array2<f32>) -> Vec<usize> {
             }
         }
         rows.retain(|row| taken[*row].is_none());
-        let mut free = vec![true; count];
+        let mut free = vec![true; places];
         taken.iter().flatten().for_each(|column| free[*column] = false);
         columns.retain(|column| free[*column]);
         if rows.is_empty() {

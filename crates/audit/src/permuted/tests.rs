@@ -12,7 +12,7 @@ use cloven_nn::{
     InputGradient, LayerSpec, ModelError, ModelSpec, Network,
     offload::{Job, LocalProducts, OffloadedNetwork, Products},
 };
-use ndarray::{Array2, ArrayD};
+use ndarray::{Array2, ArrayD, s};
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -188,6 +188,32 @@ fn all_permutations_and_signs_of_initial_weights_are_found_after_small_updates()
                 weights.dim()
             );
         }
+    }
+}
+
+#[test]
+fn which_rows_or_columns_a_worker_has_is_found() {
+    let rng = &mut rng(12);
+    for (shape, workers) in [((27, 64), 2), ((192, 24), 2), ((1152, 256), 3), ((128, 256), 5), ((512, 10), 2)] {
+        let weights = drawn(shape, rng);
+        let layer = Layer::new(1, shape.0, shape.1, rng);
+        let whole = layer.weights(&updated(&weights, 1e-2, rng));
+        let [of_rows, of_columns] = [1, 2].map(|key| layer.places(key, rng).order);
+        // The known lines that are at these places.
+        let at = |order: &[usize], range: &std::ops::Range<usize>| -> Vec<usize> {
+            (0..order.len()).filter(|line| range.contains(&order[*line])).collect()
+        };
+        let range = |count: usize| count / workers..2 * (count / workers);
+        let (rows, columns) = (range(shape.0), range(shape.1));
+        let some_rows = whole.slice(s![rows.clone(), ..]).to_owned();
+        let found = part::lines(&weights, &some_rows, Scales::Signs).unwrap();
+        assert_eq!(found, [at(&of_rows, &rows), (0..shape.1).collect()], "rows of {shape:?}");
+        let some_columns = whole.slice(s![.., columns.clone()]).to_owned();
+        let found = part::lines(&weights, &some_columns, Scales::Signs).unwrap();
+        assert_eq!(found, [(0..shape.0).collect(), at(&of_columns, &columns)], "columns of {shape:?}");
+        let corner = whole.slice(s![rows, columns]).to_owned();
+        assert!(part::lines(&weights, &corner, Scales::Signs).is_err());
+        assert!(part::lines(&some_rows, &weights, Scales::Signs).is_err());
     }
 }
 

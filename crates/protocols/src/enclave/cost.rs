@@ -5,13 +5,16 @@
 //! [`freivalds::operations`] or, of a convolution that workers unfold, [`check_operations`](cloven_accel::convolution::Window::check_operations). What layers compute beside products is
 //! [`cloven_nn::offload::training_cost`], less the windows of a convolution where workers unfold them. dX is taken to come back folded.
 
-use cloven_accel::{Dimensions, freivalds, masked};
+use cloven_accel::{Dimensions, Shape, freivalds, masked, sharding::Operand};
 use cloven_nn::{
     InputGradient, ModelSpec, Network, OptimiserSpec,
     offload::{OffloadedNetwork, Product, training_cost},
 };
 
-use super::{Blinding, Terms, products::window};
+use super::{
+    Blinding, Terms,
+    products::{cheapest, images},
+};
 use crate::ProtocolError;
 
 /// Operations and bytes of one training step.
@@ -101,14 +104,16 @@ impl StepCount {
         forms.extend(product.input_gradient.then(|| of(rows, columns, inner)));
         self.products += forms.iter().map(Dimensions::multiply_accumulates).sum::<u64>();
         self.exchanges += 2;
-        self.checks += match (terms.blinding, product.windows.and_then(window)) {
-            (Blinding::Masked, Some(window)) => {
-                // Neither unfolded nor folded here.
-                self.layers -= x * if product.input_gradient { 2 } else { 1 };
-                x = (batch * window.channels * window.image[0] * window.image[1]) as u64;
-                window.check_operations(batch, columns)
-            }
-            _ => forms.iter().map(freivalds::operations).sum(),
+        let window = product.windows.and_then(|windows| images(terms.blinding, windows));
+        if let Some(window) = window {
+            // Neither unfolded nor folded here.
+            self.layers -= x * if product.input_gradient { 2 } else { 1 };
+            x = (batch * window.channels * window.image[0] * window.image[1]) as u64;
+        }
+        self.checks += match (terms.blinding, window) {
+            (Blinding::Masked, Some(window)) => window.check_operations(batch, columns),
+            (Blinding::Permute { .. } | Blinding::None, Some(window)) => window.float_check_operations(batch, columns),
+            (_, None) => forms.iter().map(freivalds::operations).sum(),
         };
         let dx = if product.input_gradient { x } else { 0 };
         let (operands, results) = (x + w + y, y + w + dx);
@@ -118,13 +123,23 @@ impl StepCount {
             Blinding::None => [0, 0],
         };
         self.blinding += hide * operands + find * results;
-        // Everybody's shares; or some rows each, and all of W, of which there is one gradient for each.
         let workers = at_work(terms) as u64;
-        let of_weights = if count == 1 { workers } else { 1 };
-        let (sent, received) = match terms.blinding {
-            Blinding::Masked => (workers * operands, workers * results),
-            Blinding::Permute { .. } | Blinding::None => (x + y + of_weights * w, y + dx + of_weights * w),
+        // Everybody's shares; or of what is cut a part each, and all of the rest.
+        let [of_x, of_w, of_g] = match terms.blinding {
+            Blinding::Masked => [workers; 3],
+            Blinding::Permute { .. } | Blinding::None => {
+                let [x, w] =
+                    [[count, rows, inner], [count, inner, columns]].map(|[batch, rows, columns]| Shape { batch, rows, columns });
+                let cut = cheapest(
+                    window,
+                    window.and_then(|window| window.images(batch).ok()).unwrap_or(x),
+                    w,
+                    workers as usize,
+                );
+                [Operand::X, Operand::W, Operand::G].map(|operand| if cut.cuts(operand) { 1 } else { workers })
+            }
         };
+        let (sent, received) = (of_x * x + of_w * w + of_g * y, of_x * dx + of_w * w + of_g * y);
         self.sent += BYTES * sent;
         self.received += BYTES * received;
     }

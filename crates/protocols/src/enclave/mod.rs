@@ -16,8 +16,8 @@
 //!
 //! 1. customer: x, t                                                 → enclave
 //! 2. enclave, for every product: operands, blinded             → workers; blinded products → enclave, which checks and unblinds them ([`products`]). Forward x W,
-//!    then backward x^T g and g W^T; of attention too ([`cloven_nn::offload`]). Everything between is computed inside. Of a convolution the workers get images under
-//!    `masked`, which they unfold, and windows under `permute` and `none`
+//!    then backward x^T g and g W^T; of attention too ([`cloven_nn::offload`]). Everything between is computed inside. Of a convolution whose windows overlap
+//!    the workers get images, which they unfold
 //! 3. enclave: the loss                                              → customer
 //!
 //! After an epoch the enclave sends the network. In evaluation it sends the outputs for x.
@@ -59,7 +59,7 @@ pub use msg::{
     BatchLoss, Challenge, EnclaveEvidence, MESSAGES, Outputs, Samples, SealingKey, Targets, TrainedNetwork, WorkerAnswer,
     WorkerJob,
 };
-pub use products::window;
+pub use products::images;
 pub use server::{Enclave, enclave};
 pub use terms::{Blinding, Terms};
 pub use worker::worker;

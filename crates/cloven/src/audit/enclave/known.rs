@@ -5,12 +5,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use cloven_accel::convolution::Window;
 use cloven_nn::{
     InputGradient, ModelError, Network,
-    offload::{Job, LocalProducts, Matrices, OffloadedNetwork, Products},
+    offload::{Job, LocalProducts, Matrices, OffloadedNetwork, Products, Windows},
 };
-use cloven_protocols::enclave::window;
 use ndarray::{Array2, ArrayD};
 
 use crate::Error;
@@ -22,8 +20,8 @@ pub(super) struct KnownProduct {
     pub(super) name: String,
     /// W0, `[inner, columns]`.
     pub(super) weights: Array2<f32>,
-    /// Of a convolution that workers unfold.
-    pub(super) window: Option<Window>,
+    /// Of a convolution.
+    pub(super) windows: Option<Windows>,
     /// X of the first batch, `[rows, inner]`: of the first product only. Those of later ones differ in the last bits with the order of sums at the workers.
     pub(super) inputs: Option<Array2<f32>>,
 }
@@ -74,7 +72,7 @@ impl Products for TakenDown {
                     number: job.product,
                     name: name.clone(),
                     weights: matrix(&job.right)?,
-                    window: job.windows.and_then(window),
+                    windows: job.windows,
                     inputs: first.then(inputs).transpose()?,
                 });
             }

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use cloven_accel::{
     Words,
-    convolution::Window,
     job::{Job, Step, Tensor},
 };
 use cloven_audit::permuted::{Operand, SeenProduct};
-use cloven_protocols::enclave::WorkerJob;
+use cloven_nn::offload::Windows;
+use cloven_protocols::enclave::{Blinding, WorkerJob, images};
 use cloven_wire::{
     Message,
     recording::{Received, RecordingError},
@@ -65,19 +65,19 @@ impl WorkerView {
             return Ok(None);
         };
         let (inner, columns) = product.weights.dim();
-        let inputs = self.0.remove(&first).map(|x| operand(unfolded(x, product.window)));
-        let fits = |operand: &Option<Operand>| operand.as_ref().is_some_and(|x| x.values().ncols() == inner);
-        let found = weights.as_ref().map(|weights| weights.values().dim());
+        let inputs = self.0.remove(&first).map(|x| operand(unfolded(x, product.windows)));
+        // Some rows or some columns of W, where it is not all at every worker.
+        let found = weights.as_ref().map_or((0, 0), |weights| weights.values().dim());
+        let of_weights = found.0 <= inner && found.1 <= columns && (found.0 == inner || found.1 == columns);
+        let fits = |operand: &Option<Operand>| operand.as_ref().is_some_and(|x| x.values().ncols() == found.0);
         match (weights, inputs) {
-            (Some(weights), inputs) if found == Some((inner, columns)) && inputs.as_ref().is_none_or(fits) => {
-                Ok(Some(SeenProduct {
-                    name: product.name.clone(),
-                    known: product.weights.clone(),
-                    weights,
-                    inputs: inputs.flatten(),
-                    samples: product.inputs.clone(),
-                }))
-            }
+            (Some(weights), inputs) if of_weights && inputs.as_ref().is_none_or(fits) => Ok(Some(SeenProduct {
+                name: product.name.clone(),
+                known: product.weights.clone(),
+                weights,
+                inputs: inputs.flatten(),
+                samples: product.inputs.clone(),
+            })),
             _ => {
                 let problem = format!(
                     "expected weights {} of {inner} x {columns} and rows of {inner} numbers, got others: the recording is of another network",
@@ -89,15 +89,15 @@ impl WorkerView {
     }
 }
 
-/// X as rows: shares of a convolution's operand are of its images, and the worker spreads them.
-fn unfolded(x: Tensor, window: Option<Window>) -> Tensor {
-    match (&x, window) {
-        (Tensor::Words(images), Some(window)) => {
-            let windows = window.unfold(images.matrices()).and_then(Words::new);
-            windows.map_or(x, Tensor::Words)
-        }
-        _ => x,
-    }
+/// X as rows: of images the worker makes them.
+fn unfolded(x: Tensor, windows: Option<Windows>) -> Tensor {
+    let Some(windows) = windows else { return x };
+    let rows = match &x {
+        Tensor::Words(shares) => images(Blinding::Masked, windows)
+            .map(|window| window.unfold(shares.matrices()).and_then(Words::new).map(Tensor::Words)),
+        Tensor::Floats(numbers) => images(Blinding::None, windows).map(|window| window.unfold(numbers).map(Tensor::Floats)),
+    };
+    rows.and_then(Result::ok).unwrap_or(x)
 }
 
 /// The only matrix of a tensor; `None` where there are several or none.

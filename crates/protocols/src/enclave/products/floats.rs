@@ -1,22 +1,23 @@
-//! Operands as numbers, permuted or in the clear: every worker has some of the rows, or some of a batch's matrices.
+//! Operands as numbers, permuted or in the clear: every worker has a part of each product ([`Cut`]).
 
 use std::{collections::BTreeMap, ops::Range};
 
 use cloven_accel::{
     AccelError, Kind, Matrices, Shape,
+    convolution::{self, Window},
     freivalds::check_floats,
     job::{Job as WorkerJob, Step, Tensor},
-    permuted::{LayerKeys, SignedPermutation},
-    sharding::{Split, join, split},
+    permuted::{BatchKeys, LayerKeys},
+    sharding::{Cut, Operand},
 };
-use cloven_nn::offload::{Job, Product, ProductKind, Windows};
+use cloven_nn::offload::{Job, Product, ProductKind};
 use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
 use super::{
-    Operands, gradient, kind, left, matrices,
+    Operands, asks, gradient, kind, left, matrices,
     pool::{Pool, Task},
-    product, slots, window,
+    slots,
 };
 use crate::ProtocolError;
 
@@ -26,11 +27,18 @@ const ROUNDS: usize = 2;
 pub(super) struct Floats {
     /// With permutations: those of each product's inner side and columns, and after how many steps they are drawn anew.
     keys: Option<(Vec<LayerKeys>, u64)>,
-    /// Inner size and columns of each product.
-    sizes: Vec<[usize; 2]>,
+    layers: Vec<Layer>,
     steps: u64,
     /// X and W of each product on its last way forward.
     kept: Vec<Option<Kept>>,
+}
+
+/// What keys are drawn for.
+struct Layer {
+    inner: usize,
+    columns: usize,
+    /// Of a convolution whose X and dX are images.
+    window: Option<Window>,
 }
 
 /// X and W as the workers have them.
@@ -38,145 +46,154 @@ struct Kept {
     last: Operands,
     x: Matrices<f32>,
     w: Matrices<f32>,
-    rows: Option<SignedPermutation>,
+    batch: Option<BatchKeys>,
+    cut: Cut,
     parts: Vec<Part>,
 }
 
-/// The part of one worker in a product: rows of X, or matrices of a batch.
+/// The part of one worker in a product.
 struct Part {
-    batch: Range<usize>,
-    rows: Range<usize>,
+    /// Of what is cut.
+    range: Range<usize>,
     /// Who has it. Once that worker has failed nobody: others are then given what they need each time, until the product's next way forward.
     at: Option<usize>,
 }
 
-impl Part {
-    /// Its rows of X or G.
-    fn rows_of(&self, all: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-        all.block(self.batch.clone(), self.rows.clone(), 0..all.shape().columns)
-    }
-
-    /// All of W, of its matrices.
-    fn all_of(&self, all: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-        all.block(self.batch.clone(), 0..all.shape().rows, 0..all.shape().columns)
-    }
-}
-
 impl Floats {
     pub(super) fn new(products: &[Product], rekey_every: Option<u64>, rng: &mut ChaCha20Rng) -> Result<Self, ProtocolError> {
-        let sizes: Vec<[usize; 2]> = products.iter().map(|product| [product.inner, product.columns]).collect();
-        let keys = rekey_every.map(|every| Ok::<_, ProtocolError>((drawn(&sizes, rng)?, every.max(1))));
+        let layers: Vec<Layer> = products
+            .iter()
+            .map(|product| Layer {
+                inner: product.inner,
+                columns: product.columns,
+                window: product.windows.and_then(super::overlapping),
+            })
+            .collect();
+        let keys = rekey_every.map(|every| Ok::<_, ProtocolError>((drawn(&layers, rng)?, every.max(1))));
         Ok(Self {
             keys: keys.transpose()?,
             steps: 0,
-            kept: sizes.iter().map(|_| None).collect(),
-            sizes,
+            kept: layers.iter().map(|_| None).collect(),
+            layers,
         })
     }
 
     pub(super) async fn multiply<C: Channel>(
         &mut self,
         place: (usize, &str),
+        window: Option<Window>,
         jobs: &[Job],
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         match jobs {
-            [job] if job.kind == ProductKind::Forward => self.forward(place, job, pool, rng).await,
-            jobs => self.backward(place, jobs, pool, rng).await,
+            [job] if job.kind == ProductKind::Forward => self.forward(place, window, job, pool, rng).await,
+            jobs => self.backward(place, window, jobs, pool, rng).await,
         }
     }
 
     async fn forward<C: Channel>(
         &mut self,
         (number, name): (usize, &str),
+        window: Option<Window>,
         job: &Job,
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
-        let w = matrices(&job.right)?;
-        let (x, w, rows) = match self.keys_of(number) {
-            None => (left(job, None)?, w, None),
-            Some(keys) => {
-                let w = keys.blind_weights(&w)?;
-                let (x, rows) = match job.windows.and_then(window) {
-                    Some(window) => {
-                        let images = matrices(&job.left)?;
-                        let rows = LayerKeys::rows(window.patches(images.shape().batch)?.rows, rng)?;
-                        (keys.blind_patches(&rows, &window, &images)?, rows)
-                    }
-                    None => {
-                        let x = left(job, None)?;
-                        let rows = LayerKeys::rows(x.shape().rows, rng)?;
-                        (keys.blind_input(&rows, &x)?, rows)
-                    }
-                };
-                (x, w, Some(rows))
-            }
-        };
+        let (mut x, mut w) = (left(job, window)?, matrices(&job.right)?);
+        let mut batch = None;
+        if let Some(keys) = self.keys_of(number) {
+            let count = if window.is_some() { x.shape().batch } else { x.shape().rows };
+            let of_batch = keys.batch(count, rng)?;
+            (x, w) = (keys.blind_input(&of_batch, &x)?, keys.blind_weights(&w)?);
+            batch = Some(of_batch);
+        }
+        let workers = pool.left()?;
+        let cut = cheapest(window, x.shape(), w.shape(), workers.len());
+        let ranges = cut.ranges(x.shape(), w.shape(), workers.len()).into_iter();
+        let parts = ranges.zip(workers).map(|(range, worker)| Part { range, at: Some(worker) });
+        let mut parts: Vec<Part> = parts.collect();
         let asked = Asked {
             kinds: vec![Kind::Forward],
+            cut,
+            window,
             x: &x,
             w: &w,
             g: None,
-            slots: [slots(number), self.spare_slots()],
+            slots: self.slots(number),
             name,
         };
-        let mut parts = asked.parts(&pool.left()?)?;
         let mut products = answered(&asked, &mut parts, pool, rng).await?;
-        if let (Some(keys), Some(rows)) = (self.keys_of(number), &rows) {
-            products = vec![keys.unblind_output(rows, &products[0])?];
+        if let (Some(keys), Some(batch)) = (self.keys_of(number), &batch) {
+            products = vec![keys.unblind_output(batch, &products[0])?];
         }
         let last = [job.left.clone(), job.right.clone()];
-        self.kept[number] = Some(Kept { last, x, w, rows, parts });
+        self.kept[number] = Some(Kept {
+            last,
+            x,
+            w,
+            batch,
+            cut,
+            parts,
+        });
         Ok(products)
     }
 
     async fn backward<C: Channel>(
         &mut self,
         (number, name): (usize, &str),
+        window: Option<Window>,
         jobs: &[Job],
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         let kept = self.kept[number].take();
-        let g = matrices(gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?)?;
+        let mut g = matrices(gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?)?;
         let Some(Kept {
-            x, w, rows, mut parts, ..
+            x,
+            w,
+            batch,
+            cut,
+            mut parts,
+            ..
         }) = kept
         else {
             return Ok(Vec::new());
         };
-        let keys = self.keys_of(number).zip(rows.as_ref());
-        let g = keys.map_or_else(|| Ok(g.clone()), |(keys, rows)| keys.blind_gradient(rows, &g))?;
+        let keys = self.keys_of(number).zip(batch.as_ref());
+        if let Some((keys, batch)) = keys {
+            g = keys.blind_gradient(batch, &g)?;
+        }
         let asked = Asked {
             kinds: jobs.iter().map(|job| kind(job.kind)).collect(),
+            cut,
+            window,
             x: &x,
             w: &w,
             g: Some(&g),
-            slots: [slots(number), self.spare_slots()],
+            slots: self.slots(number),
             name,
         };
         let products = answered(&asked, &mut parts, pool, rng).await?;
-        let Some((keys, rows)) = keys else { return Ok(products) };
+        let Some((keys, batch)) = keys else { return Ok(products) };
         let unblinded = products.iter().zip(jobs).map(|(product, job)| match kind(job.kind) {
-            Kind::InputGradient => match job.windows.and_then(window) {
-                Some(window) => keys.unblind_patches(rows, &window, product),
-                None => keys.unblind_input(rows, product),
-            },
+            Kind::InputGradient => keys.unblind_input(batch, product),
             _ => keys.unblind_weights(product),
         });
         Ok(unblinded.collect::<Result<_, _>>()?)
     }
 
-    /// Whether dX of these windows comes back as images; else as windows.
-    pub(super) fn folds(&self, windows: Windows) -> bool {
-        self.keys.is_some() && window(windows).is_some()
+    /// Of a convolution whose windows overlap, which workers unfold.
+    pub(super) fn window(&self, number: usize) -> Option<Window> {
+        self.layers[number].window
     }
 
-    /// Slots for what a worker does in another's place.
-    fn spare_slots(&self) -> [u32; 3] {
-        slots(self.sizes.len())
+    fn slots(&self, number: usize) -> Slots {
+        Slots {
+            own: slots(number),
+            in_anothers_place: slots(self.layers.len()),
+            windows: slots(self.layers.len() + 1),
+        }
     }
 
     fn keys_of(&self, number: usize) -> Option<&LayerKeys> {
@@ -189,67 +206,106 @@ impl Floats {
         if let Some((keys, every)) = &mut self.keys
             && self.steps.is_multiple_of(*every)
         {
-            *keys = drawn(&self.sizes, rng)?;
+            *keys = drawn(&self.layers, rng)?;
         }
         Ok(())
     }
 }
 
-fn drawn(sizes: &[[usize; 2]], rng: &mut ChaCha20Rng) -> Result<Vec<LayerKeys>, ProtocolError> {
-    let keys = sizes.iter().map(|[inner, columns]| LayerKeys::new(*inner, *columns, rng));
+fn drawn(layers: &[Layer], rng: &mut ChaCha20Rng) -> Result<Vec<LayerKeys>, ProtocolError> {
+    let keys = layers.iter().map(|layer| match layer.window {
+        Some(window) => LayerKeys::of_images(window, layer.columns, rng),
+        None => LayerKeys::new(layer.inner, layer.columns, rng),
+    });
     Ok(keys.collect::<Result<_, _>>()?)
 }
 
-fn put(slot: u32, matrix: Matrices<f32>) -> Step {
-    let tensor = Tensor::Floats(matrix);
-    Step::Put { slot, tensor }
+/// The cut under which the fewest numbers cross the links in a training step, of a layer whose three products are wanted; X may be images.
+pub(in crate::enclave) fn cheapest(window: Option<Window>, x: Shape, w: Shape, workers: usize) -> Cut {
+    if w.batch != 1 {
+        return Cut::Batch;
+    }
+    let places = window.map_or(x.rows, |window| x.batch * window.output().iter().product::<usize>());
+    // Each operand, and what has its form: to or from all workers where it is not cut.
+    let sizes = [
+        (Operand::X, x.elements()),
+        (Operand::W, w.elements()),
+        (Operand::G, places * w.columns),
+    ];
+    let crossing = |cut: &Cut| {
+        let each = sizes.map(|(operand, size)| size * if cut.cuts(operand) { 1 } else { workers });
+        each.iter().sum::<usize>()
+    };
+    let mut cuts = vec![Cut::Rows(window), Cut::Columns];
+    // Channels of images are not rows of W that lie together.
+    cuts.extend(window.is_none().then_some(Cut::Inner));
+    cuts.into_iter().min_by_key(crossing).unwrap_or(Cut::Rows(window))
 }
 
-/// Along which side a product is cut so that every worker has the same rows of X and G in all three, or the same matrices of a batch.
-fn side(kind: Kind, batch: usize) -> Split {
-    match (batch, kind) {
-        (1, Kind::WeightGradient) => Split::Inner,
-        (1, Kind::Forward | Kind::InputGradient) => Split::Rows,
-        _ => Split::Batch,
-    }
+/// Where a worker keeps operands: X, W and G of the product, of another's part, and windows while a job lasts.
+#[derive(Clone, Copy)]
+struct Slots {
+    own: [u32; 3],
+    in_anothers_place: [u32; 3],
+    windows: [u32; 3],
 }
 
 /// Products that are asked for at once.
 struct Asked<'o> {
     kinds: Vec<Kind>,
+    cut: Cut,
+    /// Of a convolution, whose X and dX are images.
+    window: Option<Window>,
     x: &'o Matrices<f32>,
     w: &'o Matrices<f32>,
     /// None on the way forward.
     g: Option<&'o Matrices<f32>>,
-    /// The product's own, and those for work in another's place.
-    slots: [[u32; 3]; 2],
+    slots: Slots,
     name: &'o str,
 }
 
 impl Asked<'_> {
-    /// The parts of these workers on the way forward.
-    fn parts(&self, workers: &[usize]) -> Result<Vec<Part>, ProtocolError> {
-        let dimensions = Kind::Forward.dimensions(self.x.shape(), self.w.shape())?;
-        let pieces = split(&dimensions, side(Kind::Forward, dimensions.batch), workers.len());
-        let parts = pieces.into_iter().zip(workers).map(|(piece, worker)| Part {
-            batch: piece.batch,
-            rows: piece.rows,
-            at: Some(*worker),
-        });
-        Ok(parts.collect())
+    fn operand(&self, operand: Operand) -> &Matrices<f32> {
+        match operand {
+            Operand::X => self.x,
+            Operand::W => self.w,
+            Operand::G => self.g.unwrap_or(self.x),
+        }
+    }
+
+    /// The shape of the whole product.
+    fn shape(&self, kind: Kind) -> Result<Shape, AccelError> {
+        let (x, w) = (self.x.shape(), self.w.shape());
+        match kind {
+            Kind::Forward => {
+                let rows = self.window.map_or(Ok(x), |window| window.patches(x.batch))?;
+                Shape::new(w.batch, rows.rows, w.columns)
+            }
+            Kind::WeightGradient => Ok(w),
+            Kind::InputGradient => Ok(x),
+        }
     }
 
     /// The steps for a part, at its own worker or in its place.
     fn steps(&self, part: &Part) -> Result<Vec<Step>, ProtocolError> {
-        let slots = self.slots[usize::from(part.at.is_none())];
+        let slots = match part.at {
+            Some(_) => self.slots.own,
+            None => self.slots.in_anothers_place,
+        };
+        let put = |operand: Operand| {
+            let tensor = Tensor::Floats(self.cut.part(operand, &part.range, self.operand(operand))?);
+            let slot = slots[operand as usize];
+            Ok::<_, AccelError>(Step::Put { slot, tensor })
+        };
         let mut steps = Vec::new();
         if self.g.is_none() || part.at.is_none() {
-            steps.extend([put(slots[0], part.rows_of(self.x)?), put(slots[1], part.all_of(self.w)?)]);
+            steps.extend([put(Operand::X)?, put(Operand::W)?]);
         }
-        if let Some(g) = self.g {
-            steps.push(put(slots[2], part.rows_of(g)?));
+        if self.g.is_some() {
+            steps.push(put(Operand::G)?);
         }
-        steps.extend(self.kinds.iter().map(|kind| product(slots, *kind)));
+        let kinds = self.kinds.iter();
+        steps.extend(kinds.flat_map(|kind| asks(slots, self.slots.windows, *kind, self.window)));
         if self.g.is_some() || part.at.is_none() {
             steps.extend(slots.map(|slot| Step::Free { slot }));
         }
@@ -258,53 +314,54 @@ impl Asked<'_> {
 
     /// Shapes of a part's products.
     fn shapes(&self, part: &Part) -> Result<Vec<Shape>, ProtocolError> {
-        let (batch, rows) = (part.batch.len(), part.rows.len());
-        let x = Shape::new(batch, rows, self.x.shape().columns)?;
-        let w = Shape::new(batch, self.w.shape().rows, self.w.shape().columns)?;
-        let g = self.g.map_or(Ok(x), |g| Shape::new(batch, rows, g.shape().columns))?;
         let shape = |kind: &Kind| {
-            let [left, right] = of_kind(*kind, [x, w, g]);
-            Ok(kind.dimensions(left, right)?.product())
+            let [.., form] = Operand::of(*kind);
+            self.cut.part_shape(form, &part.range, self.shape(*kind)?)
         };
-        self.kinds.iter().map(shape).collect()
+        Ok(self.kinds.iter().map(shape).collect::<Result<_, _>>()?)
     }
 
-    /// Whether these are the products of the whole operands.
-    fn all_right(&self, products: &[Matrices<f32>], rng: &mut ChaCha20Rng) -> bool {
+    /// Whether these are the products of operands, or of parts of them.
+    fn are_right<'m>(
+        &self,
+        operand: impl Fn(Operand) -> &'m Matrices<f32>,
+        products: &[Matrices<f32>],
+        rng: &mut ChaCha20Rng,
+    ) -> bool {
         self.kinds.iter().zip(products).all(|(kind, product)| {
-            let [left, right] = of_kind(*kind, [self.x, self.w, self.g.unwrap_or(self.x)]);
-            check_floats(*kind, left, right, product, ROUNDS, rng).is_ok()
+            let [left, right, _] = Operand::of(*kind);
+            let (left, right) = (operand(left), operand(right));
+            match &self.window {
+                Some(window) => convolution::check_floats(window, *kind, left, right, product, rng).is_ok(),
+                None => check_floats(*kind, left, right, product, ROUNDS, rng).is_ok(),
+            }
         })
     }
 
-    /// Whether these are the products of a part.
-    fn are_right(&self, part: &Part, products: &[Matrices<f32>], rng: &mut ChaCha20Rng) -> Result<bool, ProtocolError> {
-        let (x, w) = (part.rows_of(self.x)?, part.all_of(self.w)?);
-        let g = self.g.map(|g| part.rows_of(g)).transpose()?;
-        Ok(self.kinds.iter().zip(products).all(|(kind, product)| {
-            let [left, right] = of_kind(*kind, [&x, &w, g.as_ref().unwrap_or(&x)]);
-            check_floats(*kind, left, right, product, ROUNDS, rng).is_ok()
-        }))
+    /// [`Self::are_right`] of a part.
+    fn is_right(&self, part: &Part, products: &[Matrices<f32>], rng: &mut ChaCha20Rng) -> Result<bool, ProtocolError> {
+        let of = |operand| self.cut.part(operand, &part.range, self.operand(operand));
+        let (x, w) = (of(Operand::X)?, of(Operand::W)?);
+        let g = self.g.map(|_| of(Operand::G)).transpose()?;
+        let operand = |operand| match operand {
+            Operand::X => &x,
+            Operand::W => &w,
+            Operand::G => g.as_ref().unwrap_or(&x),
+        };
+        Ok(self.are_right(operand, products, rng))
     }
 
     /// The products from those of all parts.
-    fn joined(&self, parts: &[Vec<Matrices<f32>>]) -> Result<Vec<Matrices<f32>>, ProtocolError> {
+    fn joined(&self, parts: &[Part], products: &[Vec<Matrices<f32>>]) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         let joined = self.kinds.iter().enumerate().map(|(number, kind)| {
-            let products: Vec<_> = parts.iter().filter_map(|products| products.get(number)).collect();
-            let [left, right] = of_kind(*kind, [self.x, self.w, self.g.unwrap_or(self.x)]);
-            let dimensions = kind.dimensions(left.shape(), right.shape())?;
-            join(&dimensions, side(*kind, dimensions.batch), &products)
+            let [.., form] = Operand::of(*kind);
+            let each = parts.iter().zip(products);
+            let each: Vec<_> = each
+                .filter_map(|(part, products)| Some((part.range.clone(), products.get(number)?)))
+                .collect();
+            self.cut.joined(form, self.shape(*kind)?, &each)
         });
         Ok(joined.collect::<Result<_, _>>()?)
-    }
-}
-
-/// Left and right operand, of X, W and G.
-fn of_kind<O>(kind: Kind, [x, w, g]: [O; 3]) -> [O; 2] {
-    match kind {
-        Kind::Forward => [x, w],
-        Kind::WeightGradient => [x, g],
-        Kind::InputGradient => [g, w],
     }
 }
 
@@ -357,12 +414,12 @@ async fn answered<C: Channel>(
         }
         if done.iter().all(Option::is_some) {
             let own: Vec<_> = done.iter_mut().map(|products| products.take().unwrap_or_default()).collect();
-            let whole = asked.joined(&own)?;
-            if asked.all_right(&whole, rng) {
+            let whole = asked.joined(parts, &own)?;
+            if asked.are_right(|operand| asked.operand(operand), &whole, rng) {
                 return Ok(whole);
             }
             for (number, own) in own.into_iter().enumerate() {
-                match asked.are_right(&parts[number], &own, rng)? {
+                match asked.is_right(&parts[number], &own, rng)? {
                     true => done[number] = Some(own),
                     false => pool.lied(by[number], asked.name).await?,
                 }
@@ -370,5 +427,5 @@ async fn answered<C: Channel>(
         }
     }
     let own: Vec<_> = done.into_iter().flatten().collect();
-    asked.joined(&own)
+    asked.joined(parts, &own)
 }

@@ -15,9 +15,9 @@ use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
 use super::{
-    Operands, gradient, kind, left, matrices,
+    Operands, asks, gradient, kind, left, matrices,
     pool::{Pool, Task},
-    product, slots,
+    slots,
 };
 use crate::{ProtocolError, enclave::Terms};
 
@@ -174,38 +174,6 @@ impl Masked {
         let masked = self.blinder.masked(integers)?;
         let shares = RefCell::new(self.blinder.shares(&masked).map(Some));
         Ok(Operand { masked, shares })
-    }
-}
-
-/// The steps that answer with a product.
-fn asks([x, w, g]: [u32; 3], [windows, images, _]: [u32; 3], kind: Kind, window: Option<Window>) -> Vec<Step> {
-    match (kind, window) {
-        (_, None) => vec![product([x, w, g], kind)],
-        (Kind::InputGradient, Some(window)) => vec![
-            Step::Product {
-                kind,
-                left: g,
-                right: w,
-                keep: Some(windows),
-            },
-            Step::Fold {
-                from: windows,
-                to: images,
-                window,
-            },
-            Step::Read { slot: images },
-            Step::Free { slot: windows },
-            Step::Free { slot: images },
-        ],
-        (_, Some(window)) => vec![
-            Step::Unfold {
-                from: x,
-                to: windows,
-                window,
-            },
-            product([windows, w, g], kind),
-            Step::Free { slot: windows },
-        ],
     }
 }
 

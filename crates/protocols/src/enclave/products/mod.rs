@@ -20,6 +20,7 @@ use cloven_nn::offload::{self, Job, Product, ProductKind};
 use cloven_wire::{Channel, Link};
 use rand_chacha::ChaCha20Rng;
 
+pub(super) use self::floats::cheapest;
 pub(super) use self::teller::Teller;
 use self::{floats::Floats, masked::Masked, pool::Pool};
 use super::{Blinding, Terms};
@@ -91,16 +92,12 @@ impl<C: Channel> offload::Products for Products<'_, C> {
         let place = (first.product, self.names[first.product].as_str());
         let window = match &self.hidden {
             Hidden::Masked(_) => first.windows.and_then(window),
-            // Columns of windows are permuted, which no permutation of an image does.
-            Hidden::Floats(_) => None,
+            Hidden::Floats(floats) => floats.window(first.product),
         };
-        let here = first.windows.filter(|windows| match &self.hidden {
-            Hidden::Masked(_) => window.is_none(),
-            Hidden::Floats(floats) => !floats.folds(*windows),
-        });
+        let here = first.windows.filter(|_| window.is_none());
         let products = match &mut self.hidden {
             Hidden::Masked(masked) => masked.multiply(place, window, &jobs, &mut self.pool, &mut self.rng).await?,
-            Hidden::Floats(floats) => floats.multiply(place, &jobs, &mut self.pool, &mut self.rng).await?,
+            Hidden::Floats(floats) => floats.multiply(place, window, &jobs, &mut self.pool, &mut self.rng).await?,
         };
         let given = products.into_iter().zip(&jobs).map(|(product, job)| {
             let Shape { batch, rows, columns } = product.shape();
@@ -117,6 +114,38 @@ impl<C: Channel> offload::Products for Products<'_, C> {
 /// Slots at a worker for X, W and G of a product.
 fn slots(number: usize) -> [u32; 3] {
     [0, 1, 2].map(|operand| 3 * number as u32 + operand)
+}
+
+/// The steps that answer with a product; `spare`: for windows and images that are there only while a job lasts.
+fn asks([x, w, g]: [u32; 3], [windows, images, _]: [u32; 3], kind: Kind, window: Option<Window>) -> Vec<Step> {
+    match (kind, window) {
+        (_, None) => vec![product([x, w, g], kind)],
+        (Kind::InputGradient, Some(window)) => vec![
+            Step::Product {
+                kind,
+                left: g,
+                right: w,
+                keep: Some(windows),
+            },
+            Step::Fold {
+                from: windows,
+                to: images,
+                window,
+            },
+            Step::Read { slot: images },
+            Step::Free { slot: windows },
+            Step::Free { slot: images },
+        ],
+        (_, Some(window)) => vec![
+            Step::Unfold {
+                from: x,
+                to: windows,
+                window,
+            },
+            product([windows, w, g], kind),
+            Step::Free { slot: windows },
+        ],
+    }
 }
 
 /// The step that answers with a product of these slots.
@@ -142,8 +171,21 @@ fn kind(kind: ProductKind) -> Kind {
     }
 }
 
-/// The geometry as workers take it, if it is within their limits: then they are sent images under [`Blinding::Masked`], else windows.
-pub fn window(windows: offload::Windows) -> Option<Window> {
+/// The geometry of images that workers are sent, and unfold; `None` where they are sent windows: where these do not overlap, unless they are masked, and beyond the workers' limits.
+pub fn images(blinding: Blinding, windows: offload::Windows) -> Option<Window> {
+    match blinding {
+        Blinding::Masked => window(windows),
+        Blinding::Permute { .. } | Blinding::None => overlapping(windows),
+    }
+}
+
+/// The geometry of windows that have pixels in common, within the workers' limits. Others are as many numbers as images at most, and better permuted one by one.
+fn overlapping(windows: offload::Windows) -> Option<Window> {
+    window(windows).filter(|window| window.overlap() > 1)
+}
+
+/// The geometry as workers take it, if it is within their limits.
+fn window(windows: offload::Windows) -> Option<Window> {
     let offload::Windows {
         channels,
         image,

@@ -1,15 +1,14 @@
-//! Freivalds checks of the products of a convolution, without unfolding: random coefficients that factor over images, channels, rows and columns turn the
-//! large unfolded operands into passes over images.
+//! Checks of what [`crate::masked::decode`] gave: random coefficients that factor over images, channels, rows and columns turn the large unfolded operands into passes over
+//! images.
 //!
 //! Such coefficients make the difference of a wrong product a polynomial of degree 4 at most in independent coefficients below 2^42: it vanishes with a
 //! probability of at most 4/2^42 = 2^-40.
 
-use super::Window;
+use super::{Sizes, Window, verdict};
 use crate::{
-    AccelError, Matrices,
-    error::expect,
+    AccelError,
     freivalds::{
-        COEFFICIENT_OPERATIONS, INNER_OPERATIONS, coefficients,
+        coefficients,
         field::{Limbs, multiply, multiply_add},
         integer::times,
     },
@@ -27,7 +26,7 @@ pub fn check_output(
     rng: &mut impl CryptoRng,
 ) -> Result<(), AccelError> {
     let (images, weights, output) = (images.integers(), weights.integers(), output.integers());
-    let sizes = Sizes::new(window, images, weights, output)?;
+    let sizes = Sizes::new(window, [images.shape(), weights.shape(), output.shape()])?;
     let [oh, ow] = window.output();
     let [image, row, column] = [sizes.images, oh, ow].map(|count| coefficients(count, rng));
     // The coefficients of a place of the kernel and an image are a product; every image first, then the places.
@@ -55,7 +54,7 @@ pub fn check_weight_gradient(
     rng: &mut impl CryptoRng,
 ) -> Result<(), AccelError> {
     let (images, gradient, product) = (images.integers(), gradient.integers(), weight_gradient.integers());
-    let sizes = Sizes::new(window, images, product, gradient)?;
+    let sizes = Sizes::new(window, [images.shape(), product.shape(), gradient.shape()])?;
     let [channel, row, column] = [window.channels, window.kernel[0], window.kernel[1]].map(|count| coefficients(count, rng));
     let pixels = window.image[0] * window.image[1];
     let along = times(grouped(images.values(), sizes.images * pixels), &Limbs::<2>::new(&channel));
@@ -84,7 +83,7 @@ pub fn check_input_gradient(
     rng: &mut impl CryptoRng,
 ) -> Result<(), AccelError> {
     let (gradient, weights, product) = (gradient.integers(), weights.integers(), input_gradient.integers());
-    let sizes = Sizes::new(window, product, weights, gradient)?;
+    let sizes = Sizes::new(window, [product.shape(), weights.shape(), gradient.shape()])?;
     let [image, channel, row, column] =
         [sizes.images, window.channels, window.image[0], window.image[1]].map(|count| coefficients(count, rng));
     let (images, channels) = (Limbs::<2>::new(&image), Limbs::<2>::new(&channel));
@@ -104,13 +103,6 @@ pub fn check_input_gradient(
     verdict(actual == expected)
 }
 
-fn verdict(right: bool) -> Result<(), AccelError> {
-    match right {
-        true => Ok(()),
-        false => Err(AccelError::WrongProduct { index: 0 }),
-    }
-}
-
 fn dot(left: &[u64], right: &[u64]) -> u64 {
     left.iter().zip(right).fold(0, |sum, (x, y)| multiply_add(sum, *x, *y))
 }
@@ -127,57 +119,7 @@ fn grouped(values: &[i32], lines: usize) -> Lines<'_, i32> {
     }
 }
 
-/// Sizes of a convolution whose images, weights and outputs fit together.
-struct Sizes {
-    images: usize,
-    /// Rows of patches.
-    places: usize,
-    /// Columns of patches.
-    depth: usize,
-    outputs: usize,
-}
-
-impl Sizes {
-    fn new(
-        window: &Window,
-        images: &Matrices<i32>,
-        weights: &Matrices<i32>,
-        outputs: &Matrices<i32>,
-    ) -> Result<Self, AccelError> {
-        let (count, columns) = (images.shape().batch, outputs.shape().columns);
-        let patches = window.unfolded(images.shape())?;
-        for (what, batch) in [
-            ("matrices of weights", weights.shape().batch),
-            ("matrices of outputs", outputs.shape().batch),
-        ] {
-            expect(what, 1, batch)?;
-        }
-        expect("rows of weights", patches.columns, weights.shape().rows)?;
-        expect("columns of weights", columns, weights.shape().columns)?;
-        expect("rows of outputs", patches.rows, outputs.shape().rows)?;
-        Ok(Self {
-            images: count,
-            places: patches.rows,
-            depth: patches.columns,
-            outputs: columns,
-        })
-    }
-}
-
 impl Window {
-    /// Operations of the three checks of one step: passes over images, gradients and weights, and multiplications modulo the prime, each counted as 12.
-    pub fn check_operations(&self, images: usize, outputs: usize) -> u64 {
-        let ([h, w], [kh, kw], [oh, ow], c) = (self.image, self.kernel, self.output(), self.channels);
-        let (x, g, weights) = (images * h * w * c, images * oh * ow * outputs, kh * kw * c * outputs);
-        let short = 3 * x + 2 * g + weights;
-        let long = g + 2 * weights;
-        let output = h * ow * kw * c + oh * kh * kw * c + oh * ow * outputs;
-        let weight_gradient = images * (h * ow * kw + oh * kh * ow);
-        let input_gradient = oh * ow * kw * outputs + oh * kh * kw * outputs + h * w * c + kh * kw * outputs;
-        let field = output + weight_gradient + input_gradient;
-        COEFFICIENT_OPERATIONS * short as u64 + INNER_OPERATIONS * long as u64 + 12 * field as u64
-    }
-
     /// For every element of the kernel and channel, the sum over positions (i, j) of row_i column_j times the pixel there.
     fn correlate(&self, pixels: &[u64], row: &[u64], column: &[u64]) -> Vec<u64> {
         let ([_, width], [kh, kw], channels) = (self.image, self.kernel, self.channels);
