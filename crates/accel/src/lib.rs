@@ -47,5 +47,5 @@ pub use error::AccelError;
 pub use float::float_products;
 pub use integer::{MAX_DEPTH, byte_products, residue_products, residue_products_on};
 pub use residues::{MODULUS, PRIMES, Residues};
-pub use shape::{Dimensions, Kind, Matrices, Shape};
+pub use shape::{Dimensions, Kind, Matrices, Shape, View};
 pub use words::Words;

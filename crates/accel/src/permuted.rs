@@ -14,7 +14,7 @@
 //!
 //! Cost: no arithmetic, one pass over each matrix. Products differ from plain ones by the order of summation only.
 
-use crate::{AccelError, Matrices, Shape, convolution::Window, error::expect};
+use crate::{AccelError, Backend, Matrices, Shape, View, backend::vectorised, convolution::Window, error::expect};
 use rand::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -36,6 +36,18 @@ impl SignedPermutation {
         }
         let signs = (0..len).map(|_| rng.next_u32() & SIGN).collect();
         Ok(Self { order, signs })
+    }
+
+    /// What undoes it.
+    fn inverse(&self) -> Self {
+        let mut inverse = Self {
+            order: vec![0; self.len()],
+            signs: vec![0; self.len()],
+        };
+        for (to, (&from, &sign)) in (0..).zip(self.order.iter().zip(&self.signs)) {
+            (inverse.order[from as usize], inverse.signs[from as usize]) = (to, sign);
+        }
+        inverse
     }
 
     /// The same in each of `times` runs of its length.
@@ -155,17 +167,17 @@ impl LayerKeys {
     }
 
     /// X~ of X `[m, k]`, or of images.
-    pub fn blind_input(&self, batch: &BatchKeys, input: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-        self.of_input(batch, input, Direction::Blind)
+    pub fn blind_input<'a>(&self, batch: &BatchKeys, input: impl Into<View<'a, f32>>) -> Result<Matrices<f32>, AccelError> {
+        self.of_input(batch, input.into(), Direction::Blind)
     }
 
     /// W~ of W `[k, n]`.
-    pub fn blind_weights(&self, weights: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+    pub fn blind_weights<'a>(&self, weights: impl Into<View<'a, f32>>) -> Result<Matrices<f32>, AccelError> {
         blind(&self.inner, &self.columns, weights)
     }
 
     /// G~ of G `[m, n]`.
-    pub fn blind_gradient(&self, batch: &BatchKeys, gradient: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+    pub fn blind_gradient<'a>(&self, batch: &BatchKeys, gradient: impl Into<View<'a, f32>>) -> Result<Matrices<f32>, AccelError> {
         blind(&batch.rows, &self.columns, gradient)
     }
 
@@ -181,10 +193,10 @@ impl LayerKeys {
 
     /// dX from dX~ `[m, k]`, or of images.
     pub fn unblind_input(&self, batch: &BatchKeys, input: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
-        self.of_input(batch, input, Direction::Unblind)
+        self.of_input(batch, input.into(), Direction::Unblind)
     }
 
-    fn of_input(&self, batch: &BatchKeys, input: &Matrices<f32>, direction: Direction) -> Result<Matrices<f32>, AccelError> {
+    fn of_input(&self, batch: &BatchKeys, input: View<'_, f32>, direction: Direction) -> Result<Matrices<f32>, AccelError> {
         let shape = input.shape();
         match (&self.images, &batch.pixels) {
             (Some(ImageKeys { window, channels }), Some(pixels)) => {
@@ -198,7 +210,12 @@ impl LayerKeys {
 }
 
 /// P A Q^T for every matrix A of a batch.
-pub fn blind(rows: &SignedPermutation, columns: &SignedPermutation, plain: &Matrices<f32>) -> Result<Matrices<f32>, AccelError> {
+pub fn blind<'a>(
+    rows: &SignedPermutation,
+    columns: &SignedPermutation,
+    plain: impl Into<View<'a, f32>>,
+) -> Result<Matrices<f32>, AccelError> {
+    let plain = plain.into();
     Direction::Blind.of(rows, columns, plain.shape(), plain)
 }
 
@@ -208,7 +225,7 @@ pub fn unblind(
     columns: &SignedPermutation,
     blinded: &Matrices<f32>,
 ) -> Result<Matrices<f32>, AccelError> {
-    Direction::Unblind.of(rows, columns, blinded.shape(), blinded)
+    Direction::Unblind.of(rows, columns, blinded.shape(), blinded.into())
 }
 
 #[derive(Clone, Copy)]
@@ -224,49 +241,56 @@ impl Direction {
         rows: &SignedPermutation,
         columns: &SignedPermutation,
         seen: Shape,
-        operand: &Matrices<f32>,
+        operand: View<'_, f32>,
     ) -> Result<Matrices<f32>, AccelError> {
         expect("rows of the matrix", rows.len(), seen.rows)?;
         expect("columns of the matrix", columns.len(), seen.columns)?;
         expect("elements", seen.elements(), operand.values().len())?;
-        let mut values = vec![0.0; seen.elements()];
-        let size = seen.matrix_elements();
-        let width = seen.columns;
-        for index in 0..seen.batch {
-            let (out, operand) = (&mut values[index * size..][..size], &operand.values()[index * size..][..size]);
-            for (at, (&from, &sign)) in rows.order.iter().zip(&rows.signs).enumerate() {
-                let from = from as usize;
-                match self {
-                    Self::Blind => gather(
-                        columns,
-                        &mut out[at * width..][..width],
-                        &operand[from * width..][..width],
-                        sign,
-                    ),
-                    Self::Unblind => scatter(
-                        columns,
-                        &mut out[from * width..][..width],
-                        &operand[at * width..][..width],
-                        sign,
-                    ),
-                }
+        let inverse;
+        let [rows, columns] = match self {
+            Self::Blind => [rows, columns],
+            Self::Unblind => {
+                inverse = [rows.inverse(), columns.inverse()];
+                inverse.each_ref()
+            }
+        };
+        let mut values = Vec::with_capacity(seen.elements());
+        let row_of = match columns.len() {
+            ..=SHORT => gather::<SHORT>,
+            ..=LONG => gather::<LONG>,
+            _ => gather::<{ Shape::MAX_ELEMENTS }>,
+        };
+        if seen.matrix_elements() > 0 {
+            for matrix in operand.values().chunks(seen.matrix_elements()) {
+                row_of(Backend::best(), rows, columns, matrix, &mut values);
             }
         }
         Matrices::new(operand.shape(), values)
     }
 }
 
-/// A row in the order of the columns.
-fn gather(columns: &SignedPermutation, out: &mut [f32], values: &[f32], row_sign: u32) {
-    for ((out, &from), sign) in out.iter_mut().zip(&columns.order).zip(&columns.signs) {
-        *out = f32::from_bits(values[from as usize].to_bits() ^ sign ^ row_sign);
-    }
-}
+/// Columns up to which a row is copied to where no index needs to be checked, and the same for long ones.
+const SHORT: usize = 1 << 10;
+const LONG: usize = 1 << 13;
 
-/// The inverse of [`gather`].
-fn scatter(columns: &SignedPermutation, out: &mut [f32], values: &[f32], row_sign: u32) {
-    for ((value, &to), sign) in values.iter().zip(&columns.order).zip(&columns.signs) {
-        out[to as usize] = f32::from_bits(value.to_bits() ^ sign ^ row_sign);
+vectorised! {
+    /// Appends the rows of a matrix in the order of the one permutation, each in the order of the other. `N`: a power of two, no less than the columns, of which copies of a row are
+    /// made up to [`LONG`].
+    fn gather<const N: usize>(rows: &SignedPermutation, columns: &SignedPermutation, matrix: &[f32], out: &mut Vec<f32>) {
+        let width = columns.order.len();
+        let from = columns.order.iter().zip(&columns.signs);
+        let mut copy = if N <= LONG { vec![0f32; N] } else { Vec::new() };
+        for (&row, &row_sign) in rows.order.iter().zip(&rows.signs) {
+            let values = &matrix[row as usize * width..][..width];
+            let signed = |value: f32, sign: u32| f32::from_bits(value.to_bits() ^ sign ^ row_sign);
+            match copy.first_chunk_mut::<N>() {
+                Some(copy) => {
+                    copy[..width].copy_from_slice(values);
+                    out.extend(from.clone().map(|(from, sign)| signed(copy[*from as usize % N], *sign)));
+                }
+                None => out.extend(from.clone().map(|(from, sign)| signed(values[*from as usize], *sign))),
+            }
+        }
     }
 }
 

@@ -60,6 +60,38 @@ pub struct Matrices<T> {
     values: Vec<T>,
 }
 
+/// A batch of matrices that are somebody else's.
+#[derive(Clone, Copy)]
+pub struct View<'a, T> {
+    shape: Shape,
+    values: &'a [T],
+}
+
+impl<'a, T> View<'a, T> {
+    /// Values of a shape; fails on another number of them.
+    pub fn new(shape: Shape, values: &'a [T]) -> Result<Self, AccelError> {
+        expect("elements", shape.elements(), values.len())?;
+        Ok(Self { shape, values })
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// All elements.
+    pub fn values(&self) -> &'a [T] {
+        self.values
+    }
+}
+
+impl<'a, T> From<&'a Matrices<T>> for View<'a, T> {
+    fn from(matrices: &'a Matrices<T>) -> Self {
+        let (shape, values) = (matrices.shape, &matrices.values[..]);
+        Self { shape, values }
+    }
+}
+
 impl<T> Matrices<T> {
     /// Values of a shape; fails on another number of them.
     pub fn new(shape: Shape, values: Vec<T>) -> Result<Self, AccelError> {

@@ -72,6 +72,15 @@ impl Cut {
         )
     }
 
+    /// Whether the parts of an operand lie one after the other.
+    fn stacks(&self, operand: Operand, shape: Shape) -> bool {
+        match (self, operand) {
+            (Self::Batch, _) | (Self::Rows(Some(_)), Operand::X) => true,
+            (Self::Columns, _) | (Self::Inner, Operand::X) => false,
+            _ => self.cuts(operand) && shape.batch == 1,
+        }
+    }
+
     /// What goes with a range, of an operand of a shape.
     fn block(&self, operand: Operand, range: &Range<usize>, shape: Shape) -> Block {
         let all = [0..shape.batch, 0..shape.rows, 0..shape.columns];
@@ -104,23 +113,28 @@ impl Cut {
         Shape::new(batch.len(), rows.len(), columns.len())
     }
 
-    /// The product of a shape that has the form of an operand, from its parts.
+    /// The product of a shape that has the form of an operand, from its parts in order.
     ///
     /// # Errors
-    /// [`AccelError::Piece`] for a part of another shape than its range's, [`AccelError::TooMany`] for a range beyond the product.
+    /// [`AccelError::Piece`] for a part of another shape than its range's, [`AccelError::TooMany`] for a range beyond the product, [`AccelError::Size`] for parts missing.
     pub fn joined<T: Copy + Default + AddAssign>(
         &self,
         operand: Operand,
         shape: Shape,
         parts: &[(Range<usize>, &Matrices<T>)],
     ) -> Result<Matrices<T>, AccelError> {
-        let mut whole = Matrices::new(shape, vec![T::default(); shape.elements()])?;
         for (index, (range, part)) in parts.iter().enumerate() {
             let expected = self.part_shape(operand, range, shape)?;
             if part.shape() != expected {
                 let (expected, actual) = (format!("{expected:?}"), format!("{:?}", part.shape()));
                 return Err(AccelError::Piece { index, expected, actual });
             }
+        }
+        if self.stacks(operand, shape) {
+            return Matrices::new(shape, parts.iter().flat_map(|(_, part)| part.values()).copied().collect());
+        }
+        let mut whole = Matrices::new(shape, vec![T::default(); shape.elements()])?;
+        for (range, part) in parts {
             whole.add_block(self.block(operand, range, shape), part)?;
         }
         Ok(whole)

@@ -47,6 +47,6 @@ pub use metrics::{Evaluation, area_under_curve, average_precision};
 pub use network::offload;
 pub use network::{InputGradient, Network, Weights, save_safetensors};
 pub use onnx::OnnxModel;
-pub use optimiser::{LearningRateSchedule, OptimiserSpec};
+pub use optimiser::{LearningRateSchedule, OptimiserSpec, SgdStep};
 pub use preset::{Preset, preset, preset_names};
 pub use spec::{LayerSpec, LinearLayer, LinearShape, MAX_LAYERS, MAX_NESTING, MAX_PARAMETERS, MAX_SAMPLE_VALUES, ModelSpec};

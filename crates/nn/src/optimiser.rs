@@ -74,6 +74,17 @@ pub enum OptimiserSpec {
     },
 }
 
+/// One update of SGD: `v <- momentum v + (g + decay w)`, `w <- w - rate v`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep {
+    /// The learning rate at this update.
+    pub rate: f32,
+    /// The weight decay.
+    pub decay: f32,
+    /// The share of the last velocity that is kept; without any nothing is remembered.
+    pub momentum: f32,
+}
+
 /// What the optimiser remembers about one parameter: SGD the velocity, AdamW both means, SGLD nothing. Empty until first used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Moments {
@@ -115,6 +126,20 @@ impl OptimiserSpec {
     /// Whether a step is the gradient times a rate, and perhaps decay: SGD without momentum, which keeps nothing from step to step.
     pub fn is_memoryless(&self) -> bool {
         matches!(self, Self::Sgd { momentum: 0.0, .. })
+    }
+
+    /// Update `update`, from 1, of SGD; `None` of others.
+    pub fn sgd_step(&self, update: u64) -> Option<SgdStep> {
+        match *self {
+            Self::Sgd {
+                momentum, weight_decay, ..
+            } => Some(SgdStep {
+                rate: self.rate(update) as f32,
+                decay: weight_decay as f32,
+                momentum: momentum as f32,
+            }),
+            Self::AdamW { .. } | Self::Sgld { .. } => None,
+        }
     }
 
     /// Checks that every setting is finite and in range.

@@ -113,19 +113,11 @@ impl<A: Accelerator> Worker<A> {
     fn at_once(&self, first: &Step, rest: &[Step], pending: &mut Pending<A::Data>) -> Option<Pair<A::Data>> {
         let counted = (pending.elements, pending.multiply_accumulates);
         let pair = match (first, rest) {
-            (
-                Step::Unfold { from, to, window },
-                [
-                    Step::Product {
-                        kind,
-                        left,
-                        right,
-                        keep: None,
-                    },
-                    Step::Free { slot },
-                    ..,
-                ],
-            ) if left == to && slot == to && right != to => self.unfolded([*from, *to], *window, (*kind, *right), pending),
+            (Step::Unfold { from, to, window }, [Step::Product { kind, left, right, keep }, Step::Free { slot }, ..])
+                if left == to && slot == to && right != to && *keep != Some(*to) =>
+            {
+                self.unfolded([*from, *to], *window, (*kind, *right), *keep, pending)
+            }
             (
                 Step::Product {
                     kind,
@@ -155,14 +147,19 @@ impl<A: Accelerator> Worker<A> {
         [from, to]: [u32; 2],
         window: Window,
         (kind, right): (Kind, u32),
+        keep: Option<u32>,
         pending: &mut Pending<A::Data>,
     ) -> Result<Pair<A::Data>, AccelError> {
         let images = self.slot(from)?.clone();
         let patches = window.unfolded(images.shape)?;
         self.room(&[(to, patches)])?;
         let (right, shape) = self.product_of(kind, (images.form, patches), right, pending)?;
-        pending.room(shape)?;
+        match keep {
+            Some(slot) => self.room(&[(to, patches), (slot, shape)])?,
+            None => pending.room(shape)?,
+        }
         Ok(Pair::Unfolded {
+            keep,
             kind,
             images,
             window,
@@ -203,14 +200,16 @@ impl<A: Accelerator> Worker<A> {
                 right,
                 shape,
                 to,
+                keep,
             } => {
+                let form = images.form;
                 let data = self.device.unfolded_product(kind, &images, &window, &right)?;
                 self.slots.remove(&to);
-                pending.held.push(Held {
-                    form: images.form,
-                    shape,
-                    data,
-                });
+                let product = Held { form, shape, data };
+                match keep {
+                    Some(slot) => drop(self.slots.insert(slot, product)),
+                    None => pending.held.push(product),
+                }
             }
             Pair::Folded {
                 kind,
@@ -335,7 +334,7 @@ impl<A: Accelerator> Worker<A> {
 
 /// Two steps that a device may take at once.
 enum Pair<D> {
-    /// The patches of images, and their product into the answer. What was in slot `to` is gone.
+    /// The patches of images, and their product, into slot `keep` or the answer. What was in slot `to` is gone.
     Unfolded {
         kind: Kind,
         images: Held<D>,
@@ -343,6 +342,7 @@ enum Pair<D> {
         right: Held<D>,
         shape: Shape,
         to: u32,
+        keep: Option<u32>,
     },
     /// A product, and what its patches fold to. What was in slot `from` is gone.
     Folded {

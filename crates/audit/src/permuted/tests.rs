@@ -194,7 +194,13 @@ fn all_permutations_and_signs_of_initial_weights_are_found_after_small_updates()
 #[test]
 fn which_rows_or_columns_a_worker_has_is_found() {
     let rng = &mut rng(12);
-    for (shape, workers) in [((27, 64), 2), ((192, 24), 2), ((1152, 256), 3), ((128, 256), 5), ((512, 10), 2)] {
+    for (shape, workers) in [
+        ((27, 64), 2),
+        ((192, 24), 2),
+        ((1152, 256), 3),
+        ((128, 256), 5),
+        ((512, 10), 2),
+    ] {
         let weights = drawn(shape, rng);
         let layer = Layer::new(1, shape.0, shape.1, rng);
         let whole = layer.weights(&updated(&weights, 1e-2, rng));
@@ -210,7 +216,11 @@ fn which_rows_or_columns_a_worker_has_is_found() {
         assert_eq!(found, [at(&of_rows, &rows), (0..shape.1).collect()], "rows of {shape:?}");
         let some_columns = whole.slice(s![.., columns.clone()]).to_owned();
         let found = part::lines(&weights, &some_columns, Scales::Signs).unwrap();
-        assert_eq!(found, [(0..shape.0).collect(), at(&of_columns, &columns)], "columns of {shape:?}");
+        assert_eq!(
+            found,
+            [(0..shape.0).collect(), at(&of_columns, &columns)],
+            "columns of {shape:?}"
+        );
         let corner = whole.slice(s![rows, columns]).to_owned();
         assert!(part::lines(&weights, &corner, Scales::Signs).is_err());
         assert!(part::lines(&some_rows, &weights, Scales::Signs).is_err());

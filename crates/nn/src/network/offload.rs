@@ -54,7 +54,7 @@ pub use self::windows::Windows;
 use super::batch::{Batch, array_from_batch, batch_from_array};
 use super::program::{Branches, Gradients, Step};
 use super::{InputGradient, Network, Stage};
-use crate::ModelError;
+use crate::{ModelError, SgdStep};
 
 /// What a layer is to whoever has its products computed elsewhere.
 #[derive(Clone, Copy)]
@@ -206,6 +206,24 @@ impl OffloadedNetwork {
         let dx = dy.filter(|_| self.wish == InputGradient::Wanted);
         let dx = dx.map(|dx| array_from_batch("a gradient", dx, &network.input)).transpose();
         Ok(dx?)
+    }
+
+    /// The last update, if it was one of SGD; `None` before the first one.
+    pub fn last_step(&self) -> Option<SgdStep> {
+        let optimiser = self.network.optimiser.as_ref()?;
+        let updates = self.network.updates();
+        (updates > 0).then(|| optimiser.sgd_step(updates)).flatten()
+    }
+
+    /// The velocity of a product's weights after the last update, in the form of W; `None` of products without weights, and where the optimiser keeps none.
+    pub fn velocity(&self, product: usize) -> Option<Matrices> {
+        let steps = self.network.layers.steps().iter().zip(&self.steps);
+        let mut found = steps.filter_map(|(step, offloaded)| Some((step, offloaded.as_ref()?)));
+        let (step, offloaded) = found.find(|(_, offloaded)| offloaded.first == product)?;
+        match offloaded.form {
+            Form::Linear(linear) => linear.first_moment(step.layer()?.parameters().first()?),
+            Form::Attention(_) => None,
+        }
     }
 
     /// As [`Network::update`].

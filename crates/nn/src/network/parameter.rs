@@ -95,6 +95,11 @@ impl Parameter {
         Some(self.layout.array(self.gradient.clone()?, &self.shape))
     }
 
+    /// The optimiser's first moment in the layout of [`Parameter::tensor`]; empty before the first update, and where there is none.
+    pub fn first_moment(&self) -> &[f32] {
+        &self.moments.first
+    }
+
     /// The optimiser's moments in PyTorch's layout: none before the first update.
     pub fn moment_arrays(&self) -> Vec<ArrayD<f32>> {
         let Moments { first, second } = &self.moments;

@@ -13,7 +13,7 @@ use cloven_nn::{
 
 use super::{
     Blinding, Terms,
-    products::{cheapest, images},
+    products::{cheapest, images, stays},
 };
 use crate::ProtocolError;
 
@@ -71,7 +71,7 @@ pub fn training_step(
         ..StepCount::default()
     };
     for product in network.products() {
-        step.add(product, batch, terms);
+        step.add(product, batch, terms, matches!(optimiser, OptimiserSpec::Sgd { .. }));
     }
     Ok(step)
 }
@@ -90,7 +90,7 @@ impl StepCount {
         }
     }
 
-    fn add(&mut self, product: &Product, batch: usize, terms: &Terms) {
+    fn add(&mut self, product: &Product, batch: usize, terms: &Terms, sgd: bool) {
         let [count, rows, inner, columns] = product.dims(batch);
         let elements = |left: usize, right: usize| (count * left * right) as u64;
         let (mut x, w, y) = (elements(rows, inner), elements(inner, columns), elements(rows, columns));
@@ -124,22 +124,30 @@ impl StepCount {
         };
         self.blinding += hide * operands + find * results;
         let workers = at_work(terms) as u64;
+        let rekey_every = match terms.blinding {
+            Blinding::Permute { rekey_every } => Some(rekey_every),
+            Blinding::Masked | Blinding::None => None,
+        };
         // Everybody's shares; or of what is cut a part each, and all of the rest.
-        let [of_x, of_w, of_g] = match terms.blinding {
-            Blinding::Masked => [workers; 3],
+        let (copies, stay) = match terms.blinding {
+            Blinding::Masked => ([workers; 3], false),
             Blinding::Permute { .. } | Blinding::None => {
-                let [x, w] =
-                    [[count, rows, inner], [count, inner, columns]].map(|[batch, rows, columns]| Shape { batch, rows, columns });
-                let cut = cheapest(
-                    window,
-                    window.and_then(|window| window.images(batch).ok()).unwrap_or(x),
-                    w,
-                    workers as usize,
-                );
-                [Operand::X, Operand::W, Operand::G].map(|operand| if cut.cuts(operand) { 1 } else { workers })
+                let shape = |rows, columns| Shape {
+                    batch: count,
+                    rows,
+                    columns,
+                };
+                let (images, w) = (window.and_then(|window| window.images(batch).ok()), shape(inner, columns));
+                let stay = sgd && product.parameter && stays(rekey_every);
+                let cut = cheapest(window, images.unwrap_or(shape(rows, inner)), w, workers as usize, stay);
+                let copies = [Operand::X, Operand::W, Operand::G].map(|operand| if cut.cuts(operand) { 1 } else { workers });
+                (copies, stay && copies[1] == 1)
             }
         };
-        let (sent, received) = (of_x * x + of_w * w + of_g * y, of_x * dx + of_w * w + of_g * y);
+        let [of_x, of_w, of_g] = copies;
+        // Weights that stay are sent once for all steps until the next keys.
+        let weights = if stay { 0 } else { of_w * w };
+        let (sent, received) = (of_x * x + weights + of_g * y, of_x * dx + of_w * w + of_g * y);
         self.sent += BYTES * sent;
         self.received += BYTES * received;
     }

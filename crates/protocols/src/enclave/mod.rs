@@ -59,7 +59,7 @@ pub use msg::{
     BatchLoss, Challenge, EnclaveEvidence, MESSAGES, Outputs, Samples, SealingKey, Targets, TrainedNetwork, WorkerAnswer,
     WorkerJob,
 };
-pub use products::images;
+pub use products::{SLOTS, images};
 pub use server::{Enclave, enclave};
 pub use terms::{Blinding, Terms};
 pub use worker::worker;

@@ -175,7 +175,7 @@ impl<C: Channel> ServerRounds<C> for Session<'_, C> {
             Ok::<_, ProtocolError>(mean)
         };
         let mean = link.wait_while(step).await?;
-        products.end_step()?;
+        products.end_step(network)?;
         Ok(link.send(round, &BatchLoss(mean)).await?)
     }
 
@@ -190,6 +190,7 @@ impl<C: Channel> ServerRounds<C> for Session<'_, C> {
 
     fn restore(&mut self, parts: &Parts) -> Result<(), ProtocolError> {
         let plain = self.seal.open(NETWORK, part(parts, NETWORK)?)?;
+        self.products.forget_weights();
         Ok(self.network.network_mut().restore(&plain)?)
     }
 }

@@ -91,8 +91,8 @@ impl Terms {
             }
             Blinding::Permute { .. } => {
                 let one = format!(
-                    "{shapes}; operands of every product with rows and columns permuted and signs changed: whoever knows the initial weights, or enough of the data, can find the \
-                     permutations, and so samples and weights"
+                    "{shapes}; operands of every product with rows and columns permuted and signs changed, pictures with their pixels in place: what they show can be seen. Whoever knows the initial \
+                     weights, or enough of the data, can find the permutations, and so samples and weights"
                 );
                 all.extend(workers.iter().map(|worker| Leak::new(worker, &one)));
             }

@@ -3,6 +3,7 @@
 
 mod assignment;
 mod faults;
+mod in_place;
 mod resume;
 mod survivors;
 mod tampering;

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 if sys.path and __name__ == "__main__" and os.path.samefile(sys.path[0] or ".", os.path.dirname(os.path.abspath(__file__))):
     # Run as a file: the modules of this package are not to stand in for others of the same name.
@@ -21,8 +22,13 @@ _HELPERS = "--with-helpers"
 
 def program(helpers: Mapping[str, Any] | None = None) -> list[str]:
     """What a party's process is started with: this interpreter and this file, whatever the working directory holds; and the parties' helpers."""
+    line = [sys.executable, os.path.abspath(__file__)]
     described = {name: of_party.describe() for name, of_party in (helpers or {}).items()}
-    return [sys.executable, os.path.abspath(__file__), *([_HELPERS, json.dumps(described)] if described else [])]
+    if described:
+        import json
+
+        line += [_HELPERS, json.dumps(described)]
+    return line
 
 
 def main() -> None:
@@ -32,6 +38,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     described: dict[str, Any] = {}
     if arguments[:1] == [_HELPERS]:
+        import json
+
         described, arguments = json.loads(arguments[1]), arguments[2:]
 
     def helpers(party: str) -> Any:

@@ -8,7 +8,7 @@ use cloven_accel::{
 };
 use cloven_audit::permuted::{Operand, SeenProduct};
 use cloven_nn::offload::Windows;
-use cloven_protocols::enclave::{Blinding, WorkerJob, images};
+use cloven_protocols::enclave::{Blinding, SLOTS, WorkerJob, images};
 use cloven_wire::{
     Message,
     recording::{Received, RecordingError},
@@ -18,10 +18,7 @@ use ndarray::Array2;
 use super::known::KnownProduct;
 use crate::Error;
 
-/// Slots at a worker for each product: X, W and G of product n are 3 n, 3 n + 1 and 3 n + 2.
-const SLOTS: u32 = 3;
-
-/// The first tensor that was put into each slot for X or W.
+/// The first tensor that was put into each slot for X or W: the first two of a product's.
 pub(super) struct WorkerView(BTreeMap<u32, Tensor>);
 
 impl WorkerView {

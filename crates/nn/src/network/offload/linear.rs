@@ -63,8 +63,18 @@ impl LinearForm {
 
     /// W.
     pub fn weight(self, weight: &Parameter) -> Matrices {
-        let [rows, columns] = weight.tensor().dims();
-        let matrix = Matrices::of([1, rows, columns], into_values(weight.tensor()));
+        self.in_order(weight.tensor().dims(), into_values(weight.tensor()))
+    }
+
+    /// The first moment of W, in the form of W.
+    pub fn first_moment(self, weight: &Parameter) -> Option<Matrices> {
+        let values = weight.first_moment();
+        (!values.is_empty()).then(|| self.in_order(weight.tensor().dims(), values.to_vec()))
+    }
+
+    /// The form of W of what has the parameter's.
+    fn in_order(self, [rows, columns]: [usize; 2], values: Vec<f32>) -> Matrices {
+        let matrix = Matrices::of([1, rows, columns], values);
         match self {
             Self::Dense { .. } => matrix,
             Self::Convolution(windows) => windows.weight(matrix),

@@ -10,14 +10,16 @@ use cloven_accel::{
     permuted::{BatchKeys, LayerKeys},
     sharding::{Cut, Operand},
 };
-use cloven_nn::offload::{Job, Product, ProductKind};
+use cloven_nn::offload::{Job, OffloadedNetwork, Product, ProductKind};
 use cloven_wire::Channel;
 use rand_chacha::ChaCha20Rng;
 
 use super::{
-    Operands, asks, gradient, kind, left, matrices,
+    Operands, SLOTS, asks, gradient,
+    in_place::InPlace,
+    kind, matrices,
     pool::{Pool, Task},
-    slots,
+    product, slots, unfolded, view,
 };
 use crate::ProtocolError;
 
@@ -31,6 +33,10 @@ pub(super) struct Floats {
     steps: u64,
     /// X and W of each product on its last way forward.
     kept: Vec<Option<Kept>>,
+    /// Weights that workers have from the last step, or will have.
+    there: Vec<Option<InPlace>>,
+    /// Whether weights may stay at all.
+    may_stay: bool,
 }
 
 /// What keys are drawn for.
@@ -39,6 +45,8 @@ struct Layer {
     columns: usize,
     /// Of a convolution whose X and dX are images.
     window: Option<Window>,
+    /// Whether W is a parameter; else both operands are activations.
+    parameter: bool,
 }
 
 /// X and W as the workers have them.
@@ -67,6 +75,7 @@ impl Floats {
                 inner: product.inner,
                 columns: product.columns,
                 window: product.windows.and_then(super::overlapping),
+                parameter: product.parameter,
             })
             .collect();
         let keys = rekey_every.map(|every| Ok::<_, ProtocolError>((drawn(&layers, rng)?, every.max(1))));
@@ -74,6 +83,8 @@ impl Floats {
             keys: keys.transpose()?,
             steps: 0,
             kept: layers.iter().map(|_| None).collect(),
+            there: layers.iter().map(|_| None).collect(),
+            may_stay: stays(rekey_every),
             layers,
         })
     }
@@ -100,16 +111,31 @@ impl Floats {
         pool: &mut Pool<'_, C>,
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
-        let (mut x, mut w) = (left(job, window)?, matrices(&job.right)?);
-        let mut batch = None;
-        if let Some(keys) = self.keys_of(number) {
-            let count = if window.is_some() { x.shape().batch } else { x.shape().rows };
-            let of_batch = keys.batch(count, rng)?;
-            (x, w) = (keys.blind_input(&of_batch, &x)?, keys.blind_weights(&w)?);
-            batch = Some(of_batch);
-        }
-        let workers = pool.left()?;
-        let cut = cheapest(window, x.shape(), w.shape(), workers.len());
+        let unfolded = job
+            .windows
+            .filter(|_| window.is_none())
+            .map(|windows| windows.unfold(&job.left));
+        let unfolded = unfolded.transpose()?;
+        let plain = [unfolded.as_ref().unwrap_or(&job.left), &*job.right];
+        let (x, w, batch) = match self.keys_of(number) {
+            None => (matrices(plain[0])?, matrices(plain[1])?, None),
+            Some(keys) => {
+                let [x, w] = [view(plain[0])?, view(plain[1])?];
+                let count = if window.is_some() { x.shape().batch } else { x.shape().rows };
+                let batch = keys.batch(count, rng)?;
+                (keys.blind_input(&batch, x)?, keys.blind_weights(w)?, Some(batch))
+            }
+        };
+        let left = pool.left()?;
+        let mut there = self.there[number].take();
+        there = there.filter(|there| there.workers.iter().all(|worker| left.contains(worker)));
+        let (cut, workers) = match &there {
+            Some(there) => (there.cut, there.workers.clone()),
+            None => {
+                let stays = self.may_stay && self.layers[number].parameter;
+                (cheapest(window, x.shape(), w.shape(), left.len(), stays), left)
+            }
+        };
         let ranges = cut.ranges(x.shape(), w.shape(), workers.len()).into_iter();
         let parts = ranges.zip(workers).map(|(range, worker)| Part { range, at: Some(worker) });
         let mut parts: Vec<Part> = parts.collect();
@@ -121,12 +147,17 @@ impl Floats {
             w: &w,
             g: None,
             slots: self.slots(number),
+            there: there.as_ref(),
             name,
         };
         let mut products = answered(&asked, &mut parts, pool, rng).await?;
         if let (Some(keys), Some(batch)) = (self.keys_of(number), &batch) {
             products = vec![keys.unblind_output(batch, &products[0])?];
         }
+        self.there[number] = there.filter(|_| all_present(&parts)).map(|mut there| {
+            there.done();
+            there
+        });
         let last = [job.left.clone(), job.right.clone()];
         self.kept[number] = Some(Kept {
             last,
@@ -148,7 +179,7 @@ impl Floats {
         rng: &mut ChaCha20Rng,
     ) -> Result<Vec<Matrices<f32>>, ProtocolError> {
         let kept = self.kept[number].take();
-        let mut g = matrices(gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?)?;
+        let plain = gradient(jobs, kept.as_ref().map(|kept| &kept.last), name)?;
         let Some(Kept {
             x,
             w,
@@ -161,9 +192,15 @@ impl Floats {
             return Ok(Vec::new());
         };
         let keys = self.keys_of(number).zip(batch.as_ref());
-        if let Some((keys, batch)) = keys {
-            g = keys.blind_gradient(batch, &g)?;
+        let g = match keys {
+            None => matrices(plain)?,
+            Some((keys, batch)) => keys.blind_gradient(batch, view(plain)?)?,
+        };
+        let mut there = self.there[number].take();
+        if there.is_none() && self.stay(number, cut, &parts) {
+            there = Some(InPlace::new(number, cut, parts.iter().filter_map(|part| part.at).collect()));
         }
+        there = there.filter(|_| !self.rekeys_after_this());
         let asked = Asked {
             kinds: jobs.iter().map(|job| kind(job.kind)).collect(),
             cut,
@@ -172,9 +209,15 @@ impl Floats {
             w: &w,
             g: Some(&g),
             slots: self.slots(number),
+            there: there.as_ref(),
             name,
         };
         let products = answered(&asked, &mut parts, pool, rng).await?;
+        self.there[number] = there.filter(|_| all_present(&parts)).map(|mut there| {
+            there.descend();
+            there
+        });
+        let keys = self.keys_of(number).zip(batch.as_ref());
         let Some((keys, batch)) = keys else { return Ok(products) };
         let unblinded = products.iter().zip(jobs).map(|(product, job)| match kind(job.kind) {
             Kind::InputGradient => keys.unblind_input(batch, product),
@@ -200,16 +243,61 @@ impl Floats {
         self.keys.as_ref().map(|(keys, _)| &keys[number])
     }
 
-    /// Draws the layers' permutations anew when it is time.
-    pub(super) fn end_step(&mut self, rng: &mut ChaCha20Rng) -> Result<(), ProtocolError> {
+    /// Whether the weights of a product can stay where these parts are.
+    fn stay(&self, number: usize, cut: Cut, parts: &[Part]) -> bool {
+        let once = cut.cuts(Operand::W) || parts.len() == 1;
+        self.may_stay && self.layers[number].parameter && once && all_present(parts)
+    }
+
+    /// Whether the keys of this step are those of the next one.
+    fn rekeys_after_this(&self) -> bool {
+        let every = self.keys.as_ref().map(|(_, every)| *every);
+        every.is_some_and(|every| (self.steps + 1).is_multiple_of(every))
+    }
+
+    /// The weights of a network have been updated. Draws the layers' permutations anew when it is time.
+    pub(super) fn end_step(&mut self, network: &OffloadedNetwork, rng: &mut ChaCha20Rng) -> Result<(), ProtocolError> {
+        let rekeys = self.rekeys_after_this();
         self.steps += 1;
-        if let Some((keys, every)) = &mut self.keys
-            && self.steps.is_multiple_of(*every)
-        {
+        let step = network.last_step();
+        self.may_stay &= step.is_some();
+        for number in 0..self.there.len() {
+            let there = self.there[number].take();
+            let (Some(mut there), Some(step), false) = (there, step, rekeys) else {
+                continue;
+            };
+            let velocity = || {
+                let plain = network.velocity(number);
+                let blinded = plain.map(|plain| match self.keys_of(number) {
+                    None => matrices(&plain),
+                    Some(keys) => Ok(keys.blind_weights(view(&plain)?)?),
+                });
+                blinded.transpose()
+            };
+            if there.follow(step, velocity)? {
+                self.there[number] = Some(there);
+            }
+        }
+        if let Some((keys, _)) = self.keys.as_mut().filter(|_| rekeys) {
             *keys = drawn(&self.layers, rng)?;
         }
         Ok(())
     }
+
+    /// Weights are not what they were: workers are sent them again.
+    pub(super) fn forget_weights(&mut self) {
+        self.there.fill_with(|| None);
+    }
+}
+
+/// Whether weights may stay at workers: where keys do, for longer than a step.
+pub(in crate::enclave) fn stays(rekey_every: Option<u64>) -> bool {
+    rekey_every.is_none_or(|every| every > 1)
+}
+
+/// Whether nobody who has a part has failed.
+fn all_present(parts: &[Part]) -> bool {
+    parts.iter().all(|part| part.at.is_some())
 }
 
 fn drawn(layers: &[Layer], rng: &mut ChaCha20Rng) -> Result<Vec<LayerKeys>, ProtocolError> {
@@ -220,21 +308,21 @@ fn drawn(layers: &[Layer], rng: &mut ChaCha20Rng) -> Result<Vec<LayerKeys>, Prot
     Ok(keys.collect::<Result<_, _>>()?)
 }
 
-/// The cut under which the fewest numbers cross the links in a training step, of a layer whose three products are wanted; X may be images.
-pub(in crate::enclave) fn cheapest(window: Option<Window>, x: Shape, w: Shape, workers: usize) -> Cut {
+/// The cut under which the fewest numbers cross the links in a training step, of a layer whose three products are wanted; X may be images. Weights that stay at workers, as they
+/// do where each is at one only, are not sent.
+pub(in crate::enclave) fn cheapest(window: Option<Window>, x: Shape, w: Shape, workers: usize, stays: bool) -> Cut {
     if w.batch != 1 {
         return Cut::Batch;
     }
     let places = window.map_or(x.rows, |window| x.batch * window.output().iter().product::<usize>());
     // Each operand, and what has its form: to or from all workers where it is not cut.
-    let sizes = [
-        (Operand::X, x.elements()),
-        (Operand::W, w.elements()),
-        (Operand::G, places * w.columns),
-    ];
     let crossing = |cut: &Cut| {
-        let each = sizes.map(|(operand, size)| size * if cut.cuts(operand) { 1 } else { workers });
-        each.iter().sum::<usize>()
+        let copies = |operand| if cut.cuts(operand) { 1 } else { workers };
+        let of_weights = match copies(Operand::W) {
+            1 if stays => 1,
+            copies => 2 * copies,
+        };
+        2 * copies(Operand::X) * x.elements() + 2 * copies(Operand::G) * places * w.columns + of_weights * w.elements()
     };
     let mut cuts = vec![Cut::Rows(window), Cut::Columns];
     // Channels of images are not rows of W that lie together.
@@ -261,6 +349,8 @@ struct Asked<'o> {
     /// None on the way forward.
     g: Option<&'o Matrices<f32>>,
     slots: Slots,
+    /// Weights that are at the workers on the way forward, and stay there after the way back.
+    there: Option<&'o InPlace>,
     name: &'o str,
 }
 
@@ -297,17 +387,39 @@ impl Asked<'_> {
             let slot = slots[operand as usize];
             Ok::<_, AccelError>(Step::Put { slot, tensor })
         };
+        let there = self.there.filter(|_| part.at.is_some());
         let mut steps = Vec::new();
         if self.g.is_none() || part.at.is_none() {
-            steps.extend([put(Operand::X)?, put(Operand::W)?]);
+            match there {
+                Some(there) => steps.extend(there.steps(&part.range)?),
+                None => steps.push(put(Operand::W)?),
+            }
+            steps.push(put(Operand::X)?);
         }
         if self.g.is_some() {
             steps.push(put(Operand::G)?);
         }
-        let kinds = self.kinds.iter();
-        steps.extend(kinds.flat_map(|kind| asks(slots, self.slots.windows, *kind, self.window)));
+        for kind in &self.kinds {
+            match (there, *kind, self.window) {
+                (Some(there), Kind::WeightGradient, window) => {
+                    let (slot, windows) = (there.gradient(), self.slots.windows[0]);
+                    match window {
+                        Some(window) => steps.extend(unfolded(slots, windows, *kind, window, Some(slot))),
+                        None => steps.push(product(slots, *kind, Some(slot))),
+                    }
+                    steps.push(Step::Read { slot });
+                }
+                (_, kind, window) => steps.extend(asks(slots, self.slots.windows, kind, window)),
+            }
+        }
         if self.g.is_some() || part.at.is_none() {
-            steps.extend(slots.map(|slot| Step::Free { slot }));
+            let [x, w, g] = slots;
+            steps.extend([x, g].map(|slot| Step::Free { slot }));
+            if there.is_none() {
+                // Also what weights left there that do not stay any more.
+                let more = [w, x + SLOTS - 2, x + SLOTS - 1];
+                steps.extend(more.map(|slot| Step::Free { slot }));
+            }
         }
         Ok(steps)
     }

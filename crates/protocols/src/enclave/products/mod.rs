@@ -9,18 +9,19 @@
 //! the operands of a step are kept until its products are there, so that others do its part.
 
 mod floats;
+mod in_place;
 mod masked;
 mod pool;
 mod teller;
 
 use std::sync::Arc;
 
-use cloven_accel::{Kind, Matrices, Shape, convolution::Window, job::Step};
-use cloven_nn::offload::{self, Job, Product, ProductKind};
+use cloven_accel::{Kind, Matrices, Shape, View, convolution::Window, job::Step};
+use cloven_nn::offload::{self, Job, OffloadedNetwork, Product, ProductKind};
 use cloven_wire::{Channel, Link};
 use rand_chacha::ChaCha20Rng;
 
-pub(super) use self::floats::cheapest;
+pub(super) use self::floats::{cheapest, stays};
 pub(super) use self::teller::Teller;
 use self::{floats::Floats, masked::Masked, pool::Pool};
 use super::{Blinding, Terms};
@@ -65,11 +66,18 @@ impl<'l, C: Channel> Products<'l, C> {
         })
     }
 
-    /// After a training step.
-    pub(super) fn end_step(&mut self) -> Result<(), ProtocolError> {
+    /// After a training step of this network, whose weights have been updated.
+    pub(super) fn end_step(&mut self, network: &OffloadedNetwork) -> Result<(), ProtocolError> {
         match &mut self.hidden {
             Hidden::Masked(_) => Ok(()),
-            Hidden::Floats(floats) => floats.end_step(&mut self.rng),
+            Hidden::Floats(floats) => floats.end_step(network, &mut self.rng),
+        }
+    }
+
+    /// Weights have been changed otherwise than by an update.
+    pub(super) fn forget_weights(&mut self) {
+        if let Hidden::Floats(floats) = &mut self.hidden {
+            floats.forget_weights();
         }
     }
 
@@ -111,22 +119,20 @@ impl<C: Channel> offload::Products for Products<'_, C> {
     }
 }
 
+/// Slots at a worker for each product: X, W and G, and two for gradients of weights that stay there and their velocity.
+pub const SLOTS: u32 = 5;
+
 /// Slots at a worker for X, W and G of a product.
 fn slots(number: usize) -> [u32; 3] {
-    [0, 1, 2].map(|operand| 3 * number as u32 + operand)
+    [0, 1, 2].map(|operand| SLOTS * number as u32 + operand)
 }
 
 /// The steps that answer with a product; `spare`: for windows and images that are there only while a job lasts.
 fn asks([x, w, g]: [u32; 3], [windows, images, _]: [u32; 3], kind: Kind, window: Option<Window>) -> Vec<Step> {
     match (kind, window) {
-        (_, None) => vec![product([x, w, g], kind)],
+        (_, None) => vec![product([x, w, g], kind, None)],
         (Kind::InputGradient, Some(window)) => vec![
-            Step::Product {
-                kind,
-                left: g,
-                right: w,
-                keep: Some(windows),
-            },
+            product([x, w, g], kind, Some(windows)),
             Step::Fold {
                 from: windows,
                 to: images,
@@ -136,31 +142,31 @@ fn asks([x, w, g]: [u32; 3], [windows, images, _]: [u32; 3], kind: Kind, window:
             Step::Free { slot: windows },
             Step::Free { slot: images },
         ],
-        (_, Some(window)) => vec![
-            Step::Unfold {
-                from: x,
-                to: windows,
-                window,
-            },
-            product([windows, w, g], kind),
-            Step::Free { slot: windows },
-        ],
+        (_, Some(window)) => unfolded([x, w, g], windows, kind, window, None),
     }
 }
 
-/// The step that answers with a product of these slots.
-fn product([x, w, g]: [u32; 3], kind: Kind) -> Step {
+/// The steps for a product of windows, which are made in a slot and do not stay.
+fn unfolded([x, w, g]: [u32; 3], windows: u32, kind: Kind, window: Window, keep: Option<u32>) -> Vec<Step> {
+    vec![
+        Step::Unfold {
+            from: x,
+            to: windows,
+            window,
+        },
+        product([windows, w, g], kind, keep),
+        Step::Free { slot: windows },
+    ]
+}
+
+/// The step for a product of these slots, into the answer or a slot.
+fn product([x, w, g]: [u32; 3], kind: Kind, keep: Option<u32>) -> Step {
     let (left, right) = match kind {
         Kind::Forward => (x, w),
         Kind::WeightGradient => (x, g),
         Kind::InputGradient => (g, w),
     };
-    Step::Product {
-        kind,
-        left,
-        right,
-        keep: None,
-    }
+    Step::Product { kind, left, right, keep }
 }
 
 fn kind(kind: ProductKind) -> Kind {
@@ -217,8 +223,13 @@ fn owned(matrices: offload::Matrices) -> Result<Matrices<f32>, ProtocolError> {
 }
 
 fn matrices(matrices: &offload::Matrices) -> Result<Matrices<f32>, ProtocolError> {
+    let view = view(matrices)?;
+    Ok(Matrices::new(view.shape(), view.values().to_vec())?)
+}
+
+fn view(matrices: &offload::Matrices) -> Result<View<'_, f32>, ProtocolError> {
     let [batch, rows, columns] = matrices.dims();
-    Ok(Matrices::new(Shape::new(batch, rows, columns)?, matrices.values().to_vec())?)
+    Ok(View::new(Shape::new(batch, rows, columns)?, matrices.values())?)
 }
 
 /// X and W of a product on its last way forward, by which jobs of its way back are known.
