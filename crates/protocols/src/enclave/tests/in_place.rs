@@ -125,10 +125,10 @@ async fn what_is_cut_stays_and_what_is_not_does_not() {
         .iter()
         .map(|seen| seen.weights.values().map(Vec::len).collect())
         .collect();
-    let (once, always) = (1, FORWARD);
-    let all: Vec<usize> = sent.concat();
-    assert!(
-        all.contains(&once) && all.iter().all(|count| [once, always].contains(count)),
-        "{sent:?}"
-    );
+    let once = (0..5)
+        .filter(|number| sent.iter().all(|of_worker| of_worker[*number] == 1))
+        .count();
+    // Small batches have no rows for some.
+    let every_time = (0..5).filter(|number| sent[0][*number] == FORWARD).count();
+    assert!(once > 0 && every_time > 0 && once + every_time == 5, "{sent:?}");
 }
