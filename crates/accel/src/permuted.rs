@@ -255,14 +255,14 @@ impl Direction {
             }
         };
         let mut values = Vec::with_capacity(seen.elements());
-        let row_of = match columns.len() {
-            ..=SHORT => gather::<SHORT>,
-            ..=LONG => gather::<LONG>,
+        let gather = match columns.len() {
+            width if width <= SHORT => gather::<SHORT>,
+            width if width <= LONG => gather::<LONG>,
             _ => gather::<{ Shape::MAX_ELEMENTS }>,
         };
         if seen.matrix_elements() > 0 {
             for matrix in operand.values().chunks(seen.matrix_elements()) {
-                row_of(Backend::best(), rows, columns, matrix, &mut values);
+                gather(Backend::best(), rows, columns, matrix, &mut values);
             }
         }
         Matrices::new(operand.shape(), values)

@@ -131,7 +131,9 @@ impl Cut {
             }
         }
         if self.stacks(operand, shape) {
-            return Matrices::new(shape, parts.iter().flat_map(|(_, part)| part.values()).copied().collect());
+            let mut values = Vec::with_capacity(shape.elements());
+            parts.iter().for_each(|(_, part)| values.extend_from_slice(part.values()));
+            return Matrices::new(shape, values);
         }
         let mut whole = Matrices::new(shape, vec![T::default(); shape.elements()])?;
         for (range, part) in parts {

@@ -124,7 +124,7 @@ impl Factors {
     fn apply(&self, lines: &[f32], depth: usize) -> (Vec<f64>, Vec<f64>) {
         let count = lines.len() / depth.max(1);
         let (mut sums, mut squares) = (vec![0.0; count * self.width], vec![0.0; count]);
-        let multiply = if self.width % TILE == 0 {
+        let multiply = if self.width.is_multiple_of(TILE) {
             multiply::<TILE>
         } else {
             multiply::<LANES>
