@@ -16,7 +16,8 @@ def test_the_page_runs(tmp_path, monkeypatch, capsys):
     names = {}
     exec(template, names)
     printed = capsys.readouterr().out
-    assert "area under the ROC curve 0.9" in printed and "learns" in printed
+    area = re.search(r"area under the ROC curve ([0-9.]+)", printed)
+    assert area and float(area[1]) > 0.9 and "learns" in printed
     assert len(template.strip().splitlines()) <= 20
     exec(arrays, names)
     assert names["probabilities"].shape == (10, 2) and names["weights"]["4.weight"].shape == (2, 16)

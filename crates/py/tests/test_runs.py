@@ -132,7 +132,7 @@ def stop(update):
     if update["event"] == "checkpoint" and update["position"]["epoch"] >= 1:
         os.kill(os.getpid(), signal.SIGINT)
 try:
-    cloven.run(cloven.template("digits", set={"training.epochs": 60}), runs=sys.argv[1], on_update=stop)
+    cloven.run(cloven.template("digits", set={"training.epochs": 150}), runs=sys.argv[1], on_update=stop)
 except cloven.Interrupted as interrupted:
     print(interrupted.run_folder)
     sys.exit(7)
@@ -142,7 +142,7 @@ except cloven.Interrupted as interrupted:
 def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, tmp_path], capture_output=True, text=True)
     assert done.returncode == 7, done.stderr
-    job = cloven.template("digits", set={"training.epochs": 60})
+    job = cloven.template("digits", set={"training.epochs": 150})
     events = []
     run = cloven.run(job, resume=done.stdout.strip(), on_update=events.append)
     begun = next(update for update in events if update["event"] == "started")
