@@ -19,7 +19,7 @@
 //! | blinding | a worker learns | hidden by |
 //! |---|---|---|
 //! | [`masked`] | shapes, times, which products share an operand | shares that are uniform; two workers that collude learn everything |
-//! | [`permuted`] | all of that, and all numbers up to order and sign; everything, if it knows the weights that training began with | nothing that holds |
+//! | [`permuted`] | all of that, and all numbers up to order and sign; pictures, with colours exchanged; everything, if it knows the weights that training began with | nothing that holds |
 //! | none | everything | |
 //!
 //! `unsafe` is confined to the vector instructions, each licensed by a [`Backend`] that only run-time detection makes, and to the call into `gemm`.
