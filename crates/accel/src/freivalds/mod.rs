@@ -7,7 +7,7 @@
 //! | [`check_residues`] | one worker's answer to its shares, to name a liar | with a probability of at most 2^-47 |
 //! | [`check_floats`] | products in f32 (`permute`, `none`) | if no element is off by more than a tolerance; with a probability of tolerance over error otherwise |
 //!
-//! Products of convolutions have checks of their own ([`crate::convolution`]), with 2^-40.
+//! Products of convolutions have checks of their own ([`crate::convolution`]): of integers with 2^-40, of floats with the tolerance that their windows would have.
 //!
 //! Either side may have the coefficients: they go to the longer side of the product, so that the two larger matrices meet the short coefficients and
 //! the smaller operand the long ones. Matrices of a batch have the same coefficients; each is as likely to be caught as alone.

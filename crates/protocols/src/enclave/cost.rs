@@ -2,7 +2,8 @@
 //!
 //! A multiplication and addition inside a product counts as one, and so does every other operation on a number or a byte. For each element of an operand the enclave takes
 //! [`masked::SHARE_OPERATIONS`] or, where it permutes, 2 (move, sign), for each of a result [`masked::DECODE_OPERATIONS`] or 2; for the check of a product
-//! [`freivalds::operations`] or, of a convolution that workers unfold, [`check_operations`](cloven_accel::convolution::Window::check_operations). What layers compute beside products is
+//! [`freivalds::operations`] or, of a convolution that workers unfold, [`check_operations`](cloven_accel::convolution::Window::check_operations), of floats
+//! [`float_check_operations`](cloven_accel::convolution::Window::float_check_operations). What layers compute beside products is
 //! [`cloven_nn::offload::training_cost`], less the windows of a convolution where workers unfold them. dX is taken to come back folded.
 
 use cloven_accel::{Dimensions, Shape, freivalds, masked, sharding::Operand};

@@ -1,5 +1,5 @@
 //! The ladder: training against unsplit training, several blindings; attestation is in `faults`, workers that fail in `survivors`, which share reaches
-//! whom in `assignment`, killed parties in `resume`.
+//! whom in `assignment`, killed parties in `resume`, weights that stay at workers in `in_place`, images instead of windows in `windows`.
 
 mod assignment;
 mod faults;

@@ -5,12 +5,15 @@
 //! - forward: blinded X and W → workers, who keep them until the same product's next; X W → enclave
 //! - backward: blinded G → workers; X^T G, and where something before learns G W^T → enclave
 //!
+//! Weights may stay at the workers from step to step, who then update them ([`in_place`]).
+//!
 //! What comes back is checked before it is used. One exchange with every worker for a product and direction. A worker that lies, stalls or leaves is dropped;
 //! the operands of a step are kept until its products are there, so that others do its part.
 
 mod floats;
 mod in_place;
 mod masked;
+mod parts;
 mod pool;
 mod teller;
 
@@ -21,9 +24,9 @@ use cloven_nn::offload::{self, Job, OffloadedNetwork, Product, ProductKind};
 use cloven_wire::{Channel, Link};
 use rand_chacha::ChaCha20Rng;
 
-pub(super) use self::floats::{cheapest, stays};
 pub(super) use self::teller::Teller;
 use self::{floats::Floats, masked::Masked, pool::Pool};
+pub(super) use self::{floats::stays, parts::cheapest};
 use super::{Blinding, Terms};
 use crate::ProtocolError;
 
