@@ -164,6 +164,16 @@ pub fn summary(summary: &Summary) -> String {
             seconds(summary.seconds_per_epoch)
         ),
     );
+    if let Some(plain) = summary.seconds_per_epoch_plain.filter(|plain| *plain > 0.0) {
+        let processors = summary.all_cpu_seconds().zip(summary.cpu_seconds_plain);
+        let processors = processors.filter(|(_, plain)| *plain > 0.0).map(|(all, plain)| {
+            let ratio = all / plain;
+            format!(", {ratio:.2} times the processor seconds of all parties")
+        });
+        let ratio = summary.seconds_per_epoch / plain;
+        let processors = processors.unwrap_or_default();
+        row("  over plain", format!("{ratio:.2} times its {} an epoch{processors}", seconds(plain)));
+    }
     if let Some(predicted) = &summary.predicted {
         let ratio = predicted.seconds_per_epoch / summary.seconds_per_epoch.max(f64::MIN_POSITIVE);
         let planned = format!(

@@ -309,6 +309,7 @@ fn sealed_training_reaches_what_plain_reaches_and_says_what_is_learnt() {
         "{sealed} {plain}"
     );
     assert!(summary["seconds_per_epoch_plain"].as_f64().is_some());
+    assert!(summary["cpu_seconds_plain"].as_f64().is_some());
     assert_eq!(summary["params"]["log2_n"], 11);
     assert_eq!(summary["params"]["security_bits"], 128);
     assert!(summary["params"]["log2_qp"].as_f64().unwrap() < 53.0);

@@ -160,6 +160,9 @@ pub struct Summary {
     /// Processor time of each party's process, all its threads.
     #[serde(default)]
     pub cpu_seconds: BTreeMap<Party, Option<f64>>,
+    /// The same of all parties together in plain split learning, with `--compare-plain`.
+    #[serde(default)]
+    pub cpu_seconds_plain: Option<f64>,
     /// `vertical`: how each holder's rows were found.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alignment: BTreeMap<Party, Alignment>,
@@ -224,6 +227,7 @@ impl Summary {
                 .collect(),
             peak_rss_bytes: parties.iter().map(|(name, p)| (name.clone(), p.peak_rss_bytes)).collect(),
             cpu_seconds: parties.iter().map(|(name, p)| (name.clone(), p.cpu_seconds)).collect(),
+            cpu_seconds_plain: None,
             alignment: known(parties, |p| p.alignment.clone()),
             adjusted_values: known(parties, |p| p.adjusted),
             params: job.encryption_parameters(rows).ok().flatten(),
@@ -235,6 +239,12 @@ impl Summary {
     pub fn compare_plain(&mut self, plain: &Self) {
         self.test_accuracy_plain = plain.test_accuracy;
         self.seconds_per_epoch_plain = Some(plain.seconds_per_epoch);
+        self.cpu_seconds_plain = plain.all_cpu_seconds();
+    }
+
+    /// Processor time of all parties, where that of each is known.
+    pub fn all_cpu_seconds(&self) -> Option<f64> {
+        self.cpu_seconds.values().copied().sum()
     }
 }
 

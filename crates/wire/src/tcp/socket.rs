@@ -1,8 +1,8 @@
 //! A TLS stream as a channel, with its bytes counted below TLS and a deadline on every wait.
 
 use std::{
-    future::Future,
-    io,
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
@@ -31,6 +31,8 @@ const STEP: usize = 1 << 16;
 /// The longest TLS record's content, and what a record adds to it: header, content type and tag.
 const RECORD: u64 = 1 << 14;
 const RECORD_EXTRA: u64 = 5 + 1 + 16;
+/// What is read from the socket at a time: TLS itself asks for 4 KiB each time, a system call for a quarter of a record.
+const READ: usize = 1 << 16;
 /// A wait that is likely to be this short is spent polling: waking a sleeping core costs as much as the peer's whole step on a small
 /// batch. (Measured on a virtual machine: 0.31 ms a step of `m1` at batch 4 without polling, 0.18 ms with it.)
 const POLL: Duration = Duration::from_micros(300);
@@ -51,8 +53,8 @@ pub(super) struct Counted {
 }
 
 enum Stream {
-    Direct(TcpStream),
-    Emulated(Shaped),
+    Direct(BufReader<TcpStream>),
+    Emulated(BufReader<Shaped>),
 }
 
 /// The same call on whichever stream it is.
@@ -74,8 +76,8 @@ struct Counters {
 impl Counted {
     pub(super) fn new(stream: TcpStream, emulation: Option<Emulation>) -> io::Result<Self> {
         let stream = match emulation {
-            None => Stream::Direct(stream),
-            Some(emulation) => Stream::Emulated(Shaped::new(stream, emulation)?),
+            None => Stream::Direct(BufReader::with_capacity(READ, stream)),
+            Some(emulation) => Stream::Emulated(BufReader::with_capacity(READ, Shaped::new(stream, emulation)?)),
         };
         Ok(Self {
             stream,
@@ -87,7 +89,7 @@ impl Counted {
     fn lag(&self) -> Duration {
         match &self.stream {
             Stream::Direct(_) => Duration::ZERO,
-            Stream::Emulated(shaped) => shaped.lag(),
+            Stream::Emulated(shaped) => shaped.get_ref().lag(),
         }
     }
 }
@@ -110,6 +112,22 @@ impl AsyncWrite for Counted {
             .sent
             .fetch_add(*result.as_ref().unwrap_or(&0) as u64, Ordering::Relaxed);
         Poll::Ready(result)
+    }
+
+    /// Several TLS records in one system call.
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let result = ready!(on_stream!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs)));
+        self.counters
+            .sent
+            .fetch_add(*result.as_ref().unwrap_or(&0) as u64, Ordering::Relaxed);
+        Poll::Ready(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Direct(stream) => stream.is_write_vectored(),
+            Stream::Emulated(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -138,6 +156,27 @@ struct Half<'a>(&'a Mutex<TlsStream<Counted>>);
 impl Half<'_> {
     fn lock(&self) -> MutexGuard<'_, TlsStream<Counted>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends so many bytes.
+    async fn append(&self, into: &mut Vec<u8>, mut count: usize) -> io::Result<()> {
+        while count > 0 {
+            count -= poll_fn(|cx| self.poll_append(cx, into, count)).await?;
+        }
+        Ok(())
+    }
+
+    /// Appends what has arrived, at most so many bytes.
+    fn poll_append(&self, cx: &mut Context<'_>, into: &mut Vec<u8>, most: usize) -> Poll<io::Result<usize>> {
+        let mut stream = self.lock();
+        let arrived = ready!(Pin::new(&mut *stream).poll_fill_buf(cx))?;
+        let count = arrived.len().min(most);
+        into.extend_from_slice(&arrived[..count]);
+        Pin::new(&mut *stream).consume(count);
+        match count {
+            0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            count => Poll::Ready(Ok(count)),
+        }
     }
 }
 
@@ -301,14 +340,13 @@ impl Channel for TcpChannel {
     async fn receive_payload(&self, what: &'static str, header: Header, into: &mut Vec<u8>) -> Result<(), WireError> {
         into.clear();
         let begun = Instant::now();
-        let mut stream = self.half();
+        let stream = self.half();
         let len = header.len as usize;
         while into.len() < len {
-            let start = into.len();
-            into.resize(len.min(start + STEP), 0);
+            let step = STEP.min(len - into.len());
             let patience = self.patience(begun);
-            match timeout(patience, stream.read_exact(&mut into[start..])).await {
-                Ok(Ok(_)) => (),
+            match timeout(patience, stream.append(into, step)).await {
+                Ok(Ok(())) => (),
                 Ok(Err(e)) => return Err(self.closed(what, header.round, &e)),
                 Err(_) => return Err(self.late(what, "from", header.round, begun)),
             }
