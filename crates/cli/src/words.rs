@@ -172,7 +172,10 @@ pub fn summary(summary: &Summary) -> String {
         });
         let ratio = summary.seconds_per_epoch / plain;
         let processors = processors.unwrap_or_default();
-        row("  over plain", format!("{ratio:.2} times its {} an epoch{processors}", seconds(plain)));
+        row(
+            "  over plain",
+            format!("{ratio:.2} times its {} an epoch{processors}", seconds(plain)),
+        );
     }
     if let Some(predicted) = &summary.predicted {
         let ratio = predicted.seconds_per_epoch / summary.seconds_per_epoch.max(f64::MIN_POSITIVE);

@@ -87,22 +87,13 @@ impl Tensor {
         let mut size = || reader.number("size of a tensor").map(|size| size as usize);
         let shape = Shape::new(size()?, size()?, size()?)?;
         let bytes = reader.take("tensor", 4 * shape.elements())?;
-        let bytes = bytes.as_chunks().0.iter();
+        let bytes = bytes.as_chunks().0;
         match floats {
             false => {
-                let words = bytes.map(|bytes| u32::from_le_bytes(*bytes)).collect();
+                let words = bytes.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
                 Words::new(Matrices::new(shape, words)?).map(Self::Words)
             }
-            true => {
-                let values: Vec<f32> = bytes.map(|bytes| f32::from_le_bytes(*bytes)).collect();
-                match not_finite(&values) {
-                    Some(index) => Err(AccelError::NotFinite {
-                        index,
-                        actual: values[index],
-                    }),
-                    None => Matrices::new(shape, values).map(Self::Floats),
-                }
-            }
+            true => Matrices::new(shape, finite(bytes)?).map(Self::Floats),
         }
     }
 }
@@ -191,13 +182,22 @@ impl Step {
     }
 }
 
-/// Where the first infinity or NaN is. Blocks have no early end, so that the compiler's vectors apply.
-fn not_finite(values: &[f32]) -> Option<usize> {
-    const BLOCK: usize = 1 << 12;
-    let is_finite = |block: &[f32]| block.iter().fold(true, |finite, value| finite & value.is_finite());
-    let block = values.chunks(BLOCK).position(|block| !is_finite(block))?;
-    let within = values[block * BLOCK..].iter().position(|value| !value.is_finite())?;
-    Some(block * BLOCK + within)
+/// Numbers, none of which is infinite or not a number. They are looked at block by block, while a block is in the first cache, and each block to its end, so that the
+/// compiler's vectors apply.
+fn finite(bytes: &[[u8; 4]]) -> Result<Vec<f32>, AccelError> {
+    const BLOCK: usize = 1 << 11;
+    let mut values = Vec::with_capacity(bytes.len());
+    for block in bytes.chunks(BLOCK) {
+        let first = values.len();
+        values.extend(block.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        let block: &[f32] = &values[first..];
+        let all = block.iter().fold(true, |finite, value| finite & value.is_finite());
+        let wrong = || block.iter().zip(first..).find(|(value, _)| !value.is_finite());
+        if !all && let Some((&actual, index)) = wrong() {
+            return Err(AccelError::NotFinite { index, actual });
+        }
+    }
+    Ok(values)
 }
 
 fn factor(reader: &mut Reader) -> Result<f32, AccelError> {

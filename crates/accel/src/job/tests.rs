@@ -188,6 +188,12 @@ fn claims_without_bytes_allocate_nothing() {
     );
     let mut bytes = Answer(vec![floats(1, 1, f32::INFINITY)]).encode();
     assert_eq!(error(&bytes), "value 0: expected a finite number, got inf");
+    // In the last of several blocks, which is a short one.
+    let mut long = Answer(vec![floats(7, 900, 1.0)]).encode();
+    assert!(Answer::decode(&long).is_ok());
+    let at = long.len() - 4 * 3;
+    long[at..at + 4].copy_from_slice(&f32::NEG_INFINITY.to_le_bytes());
+    assert_eq!(error(&long), "value 6297: expected a finite number, got -inf");
     bytes[4] = 2;
     assert_eq!(error(&bytes), "form of a tensor: expected a tag of at most 1, got 2");
     bytes[4] = 0;

@@ -278,7 +278,7 @@ async fn answered<C: Channel>(
         let mut tasks = Vec::new();
         for share in (0..WORKERS).filter(|share| answers[*share].is_none()) {
             let worker = pool.holder(share)?;
-            let (job, shapes) = (WorkerJob(work(worker)), shapes.clone());
+            let (job, shapes) = (Box::new(move || Ok(WorkerJob(work(worker)))), shapes.clone());
             tasks.push(Task { worker, job, shapes });
         }
         for (worker, answer) in pool.run(tasks, words).await? {

@@ -233,12 +233,19 @@ pub(super) async fn answered<C: Channel>(
         }
         let mut tasks = Vec::new();
         for (&worker, turn) in &turns {
-            let (mut steps, mut shapes) = (Vec::new(), Vec::new());
+            let mut shapes = Vec::new();
             for number in turn {
-                steps.extend(asked.steps(&parts[*number])?);
                 shapes.extend(asked.shapes(&parts[*number])?);
             }
-            let job = WorkerJob(steps);
+            let parts = &*parts;
+            let job = move || {
+                let mut steps = Vec::new();
+                for number in turn {
+                    steps.extend(asked.steps(&parts[*number])?);
+                }
+                Ok(WorkerJob(steps))
+            };
+            let job = Box::new(job);
             tasks.push(Task { worker, job, shapes });
         }
         for (worker, answer) in pool.run(tasks, floats).await? {

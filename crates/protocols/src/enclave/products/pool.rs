@@ -40,9 +40,10 @@ struct Worker<'l, C> {
 }
 
 /// What a worker is asked for.
-pub(super) struct Task {
+pub(super) struct Task<'t> {
     pub worker: usize,
-    pub job: Job,
+    /// Makes the job, when it is the worker's turn: what those before it are sent is under way meanwhile.
+    pub job: Box<dyn FnOnce() -> Result<Job, ProtocolError> + 't>,
     /// Of the answer.
     pub shapes: Vec<Shape>,
 }
@@ -121,10 +122,10 @@ impl<'l, C: Channel> Pool<'l, C> {
     /// Every worker of a task does its job, while the others are kept informed. One that fails is dropped.
     pub(super) async fn run<T>(
         &mut self,
-        tasks: Vec<Task>,
+        tasks: Vec<Task<'_>>,
         form: fn(Tensor) -> Option<T>,
     ) -> Result<Vec<Answered<T>>, ProtocolError> {
-        let mut tasks: BTreeMap<usize, Task> = tasks.into_iter().map(|task| (task.worker, task)).collect();
+        let mut tasks: BTreeMap<usize, Task<'_>> = tasks.into_iter().map(|task| (task.worker, task)).collect();
         let left = self.left()?;
         let barrier = Barrier::new(left.len());
         let workers = self.workers.iter_mut().enumerate();
@@ -135,9 +136,13 @@ impl<'l, C: Channel> Pool<'l, C> {
         let each = present.map(async |(number, link, round, task)| {
             let result = match task {
                 None => None,
-                Some(task) => {
+                Some(Task { job, shapes, .. }) => {
                     *round += 1;
-                    Some((number, exchange(link, *round, task, form).await))
+                    let answer = match job() {
+                        Ok(job) => Ok(exchange(link, *round, job, shapes, form).await),
+                        Err(own) => Err(own),
+                    };
+                    Some((number, answer))
                 }
             };
             barrier.pass(link).await;
@@ -145,7 +150,7 @@ impl<'l, C: Channel> Pool<'l, C> {
         });
         let mut answers = Vec::new();
         for (number, result) in join_all(each).await.into_iter().flatten() {
-            let answer = match result {
+            let answer = match result? {
                 Ok(answer) => Some(answer),
                 // Nobody else's fault.
                 Err(cause @ WireError::Local { .. }) => return Err(cause.into()),
@@ -218,15 +223,16 @@ fn dropped(teller: &Teller<'_>, party: &Party, cause: &WireError) -> Result<(), 
 async fn exchange<C: Channel, T>(
     link: &mut Link<C>,
     round: u64,
-    task: Task,
+    job: Job,
+    shapes: Vec<Shape>,
     form: fn(Tensor) -> Option<T>,
 ) -> Result<Vec<T>, WireError> {
-    link.send(round, &WorkerJob(task.job)).await?;
+    link.send(round, &WorkerJob(job)).await?;
     let WorkerAnswer(answer) = link.receive(round, &MAX_JOB).await?;
     let found: Vec<Shape> = answer.0.iter().map(Tensor::shape).collect();
     let all: Option<Vec<T>> = answer.0.into_iter().map(form).collect();
-    all.filter(|_| found == task.shapes).ok_or_else(|| {
-        let expected = format!("products of shapes {:?}, in the form of their operands", task.shapes);
+    all.filter(|_| found == shapes).ok_or_else(|| {
+        let expected = format!("products of shapes {:?}, in the form of their operands", shapes);
         wrong(link.peer(), round, expected, format!("{found:?}"))
     })
 }
