@@ -114,6 +114,11 @@ impl SecretKey {
 
     /// c1 s + c2 s^2 + ... for `components` c1, c2, ..., one at least, in a basis of the first primes of the key's own.
     pub(crate) fn times_powers(&self, components: Vec<Poly<Coefficients>>) -> Result<Poly<Coefficients>, LatticeError> {
+        self.evaluated_powers(components).map(Poly::into_coefficients)
+    }
+
+    /// [`Self::times_powers`], before it is transformed back.
+    pub(crate) fn evaluated_powers(&self, components: Vec<Poly<Coefficients>>) -> Result<Poly<Evaluations>, LatticeError> {
         let mut components = components.into_iter().rev().map(Poly::into_evaluations);
         let mut sum = components.next().unwrap_or_else(|| Poly::zero(self.parameters.basis()));
         for component in components {
@@ -121,7 +126,7 @@ impl SecretKey {
             sum.add_assign(&component)?;
         }
         sum.mul_assign_by_wider(&self.s)?;
-        Ok(sum.into_coefficients())
+        Ok(sum)
     }
 
     /// The plaintext of a sum of products of ciphertexts, plus noise.

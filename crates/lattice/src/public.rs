@@ -9,7 +9,7 @@
 //! A coefficient of e u sums N products of deviation sigma sqrt(2/3), and so does one of e1 s: the noise has variance
 //! sigma^2 (1 + 4N/3).
 
-use cloven_ring::{Coefficients, Evaluations, Poly, sample};
+use cloven_ring::{Coefficients, Evaluations, Poly, Runs, sample};
 use zeroize::Zeroize;
 
 use crate::{
@@ -91,10 +91,11 @@ impl PublicKey {
         Ok(Ciphertext { c0, c1 })
     }
 
-    /// A product plus (b u, a u + e1), in coefficients: c1 is uniform to whoever does not know u. c0 gets no error of its own: the caller floods it.
+    /// A product plus (b u, a u + e1), in coefficients, of c0 some: c1 is uniform to whoever does not know u. c0 gets no error of its own: the caller floods it.
     pub(crate) fn randomise(
         &self,
         mut product: Ciphertext,
+        wanted: &Runs,
         randomness: &mut Stream,
     ) -> Result<(Poly<Coefficients>, Poly<Coefficients>), LatticeError> {
         let basis = self.parameters.basis();
@@ -102,7 +103,7 @@ impl PublicKey {
         let added = self.add_multiple(&u, &mut product);
         u.zeroize();
         added?;
-        let (c0, mut c1) = (product.c0.into_coefficients(), product.c1.into_coefficients());
+        let (c0, mut c1) = (product.c0.into_runs(wanted), product.c1.into_coefficients());
         let mut error = sample::gaussian(randomness, basis);
         let added = c1.add_assign(&error);
         error.zeroize();

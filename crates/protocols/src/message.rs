@@ -265,6 +265,14 @@ macro_rules! bytes_message {
             fn decode(reader: &mut cloven_wire::Reader<'_>, len: &usize) -> Result<Self, cloven_wire::DecodeError> {
                 reader.bytes(*len).map(|bytes| Self(bytes.to_vec()))
             }
+
+            fn from_payload(payload: &mut Vec<u8>, len: &usize) -> Result<Self, cloven_wire::DecodeError> {
+                if payload.len() == *len {
+                    return Ok(Self(std::mem::take(payload)));
+                }
+                let mut reader = cloven_wire::Reader::new(payload);
+                Self::decode(&mut reader, len).and_then(|message| reader.finish().map(|()| message))
+            }
         }
     };
 }

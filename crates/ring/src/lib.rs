@@ -66,7 +66,7 @@ pub use basis::RnsBasis;
 pub use error::RingError;
 pub use fractions::{FractionLimbs, LIMB};
 pub use modulus::Modulus;
-pub use ntt::NttPlan;
+pub use ntt::{NttPlan, Runs};
 pub use poly::{BlockConstant, Coefficients, Domain, Evaluations, Poly};
 pub use primes::ntt_primes;
 pub use spaced::SpacedProduct;

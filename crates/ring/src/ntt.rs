@@ -22,11 +22,51 @@ mod scalar;
 use crate::backend::Runnable;
 use crate::{Backend, Modulus, RingError};
 use roots::Roots;
+use std::ops::Range;
 
 /// Smallest and largest degree of a plan.
 const DEGREES: std::ops::RangeInclusive<usize> = 2..=32768;
 /// Below this length the vector kernels have nothing to fill their registers with.
 const SHORTEST_VECTOR: usize = 16;
+
+/// Some coefficients of every `stride`: those of X^k with k modulo `stride` in `run`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runs {
+    stride: usize,
+    run: Range<usize>,
+}
+
+impl Runs {
+    /// The stride is a power of two; the run ends within it.
+    pub fn new(stride: usize, run: Range<usize>) -> Result<Self, RingError> {
+        let max = *DEGREES.end();
+        if !stride.is_power_of_two() || stride > max {
+            let (min, actual) = (1, stride);
+            return Err(RingError::Degree { min, max, actual });
+        }
+        match run.end <= stride {
+            true => Ok(Self { stride, run }),
+            false => Err(RingError::Length {
+                what: "coefficients of a run",
+                expected: stride,
+                actual: run.end,
+            }),
+        }
+    }
+
+    /// All coefficients.
+    pub fn all() -> Self {
+        Self { stride: 1, run: 0..1 }
+    }
+
+    /// Sets all others to zero.
+    fn clear_others(&self, values: &mut [u64]) {
+        for part in values.chunks_mut(self.stride) {
+            part[..self.run.start].fill(0);
+            part[self.run.end..].fill(0);
+        }
+    }
+}
 
 /// The tables of one transform: a degree, a prime and a backend.
 #[derive(Clone, Debug)]
@@ -121,6 +161,25 @@ impl NttPlan {
             #[cfg(target_arch = "x86_64")]
             Kernel::Ifma(tables) => tables.inverse(values),
         }
+    }
+
+    /// [`Self::inverse`] for some coefficients; all others become zero. The fewer they are, and the longer their runs (from eight), the less there is to do.
+    ///
+    /// # Panics
+    /// If `values` does not hold N words, or the stride of the runs is longer.
+    pub fn inverse_runs(&self, values: &mut [u64], runs: &Runs) {
+        self.check(values);
+        assert!(
+            runs.stride <= self.degree,
+            "runs {runs:?} beyond {} coefficients",
+            self.degree
+        );
+        match &self.kernel {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Ifma(tables) => tables.inverse_runs(values, runs),
+            _ => self.inverse(values),
+        }
+        runs.clear_others(values);
     }
 
     /// N.

@@ -14,7 +14,7 @@
 
 use crate::pointwise::{self, Binary, BlockTerm, Former, MAX_TERMS};
 use crate::words::{Words, check_reduced};
-use crate::{Automorphism, RingError, RnsBasis};
+use crate::{Automorphism, RingError, RnsBasis, Runs};
 use std::fmt;
 use std::marker::PhantomData;
 use zeroize::Zeroize;
@@ -223,6 +223,18 @@ impl Poly<Evaluations> {
         {
             plan.inverse(words);
         }
+        Poly::from_words(self.basis, self.words)
+    }
+
+    /// The inverse transform, in place, for some coefficients; all others are zero ([`crate::NttPlan::inverse_runs`]).
+    ///
+    /// # Panics
+    /// If the stride of the runs is longer than the degree.
+    pub fn into_runs(mut self, runs: &Runs) -> Poly<Coefficients> {
+        let words = self.words.as_mut_slice().chunks_exact_mut(self.basis.degree());
+        words
+            .zip(self.basis.plans())
+            .for_each(|(words, plan)| plan.inverse_runs(words, runs));
         Poly::from_words(self.basis, self.words)
     }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cloven_ring::{Backend, Modulus, NttPlan, RingError, ntt_primes};
+use cloven_ring::{Backend, Modulus, NttPlan, RingError, Runs, ntt_primes};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -194,4 +194,39 @@ proptest! {
             prop_assert_eq!(&product, &expected);
         }
     }
+}
+
+#[test]
+fn some_coefficients_are_those_of_the_whole_inverse() {
+    for degree in DEGREES {
+        let q = primes(degree)[0];
+        let strides = (0..=degree.ilog2()).map(|log| 1 << log);
+        for stride in strides {
+            let runs = [
+                0..stride,
+                0..1,
+                stride - 1..stride,
+                stride / 4 * 3..stride,
+                stride / 3..stride / 2,
+                0..0,
+            ];
+            for run in runs {
+                let input = extreme(degree, &q, stride as u64);
+                let mut expected = input.clone();
+                NttPlan::with_backend(degree, q, Backend::Scalar)
+                    .unwrap()
+                    .inverse(&mut expected);
+                let others = expected.iter_mut().enumerate().filter(|(k, _)| !run.contains(&(k % stride)));
+                others.for_each(|(_, coefficient)| *coefficient = 0);
+                for backend in Backend::available() {
+                    let mut out = input.clone();
+                    let plan = NttPlan::with_backend(degree, q, backend).unwrap();
+                    plan.inverse_runs(&mut out, &Runs::new(stride, run.clone()).unwrap());
+                    assert_eq!(out, expected, "{backend:?} N={degree} stride {stride} run {run:?}");
+                }
+            }
+        }
+    }
+    assert_eq!(Runs::new(1, 0..1).unwrap(), Runs::all());
+    assert!(Runs::new(12, 0..3).is_err() && Runs::new(8, 0..9).is_err() && Runs::new(1 << 20, 0..1).is_err());
 }

@@ -28,6 +28,13 @@ pub trait Message: Sized {
     fn encode(&self, out: &mut Vec<u8>);
     /// Reads and validates the payload.
     fn decode(reader: &mut Reader<'_>, expect: &Self::Expect) -> Result<Self, DecodeError>;
+
+    /// The message that a whole payload is. One that is bytes as they came may keep the payload's memory, where a copy would be all there is to do.
+    fn from_payload(payload: &mut Vec<u8>, expect: &Self::Expect) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(payload);
+        let message = Self::decode(&mut reader, expect)?;
+        reader.finish().map(|()| message)
+    }
 }
 
 /// How often one kind of message crossed a link, and with how many payload and header bytes (TLS not counted).
@@ -200,15 +207,12 @@ impl<C: Channel> Link<C> {
                 cause: e.to_string(),
             })?;
         }
-        let mut reader = Reader::new(payload);
-        M::decode(&mut reader, expect)
-            .and_then(|message| reader.finish().map(|()| message))
-            .map_err(|cause| WireError::Malformed {
-                party: self.channel.peer().clone(),
-                round,
-                what: M::NAME,
-                cause,
-            })
+        M::from_payload(&mut self.incoming, expect).map_err(|cause| WireError::Malformed {
+            party: self.channel.peer().clone(),
+            round,
+            what: M::NAME,
+            cause,
+        })
     }
 }
 

@@ -55,7 +55,7 @@ pub use responder::{ExactResponse, Masking};
 use responder::{MULTIPLY, READ, RESPOND};
 pub use wire::{WANTED_BITS, WHOLE_BITS};
 
-use cloven_ring::{FractionLimbs, NttPlan, RnsBasis};
+use cloven_ring::{FractionLimbs, NttPlan, RnsBasis, Runs};
 
 use super::layout::Layout;
 use crate::{LatticeError, Parameters, encryption::SeededPair, fraction::Fractions, residue::WordReducer};
@@ -79,6 +79,8 @@ pub struct ExactProduct {
     plaintext_bits: u32,
     parameters: Parameters,
     layout: Layout,
+    /// The coefficients of a response that have results.
+    runs: Runs,
     /// The first two primes, which hold a response times the secret.
     reading: RnsBasis,
     /// For every prime.
@@ -119,6 +121,7 @@ impl ExactProduct {
                 shape,
                 plaintext_bits,
                 parameters: parameters.clone(),
+                runs: layout.runs()?,
                 layout,
                 reading: reading.clone(),
                 reducers: moduli.iter().map(WordReducer::new).collect(),

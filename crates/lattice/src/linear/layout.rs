@@ -32,6 +32,8 @@
 //! This is block packing of the linear core with the encrypted operand on the left, generalised to block sizes that are no powers of two
 //! and to several samples a ciphertext.
 
+use cloven_ring::Runs;
+
 use crate::LatticeError;
 
 /// Block sizes of one matrix product in one ring.
@@ -191,6 +193,15 @@ impl Layout {
     pub(crate) fn wanted(&self, g: usize, r: usize, rows: usize) -> impl Iterator<Item = usize> + use<> {
         let (layout, width) = (*self, self.width(r));
         (0..self.samples_in(g, rows)).flat_map(move |i| (0..width).map(move |j| layout.output_at(i, j)))
+    }
+
+    /// The coefficients that have results: every wanted one is among them. Where samples are not a power of two apart, all.
+    pub(super) fn runs(&self) -> Result<Runs, LatticeError> {
+        let stride = self.stride();
+        match stride.is_power_of_two() {
+            true => Ok(Runs::new(stride, self.output_at(0, 0)..stride)?),
+            false => Ok(Runs::all()),
+        }
     }
 
     /// (group, output block) of every response, in order.

@@ -28,6 +28,8 @@ use crate::{AbortReason, Channel, Deadlines, Header, Party, Traffic, WireError};
 /// Long messages go in steps of this size. Memory for a payload is taken step by step, so that a claimed length alone costs nothing; and
 /// each step has the message deadline for itself, so that a slow link is no dead one.
 const STEP: usize = 1 << 16;
+/// Room that is made for a payload before it comes: untouched memory, which a claim may have.
+const AT_ONCE: usize = 1 << 20;
 /// The longest TLS record's content, and what a record adds to it: header, content type and tag.
 const RECORD: u64 = 1 << 14;
 const RECORD_EXTRA: u64 = 5 + 1 + 16;
@@ -342,6 +344,7 @@ impl Channel for TcpChannel {
         let begun = Instant::now();
         let stream = self.half();
         let len = header.len as usize;
+        into.reserve(len.min(AT_ONCE));
         while into.len() < len {
             let step = STEP.min(len - into.len());
             let patience = self.patience(begun);

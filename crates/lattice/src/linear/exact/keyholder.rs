@@ -94,7 +94,7 @@ impl ExactProduct {
     pub(super) fn read_response(&self, bytes: &[u8], wanted: &[usize], secret: &SecretKey) -> Result<Vec<u128>, LatticeError> {
         let received = wire::read(bytes, wanted.len())?;
         let c1 = self.centred([0, 1].map(|half| received.whole[half].as_slice()))?;
-        let mut product = secret.times_powers(vec![c1])?;
+        let mut product = secret.evaluated_powers(vec![c1])?.into_runs(&self.runs);
         let pair = CrtPair::new(self.reading.moduli());
         let of = |(c0, &at): (u128, &usize)| {
             let [low, high] = [0, 1].map(|prime| product.residues(prime)[at]);

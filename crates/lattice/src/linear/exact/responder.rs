@@ -113,14 +113,14 @@ impl ExactProduct {
         })
     }
 
-    /// c0 + b u and c1 + a u + e1 in coefficients, as [`super::Fractions::read`] takes them.
+    /// c0 + b u, where there are results, and c1 + a u + e1 in coefficients, as [`super::Fractions::read`] takes them.
     pub(super) fn randomise(
         &self,
         product: Ciphertext,
         receiver: &PublicKey,
         randomness: &mut Stream,
     ) -> Result<(Poly<Coefficients>, Poly<Coefficients>), LatticeError> {
-        let (mut c0, mut c1) = receiver.randomise(product, randomness)?;
+        let (mut c0, mut c1) = receiver.randomise(product, &self.runs, randomness)?;
         self.fractions.prepare(&mut c0)?;
         self.fractions.prepare(&mut c1)?;
         Ok((c0, c1))

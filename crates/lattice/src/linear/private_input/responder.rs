@@ -1,6 +1,6 @@
 //! The responder: multiplying, re-randomising, masking and flooding.
 
-use cloven_ring::{Coefficients, Poly};
+use cloven_ring::{Coefficients, Poly, Runs};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{PreparedWeights, PrivateInputLinear};
@@ -56,7 +56,7 @@ impl PrivateInputLinear {
             let product = self.product(weights, &ciphertexts, index)?;
             let indexed = words.iter().copied().chain([index as u64]).collect();
             let mut randomness = key.stream_of_words(Domain::Hiding, context, indexed);
-            let (c0, c1) = receiver.randomise(product, &mut randomness)?;
+            let (c0, c1) = receiver.randomise(product, &Runs::all(), &mut randomness)?;
             let wanted = self.layout.wanted(index);
             let masks = self.encoding.masks(wanted.len(), &mut randomness);
             let covers = self.covers(&masks, &mut randomness);

@@ -2,7 +2,7 @@
 
 mod hiding;
 
-use cloven_ring::{Coefficients, Poly};
+use cloven_ring::{Coefficients, Poly, Runs};
 use proptest::prelude::*;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -213,7 +213,7 @@ fn the_largest_operands_are_exact_under_the_widest_flooding() {
             assert!(parties.noise(&w, &x).iter().all(|e| e.abs() <= bound), "{shape:?}");
             let exact = slow(shape, &w, &x, ring_bits);
             for (index, product) in parties.products(&w, &parties.encrypt(&x)).into_iter().enumerate() {
-                let randomised = parties.public.randomise(product, &mut stream()).unwrap();
+                let randomised = parties.public.randomise(product, &Runs::all(), &mut stream()).unwrap();
                 let most = 3u128 << (secrecy.flooding_bits() - 1);
                 for added in [most, most.wrapping_neg()] {
                     let read = parties.read(randomised.clone(), index, added);
@@ -265,7 +265,7 @@ fn rounding_adds_the_noise_of_its_formula() {
         let (w, x) = (parties.weights(7), parties.input(8));
         let exact = slow(layer.shape, &w, &x, ring_bits);
         let product = parties.products(&w, &parties.encrypt(&x)).swap_remove(0);
-        let randomised = parties.public.randomise(product, &mut stream()).unwrap();
+        let randomised = parties.public.randomise(product, &Runs::all(), &mut stream()).unwrap();
         let read = parties.read(randomised, 0, 0).into_iter().zip(layer.layout.wanted(0));
         let rest =
             read.map(|(fraction, (_, output))| fraction.wrapping_sub(layer.encoding.fraction(exact[output])) as i128 as f64);

@@ -72,7 +72,7 @@ fn the_key_holder_divides_a_bare_response_and_finds_nothing_in_a_randomised_one(
         weights,
         "the attack works"
     );
-    let (_, c1) = parties.public.randomise(product(), &mut stream()).unwrap();
+    let (_, c1) = parties.public.randomise(product(), &Runs::all(), &mut stream()).unwrap();
     let quotient = divide(&c1, ciphertext);
     assert!(correlation(&quotient, &weights).abs() < 5.0 / (quotient.len() as f64).sqrt());
     // Uniform: an eighth in each eighth, five deviations.
