@@ -212,12 +212,17 @@ impl Layout {
 
     /// The coefficients of X[g,q], for `rows` rows of integers.
     pub(super) fn row_block(&self, integers: &[i64], rows: usize, g: usize, q: usize) -> Vec<i64> {
-        let mut coefficients = vec![0; self.degree];
+        self.spaced_row_block(integers, rows, g, q, 1)
+    }
+
+    /// The same at every `spacing`-th exponent, a divisor of nw and of N: all others are zero.
+    pub(super) fn spaced_row_block(&self, integers: &[i64], rows: usize, g: usize, q: usize, spacing: usize) -> Vec<i64> {
+        let mut coefficients = vec![0; self.degree / spacing];
         let first = q * self.block_inputs;
         for i in 0..self.samples_in(g, rows) {
             let row = &integers[(g * self.samples + i) * self.inputs..][..self.inputs];
             for (c, value) in row[first..].iter().take(self.block_inputs).enumerate() {
-                coefficients[self.input_at(i, c)] = *value;
+                coefficients[self.input_at(i, c) / spacing] = *value;
             }
         }
         coefficients

@@ -77,11 +77,11 @@ impl ExactProduct {
     }
 
     fn prepare_block(&self, x: &[i64], g: usize, q: usize) -> Vec<u64> {
-        let coefficients = self.layout.row_block(x, self.shape[0], g, q);
-        let mut words = Vec::with_capacity(self.subrings.len() * self.layout.degree / self.width());
+        let coefficients = self.layout.spaced_row_block(x, self.shape[0], g, q, self.width());
+        let mut words = Vec::with_capacity(self.subrings.len() * coefficients.len());
         for (subring, reducer) in self.subrings.iter().zip(&self.reducers) {
             let start = words.len();
-            words.extend(coefficients.iter().step_by(self.width()).map(|&c| reducer.signed(c)));
+            words.extend(coefficients.iter().map(|&c| reducer.signed(c)));
             subring.forward(&mut words[start..]);
         }
         words
