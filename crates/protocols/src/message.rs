@@ -266,6 +266,10 @@ macro_rules! bytes_message {
                 reader.bytes(*len).map(|bytes| Self(bytes.to_vec()))
             }
 
+            fn payload(&self) -> Option<&[u8]> {
+                Some(&self.0)
+            }
+
             fn from_payload(payload: &mut Vec<u8>, len: &usize) -> Result<Self, cloven_wire::DecodeError> {
                 if payload.len() == *len {
                     return Ok(Self(std::mem::take(payload)));

@@ -57,6 +57,9 @@ impl Default for Deadlines {
     }
 }
 
+/// Bytes of a frame's first piece where there is a second one: a long payload is sent from where it lies, but for its beginning, which goes with the header.
+pub const FIRST_PIECE: usize = 1 << 16;
+
 /// A reliable, ordered, authenticated link to one peer.
 ///
 /// Both directions work at the same time: one task may poll a [`Channel::send`] together with a [`Channel::receive_header`] or
@@ -67,8 +70,9 @@ pub trait Channel {
     /// The peer at the other end.
     fn peer(&self) -> &Party;
 
-    /// Sends one complete frame, header included. `what` and `round` name the message in errors.
-    fn send(&self, what: &'static str, round: u64, frame: &[u8]) -> impl Future<Output = Result<(), WireError>>;
+    /// Sends one complete frame in two pieces, the first with the header; the second may be empty, and the first is then all of it or at least [`FIRST_PIECE`] long.
+    /// `what` and `round` name the message in errors.
+    fn send(&self, what: &'static str, round: u64, frame: [&[u8]; 2]) -> impl Future<Output = Result<(), WireError>>;
 
     /// Receives the next frame's header. `what` and `round` name what the caller waits for in errors.
     fn receive_header(&self, what: &'static str, round: u64) -> impl Future<Output = Result<Header, WireError>>;

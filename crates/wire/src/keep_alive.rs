@@ -93,7 +93,7 @@ impl<C: Channel> Link<C> {
             kind: Header::KEEP_ALIVE,
             round: 0,
         };
-        self.channel.send(NAME, 0, &header.to_bytes()).await?;
+        self.channel.send(NAME, 0, [&header.to_bytes(), &[]]).await?;
         trace!(peer = %self.peer(), "sent a keep-alive");
         self.signs.sent();
         Ok(())

@@ -20,7 +20,7 @@ pub mod tcp;
 pub mod testing;
 mod transcript;
 
-pub use channel::{Channel, Deadlines, Traffic};
+pub use channel::{Channel, Deadlines, FIRST_PIECE, Traffic};
 pub use codec::{DecodeError, Reader, f32_array_len, put_f32_array};
 pub use error::{AbortReason, Particulars, WireError};
 pub use frame::{Header, MAX_PAYLOAD};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use tracing::{debug, trace};
 
 use crate::{
-    AbortReason, Channel, DecodeError, Direction, Entry, Header, MAX_PAYLOAD, Party, Reader, Traffic, Transcript, WireError,
-    keep_alive::Signs, recording::Recorder,
+    AbortReason, Channel, DecodeError, Direction, Entry, FIRST_PIECE, Header, MAX_PAYLOAD, Party, Reader, Traffic, Transcript,
+    WireError, keep_alive::Signs, recording::Recorder,
 };
 
 /// A message of a protocol.
@@ -28,6 +28,11 @@ pub trait Message: Sized {
     fn encode(&self, out: &mut Vec<u8>);
     /// Reads and validates the payload.
     fn decode(reader: &mut Reader<'_>, expect: &Self::Expect) -> Result<Self, DecodeError>;
+
+    /// The payload, where the message has it as it is sent: a long one is then not copied.
+    fn payload(&self) -> Option<&[u8]> {
+        None
+    }
 
     /// The message that a whole payload is. One that is bytes as they came may keep the payload's memory, where a copy would be all there is to do.
     fn from_payload(payload: &mut Vec<u8>, expect: &Self::Expect) -> Result<Self, DecodeError> {
@@ -121,9 +126,9 @@ impl<C: Channel> Link<C> {
 
     /// Sends a message.
     pub async fn send<M: Message>(&mut self, round: u64, message: &M) -> Result<(), WireError> {
-        self.encode(round, message)?;
-        self.channel.send(M::NAME, round, &self.outgoing).await?;
-        self.note_sent(M::NAME, round);
+        let rest = self.encode(round, message)?;
+        self.channel.send(M::NAME, round, [&self.outgoing, rest]).await?;
+        self.note_sent(M::NAME, round, rest);
         Ok(())
     }
 
@@ -142,7 +147,7 @@ impl<C: Channel> Link<C> {
 
     /// Sends a message and receives the peer's, both at the same time: neither waits for the other, however long they are.
     pub async fn exchange<M: Message>(&mut self, round: u64, message: &M, expect: &M::Expect) -> Result<M, WireError> {
-        self.encode(round, message)?;
+        let rest = self.encode(round, message)?;
         let Self {
             channel,
             signs,
@@ -152,20 +157,30 @@ impl<C: Channel> Link<C> {
         } = self;
         let (channel, signs) = (&*channel, &mut *signs);
         // Why the peer stopped says more than that it takes nothing: only what arrives, or does not, ends both.
-        let send = async { Ok(channel.send(M::NAME, round, outgoing).await) };
+        let send = async { Ok(channel.send(M::NAME, round, [outgoing, rest]).await) };
         let (sent, ()) = tokio::try_join!(send, arrived::<M, C>(channel, signs, round, expect, incoming))?;
         sent?;
-        self.note_sent(M::NAME, round);
+        self.note_sent(M::NAME, round, rest);
         self.decode(round, expect)
     }
 
-    /// Writes the frame of a message that is about to be sent.
-    fn encode<M: Message>(&mut self, round: u64, message: &M) -> Result<(), WireError> {
+    /// Writes the frame of a message that is about to be sent: all of it, or its first piece, and gives the other one.
+    fn encode<'m, M: Message>(&mut self, round: u64, message: &'m M) -> Result<&'m [u8], WireError> {
         let frame = &mut self.outgoing;
         frame.clear();
         frame.extend_from_slice(&[0; Header::LEN]);
-        message.encode(frame);
-        let len = frame.len() - Header::LEN;
+        let rest = match message.payload() {
+            Some(payload) => {
+                let (first, rest) = payload.split_at(payload.len().min(FIRST_PIECE - Header::LEN));
+                frame.extend_from_slice(first);
+                rest
+            }
+            None => {
+                message.encode(frame);
+                &[]
+            }
+        };
+        let len = frame.len() - Header::LEN + rest.len();
         if len > MAX_PAYLOAD {
             return Err(WireError::Local {
                 what: format!("sending {} to {}", M::NAME, self.peer()),
@@ -180,15 +195,17 @@ impl<C: Channel> Link<C> {
         frame[..Header::LEN].copy_from_slice(&header.to_bytes());
         let counter = self.sent.entry(M::NAME).or_default();
         counter.messages += 1;
-        counter.bytes += frame.len() as u64;
+        counter.bytes += (Header::LEN + len) as u64;
         if let Some(transcript) = &mut self.transcript {
-            transcript.push(entry(Direction::Sent, M::NAME, round, &frame[Header::LEN..]));
+            let whole = [&frame[Header::LEN..], rest].concat();
+            transcript.push(entry(Direction::Sent, M::NAME, round, &whole));
         }
-        Ok(())
+        Ok(rest)
     }
 
-    fn note_sent(&mut self, name: &'static str, round: u64) {
-        trace!(peer = %self.peer(), name, round, bytes = self.outgoing.len(), "sent");
+    fn note_sent(&mut self, name: &'static str, round: u64, rest: &[u8]) {
+        let bytes = self.outgoing.len() + rest.len();
+        trace!(peer = %self.peer(), name, round, bytes, "sent");
         self.signs.sent();
     }
 

@@ -83,8 +83,8 @@ impl Channel for MemoryChannel {
         &self.peer
     }
 
-    async fn send(&self, _: &'static str, _: u64, frame: &[u8]) -> Result<(), WireError> {
-        self.send_raw(frame.to_vec());
+    async fn send(&self, _: &'static str, _: u64, frame: [&[u8]; 2]) -> Result<(), WireError> {
+        self.send_raw(frame.concat());
         Ok(())
     }
 

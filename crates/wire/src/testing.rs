@@ -201,7 +201,7 @@ impl Channel for Probe<'_> {
         self.peer.peer()
     }
 
-    async fn send(&self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
+    async fn send(&self, what: &'static str, round: u64, frame: [&[u8]; 2]) -> Result<(), WireError> {
         self.peer.send(what, round, frame).await
     }
 

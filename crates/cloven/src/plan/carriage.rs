@@ -161,7 +161,10 @@ async fn ask(
     for (_, times, receiver) in frames {
         let (mut send, mut over, mut take) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..*times {
-            channel.send("question", 0, &question).await.map_err(|e| e.to_string())?;
+            channel
+                .send("question", 0, [&question, &[]])
+                .await
+                .map_err(|e| e.to_string())?;
             if matches!(receiver, Receiver::Late) {
                 busy(LONG * 2);
             }
@@ -205,7 +208,7 @@ async fn answer(
                 busy(LONG);
             }
             let from = Instant::now();
-            channel.send("answer", 0, &frame).await.map_err(|e| e.to_string())?;
+            channel.send("answer", 0, [&frame, &[]]).await.map_err(|e| e.to_string())?;
             told.send([from, Instant::now()]).map_err(|e| e.to_string())?;
         }
     }

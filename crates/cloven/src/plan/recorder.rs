@@ -151,8 +151,9 @@ impl<C: Channel> Channel for Recorder<C> {
         self.channel.peer()
     }
 
-    async fn send(&self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
-        self.note(round, Action::Send(frame.len() as u64));
+    async fn send(&self, what: &'static str, round: u64, frame: [&[u8]; 2]) -> Result<(), WireError> {
+        let bytes: usize = frame.iter().map(|piece| piece.len()).sum();
+        self.note(round, Action::Send(bytes as u64));
         let result = self.channel.send(what, round, frame).await;
         self.watch.step_ends();
         result

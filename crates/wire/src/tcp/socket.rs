@@ -23,11 +23,11 @@ use tokio_rustls::{
 };
 
 use super::{emulation::Emulation, shaped::Shaped};
-use crate::{AbortReason, Channel, Deadlines, Header, Party, Traffic, WireError};
+use crate::{AbortReason, Channel, Deadlines, FIRST_PIECE, Header, Party, Traffic, WireError};
 
 /// Long messages go in steps of this size. Memory for a payload is taken step by step, so that a claimed length alone costs nothing; and
 /// each step has the message deadline for itself, so that a slow link is no dead one.
-const STEP: usize = 1 << 16;
+const STEP: usize = FIRST_PIECE;
 /// Room that is made for a payload before it comes: untouched memory, which a claim may have.
 const AT_ONCE: usize = 1 << 20;
 /// The longest TLS record's content, and what a record adds to it: header, content type and tag.
@@ -305,10 +305,10 @@ impl Channel for TcpChannel {
         &self.peer
     }
 
-    async fn send(&self, what: &'static str, round: u64, frame: &[u8]) -> Result<(), WireError> {
+    async fn send(&self, what: &'static str, round: u64, frame: [&[u8]; 2]) -> Result<(), WireError> {
         let begun = Instant::now();
         let mut stream = self.half();
-        for step in frame.chunks(STEP) {
+        for step in frame.into_iter().flat_map(|piece| piece.chunks(STEP)) {
             let patience = self.patience(begun);
             let write = async {
                 stream.write_all(step).await?;
