@@ -1,6 +1,6 @@
 //! Sums of products with polynomials of low degree, many at once and two halves at a time.
 //!
-//! With polynomials f[i][t] of `coefficients` = T coefficients (a power of two) and pairs of polynomials in evaluations, as the two halves of a
+//! With polynomials `f[i][t]` of `coefficients` = T coefficients (a power of two) and pairs of polynomials in evaluations, as the two halves of a
 //! ciphertext are,
 //!
 //! ```text

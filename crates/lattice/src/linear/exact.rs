@@ -33,6 +33,9 @@
 //! | respond | n forward and 2n inverse a response | 2 n G C Q, and 2n a response | n N uniform an upload; N ternary, N Gaussian and 4 words a result, a response |
 //! | decrypt | 2 forward and 2 inverse a response | 2 a response | |
 //!
+//! Of c0, and of what is decrypted, only the coefficients with results are transformed back ([`Runs`]): one in kw, which spares three quarters of the stages past
+//! the first log2(kw nw) where kw = 4.
+//!
 //! So 1024 x 12 x 8 at 20 bits (kw = 4, S = 256: three uploads, four responses) takes 9 transforms to encrypt, 36 eighths to prepare, 36 and 96 products to
 //! respond, 16 to decrypt.
 
