@@ -44,12 +44,12 @@ impl Runs {
             let (min, actual) = (1, stride);
             return Err(RingError::Degree { min, max, actual });
         }
-        match run.end <= stride {
+        match run.start <= run.end && run.end <= stride {
             true => Ok(Self { stride, run }),
             false => Err(RingError::Length {
                 what: "coefficients of a run",
                 expected: stride,
-                actual: run.end,
+                actual: run.start.max(run.end),
             }),
         }
     }

@@ -70,7 +70,8 @@ pub trait Channel {
     /// The peer at the other end.
     fn peer(&self) -> &Party;
 
-    /// Sends one complete frame in two pieces, the first with the header; the second may be empty, and the first is then all of it or at least [`FIRST_PIECE`] long.
+    /// Sends one complete frame in two pieces, the first with the header; the second may be empty, and where it is not, the first is [`FIRST_PIECE`] long, so
+    /// that records are cut as those of one piece.
     /// `what` and `round` name the message in errors.
     fn send(&self, what: &'static str, round: u64, frame: [&[u8]; 2]) -> impl Future<Output = Result<(), WireError>>;
 
