@@ -271,11 +271,10 @@ macro_rules! bytes_message {
             }
 
             fn from_payload(payload: &mut Vec<u8>, len: &usize) -> Result<Self, cloven_wire::DecodeError> {
-                if payload.len() == *len {
-                    return Ok(Self(std::mem::take(payload)));
+                match payload.len() == *len {
+                    true => Ok(Self(std::mem::take(payload))),
+                    false => Self::decode_whole(payload, len),
                 }
-                let mut reader = cloven_wire::Reader::new(payload);
-                Self::decode(&mut reader, len).and_then(|message| reader.finish().map(|()| message))
             }
         }
     };

@@ -29,16 +29,21 @@ pub trait Message: Sized {
     /// Reads and validates the payload.
     fn decode(reader: &mut Reader<'_>, expect: &Self::Expect) -> Result<Self, DecodeError>;
 
-    /// The payload, where the message has it as it is sent: a long one is then not copied.
+    /// [`Self::decode`] of a whole payload.
+    fn decode_whole(payload: &[u8], expect: &Self::Expect) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(payload);
+        let message = Self::decode(&mut reader, expect)?;
+        reader.finish().map(|()| message)
+    }
+
+    /// What [`Self::encode`] appends, where the message has it as it is: a long payload is then not copied.
     fn payload(&self) -> Option<&[u8]> {
         None
     }
 
-    /// The message that a whole payload is. One that is bytes as they came may keep the payload's memory, where a copy would be all there is to do.
+    /// [`Self::decode_whole`]. A message that is bytes as they came may keep the payload's memory, where a copy would be all there is to do.
     fn from_payload(payload: &mut Vec<u8>, expect: &Self::Expect) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(payload);
-        let message = Self::decode(&mut reader, expect)?;
-        reader.finish().map(|()| message)
+        Self::decode_whole(payload, expect)
     }
 }
 

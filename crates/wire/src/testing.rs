@@ -17,8 +17,7 @@ use std::{
 
 use self::mutants::Mutants;
 use crate::{
-    AbortReason, Channel, Deadlines, Header, Link, MAX_PAYLOAD, Message, Party, Reader, Traffic, WireError, memory,
-    tcp::WIRE_VERSION,
+    AbortReason, Channel, Deadlines, Header, Link, MAX_PAYLOAD, Message, Party, Traffic, WireError, memory, tcp::WIRE_VERSION,
 };
 
 /// Errors about hostile bytes stay below this length, in bytes.
@@ -68,12 +67,9 @@ pub fn fuzz_message<M: Message>(time: Duration, message: &M, expect: &M::Expect)
     let mut payload = Vec::new();
     message.encode(&mut payload);
     let cap = M::max_len(expect).min(MAX_PAYLOAD);
-    fuzz(M::NAME, time / 2, &[payload], |bytes| {
-        let mut reader = Reader::new(bytes);
-        match M::decode(&mut reader, expect).and_then(|message| reader.finish().map(|()| message)) {
-            Ok(message) => assert_encodes_to(&message, bytes, cap),
-            Err(error) => assert!(error.to_string().len() < MAX_ERROR, "a long error: {error}"),
-        }
+    fuzz(M::NAME, time / 2, &[payload], |bytes| match M::decode_whole(bytes, expect) {
+        Ok(message) => assert_encodes_to(&message, bytes, cap),
+        Err(error) => assert!(error.to_string().len() < MAX_ERROR, "a long error: {error}"),
     });
     fuzz(M::NAME, time / 2, &[frame(ROUND, message)], |bytes| {
         let mut link = Link::new(Probe::new(bytes, cap));
@@ -149,6 +145,8 @@ fn assert_encodes_to<M: Message>(message: &M, bytes: &[u8], cap: usize) {
     message.encode(&mut again);
     assert!(again.len() <= cap, "{} bytes were accepted, the cap is {cap}", again.len());
     assert!(again == bytes, "two strings of bytes are the same {}", M::NAME);
+    let as_it_is = message.payload().unwrap_or(bytes);
+    assert!(as_it_is == bytes, "{} is sent as other bytes than it encodes to", M::NAME);
 }
 
 /// The outcome of a future that waits for nothing.

@@ -108,12 +108,8 @@ impl AsyncRead for Counted {
 }
 
 impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = ready!(on_stream!(self, stream => Pin::new(stream).poll_write(cx, buf)));
-        self.counters
-            .sent
-            .fetch_add(*result.as_ref().unwrap_or(&0) as u64, Ordering::Relaxed);
-        Poll::Ready(result)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     /// Several TLS records in one system call.

@@ -3,7 +3,7 @@
 use std::panic::catch_unwind;
 
 use super::*;
-use crate::DecodeError;
+use crate::{DecodeError, Reader};
 
 /// What a careless decoder does with its one byte.
 #[derive(Clone, Copy)]

@@ -232,7 +232,7 @@ async fn exchange<C: Channel, T>(
     let found: Vec<Shape> = answer.0.iter().map(Tensor::shape).collect();
     let all: Option<Vec<T>> = answer.0.into_iter().map(form).collect();
     all.filter(|_| found == shapes).ok_or_else(|| {
-        let expected = format!("products of shapes {:?}, in the form of their operands", shapes);
+        let expected = format!("products of shapes {shapes:?}, in the form of their operands");
         wrong(link.peer(), round, expected, format!("{found:?}"))
     })
 }
