@@ -378,6 +378,9 @@ pub struct ServeArgs {
     /// At the gateway: so many inferences are kept prepared; without one, a request waits until one is
     #[arg(long, default_value_t = 4, value_name = "COUNT")]
     pub pool: usize,
+    /// At the gateway: take users' inputs only once that many are prepared for the first time
+    #[arg(long)]
+    pub open_when_full: bool,
     /// At the gateway: end in good order after so many inferences
     #[arg(long, value_name = "COUNT")]
     pub stop_after: Option<u64>,

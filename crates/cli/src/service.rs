@@ -37,6 +37,7 @@ pub fn run(args: RunArgs, program: &Program, logs: Option<Logs>, json: bool) -> 
     tell(terms(&job)?);
     let options = ServiceOptions {
         program: program.clone(),
+        job_folder: folder_of(&args.job).to_owned(),
         runs: args.runs,
         run_folder: args.run_folder,
         emulate: args.emulate,
@@ -103,6 +104,7 @@ fn serving(
     let share = share.unwrap_or_else(|| folder_of(&args.job).join("shares").join(format!("{}.share", args.party)));
     let work = Work {
         pool: args.pool,
+        open_when_full: args.open_when_full,
         inferences: args.stop_after,
     };
     let metrics = args.metrics.or(local.metrics);

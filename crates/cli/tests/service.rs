@@ -54,6 +54,23 @@ fn a_trial_answers_as_the_fixed_point_network_does() {
 }
 
 #[test]
+fn a_partys_own_settings_beside_the_job_hold_in_a_trial() {
+    let root = tempfile::tempdir().unwrap();
+    let job = text(&root.path().join("job.toml"));
+    fs::copy(example("05_secure_inference.toml"), &job).unwrap();
+    let own = root.path().join("hospital");
+    fs::create_dir(&own).unwrap();
+    // Half of the round-trip time on the way to the gateway.
+    fs::write(own.join("local.toml"), "emulate = \"1Gbps,rtt=600ms\"\n").unwrap();
+    let runs = text(&root.path().join("runs"));
+    let mut args = vec!["run", &job, "--json", "--runs", &runs];
+    args.extend(QUICK);
+    let summary = json(&succeed(&args));
+    assert_eq!(summary["equal_to_fixed_point"], true, "{summary}");
+    assert!(summary["seconds_user"].as_f64().unwrap() >= 0.3, "{summary}");
+}
+
+#[test]
 fn a_gateway_may_have_the_first_layers_or_all_in_the_clear() {
     let root = tempfile::tempdir().unwrap();
     let shared = example("05_secure_inference.toml");

@@ -255,7 +255,7 @@ fn locals_of(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
             format!("no party of the job is called {stranger}"),
         ));
     }
-    let mut locals = own_locals(job, &options.job_folder, options.emulate)?;
+    let mut locals = own_locals(job.parties.keys(), &options.job_folder, options.emulate)?;
     for (party, data) in &options.data {
         locals.entry(party.clone()).or_default().data = Some(data.clone());
     }
@@ -271,12 +271,17 @@ fn locals_of(job: &Job, options: &RunOptions) -> Result<Locals, Error> {
 
 /// Every party's settings: its own `local.toml` beside the job, where there is one; a party of data without any there needs a data set known by name.
 pub(crate) fn locals(job: &Job, job_folder: &Path, emulate: Option<Emulation>) -> Result<Locals, Error> {
-    let mut locals = own_locals(job, job_folder, emulate)?;
+    let mut locals = own_locals(job.parties.keys(), job_folder, emulate)?;
     complete(job, &mut locals)?;
     Ok(locals)
 }
 
-fn own_locals(job: &Job, job_folder: &Path, emulate: Option<Emulation>) -> Result<Locals, Error> {
+/// The settings beside the job, where there are some.
+pub(crate) fn own_locals<'a>(
+    parties: impl Iterator<Item = &'a Party>,
+    job_folder: &Path,
+    emulate: Option<Emulation>,
+) -> Result<Locals, Error> {
     let one = |party: &Party| {
         let own = job_folder.join(party.as_str()).join(Local::FILE);
         let mut local = match own.exists() {
@@ -286,7 +291,7 @@ fn own_locals(job: &Job, job_folder: &Path, emulate: Option<Emulation>) -> Resul
         local.emulate = emulate.or(local.emulate);
         Ok((party.clone(), local))
     };
-    job.parties.keys().map(one).collect()
+    parties.map(one).collect()
 }
 
 /// Gives its part of a known data set to every party that has to bring data and has none.

@@ -41,10 +41,12 @@ impl Job {
         let [rows, inner, columns] = product.shape();
         let plain: Vec<i64> = (0..rows * inner).map(|_| rng.next_u64() as i64 >> (64 - bits)).collect();
         let w: Vec<u64> = (0..inner * columns).map(|_| rng.next_u64()).collect();
+        let mut upload = Vec::new();
+        product.encrypt(&w, &secret, &key, b"w", &mut upload)?;
         let mut job = Self {
             public: PublicKey::generate(&secret, &key, b"p")?,
             x: product.prepare(&plain)?,
-            upload: product.encrypt(&w, &secret, &key, b"w")?,
+            upload,
             answer: Vec::new(),
             product,
             secret,
@@ -67,7 +69,9 @@ impl Job {
     }
 
     fn encrypt(&self, context: &[u8]) -> Result<Vec<u8>, LatticeError> {
-        self.product.encrypt(&self.w, &self.secret, &self.key, context)
+        let mut upload = Vec::new();
+        self.product.encrypt(&self.w, &self.secret, &self.key, context, &mut upload)?;
+        Ok(upload)
     }
 }
 

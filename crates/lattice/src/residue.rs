@@ -21,8 +21,7 @@ impl WordReducer {
             modulus: *modulus,
             reciprocal: u64::MAX / modulus.value(),
             wrap,
-            // An odd prime: 2^64 is not zero.
-            minus_inverse: modulus.neg(modulus.inv(wrap).unwrap_or_default()),
+            minus_inverse: minus_inverse(modulus),
         }
     }
 
@@ -53,6 +52,13 @@ impl WordReducer {
         let minus = self.modulus.mul(joined, self.minus_inverse);
         self.modulus.neg(self.modulus.mul(minus, self.minus_inverse))
     }
+}
+
+/// -2^-64 modulo an odd prime.
+pub(crate) fn minus_inverse(modulus: &Modulus) -> u64 {
+    let wrap = modulus.add(modulus.reduce(u64::MAX), 1 % modulus.value());
+    // It is not zero.
+    modulus.neg(modulus.inv(wrap).unwrap_or_default())
 }
 
 /// The product of all primes modulo 2^128.

@@ -456,7 +456,8 @@ fn exact_products() -> Vec<Target> {
     let secret = secret(&parameters);
     let public = PublicKey::generate(&secret, &key(), b"p").unwrap();
     let x = product.prepare(&[1, -2, 3, -4, 5, -6]).unwrap();
-    let upload = product.encrypt(&[7; 10], &secret, &key(), b"w").unwrap();
+    let mut upload = Vec::new();
+    product.encrypt(&[7; 10], &secret, &key(), b"w", &mut upload).unwrap();
     let (responder, reader) = (key(), product.clone());
     let respond = move |bytes: &[u8]| {
         let masking = Masking {

@@ -1,6 +1,6 @@
 //! Secure inference as a service.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cloven::{
     Emulation, Error, Local, Party, Stamped, parse_settings, party,
@@ -55,7 +55,9 @@ pub fn run_service(py: Python<'_>, arguments: &str, callback: Option<Py<PyAny>>)
     let done = py.detach(|| {
         let result = || {
             let job = ServiceJob::read(&arguments.job, &parse_settings(&arguments.settings)?)?;
+            let folder = arguments.job.parent().map(Path::to_owned).unwrap_or_default();
             let options = ServiceOptions {
+                job_folder: folder,
                 run_folder: arguments.run_folder,
                 emulate: arguments.emulate,
                 pool: arguments.pool,
@@ -112,6 +114,7 @@ pub fn serve(py: Python<'_>, arguments: &str, callback: Option<Py<PyAny>>) -> Py
             })?;
             let work = Work {
                 pool: arguments.pool,
+                open_when_full: false,
                 inferences: arguments.stop_after,
             };
             member.serve(&share, work, &mut |stamped: Stamped| listener.update(&stamped))

@@ -1,7 +1,7 @@
 //! Several primes at once: the residue number system a polynomial lives in.
 
 use crate::backend::Runnable;
-use crate::{Backend, Modulus, NttPlan, RingError};
+use crate::{Backend, Modulus, NttPlan, RingError, pointwise};
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,6 +67,22 @@ impl RnsBasis {
     /// Words of a polynomial: N for every prime.
     pub fn words(&self) -> usize {
         self.0.degree * self.0.moduli.len()
+    }
+
+    /// Writes the residues of `factor` times any integers modulo the prime of this number, for a factor below it. In constant time.
+    ///
+    /// # Errors
+    /// [`RingError::Length`] unless there is a residue for each integer.
+    pub fn multiples_of(&self, prime: usize, factor: u64, integers: &[i64], residues: &mut [u64]) -> Result<(), RingError> {
+        if integers.len() != residues.len() {
+            return Err(RingError::Length {
+                what: "residues of integers",
+                expected: integers.len(),
+                actual: residues.len(),
+            });
+        }
+        pointwise::multiples_of(self.runnable(), &self.0.moduli[prime], factor, integers, residues);
+        Ok(())
     }
 
     pub(crate) fn runnable(&self) -> Runnable {

@@ -122,3 +122,12 @@ pub(crate) fn residues_of(runnable: Runnable, modulus: &Modulus, integers: &[i64
         Runnable::Ifma(licence) => ifma::residues_of(licence, modulus, integers, residues),
     }
 }
+
+/// The residues of `factor` times any integers, for a factor in `0..q`. In constant time.
+pub(crate) fn multiples_of(runnable: Runnable, modulus: &Modulus, factor: u64, integers: &[i64], residues: &mut [u64]) {
+    match runnable {
+        #[cfg(target_arch = "x86_64")]
+        Runnable::Ifma(licence) => ifma::multiples_of(licence, modulus, factor, integers, residues),
+        _ => scalar::multiples_of(modulus, factor, integers, residues),
+    }
+}

@@ -189,10 +189,7 @@ impl Poly<Coefficients> {
             if coefficients.iter().fold(0, |all, c| all | signs(c)) >= 0 {
                 pointwise::residues_of(basis.runnable(), modulus, coefficients, residues);
             } else {
-                residues
-                    .iter_mut()
-                    .zip(coefficients)
-                    .for_each(|(residue, &c)| *residue = modulus.from_signed(c));
+                pointwise::multiples_of(basis.runnable(), modulus, 1, coefficients, residues);
             }
         }
         Ok(poly)

@@ -219,3 +219,25 @@ fn a_secret_is_not_shown_and_can_be_wiped() {
         RingError::Residue { .. }
     ));
 }
+
+proptest! {
+    #[test]
+    fn multiples_of_integers_are_those_of_wide_arithmetic(
+        mut integers in proptest::collection::vec(any::<i64>(), 0..40), factor in any::<u64>(), bits in 10u32..=50,
+    ) {
+        integers.extend([0, 1, -1, i64::MAX, i64::MIN]);
+        for backend in Backend::available() {
+            let basis = RnsBasis::with_backend(16, &ntt_primes(bits, 16, 1).unwrap(), backend).unwrap();
+            let q = basis.moduli()[0].value();
+            for factor in [factor % q, 0, 1, q - 1] {
+                let mut residues = vec![0; integers.len()];
+                basis.multiples_of(0, factor, &integers, &mut residues).unwrap();
+                for (&residue, &integer) in residues.iter().zip(&integers) {
+                    prop_assert_eq!(i128::from(residue), (i128::from(integer) * i128::from(factor)).rem_euclid(q.into()));
+                }
+            }
+            let short = basis.multiples_of(0, 1, &integers, &mut [0; 2]);
+            prop_assert_eq!(short.unwrap_err().to_string(), format!("residues of integers: expected {} words, got 2", integers.len()));
+        }
+    }
+}

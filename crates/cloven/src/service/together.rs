@@ -15,8 +15,8 @@ use super::{
     report::{ServerReport, ServiceSummary, UserReport},
 };
 use crate::{
-    Error, Local, Logs, Program, Stamped, Update, files,
-    orchestrate::{Errand, Locals, Place, together},
+    Error, Logs, Program, Stamped, Update, files,
+    orchestrate::{Errand, Place, own_locals, together},
     run_folder,
 };
 
@@ -25,11 +25,13 @@ use crate::{
 pub struct ServiceOptions {
     /// The `cloven` program; started once per party.
     pub program: Program,
+    /// The job's folder: a party's `local.toml` is looked for in a folder of its name there.
+    pub job_folder: PathBuf,
     /// Run folders are made in here.
     pub runs: PathBuf,
     /// A run folder of this name instead.
     pub run_folder: Option<PathBuf>,
-    /// Every party imitates this link.
+    /// Every party imitates this link; without it, each party's own settings hold.
     pub emulate: Option<Emulation>,
     /// So many inferences are kept prepared; 0: each is prepared when it is asked for.
     pub pool: usize,
@@ -40,10 +42,11 @@ pub struct ServiceOptions {
 }
 
 impl ServiceOptions {
-    /// Nothing but the run itself, in `runs`.
+    /// Nothing but the run itself, in `runs`; no party has settings of its own.
     pub fn new(program: impl Into<Program>, runs: &Path) -> Self {
         Self {
             program: program.into(),
+            job_folder: runs.join("none"),
             runs: runs.to_owned(),
             run_folder: None,
             emulate: None,
@@ -87,11 +90,7 @@ pub fn run_service(
     let accuracy = owned.accuracy;
     owner::write_shares(owned.model, job, &shares)?;
     let inferences = users.len() as u64 * job.trial()?.queries as u64;
-    let locals: Locals = job
-        .parties
-        .keys()
-        .map(|party| (party.clone(), local(options.emulate)))
-        .collect();
+    let locals = own_locals(job.parties.keys(), &options.job_folder, options.emulate)?;
     let path = |party: &Party| folder.join("answers").join(format!("{party}.csv"));
     let errand = Errand {
         digest: job.digest_hex(),
@@ -113,6 +112,8 @@ pub fn run_service(
                     let (pool, stop) = (options.pool.to_string(), inferences.to_string());
                     let mut arguments = vec!["serve".into(), job_file.into(), "--share".into(), share.into()];
                     arguments.extend(["--pool".into(), pool.into(), "--stop-after".into(), stop.into()]);
+                    // What users wait for is then the answer, as far as the pool lasts.
+                    arguments.push("--open-when-full".into());
                     arguments
                 }
             }
@@ -184,11 +185,4 @@ fn places(job: &ServiceJob) -> Result<Vec<Place>, Error> {
     let mut places: Vec<Place> = servers.iter().enumerate().map(server).collect();
     places.extend(job.of_role(ServiceRole::User).map(user));
     Ok(places)
-}
-
-fn local(emulate: Option<Emulation>) -> Local {
-    Local {
-        emulate,
-        ..Local::default()
-    }
 }

@@ -61,7 +61,7 @@ pub use wire::{WANTED_BITS, WHOLE_BITS};
 use cloven_ring::{FractionLimbs, NttPlan, RnsBasis, Runs};
 
 use super::layout::Layout;
-use crate::{LatticeError, Parameters, encryption::SeededPair, fraction::Fractions, residue::WordReducer};
+use crate::{LatticeError, Parameters, encryption::SeededPair, fraction::Fractions, residue::minus_inverse};
 
 /// log2(N): at half this degree the security table has no room for the flooding.
 const LOG2_DEGREE: u32 = 13;
@@ -86,8 +86,8 @@ pub struct ExactProduct {
     runs: Runs,
     /// The first two primes, which hold a response times the secret.
     reading: RnsBasis,
-    /// For every prime.
-    reducers: Vec<WordReducer>,
+    /// -2^-64 modulo every prime.
+    minus_inverses: Vec<u64>,
     fractions: Fractions,
     limbs: FractionLimbs,
     /// For every prime, the transform of X's polynomials.
@@ -127,7 +127,7 @@ impl ExactProduct {
                 runs: layout.runs()?,
                 layout,
                 reading: reading.clone(),
-                reducers: moduli.iter().map(WordReducer::new).collect(),
+                minus_inverses: moduli.iter().map(minus_inverse).collect(),
                 fractions: Fractions::new(moduli),
                 limbs: FractionLimbs::new(parameters.basis()),
                 subrings: subrings.collect::<Result<_, _>>()?,

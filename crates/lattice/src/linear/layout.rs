@@ -218,12 +218,14 @@ impl Layout {
     /// The same at every `spacing`-th exponent, a divisor of nw and of N: all others are zero.
     pub(super) fn spaced_row_block(&self, integers: &[i64], rows: usize, g: usize, q: usize, spacing: usize) -> Vec<i64> {
         let mut coefficients = vec![0; self.degree / spacing];
-        let first = q * self.block_inputs;
+        let (first, step) = (q * self.block_inputs, self.block_outputs / spacing);
         for i in 0..self.samples_in(g, rows) {
-            let row = &integers[(g * self.samples + i) * self.inputs..][..self.inputs];
-            for (c, value) in row[first..].iter().take(self.block_inputs).enumerate() {
-                coefficients[self.input_at(i, c) / spacing] = *value;
-            }
+            let row = &integers[(g * self.samples + i) * self.inputs..][first..self.inputs];
+            let row = &row[..row.len().min(self.block_inputs)];
+            // From the last to the first.
+            let start = self.input_at(i, row.len() - 1) / spacing;
+            let places = coefficients[start..].iter_mut().step_by(step);
+            places.zip(row.iter().rev()).for_each(|(place, value)| *place = *value);
         }
         coefficients
     }

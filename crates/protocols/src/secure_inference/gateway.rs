@@ -22,6 +22,8 @@ use crate::{Event, Observe, ProtocolError};
 pub struct Work {
     /// So many inferences are kept prepared; 0: each is prepared when it is asked for.
     pub pool: usize,
+    /// Users are served only once that many are prepared for the first time.
+    pub open_when_full: bool,
     /// The service ends after so many; without, when every [`Desk`](super::Desk) is gone.
     pub inferences: Option<u64>,
 }
@@ -55,7 +57,8 @@ async fn serve<C: Channel>(
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
     let mut worker = Worker::set_up(&me, terms, mesh, 0).await?;
-    requests.open(Some(mesh.collect_keys().await?));
+    // Taken when users may come.
+    let mut keys = Some(mesh.collect_keys().await?);
     let traffic = mesh.traffic();
     observe(Event::Met { traffic })?;
     let (mut prepared, mut next, mut served, mut meetings) = (VecDeque::new(), 0, 0, 1);
@@ -72,6 +75,10 @@ async fn serve<C: Channel>(
         }
         // No more than will be used.
         let wanted = work.pool.min(usize::try_from(left(served)).unwrap_or(usize::MAX));
+        let full = prepared.len() >= wanted || next == worker.most;
+        if keys.is_some() && (full || !work.open_when_full) {
+            requests.open(keys.take());
+        }
         let (waiting, more) = requests.poll();
         let request = match waiting {
             Some(request) => request,

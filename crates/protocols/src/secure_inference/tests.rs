@@ -36,6 +36,8 @@ struct Setting {
     lax: Option<u64>,
     /// How often the gateway has met the others.
     met: Cell<usize>,
+    /// Inferences prepared before the first was answered.
+    ahead: Cell<usize>,
     /// Bytes that all servers sent to prepare and to answer, from one event to the next, and what they say of layers.
     sent: Cell<[u64; 2]>,
     layers: RefCell<Vec<LayerBytes>>,
@@ -164,6 +166,7 @@ impl Setting {
             roster,
             lax: None,
             met: Cell::new(0),
+            ahead: Cell::new(0),
             sent: Cell::default(),
             layers: RefCell::default(),
         }
@@ -228,10 +231,18 @@ impl Setting {
         let (desk, mut requests) = desk();
         let mut links = links.into_iter();
         let mut gateway_links = links.next().unwrap();
-        let work = Work { pool, inferences: None };
+        let work = Work {
+            pool,
+            open_when_full: pool > 1,
+            inferences: None,
+        };
         let mut count = self.counted();
+        let mut answered = false;
         let mut told = |event| {
             self.met.set(self.met.get() + usize::from(matches!(event, Event::Met { .. })));
+            answered |= matches!(event, Event::Answered { .. });
+            let ahead = !answered && matches!(event, Event::Prepared { .. });
+            self.ahead.set(self.ahead.get() + usize::from(ahead));
             count(event)
         };
         let lax = Terms {
@@ -334,7 +345,10 @@ async fn several_users_are_answered_at_the_same_time_with_and_without_a_pool() {
     let all = setting.inputs(5);
     let users = [0..2, 2..3, 3..5].map(|rows| all.slice_axis(ndarray::Axis(0), ndarray::Slice::from(rows)).to_owned());
     for pool in [0, 3] {
+        setting.ahead.set(0);
         let answers = setting.run(pool, &users).await.unwrap();
         assert_eq!(answers.concat(), setting.expected(&all), "a pool of {pool}");
+        // Users came when the pool was full.
+        assert_eq!(setting.ahead.get(), pool.max(1));
     }
 }

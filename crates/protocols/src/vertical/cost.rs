@@ -68,6 +68,7 @@ impl<'a> Cost<'a> {
         }
         if terms.first_layer != FirstLayer::Plain && terms.gradient == Gradient::Open {
             for rows in crate::schedule::sizes(self.rows[0] + self.rows[1], STRIP) {
+                self.prepared(&mut sent, &[Direction::Forward], rows)?;
                 self.product(&mut sent, Direction::Forward, rows)?;
             }
         }
@@ -80,7 +81,7 @@ impl<'a> Cost<'a> {
     /// For a batch that the job has not.
     pub fn training_batch(&self, rows: usize) -> Result<Vec<Frame>, ProtocolError> {
         let terms = self.terms;
-        let mut sent = self.outputs(rows)?;
+        let mut sent = self.outputs(&[Direction::Forward, Direction::Backward], rows)?;
         sent.add(&terms.label_holder, &terms.server, self.hidden_len(rows), false);
         let (words, tensor) = (8 * rows * terms.width, f32_array_len(&[rows, terms.width]));
         let last = terms.columns.len() - 1;
@@ -103,7 +104,7 @@ impl<'a> Cost<'a> {
     /// # Errors
     /// As of a training batch.
     pub fn evaluation_batch(&self, rows: usize) -> Result<Vec<Frame>, ProtocolError> {
-        Ok(self.outputs(rows)?.0)
+        Ok(self.outputs(&[Direction::Forward], rows)?.0)
     }
 
     /// Messages of a training batch that wait for each other, one way after the other.
@@ -112,14 +113,15 @@ impl<'a> Cost<'a> {
     /// As of a training batch.
     pub fn one_way_messages(&self, rows: usize) -> Result<usize, ProtocolError> {
         let terms = self.terms;
-        let product = match (terms.first_layer, &terms.dealer) {
+        let products = match (terms.first_layer, &terms.dealer) {
+            _ if !terms.multiplies_each_batch() => 0,
             (FirstLayer::Plain, _) => 0,
             // Dealt shares come ahead.
-            (FirstLayer::Shares, Some(_)) => 1,
-            (FirstLayer::HomomorphicEncryption, _) => 2,
-            (FirstLayer::Shares, None) => 3,
+            (FirstLayer::Shares, Some(_)) => 2,
+            (FirstLayer::HomomorphicEncryption, _) => 4,
+            // The triples of both directions are made together.
+            (FirstLayer::Shares, None) => 4,
         };
-        let products = if terms.multiplies_each_batch() { 2 * product } else { 0 };
         let activation = match self.activation(rows)? {
             Some(MessageBytes { prepared, opened }) => prepared.len() + opened.len(),
             None => 0,
@@ -146,11 +148,12 @@ impl<'a> Cost<'a> {
         8 * rows * (words + constant) as u64
     }
 
-    /// Products of all columns, the activation, outputs and hidden outputs.
-    fn outputs(&self, rows: usize) -> Result<Sent, ProtocolError> {
+    /// What products of these directions need, the forward ones of all columns, the activation, outputs and hidden outputs.
+    fn outputs(&self, directions: &[Direction], rows: usize) -> Result<Sent, ProtocolError> {
         let terms = self.terms;
         let mut sent = Sent::default();
         if terms.multiplies_each_batch() {
+            self.prepared(&mut sent, directions, rows)?;
             self.product(&mut sent, Direction::Forward, rows)?;
         }
         let activation = self.activation(rows)?;
@@ -180,18 +183,20 @@ impl<'a> Cost<'a> {
         Ok(Some(relu.message_bytes(rows * self.terms.width, transfer_width()?)?))
     }
 
-    /// The products of every two holders.
-    fn product(&self, sent: &mut Sent, direction: Direction, rows: usize) -> Result<(), ProtocolError> {
+    /// The triples for products of these directions of every two holders.
+    fn prepared(&self, sent: &mut Sent, directions: &[Direction], rows: usize) -> Result<(), ProtocolError> {
         let (terms, widths) = (self.terms, self.terms.widths());
-        let operand = |place: usize| match direction {
-            Direction::Forward => widths[place],
-            Direction::Backward => rows,
+        if terms.first_layer != FirstLayer::Shares {
+            return Ok(());
+        }
+        let Some(dealer) = &terms.dealer else {
+            return self.encrypted(sent, directions, rows, true);
         };
-        let result = |place: usize| match direction {
-            Direction::Forward => rows,
-            Direction::Backward => widths[place],
-        };
-        if let Some(dealer) = &terms.dealer {
+        for direction in directions {
+            let result = |place: usize| match direction {
+                Direction::Forward => rows,
+                Direction::Backward => widths[place],
+            };
             // To each the results of its operands' masks, for the columns of all others, in one message.
             for (place, holder) in terms.columns.keys().enumerate() {
                 let others = (0..widths.len()).filter(|other| *other != place);
@@ -203,26 +208,51 @@ impl<'a> Cost<'a> {
                 );
             }
         }
-        let encrypted = |place: usize| {
-            let shape = shape(direction, rows, widths[place], terms.width);
-            let known = self.products.get(&shape);
-            known.ok_or_else(|| ProtocolError::Alignment(format!("no product of the shape {shape:?} belongs to the job")))
-        };
-        if !self.products.is_empty() {
-            for place in 0..widths.len() {
-                encrypted(place)?;
+        Ok(())
+    }
+
+    /// The products of every two holders.
+    fn product(&self, sent: &mut Sent, direction: Direction, rows: usize) -> Result<(), ProtocolError> {
+        let (terms, widths) = (self.terms, self.terms.widths());
+        match terms.first_layer {
+            FirstLayer::Plain => Ok(()),
+            FirstLayer::HomomorphicEncryption => self.encrypted(sent, &[direction], rows, false),
+            FirstLayer::Shares => {
+                self.between(|from, to, _, other| {
+                    let operand_rows = match direction {
+                        Direction::Forward => widths[other],
+                        Direction::Backward => rows,
+                    };
+                    sent.add(from, to, 8 * operand_rows * terms.width, false);
+                });
+                Ok(())
             }
         }
-        let preprocessing = terms.first_layer == FirstLayer::Shares;
+    }
+
+    /// Encrypted products of these directions of every two holders: the operands in one message, and the answers.
+    fn encrypted(
+        &self,
+        sent: &mut Sent,
+        directions: &[Direction],
+        rows: usize,
+        preprocessing: bool,
+    ) -> Result<(), ProtocolError> {
+        let (terms, widths) = (self.terms, self.terms.widths());
+        let mut lens = vec![[0, 0]; widths.len()];
+        for (place, len) in lens.iter_mut().enumerate() {
+            for &direction in directions {
+                let shape = shape(direction, rows, widths[place], terms.width);
+                let known = self.products.get(&shape);
+                let product = known
+                    .ok_or_else(|| ProtocolError::Alignment(format!("no product of the shape {shape:?} belongs to the job")))?;
+                *len = [len[0] + product.upload_len(), len[1] + product.response_len()];
+            }
+        }
         self.between(|from, to, own, other| {
-            // The operand for the other's columns, and the answer to the other's operand for the own ones.
-            if let (Ok(theirs), Ok(ours)) = (encrypted(other), encrypted(own)) {
-                sent.add(from, to, theirs.upload_len(), preprocessing);
-                sent.add(from, to, ours.response_len(), preprocessing);
-            }
-            if terms.first_layer == FirstLayer::Shares {
-                sent.add(from, to, 8 * operand(other) * terms.width, false);
-            }
+            // The operands for the other's columns, and the answer to the other's operands for the own ones.
+            sent.add(from, to, lens[other][0], preprocessing);
+            sent.add(from, to, lens[own][1], preprocessing);
         });
         Ok(())
     }

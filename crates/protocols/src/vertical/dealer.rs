@@ -65,12 +65,7 @@ pub async fn dealer<C: Channel>(
         for (rows, batch) in order.chunks(schedule.batch).zip(1..).skip(done) {
             round += 1;
             for direction in [Direction::Forward, Direction::Backward] {
-                let step = Step {
-                    once: false,
-                    direction,
-                    round,
-                };
-                deal.step(step, rows, links).await?;
+                deal.step(Step::of_batch(direction, round), rows, links).await?;
             }
             observe(prepared(links))?;
             let (rows, loss, traffic) = (rows.len(), None, traffic(links));
@@ -92,16 +87,7 @@ pub async fn dealer<C: Channel>(
         if schedule.evaluates_after(epoch) && test_rows > 0 {
             for rows in all[train_rows..].chunks(schedule.evaluation_batch) {
                 round += 1;
-                deal.step(
-                    Step {
-                        once: false,
-                        direction: Direction::Forward,
-                        round,
-                    },
-                    rows,
-                    links,
-                )
-                .await?;
+                deal.step(Step::of_batch(Direction::Forward, round), rows, links).await?;
             }
             observe(prepared(links))?;
             let (evaluation, subsets, traffic) = (None, BTreeMap::new(), traffic(links));
@@ -139,12 +125,7 @@ pub async fn predicting_dealer<C: Channel>(
     let mut done = 0;
     for (round, size) in (1..).zip(sizes(rows, terms.schedule.evaluation_batch)) {
         let batch: Vec<usize> = (done..done + size).collect();
-        let step = Step {
-            once: false,
-            direction: Direction::Forward,
-            round,
-        };
-        deal.step(step, &batch, links).await?;
+        deal.step(Step::of_batch(Direction::Forward, round), &batch, links).await?;
         done += size;
         observe(Event::Predicted {
             rows: done,

@@ -11,6 +11,7 @@ use super::{
     layer::Layer,
     msg::{Hidden, HiddenGradient},
     peers::Peers,
+    products::Direction,
 };
 use crate::{
     AllSettled, Begin, CheckpointError, Event, Keep, Observe, Parts, Position, ProtocolError, Settled, Start,
@@ -243,6 +244,8 @@ impl<'a> Script<'a> {
     ) -> Result<Option<f64>, ProtocolError> {
         // 1., 2.
         if let Some(layer) = &mut self.layer {
+            let both = [Direction::Forward, Direction::Backward];
+            layer.prepare(peers, round, rows, &both).await?;
             layer.send_outputs(peers, round, rows).await?;
         }
         // 4.
@@ -267,6 +270,7 @@ impl<'a> Script<'a> {
         for rows in all.chunks(self.terms.schedule.evaluation_batch) {
             *round += 1;
             if let Some(layer) = &mut self.layer {
+                layer.prepare(peers, *round, rows, &[Direction::Forward]).await?;
                 layer.send_outputs(peers, *round, rows).await?;
             }
             if let Some(labels) = &self.labels {

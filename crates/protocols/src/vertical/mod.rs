@@ -12,7 +12,8 @@
 //! **Flow.** Before: [`align`]. Theta is shared additively: [theta_i]_k is holder k's share of the weights of holder i's columns; so is the
 //! bias. Per batch (paper: Algorithm 1, 2):
 //!
-//! 1. holders: shares of X_i [theta_i]_j for each two of them, by matrix triples or by encryption ([`products`](self))
+//! 1. holders: shares of X_i [theta_i]_j for each two of them, by matrix triples or by encryption ([`products`](self)); triples are prepared first, those of
+//!    this step and of step 6 together
 //! 2. each holder: its shares' sum, plus its share of a fresh zero and noise in the lowest bits → `share of the first layer's output`
 //! 3. server: h1, the hidden layers                                                → `hidden output` to the label holder
 //! 4. label holder: last layers, loss, their update                                → `hidden gradient`
@@ -30,8 +31,8 @@
 //! **Who learns what.** [`Terms::leaks`] says it in full.
 //!
 //! **Rounds.** [`cost`] declares messages and bytes. One way after the other, a training batch takes 4 messages, and with `gradient = "shared"` two products
-//! more: on dealt shares of one exchange between holders each, under encryption of two, on triples made by encryption of three. In an exchange both send at the
-//! same time.
+//! more: on dealt shares of one exchange between holders each, under encryption of two. Triples made by encryption take two exchanges for both products, and
+//! then one for each. In an exchange both send at the same time.
 //!
 //! **Bias.** Nobody's columns multiply it: each holder adds its share to its outputs, and takes the sum of its share of delta from it.
 //!

@@ -9,7 +9,7 @@ use cloven_nn::Network;
 use cloven_wire::{Channel, Link, Party};
 use ndarray::{Array2, ArrayD, Axis, concatenate, s};
 
-use super::{Columns, Gradient, Terms, layer, layer::Layer, msg::Hidden, peers::Peers};
+use super::{Columns, Gradient, Terms, layer, layer::Layer, msg::Hidden, peers::Peers, products::Direction};
 use crate::{Ask, Event, Leak, Observe, Position, ProtocolError, schedule::sizes};
 
 /// What a holder brings.
@@ -64,6 +64,7 @@ pub async fn holder<C: Channel>(
     for (round, size) in (1..).zip(sizes(rows, terms.schedule.evaluation_batch)) {
         if let Some(layer) = &mut layer {
             let rows: Vec<usize> = (done..done + size).collect();
+            layer.prepare(&mut peers, round, &rows, &[Direction::Forward]).await?;
             layer.send_outputs(&mut peers, round, &rows).await?;
         }
         if let Some(tail) = me.tail {

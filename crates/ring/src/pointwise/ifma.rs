@@ -63,6 +63,13 @@ pub(super) fn residues_of(_licence: Ifma, modulus: &Modulus, integers: &[i64], r
     scalar::residues_of(modulus, rest, other_rest);
 }
 
+pub(super) fn multiples_of(_licence: Ifma, modulus: &Modulus, factor: u64, integers: &[i64], residues: &mut [u64]) {
+    let ((vectors, rest), (outputs, other_rest)) = (integers.as_chunks::<8>(), residues.as_chunks_mut());
+    // SAFETY: the token shows that the machine has the features `multiple_vectors` is compiled for.
+    unsafe { multiple_vectors(modulus, factor, bytemuck::cast_slice(vectors), outputs) }
+    scalar::multiples_of(modulus, factor, rest, other_rest);
+}
+
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
 fn assign_vectors(q: u64, op: Binary, left: &mut [[u64; 8]], right: &[[u64; 8]]) {
     let (field, barrett) = (Field::new(q), Barrett::new(q));
@@ -110,6 +117,24 @@ fn lift_vectors(q: u64, integers: &[[u64; 8]], residues: &mut [[u64; 8]]) {
     let field = Field::new(q);
     for (r, c) in residues.iter_mut().zip(integers) {
         store(r, field.lift(load(c)));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512ifma")]
+fn multiple_vectors(modulus: &Modulus, factor: u64, integers: &[[u64; 8]], residues: &mut [[u64; 8]]) {
+    let q = modulus.value();
+    let (field, constant) = (Field::new(q), |w| Constant::splat([w, shoup_quotient(w, q)]));
+    let sign = 1 << 63;
+    // An integer plus 2^63 is low + 2^52 high.
+    let (low, high) = (constant(factor), constant(modulus.mul(factor, modulus.reduce(1 << 52))));
+    let offset = _mm512_set1_epi64(modulus.neg(modulus.mul(factor, modulus.reduce(sign))) as i64);
+    let sign = _mm512_set1_epi64(sign as i64);
+    for (residue, integer) in residues.iter_mut().zip(integers) {
+        let word = _mm512_xor_si512(load(integer), sign);
+        let parts = _mm512_add_epi64(field.mul(word, low), field.mul(_mm512_srli_epi64::<52>(word), high));
+        // Below 5q, 3q, 2q.
+        let sum = field.below_2q(field.below_2q(_mm512_add_epi64(parts, offset)));
+        store(residue, field.below_q(sum));
     }
 }
 

@@ -43,3 +43,19 @@ pub(super) fn residues_of(modulus: &Modulus, integers: &[i64], residues: &mut [u
         .zip(integers)
         .for_each(|(r, &c)| *r = (c + (q & (c >> 63))) as u64);
 }
+
+/// The estimate of a word's quotient is short by at most 1.
+pub(super) fn multiples_of(modulus: &Modulus, factor: u64, integers: &[i64], residues: &mut [u64]) {
+    let q = modulus.value();
+    let reciprocal = u64::MAX / q;
+    // 2^64: what a negative integer is less than the word of its bits.
+    let wrap = modulus.add(modulus.reduce(u64::MAX), 1 % q);
+    for (residue, &integer) in residues.iter_mut().zip(integers) {
+        let word = integer as u64;
+        let quotient = ((u128::from(word) * u128::from(reciprocal)) >> 64) as u64;
+        let rest = word.wrapping_sub(quotient.wrapping_mul(q));
+        let rest = rest.min(rest.wrapping_sub(q));
+        let negative = (integer >> 63) as u64;
+        *residue = modulus.mul(modulus.sub(rest, wrap & negative), factor);
+    }
+}

@@ -16,20 +16,27 @@ pub(super) const ENCRYPT: usize = 9;
 pub(super) const DECRYPT: usize = 12;
 
 impl ExactProduct {
-    /// Encrypts W (inner x columns, row-major). `context` names the product and must not repeat for another purpose; randomness is
+    /// Encrypts W (inner x columns, row-major), and appends what goes to the responder. `context` names the product and must not repeat for another purpose; randomness is
     /// PRF(key, context, W).
-    pub fn encrypt(&self, w: &[u64], secret: &SecretKey, key: &RandomnessKey, context: &[u8]) -> Result<Vec<u8>, LatticeError> {
+    pub fn encrypt(
+        &self,
+        w: &[u64],
+        secret: &SecretKey,
+        key: &RandomnessKey,
+        context: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), LatticeError> {
         let [_, inner, columns] = self.shape;
         check_size("matrix to encrypt", inner * columns, w.len())?;
         self.check_secret(secret)?;
         let (key, blocks) = (key.for_purpose(PURPOSE), self.layout.output_blocks());
-        let mut out = Vec::with_capacity(self.upload_len());
+        out.reserve(self.upload_len());
         parallel::append(
             self.uploads(),
             ENCRYPT * self.parameters.basis().words(),
-            &mut out,
+            out,
             |index, out| {
-                let (mut plaintext, words) = self.encoded(w, index / blocks, index % blocks);
+                let (mut plaintext, words) = self.encoded(w, index / blocks, index % blocks)?;
                 let context = [context, &(index as u64).to_le_bytes()].concat();
                 let (seed, mut errors) = key.derive_from_words(&context, words);
                 let pair = secret.encrypt_pair_from(&plaintext, seed, &mut errors);
@@ -37,8 +44,7 @@ impl ExactProduct {
                 pair?.encode(out);
                 Ok(())
             },
-        )?;
-        Ok(out)
+        )
     }
 
     /// Reads a response: X W + R modulo 2^64, rows x columns, row-major; the key holder's share.
@@ -68,26 +74,25 @@ impl ExactProduct {
         Ok(share)
     }
 
-    /// W[q,r], encoded; and its words.
-    pub(super) fn encoded(&self, w: &[u64], q: usize, r: usize) -> (Poly<Coefficients>, Vec<u64>) {
+    /// W[q,r], encoded; and its words, as they stand in the polynomial.
+    pub(super) fn encoded(&self, w: &[u64], q: usize, r: usize) -> Result<(Poly<Coefficients>, Vec<u64>), LatticeError> {
         let (layout, basis) = (&self.layout, self.parameters.basis());
         let low = low_word(basis.moduli());
-        let mut plaintext = Poly::zero(basis);
-        let mut words = Vec::with_capacity(layout.depth(q) * layout.width(r));
-        let rows = w
-            .chunks(layout.outputs)
-            .skip(q * layout.block_inputs)
-            .take(layout.block_inputs);
-        for (c, row) in rows.enumerate() {
-            let row = &row[r * layout.block_outputs..][..layout.width(r)];
-            words.extend_from_slice(row);
-            for (prime, reducer) in self.reducers.iter().enumerate() {
-                let residues = &mut plaintext.residues_mut(prime)[layout.weight_at(c, 0)..];
-                let pairs = residues.iter_mut().zip(row);
-                pairs.for_each(|(residue, &m)| *residue = reducer.scaled(low.wrapping_mul(m)));
-            }
+        let mut words = vec![0; layout.depth(q) * layout.block_outputs];
+        let rows = w.chunks(layout.outputs).skip(q * layout.block_inputs);
+        for (row, laid) in rows.zip(words.chunks_mut(layout.block_outputs)) {
+            let width = layout.width(r);
+            laid[..width].copy_from_slice(&row[r * layout.block_outputs..][..width]);
         }
-        (plaintext, words)
+        // round(q m / 2^64) is (q m - r) / 2^64, with r the centred q m modulo 2^64; q m vanishes modulo the primes.
+        let mut rest: Vec<i64> = words.iter().map(|&m| low.wrapping_mul(m) as i64).collect();
+        let mut plaintext = Poly::zero(basis);
+        for (prime, &factor) in self.minus_inverses.iter().enumerate() {
+            let residues = &mut plaintext.residues_mut(prime)[..rest.len()];
+            basis.multiples_of(prime, factor, &rest, residues)?;
+        }
+        rest.zeroize();
+        Ok((plaintext, words))
     }
 
     /// The wanted coefficients of c0 + c1 s, in units of 2^-128.
@@ -111,16 +116,12 @@ impl ExactProduct {
     fn centred(&self, [low, high]: [&[u64]; 2]) -> Result<Poly<Coefficients>, LatticeError> {
         let unused = u64::BITS - WHOLE_BITS / 2;
         let signed: Vec<i64> = high.iter().map(|&h| (h << unused) as i64 >> unused).collect();
-        let mut c1 = Poly::from_signed(&self.reading, &signed)?;
-        let shift: Vec<u64> = self
-            .reading
-            .moduli()
-            .iter()
-            .map(|m| m.reduce(1 << (WHOLE_BITS / 2)))
-            .collect();
-        c1.scale_assign(&shift)?;
+        let mut c1 = Poly::zero(&self.reading);
         for (prime, modulus) in self.reading.moduli().iter().enumerate() {
-            let pairs = c1.residues_mut(prime).iter_mut().zip(low);
+            let residues = c1.residues_mut(prime);
+            let shift = modulus.reduce(1 << (WHOLE_BITS / 2));
+            self.reading.multiples_of(prime, shift, &signed, residues)?;
+            let pairs = residues.iter_mut().zip(low);
             // Below 2^38, and so below the prime.
             pairs.for_each(|(residue, &low)| *residue = modulus.add(*residue, low));
         }

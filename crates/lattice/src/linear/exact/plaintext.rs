@@ -59,7 +59,7 @@ impl ExactProduct {
         let inputs = self.layout.input_blocks();
         let cost = PREPARE * self.layout.degree / self.width() * self.subrings.len();
         let blocks = parallel::map(self.layout.groups(rows) * inputs, cost, |index| {
-            let words = self.prepare_block(x, index / inputs, index % inputs);
+            let words = self.prepare_block(x, index / inputs, index % inputs)?;
             Ok(BlockConstant::new(self.parameters.basis(), self.width(), words)?)
         });
         let mut hasher = blake3::Hasher::new_derive_key(DIGEST);
@@ -76,15 +76,15 @@ impl ExactProduct {
         width(&self.layout)
     }
 
-    fn prepare_block(&self, x: &[i64], g: usize, q: usize) -> Vec<u64> {
+    fn prepare_block(&self, x: &[i64], g: usize, q: usize) -> Result<Vec<u64>, LatticeError> {
         let coefficients = self.layout.spaced_row_block(x, self.shape[0], g, q, self.width());
-        let mut words = Vec::with_capacity(self.subrings.len() * coefficients.len());
-        for (subring, reducer) in self.subrings.iter().zip(&self.reducers) {
-            let start = words.len();
-            words.extend(coefficients.iter().map(|&c| reducer.signed(c)));
-            subring.forward(&mut words[start..]);
+        let mut words = vec![0; self.subrings.len() * coefficients.len()];
+        let residues = words.chunks_exact_mut(coefficients.len());
+        for ((prime, subring), residues) in self.subrings.iter().enumerate().zip(residues) {
+            self.parameters.basis().multiples_of(prime, 1, &coefficients, residues)?;
+            subring.forward(residues);
         }
-        words
+        Ok(words)
     }
 
     /// From -2^(bits-1) to 2^(bits-1). Without an early exit: that all are in range is not secret, the numbers are.

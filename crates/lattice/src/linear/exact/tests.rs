@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     Ciphertext, PublicKey, RandomnessKey, SecretKey,
     crt::centred_floats,
-    residue::low_word,
+    residue::{WordReducer, low_word},
     stream::{Domain, Stream},
 };
 use flooding::Cover;
@@ -43,7 +43,11 @@ impl Parties {
     }
 
     fn encrypt(&self, w: &[u64]) -> Vec<u8> {
-        self.product.encrypt(w, &self.secret, &holder_key(), b"w").unwrap()
+        let mut upload = Vec::new();
+        self.product
+            .encrypt(w, &self.secret, &holder_key(), b"w", &mut upload)
+            .unwrap();
+        upload
     }
 
     fn respond(&self, x: &[i64], upload: &[u8], context: &[u8]) -> ExactResponse {
@@ -75,7 +79,7 @@ impl Parties {
         let exact = slow(product.shape, x, w);
         let low = low_word(product.parameters.basis().moduli());
         let outputs = product.layout.outputs_of(0, 0, product.shape[0]);
-        for (prime, reducer) in product.reducers.iter().enumerate() {
+        for (prime, reducer) in product.parameters.basis().moduli().iter().map(WordReducer::new).enumerate() {
             let modulus = product.parameters.basis().moduli()[prime];
             for &(at, position) in &outputs {
                 let value = reducer.scaled(low.wrapping_mul(exact[position]));
@@ -458,7 +462,7 @@ fn what_does_not_fit_is_refused() {
         refused(&[0, 0, 0, 1 << 19, (1 << 19) + 1, 0]),
         LatticeError::Range { position: 4, .. }
     ));
-    let encrypt = |w: &[u64], secret: &SecretKey| product.encrypt(w, secret, &holder_key(), b"w");
+    let encrypt = |w: &[u64], secret: &SecretKey| product.encrypt(w, secret, &holder_key(), b"w", &mut Vec::new());
     assert!(matches!(encrypt(&[0; 3], &parties.secret), Err(LatticeError::Size { .. })));
     let other = Parties::new([3, 2, 2], 64);
     assert!(matches!(encrypt(&[0; 4], &other.secret), Err(LatticeError::Ring(_))));

@@ -16,6 +16,7 @@ async fn answered(setting: &Setting, tamper: impl Fn(&mut Vec<u8>)) -> (Result<V
     let terms = &setting.terms;
     let work = Work {
         pool: 0,
+        open_when_full: false,
         inferences: Some(2),
     };
     let servers = async {

@@ -33,6 +33,7 @@ async fn alone(setting: &Setting, me: &Party, x: &ArrayD<f32>, mut links: Vec<Me
             let (mut desk, mut requests) = desk();
             let work = Work {
                 pool: 0,
+                open_when_full: false,
                 inferences: Some(x.len_of(ndarray::Axis(0)) as u64),
             };
             let (mut told, mut observe) = (ignore(), ignore());

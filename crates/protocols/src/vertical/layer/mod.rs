@@ -15,7 +15,7 @@ pub(super) use self::{
     shared::STRIP,
 };
 use self::{shared::Shared, unprotected::Unprotected};
-use super::{Columns, FirstLayer, Terms, peers::Peers};
+use super::{Columns, FirstLayer, Terms, peers::Peers, products::Direction};
 use crate::{Position, ProtocolError};
 
 /// A holder's part.
@@ -38,6 +38,20 @@ impl<'a> Layer<'a> {
     pub(super) async fn begin<C: Channel>(&mut self, from: Position, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
         match self {
             Self::Shared(layer) => layer.begin(from, peers).await,
+            Self::Plain(_) => Ok(()),
+        }
+    }
+
+    /// Before step 1: what the products of a batch's steps in these directions need that depends on no weights and no gradients.
+    pub(super) async fn prepare<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        round: u64,
+        rows: &[usize],
+        directions: &[Direction],
+    ) -> Result<(), ProtocolError> {
+        match self {
+            Self::Shared(layer) => layer.prepare(peers, round, rows, directions).await,
             Self::Plain(_) => Ok(()),
         }
     }

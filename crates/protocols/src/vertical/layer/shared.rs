@@ -138,11 +138,30 @@ impl<'a> Shared<'a> {
                 round: strip as u64,
             };
             let x = self.x.select(rows)?;
+            let joint = self.joint.as_mut().ok_or_else(not_begun)?;
+            joint.products.prepare(peers, &[step], &x).await?;
             words.extend_from_slice(self.cross_outputs(peers, step, rows, &x).await?.words());
         }
         let constant = Matrix::new(rows.len(), self.terms.width, words)?;
         self.joint.as_mut().ok_or_else(not_begun)?.constant = Some(constant);
         Ok(())
+    }
+
+    /// Before step 1.
+    pub(super) async fn prepare<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        round: u64,
+        rows: &[usize],
+        directions: &[Direction],
+    ) -> Result<(), ProtocolError> {
+        if !self.terms.multiplies_each_batch() {
+            return Ok(());
+        }
+        let steps: Vec<Step> = directions.iter().map(|&direction| Step::of_batch(direction, round)).collect();
+        let x = self.x.select(rows)?;
+        let joint = self.joint.as_mut().ok_or_else(not_begun)?;
+        joint.products.prepare(peers, &steps, &x).await
     }
 
     /// Steps 1 and 2.
@@ -172,11 +191,7 @@ impl<'a> Shared<'a> {
         let crossed = match constant {
             Some(constant) => constant.select(rows)?,
             None => {
-                let step = Step {
-                    once: false,
-                    direction: Direction::Forward,
-                    round,
-                };
+                let step = Step::of_batch(Direction::Forward, round);
                 self.cross_outputs(peers, step, rows, &x).await?
             }
         };
@@ -202,7 +217,7 @@ impl<'a> Shared<'a> {
     ) -> Result<Matrix, ProtocolError> {
         let joint = self.joint.as_mut().ok_or_else(not_begun)?;
         let operands: Vec<&Matrix> = peers.fellows.iter().map(|fellow| &self.shares[fellow.place]).collect();
-        let crossed = joint.products.cross(peers, step, rows, x, &operands).await?;
+        let crossed = joint.products.cross(peers, step, rows, x, operands).await?;
         let mut sum = Matrix::zeros(rows.len(), self.terms.width)?;
         for part in crossed.own.iter().chain(&crossed.theirs) {
             sum.add_assign(part)?;
@@ -244,14 +259,10 @@ impl<'a> Shared<'a> {
             }
         }
         if self.terms.multiplies_each_batch() {
-            let step = Step {
-                once: false,
-                direction: Direction::Backward,
-                round,
-            };
+            let step = Step::of_batch(Direction::Backward, round);
             let joint = self.joint.as_mut().ok_or_else(not_begun)?;
             let operands = vec![&delta; peers.fellows.len()];
-            let crossed = joint.products.cross(peers, step, rows, &x, &operands).await?;
+            let crossed = joint.products.cross(peers, step, rows, &x, operands).await?;
             for part in &crossed.own {
                 self.shares[self.place].sub_assign(part)?;
             }

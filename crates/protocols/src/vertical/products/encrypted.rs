@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloven_lattice::{
     Parameters, PublicKey, RandomnessKey, SecretKey,
-    linear::{ExactProduct, Masking},
+    linear::{ExactPlaintext, ExactProduct, Masking},
 };
 use cloven_mpc::shares::Matrix;
 use cloven_wire::{Channel, Message};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
-use super::{Crossed, Direction, Step, shape};
+use super::{Crossed, Crossing, Direction, Step, shape};
 use crate::{
     ProtocolError,
     error::malformed,
@@ -20,7 +20,7 @@ use crate::{
         FirstLayer, Gradient, Terms,
         layer::STRIP,
         msg::{EncryptedOperand, EncryptedProduct, ReceiverKey},
-        peers::Peers,
+        peers::{Fellow, Peers},
         scales,
     },
 };
@@ -67,7 +67,7 @@ impl Encrypted {
         let count = peers.fellows.len();
         let received = peers.exchange(0, vec![ReceiverKey(bytes); count], &vec![len; count]).await?;
         let read = |(fellow, ReceiverKey(bytes)): (&_, &ReceiverKey)| {
-            let fellow: &crate::vertical::peers::Fellow<'_, C> = fellow;
+            let fellow: &Fellow<'_, C> = fellow;
             PublicKey::decode(&parameters, bytes).map_err(|cause| malformed(fellow.link.peer(), 0, ReceiverKey::NAME, cause))
         };
         let keys = peers.fellows.iter().zip(&received).map(read).collect::<Result<_, _>>()?;
@@ -83,67 +83,94 @@ impl Encrypted {
         })
     }
 
-    /// As [`super::Products::cross`].
-    pub(in crate::vertical) async fn cross<C: Channel>(
+    /// The products of several steps of one round with all fellows, in one exchange of operands and one of results. `x` are the own columns' rows.
+    pub(super) async fn cross<C: Channel>(
         &self,
         peers: &mut Peers<'_, C>,
-        step: Step,
+        round: u64,
         x: &Matrix,
-        operands: &[&Matrix],
-    ) -> Result<Crossed, ProtocolError> {
+        crossings: &[Crossing<'_>],
+    ) -> Result<Vec<Crossed>, ProtocolError> {
         let rows = x.rows();
-        let mine = self.product(step.direction, rows, self.place)?;
-        let mut theirs = Vec::with_capacity(operands.len());
-        let mut uploads = Vec::with_capacity(operands.len());
-        for (fellow, operand) in peers.fellows.iter().zip(operands) {
-            let product = self.product(step.direction, rows, fellow.place)?;
-            let context = context(step, self.place, fellow.place);
-            uploads.push(EncryptedOperand(product.encrypt(
-                operand.words(),
-                &self.secret,
-                &self.encryption,
-                &context,
-            )?));
-            theirs.push(product);
-        }
-        let lens = vec![mine.upload_len(); operands.len()];
-        let received = peers.exchange(step.round, uploads, &lens).await?;
+        let mine = self.products_of(crossings, rows, self.place)?;
+        let of_fellow = |fellow: &Fellow<'_, C>| self.products_of(crossings, rows, fellow.place);
+        let theirs: Vec<Vec<&ExactProduct>> = peers.fellows.iter().map(of_fellow).collect::<Result<_, _>>()?;
 
-        let plaintext = match step.direction {
-            Direction::Forward => mine.prepare(&signed(x))?,
-            Direction::Backward => mine.prepare(&transposed(x))?,
-        };
-        let [result_rows, _, _] = mine.shape();
+        let mut uploads = Vec::with_capacity(theirs.len());
+        for (index, (fellow, products)) in peers.fellows.iter().zip(&theirs).enumerate() {
+            let mut upload = Vec::with_capacity(products.iter().map(|product| product.upload_len()).sum());
+            for (crossing, product) in crossings.iter().zip(products) {
+                let context = context(crossing.step, self.place, fellow.place);
+                let words = crossing.operands[index].words();
+                product.encrypt(words, &self.secret, &self.encryption, &context, &mut upload)?;
+            }
+            uploads.push(EncryptedOperand(upload));
+        }
+        let len = mine.iter().map(|product| product.upload_len()).sum();
+        let received = peers.exchange(round, uploads, &vec![len; theirs.len()]).await?;
+
+        let plaintexts = self.plaintexts(crossings, &mine, x)?;
         let (mut own, mut responses) = (Vec::new(), Vec::new());
         for ((fellow, receiver), EncryptedOperand(upload)) in peers.fellows.iter().zip(&self.keys).zip(&received) {
-            let masking = Masking {
-                receiver,
-                key: &self.masks,
-                context: &context(step, fellow.place, self.place),
-            };
-            let response = mine
-                .respond(&plaintext, upload, &masking)
-                .map_err(|cause| malformed(fellow.link.peer(), step.round, EncryptedOperand::NAME, cause))?;
-            responses.push(EncryptedProduct(response.message));
-            own.push(Matrix::new(result_rows, self.width, response.share)?);
+            let (mut shares, mut rest) = (Vec::new(), &upload[..]);
+            let mut message = Vec::with_capacity(mine.iter().map(|product| product.response_len()).sum());
+            for ((crossing, product), plaintext) in crossings.iter().zip(&mine).zip(&plaintexts) {
+                let (upload, after) = rest.split_at(product.upload_len());
+                rest = after;
+                let masking = Masking {
+                    receiver,
+                    key: &self.masks,
+                    context: &context(crossing.step, fellow.place, self.place),
+                };
+                let response = product
+                    .respond(plaintext, upload, &masking)
+                    .map_err(|cause| malformed(fellow.link.peer(), round, EncryptedOperand::NAME, cause))?;
+                message.extend(response.message);
+                shares.push(Matrix::new(product.shape()[0], self.width, response.share)?);
+            }
+            responses.push(EncryptedProduct(message));
+            own.push(shares);
         }
-        let lens: Vec<usize> = theirs.iter().map(|product| product.response_len()).collect();
-        let received = peers.exchange(step.round, responses, &lens).await?;
-        let read = |((fellow, product), EncryptedProduct(response)): ((&_, &&ExactProduct), &EncryptedProduct)| {
-            let fellow: &crate::vertical::peers::Fellow<'_, C> = fellow;
-            let words = product
-                .decrypt(response, &self.secret)
-                .map_err(|cause| malformed(fellow.link.peer(), step.round, EncryptedProduct::NAME, cause))?;
-            Ok::<_, ProtocolError>(Matrix::new(product.shape()[0], self.width, words)?)
+        let response_len = |products: &Vec<&ExactProduct>| products.iter().map(|product| product.response_len()).sum();
+        let lens: Vec<usize> = theirs.iter().map(response_len).collect();
+        let received = peers.exchange(round, responses, &lens).await?;
+
+        let mut read = Vec::with_capacity(theirs.len());
+        for ((fellow, products), EncryptedProduct(response)) in peers.fellows.iter().zip(&theirs).zip(&received) {
+            let (mut shares, mut rest) = (Vec::new(), &response[..]);
+            for product in products {
+                let (response, after) = rest.split_at(product.response_len());
+                rest = after;
+                let words = product
+                    .decrypt(response, &self.secret)
+                    .map_err(|cause| malformed(fellow.link.peer(), round, EncryptedProduct::NAME, cause))?;
+                shares.push(Matrix::new(product.shape()[0], self.width, words)?);
+            }
+            read.push(shares);
+        }
+        Ok(by_crossing(crossings.len(), own, read))
+    }
+
+    /// The own columns, as the products of each step multiply them.
+    fn plaintexts(
+        &self,
+        crossings: &[Crossing<'_>],
+        products: &[&ExactProduct],
+        x: &Matrix,
+    ) -> Result<Vec<ExactPlaintext>, ProtocolError> {
+        let prepare = |(crossing, product): (&Crossing<'_>, &&ExactProduct)| {
+            Ok(match crossing.step.direction {
+                Direction::Forward => product.prepare(&signed(x))?,
+                Direction::Backward => product.prepare(&transposed(x))?,
+            })
         };
-        let theirs = peers
-            .fellows
-            .iter()
-            .zip(&theirs)
-            .zip(&received)
-            .map(read)
-            .collect::<Result<_, _>>()?;
-        Ok(Crossed { own, theirs })
+        crossings.iter().zip(products).map(prepare).collect()
+    }
+
+    /// The products of each step with the columns of the holder at `place`.
+    fn products_of(&self, crossings: &[Crossing<'_>], rows: usize, place: usize) -> Result<Vec<&ExactProduct>, ProtocolError> {
+        let of = |crossing: &Crossing<'_>| self.product(crossing.step.direction, rows, place);
+        crossings.iter().map(of).collect()
     }
 
     /// The product with the columns of the holder at `place`.
@@ -153,6 +180,18 @@ impl Encrypted {
             .get(&shape)
             .ok_or_else(|| ProtocolError::Alignment(format!("no product of the shape {shape:?} belongs to the job")))
     }
+}
+
+/// What fellows' products gave, by crossing instead of by fellow.
+fn by_crossing(count: usize, own: Vec<Vec<Matrix>>, theirs: Vec<Vec<Matrix>>) -> Vec<Crossed> {
+    let [mut own, mut theirs] = [own, theirs].map(|all| all.into_iter().map(Vec::into_iter).collect::<Vec<_>>());
+    let next = |all: &mut Vec<std::vec::IntoIter<Matrix>>| all.iter_mut().filter_map(Iterator::next).collect();
+    (0..count)
+        .map(|_| Crossed {
+            own: next(&mut own),
+            theirs: next(&mut theirs),
+        })
+        .collect()
 }
 
 /// Names a product between holders: whose operand, whose columns.
@@ -168,9 +207,8 @@ fn signed(x: &Matrix) -> Vec<i64> {
 }
 
 fn transposed(x: &Matrix) -> Vec<i64> {
-    let (rows, columns) = (x.rows(), x.columns());
-    let at = |place: usize| x.words()[place % rows * columns + place / rows] as i64;
-    (0..rows * columns).map(at).collect()
+    let columns = (0..x.columns()).map(|column| x.words().iter().skip(column).step_by(x.columns()));
+    columns.flatten().map(|word| *word as i64).collect()
 }
 
 /// The products that a job of so many training and test rows computes by encryption, by shape; none with a dealer, or unprotected.

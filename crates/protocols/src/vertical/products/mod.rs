@@ -25,12 +25,30 @@ pub(super) struct Step {
     pub(super) round: u64,
 }
 
+impl Step {
+    /// One of a batch's.
+    pub(super) fn of_batch(direction: Direction, round: u64) -> Self {
+        Self {
+            once: false,
+            direction,
+            round,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     /// X_i W, `[rows, columns]` times `[columns, width]`.
     Forward,
     /// X_i^T W, `[columns, rows]` times `[rows, width]`.
     Backward,
+}
+
+/// What a step multiplies the fellows' columns by.
+struct Crossing<'a> {
+    step: Step,
+    /// For each fellow in order.
+    operands: Vec<&'a Matrix>,
 }
 
 /// This holder's shares, by fellow.
@@ -82,19 +100,36 @@ impl Products {
         }
     }
 
-    /// The products of a step with all fellows. `rows` are the numbers of the batch's rows and `x` these rows of the own columns; `operands` are this
-    /// holder's, one for each fellow in order.
+    /// What the products of these steps of one round need that depends on no weights and no gradients. Before they are computed. `x` are
+    /// the batch's rows of the own columns.
+    pub(super) async fn prepare<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        steps: &[Step],
+        x: &Matrix,
+    ) -> Result<(), ProtocolError> {
+        match self {
+            Self::Triples(triples) => triples.prepare(peers, steps, x).await,
+            Self::Encrypted(_) => Ok(()),
+        }
+    }
+
+    /// The products of a step, which was prepared, with all fellows. `rows` are the numbers of the batch's rows, `x` is as before; `operands` are this holder's, one for each fellow in order.
     pub(super) async fn cross<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
         step: Step,
         rows: &[usize],
         x: &Matrix,
-        operands: &[&Matrix],
+        operands: Vec<&Matrix>,
     ) -> Result<Crossed, ProtocolError> {
         match self {
-            Self::Triples(triples) => triples.cross(peers, step, rows, x, operands).await,
-            Self::Encrypted(encrypted) => encrypted.cross(peers, step, x, operands).await,
+            Self::Triples(triples) => triples.cross(peers, step, rows, x, &operands).await,
+            Self::Encrypted(encrypted) => {
+                let crossings = [Crossing { step, operands }];
+                let mut all = encrypted.cross(peers, step.round, x, &crossings).await?;
+                Ok(all.swap_remove(0))
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use cloven_wire::{Channel, Message};
 use futures_util::future::try_join_all;
 use zeroize::Zeroizing;
 
-use super::{Crossed, Direction, Encrypted, Step};
+use super::{Crossed, Crossing, Direction, Encrypted, Step};
 use crate::{
     ProtocolError,
     error::refused,
@@ -34,6 +34,8 @@ pub(in crate::vertical) struct Triples {
     width: usize,
     secret: TripleSecret,
     source: Source,
+    /// Made, and not yet used: each serves once.
+    ready: Vec<(Step, Halves)>,
 }
 
 /// Where c_i and c_j come from.
@@ -91,6 +93,7 @@ impl Triples {
             widths: terms.widths(),
             secret,
             source,
+            ready: Vec::new(),
         })
     }
 
@@ -99,6 +102,104 @@ impl Triples {
             Source::Dealer(dealt) => dealt.half,
             Source::Encryption(_) => [0; 32],
         }
+    }
+
+    /// As [`super::Products::prepare`]: the triples of these steps.
+    pub(super) async fn prepare<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        steps: &[Step],
+        x: &Matrix,
+    ) -> Result<(), ProtocolError> {
+        let before = peers.traffic();
+        let masks: Vec<Vec<OperandMask>> = steps
+            .iter()
+            .map(|&step| self.operand_masks(peers, step, x.rows()))
+            .collect::<Result<_, _>>()?;
+        let halves = match &self.source {
+            Source::Encryption(encrypted) => self.encrypted(encrypted, peers, steps, x, masks).await?,
+            Source::Dealer(_) => self.dealt(peers, steps, x.rows(), masks).await?,
+        };
+        self.ready = steps.iter().copied().zip(halves).collect();
+        peers.count_prepared(before);
+        Ok(())
+    }
+
+    /// This holder's masks of its operands of a step.
+    fn operand_masks<C: Channel>(
+        &mut self,
+        peers: &Peers<'_, C>,
+        step: Step,
+        batch: usize,
+    ) -> Result<Vec<OperandMask>, ProtocolError> {
+        let mut masks = Vec::with_capacity(peers.fellows.len());
+        for Fellow { place, .. } in &peers.fellows {
+            masks.push(
+                self.secret
+                    .operand_mask(id(step, *place, self.place), self.shape(batch, *place))?,
+            );
+        }
+        Ok(masks)
+    }
+
+    /// Triples made by encryption: of all steps at once.
+    async fn encrypted<C: Channel>(
+        &self,
+        encrypted: &Encrypted,
+        peers: &mut Peers<'_, C>,
+        steps: &[Step],
+        x: &Matrix,
+        masks: Vec<Vec<OperandMask>>,
+    ) -> Result<Vec<Halves>, ProtocolError> {
+        let own = self.shape(x.rows(), self.place);
+        let crossings = steps.iter().zip(&masks).map(|(&step, masks)| Crossing {
+            step,
+            operands: masks.iter().map(OperandMask::matrix).collect(),
+        });
+        let crossings: Vec<Crossing<'_>> = crossings.collect();
+        let [Step { round, .. }, ..] = *steps else {
+            return Ok(Vec::new());
+        };
+        let crossed = encrypted.cross(peers, round, x, &crossings).await?;
+        let halves = steps.iter().zip(crossed).zip(masks);
+        let halves = halves.map(|((&step, crossed), masks)| {
+            let with_data = crossed.own.into_iter().map(|c| DataHalf::new(product(step), own, c));
+            let with_operands = masks.into_iter().zip(crossed.theirs).map(|(mask, c)| mask.with(c));
+            Ok((with_data.collect::<Result<_, _>>()?, with_operands.collect::<Result<_, _>>()?))
+        });
+        halves.collect()
+    }
+
+    /// The dealer's triples: a message for each step.
+    async fn dealt<C: Channel>(
+        &mut self,
+        peers: &mut Peers<'_, C>,
+        steps: &[Step],
+        batch: usize,
+        masks: Vec<Vec<OperandMask>>,
+    ) -> Result<Vec<Halves>, ProtocolError> {
+        let Some(dealer) = &mut peers.dealer else {
+            return Err(ProtocolError::Alignment("the dealer is not connected".into()));
+        };
+        let places: Vec<usize> = peers.fellows.iter().map(|fellow| fellow.place).collect();
+        let own = self.shape(batch, self.place);
+        let mut all = Vec::with_capacity(steps.len());
+        for (&step, masks) in steps.iter().zip(masks) {
+            let lens = places.iter().map(|&place| result_len(step, self.shape(batch, place)));
+            let lens: Vec<usize> = lens.collect();
+            let TripleShares(bytes) = dealer.receive(step.round, &lens.iter().sum()).await?;
+            let (mut rest, mut with_operands) = (&bytes[..], Vec::with_capacity(places.len()));
+            for (mask, len) in masks.into_iter().zip(lens) {
+                let (first, after) = rest.split_at(len);
+                with_operands.push(mask.receive(first)?);
+                rest = after;
+            }
+            let with_data = places
+                .iter()
+                .map(|&place| self.secret.data_half(id(step, self.place, place), own));
+            all.push((with_data.collect::<Result<_, _>>()?, with_operands));
+        }
+        Ok(all)
     }
 
     /// As [`super::Products::cross`].
@@ -114,9 +215,10 @@ impl Triples {
             Source::Dealer(dealt) => &dealt.mask.select(rows)?,
             Source::Encryption(_) => x,
         };
-        let before = peers.traffic();
-        let (halves, others) = self.triples(peers, step, x).await?;
-        peers.count_prepared(before);
+        let ready = self.ready.iter().position(|(made_for, _)| *made_for == step);
+        let Some((_, (halves, others))) = ready.map(|index| self.ready.swap_remove(index)) else {
+            return Err(ProtocolError::Alignment(format!("no triple was made for {step:?}")));
+        };
         let (mut theirs, mut messages) = (Vec::new(), Vec::new());
         for (index, (half, operand)) in others.into_iter().zip(operands).enumerate() {
             let (share, message) = match &self.source {
@@ -139,55 +241,6 @@ impl Triples {
         });
         let own = own.collect::<Result<_, _>>()?;
         Ok(Crossed { own, theirs })
-    }
-
-    /// The triples of a step for the rows `x` of the own columns.
-    async fn triples<C: Channel>(&mut self, peers: &mut Peers<'_, C>, step: Step, x: &Matrix) -> Result<Halves, ProtocolError> {
-        let batch = x.rows();
-        let own = self.shape(batch, self.place);
-        let places: Vec<usize> = peers.fellows.iter().map(|fellow| fellow.place).collect();
-        let mut masks: Vec<OperandMask> = Vec::with_capacity(places.len());
-        for &place in &places {
-            masks.push(
-                self.secret
-                    .operand_mask(id(step, place, self.place), self.shape(batch, place))?,
-            );
-        }
-        match (&self.source, &mut peers.dealer) {
-            (Source::Encryption(encrypted), _) => {
-                let operands: Vec<&Matrix> = masks.iter().map(OperandMask::matrix).collect();
-                let Crossed { own: first, theirs } = encrypted.cross(peers, step, x, &operands).await?;
-                let halves = first
-                    .into_iter()
-                    .map(|c| DataHalf::new(product(step), own, c))
-                    .collect::<Result<_, _>>()?;
-                let others = masks
-                    .into_iter()
-                    .zip(theirs)
-                    .map(|(mask, c)| mask.with(c))
-                    .collect::<Result<_, _>>()?;
-                Ok((halves, others))
-            }
-            (Source::Dealer(_), Some(dealer)) => {
-                let lens: Vec<usize> = places
-                    .iter()
-                    .map(|&place| result_len(step, self.shape(batch, place)))
-                    .collect();
-                let TripleShares(bytes) = dealer.receive(step.round, &lens.iter().sum()).await?;
-                let mut rest = &bytes[..];
-                let mut others = Vec::with_capacity(places.len());
-                for (mask, len) in masks.into_iter().zip(lens) {
-                    let (first, after) = rest.split_at(len);
-                    others.push(mask.receive(first)?);
-                    rest = after;
-                }
-                let halves = places
-                    .iter()
-                    .map(|&place| self.secret.data_half(id(step, self.place, place), own));
-                Ok((halves.collect::<Result<_, _>>()?, others))
-            }
-            (Source::Dealer(_), None) => Err(ProtocolError::Alignment("the dealer is not connected".into())),
-        }
     }
 
     fn shape(&self, batch: usize, place: usize) -> Shape {
