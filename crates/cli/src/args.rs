@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::LazyLock};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use cloven::{Emulation, MetricsAddress, Party, Protocol, predict::Input};
+use cloven::{Emulation, MetricsAddress, Party, init::Purpose, predict::Input};
 
 use crate::logging;
 
@@ -24,8 +24,8 @@ const PREDICT_EXAMPLES: &str = "Examples:\n  cloven predict runs/20261121T093000
     Columns: row (counted from 0), class, and for each class the probability (for a regression the values).\n\
     Where the file has the target column too, the accuracy is shown.";
 
-fn protocol(name: &str) -> Result<Protocol, String> {
-    Protocol::named(name).map_err(|error| error.to_string())
+fn purpose(name: &str) -> Result<Purpose, String> {
+    Purpose::named(name).map_err(|error| error.to_string())
 }
 /// `FILE` or `NAME=FILE`.
 fn input(text: &str) -> Result<Input, String> {
@@ -160,16 +160,17 @@ pub struct DemoArgs {
 pub struct InitArgs {
     /// The folder to make; an existing job.toml in it is kept and used, and so is a party's local.toml
     pub folder: PathBuf,
-    /// What the new job trains on: wdbc, digits, mitbih, mnist, cifar10 (enclave), credit (vertical), ptbxl, mitdb, or own (a CSV file of yours)
-    #[arg(long, default_value = "wdbc")]
-    pub data: String,
-    /// The new job's protocol: plain, encrypted-activation, encrypted-model, vertical or enclave
-    #[arg(long, value_name = "NAME", value_parser = protocol)]
-    pub protocol: Option<Protocol>,
+    /// What the new job trains on: wdbc, digits, mitbih, mnist, cifar10 (enclave), credit (vertical), ptbxl, mitdb, or own (a CSV file of yours) [default:
+    /// wdbc; of a service, which takes digits, mnist or own, digits]
+    #[arg(long)]
+    pub data: Option<String>,
+    /// The new job's protocol: plain, encrypted-activation, encrypted-model, vertical, enclave; or secure-inference, a service
+    #[arg(long = "protocol", value_name = "NAME", value_parser = purpose)]
+    pub purpose: Option<Purpose>,
     /// Make only this party's key and settings; its public identity is written beside the job
     #[arg(long = "as", value_name = "NAME")]
     pub only: Option<Party>,
-    /// Name of a client, who has data; several clients (NAME,NAME) share the server's layers
+    /// Name of a client, who has data, or of a service's user; several clients (NAME,NAME) share the server's layers
     #[arg(long = "client", default_value = "hospital", value_name = "NAME", value_delimiter = ',')]
     pub clients: Vec<Party>,
     /// Name of the server

@@ -10,10 +10,10 @@ use cloven::{
     BenchOptions, Error, Job, Local, Logs, Metrics, Party, Program, Record, RosterFile, RunOptions, Stamped, Summary, Update,
     bench,
     data::{InspectOptions, inspect},
-    init::{InitOptions, init, roster_add, roster_path},
+    init::{InitOptions, Purpose, init, roster_add, roster_path},
     parse_settings,
     party::{PartyOptions, PartyRun, Prepared},
-    service::ServiceJob,
+    service::{ServiceJob, ServiceRole},
 };
 
 use crate::{
@@ -273,15 +273,19 @@ fn make(args: InitArgs, json: bool) -> Result<(), Error> {
     let InitArgs {
         folder,
         data,
-        protocol,
+        purpose,
         only,
         clients,
         server,
     } = args;
+    let usual = || match purpose {
+        Some(Purpose::Service) => "digits".to_owned(),
+        _ => "wdbc".to_owned(),
+    };
     let options = InitOptions {
         folder: folder.clone(),
-        data,
-        protocol,
+        data: data.unwrap_or_else(usual),
+        purpose,
         only: only.clone(),
         clients,
         server,
@@ -292,20 +296,36 @@ fn make(args: InitArgs, json: bool) -> Result<(), Error> {
         return Ok(());
     }
     made.iter().for_each(|path| print_line(&format!("made {}", path.display())));
-    print_line(&next_steps(&folder, only.as_ref()));
+    print_line(&next_steps(&folder, only.as_ref())?);
     Ok(())
 }
 
-fn next_steps(folder: &Path, only: Option<&Party>) -> String {
-    let folder = folder.display();
-    match only {
-        None => format!("Next: cloven run {folder}/job.toml"),
-        Some(party) => format!(
-            "Next:\n  give {folder}/job.toml and {folder}/{party}.identity.toml to the other party\n  \
-             cloven roster add OTHER.identity.toml --to {folder}/{party}\n  edit {folder}/{party}/local.toml\n  \
-             cloven party {folder}/job.toml --as {party}"
-        ),
-    }
+fn next_steps(folder: &Path, only: Option<&Party>) -> Result<String, Error> {
+    let job = folder.join("job.toml");
+    let service = match ServiceJob::is_in(&job) {
+        true => Some(ServiceJob::read(&job, &[])?),
+        false => None,
+    };
+    let (folder, job) = (folder.display(), job.display());
+    let Some(party) = only else {
+        return Ok(match service {
+            Some(service) if service.trial.is_none() => {
+                format!("Next: cloven model share MODEL.onnx --job {job} --output {folder}/shares")
+            }
+            _ => format!("Next: cloven run {job}"),
+        });
+    };
+    let last = match service {
+        None => format!("cloven party {job} --as {party}"),
+        Some(service) if service.role(party)? == ServiceRole::User => {
+            format!("cloven predict {job} --as {party} --input FILE")
+        }
+        Some(_) => format!("cloven serve {job} --as {party}"),
+    };
+    Ok(format!(
+        "Next:\n  give {job} and {folder}/{party}.identity.toml to the other party\n  \
+         cloven roster add OTHER.identity.toml --to {folder}/{party}\n  edit {folder}/{party}/local.toml\n  {last}"
+    ))
 }
 
 fn roster(command: RosterCommand, json: bool) -> Result<(), Error> {

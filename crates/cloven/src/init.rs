@@ -17,8 +17,35 @@ use cloven_wire::Party;
 use crate::{
     ColumnRange, Error, Job, Local, LocalData, Part, Protocol, PublicIdentity, Role, RosterFile, catalogue, files, identity,
     orchestrate,
-    service::{ServiceJob, ServiceRole},
+    service::{self, ServiceJob, ServiceRole},
 };
+
+/// What a new job is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Training by a protocol.
+    Training(Protocol),
+    /// A service: `secure-inference`.
+    Service,
+}
+
+impl Purpose {
+    /// What the protocol of this name is for.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for another name.
+    pub fn named(name: &str) -> Result<Self, Error> {
+        if name == service::PROTOCOL {
+            return Ok(Self::Service);
+        }
+        let found = Protocol::ALL.into_iter().find(|protocol| protocol.name() == name);
+        found.map(Self::Training).ok_or_else(|| {
+            let known = Protocol::ALL.map(Protocol::name).join(", ");
+            let problem = format!("expected one of {known}, {}, got {name:?}", service::PROTOCOL);
+            Error::configuration("protocol", problem)
+        })
+    }
+}
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -27,15 +54,18 @@ pub struct InitOptions {
     pub folder: PathBuf,
     /// A data set known by name, or `own`.
     pub data: String,
-    /// The protocol of a new job; the template's unless given.
-    pub protocol: Option<Protocol>,
+    /// What a new job is for; training by the template's protocol unless given.
+    pub purpose: Option<Purpose>,
     /// Only this party's folder; otherwise every party's, and all pin each other.
     pub only: Option<Party>,
-    /// The names of the clients in a new job; at least one.
+    /// The names of the clients in a new job, or of a service's users; at least one.
     pub clients: Vec<Party>,
-    /// The name of the server in a new job.
+    /// The name of the server in a new job that trains.
     pub server: Party,
 }
+
+/// What templates call the server.
+const SERVER: &str = "cloud";
 
 /// A job to start from for each kind of data; its parties are called hospital and cloud.
 const TEMPLATES: [(&str, &str); 7] = [
@@ -66,7 +96,30 @@ const VERTICAL_TEMPLATES: [(&str, &str); 3] = [
 /// The same for `enclave`, beside those that [`enclave_job`] makes.
 const ENCLAVE_TEMPLATES: [(&str, &str); 1] = [("cifar10", include_str!("../../../examples/06_enclave.toml"))];
 
-/// The job that a new folder for this kind of data starts from.
+/// The same for a service, whose parties are others too.
+const SERVICE_TEMPLATES: [(&str, &str); 3] = [
+    ("digits", include_str!("../../../examples/05_secure_inference.toml")),
+    ("mnist", include_str!("templates/service-mnist.toml")),
+    ("own", include_str!("templates/service-own.toml")),
+];
+
+impl Purpose {
+    /// The job that a new folder for this kind of data starts from.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`], naming the kinds of data that there are, for another one.
+    pub fn template(self, data: &str) -> Result<String, Error> {
+        match self {
+            Self::Training(protocol) => template(data, Some(protocol)),
+            Self::Service => Ok(of_data(&SERVICE_TEMPLATES, data)?.to_owned()),
+        }
+    }
+}
+
+/// The job that a new folder for training on this kind of data starts from.
+///
+/// # Errors
+/// As [`Purpose::template`].
 pub fn template(data: &str, protocol: Option<Protocol>) -> Result<String, Error> {
     let templates = match protocol {
         Some(Protocol::EncryptedModel) => &MODEL_TEMPLATES[..],
@@ -74,18 +127,23 @@ pub fn template(data: &str, protocol: Option<Protocol>) -> Result<String, Error>
         Some(Protocol::Enclave) if data == "cifar10" => &ENCLAVE_TEMPLATES[..],
         _ => &TEMPLATES[..],
     };
-    let Some((_, text)) = templates.iter().find(|(name, _)| *name == data) else {
-        let known: Vec<_> = templates.iter().map(|(name, _)| *name).collect();
-        let problem = format!("expected one of {}, got {data:?}", known.join(", "));
-        return Err(Error::configuration("--data", problem));
-    };
+    let text = of_data(templates, data)?;
     Ok(match protocol {
         // Of the layers that the table's template gives to the server, the one that can be encrypted.
         Some(Protocol::EncryptedActivation) => text
             .replacen("protocol = \"plain\"", "protocol = \"encrypted-activation\"", 1)
             .replacen("server_layers = [2, 3, 4]", "server_layers = [2]", 1),
         Some(Protocol::Enclave) if data != "cifar10" => enclave_job(text),
-        _ => (*text).to_owned(),
+        _ => text.to_owned(),
+    })
+}
+
+fn of_data(templates: &[(&'static str, &'static str)], data: &str) -> Result<&'static str, Error> {
+    let found = templates.iter().find(|(name, _)| *name == data);
+    found.map(|(_, text)| *text).ok_or_else(|| {
+        let known: Vec<_> = templates.iter().map(|(name, _)| *name).collect();
+        let problem = format!("expected one of {}, got {data:?}", known.join(", "));
+        Error::configuration("--data", problem)
     })
 }
 
@@ -170,24 +228,39 @@ pub fn init(options: &InitOptions) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn job_text(options: &InitOptions) -> Result<String, Error> {
-    let template = template(&options.data, options.protocol)?;
+    let template = match options.purpose {
+        Some(purpose) => purpose.template(&options.data)?,
+        None => template(&options.data, None)?,
+    };
     let names: BTreeSet<_> = options.clients.iter().chain([&options.server]).collect();
     if names.len() != options.clients.len() + 1 {
         return Err(Error::configuration("--client", "every party needs a name of its own"));
     }
     let usual = ["hospital"].map(|name| name.parse::<Party>().ok());
-    if options.protocol == Some(Protocol::Vertical) && !options.clients.iter().cloned().map(Some).eq(usual) {
+    if options.purpose == Some(Purpose::Training(Protocol::Vertical)) && !options.clients.iter().cloned().map(Some).eq(usual) {
         let problem =
             "a vertical job's holders have numbers of columns: change their names in job.toml, then init again for the folders";
         return Err(Error::configuration("--client", problem));
     }
+    let role = match options.purpose {
+        Some(Purpose::Service) if options.server.as_str() != SERVER => {
+            let problem = "a service has several servers: change their names in job.toml, then init again for the folders";
+            return Err(Error::configuration("--server", problem));
+        }
+        Some(Purpose::Service) => "user",
+        _ => "client",
+    };
     let clients: Vec<String> = options
         .clients
         .iter()
-        .map(|client| format!("{client} = \"client\""))
+        .map(|client| format!("{client} = \"{role}\""))
         .collect();
-    let renamed = template.replacen("hospital = \"client\"", &clients.join("\n"), 1);
-    Ok(renamed.replacen("cloud = \"server\"", &format!("{} = \"server\"", options.server), 1))
+    let renamed = template.replacen(&format!("hospital = \"{role}\""), &clients.join("\n"), 1);
+    Ok(renamed.replacen(
+        &format!("{SERVER} = \"server\""),
+        &format!("{} = \"server\"", options.server),
+        1,
+    ))
 }
 
 /// What `local.toml` of a party says at first; an error for one that the job does not name.

@@ -92,15 +92,6 @@ impl Protocol {
         }
     }
 
-    /// The protocol of this name.
-    pub fn named(name: &str) -> Result<Self, Error> {
-        let found = Self::ALL.into_iter().find(|protocol| protocol.name() == name);
-        found.ok_or_else(|| {
-            let problem = format!("expected one of {}, got {name:?}", Self::ALL.map(Self::name).join(", "));
-            Error::configuration("protocol", problem)
-        })
-    }
-
     /// What the server sees of the data, in five words; [`Job::leaks`] says it in full.
     pub(crate) fn server_sees(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ mod verbs;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use cloven::{Job, Program, Protocol, service::ServiceJob};
+use cloven::{Job, Program, init::Purpose, service::ServiceJob};
 use cloven_cli::Host;
 use pyo3::{prelude::*, types::PyModule};
 
@@ -83,7 +83,10 @@ fn toml_of(py: Python<'_>, json: &str) -> PyResult<String> {
 /// The job file that `cloven init` starts from.
 #[pyfunction]
 fn template(py: Python<'_>, data: &str, protocol: Option<&str>) -> PyResult<String> {
-    let made = || cloven::init::template(data, protocol.map(Protocol::named).transpose()?);
+    let made = || match protocol {
+        Some(protocol) => Purpose::named(protocol)?.template(data),
+        None => cloven::init::template(data, None),
+    };
     made().map_err(|error| raise(py, Failed::Library(error)))
 }
 

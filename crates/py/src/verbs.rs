@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
 use cloven::{
     AuditOptions, Emulation, Error, Job, Layers, Local, Party, Protocol, Report, RunFolder, Stamped,
-    init::{InitOptions, init as make, roster_add as pin},
+    init::{InitOptions, Purpose, init as make, roster_add as pin},
     party,
     plan::{Cache, PlanOptions, cache_for, plan_enclave, plan_vertical},
     predict::{
@@ -267,7 +267,7 @@ pub fn init(py: Python<'_>, arguments: &str) -> PyResult<Vec<PathBuf>> {
         make(&InitOptions {
             folder: arguments.folder,
             data: arguments.data,
-            protocol: arguments.protocol.as_deref().map(Protocol::named).transpose()?,
+            purpose: arguments.protocol.as_deref().map(Purpose::named).transpose()?,
             only: arguments.only,
             clients: arguments.clients,
             server: arguments.server,

@@ -1,8 +1,9 @@
 use crate::{
     Job,
     demo::comparable_job,
-    init::{InitOptions, MODEL_TEMPLATES, TEMPLATES, VERTICAL_TEMPLATES, init, template},
+    init::{InitOptions, MODEL_TEMPLATES, Purpose, SERVICE_TEMPLATES, TEMPLATES, VERTICAL_TEMPLATES, init, template},
     job::Protocol,
+    service::{ServiceJob, ServiceRole},
 };
 
 #[test]
@@ -45,12 +46,49 @@ fn every_protocol_has_a_job_that_is_valid() {
 }
 
 #[test]
+fn every_kind_of_data_of_a_service_has_a_job_that_is_valid() {
+    let root = tempfile::tempdir().unwrap();
+    for (data, _) in SERVICE_TEMPLATES {
+        let options = InitOptions {
+            folder: root.path().join(data),
+            data: data.to_owned(),
+            purpose: Some(Purpose::named("secure-inference").unwrap()),
+            only: None,
+            clients: ["clinic", "hospital"].map(|name| name.parse().unwrap()).into(),
+            server: "cloud".parse().unwrap(),
+        };
+        let made = init(&options).unwrap();
+        let job = ServiceJob::read(&options.folder.join("job.toml"), &[]).unwrap();
+        assert_eq!(job.data.name, data);
+        let users: Vec<_> = job.of_role(ServiceRole::User).map(|user| user.as_str()).collect();
+        assert_eq!(users, ["clinic", "hospital"]);
+        let settings = made.iter().filter(|path| path.ends_with("local.toml")).count();
+        assert_eq!(settings, 5);
+    }
+    let renamed = InitOptions {
+        folder: root.path().join("renamed"),
+        data: "digits".to_owned(),
+        purpose: Some(Purpose::Service),
+        only: None,
+        clients: vec!["hospital".parse().unwrap()],
+        server: "north".parse().unwrap(),
+    };
+    let error = init(&renamed).unwrap_err().to_string();
+    assert!(error.contains("--server") && !renamed.folder.exists(), "{error}");
+    let error = Purpose::named("magic").unwrap_err().to_string();
+    assert!(
+        error.contains("enclave, secure-inference") && error.contains("magic"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_new_key_leaves_the_operators_settings() {
     let folder = tempfile::tempdir().unwrap();
     let options = InitOptions {
         folder: folder.path().to_owned(),
         data: "wdbc".to_owned(),
-        protocol: None,
+        purpose: None,
         only: Some("cloud".parse().unwrap()),
         clients: vec!["hospital".parse().unwrap()],
         server: "cloud".parse().unwrap(),
