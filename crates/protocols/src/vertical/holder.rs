@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use cloven_nn::{BatchTargets, Evaluation, InputGradient as Wish, Network, WeightedLoss};
 use cloven_wire::{Channel, Link, Party};
 use ndarray::{Array2, Axis, concatenate};
+use zeroize::Zeroizing;
 
 use super::{
     Terms,
     layer::Layer,
-    msg::{Hidden, HiddenGradient},
+    msg::{Hidden, HiddenGradient, Seed},
     peers::Peers,
     products::Direction,
 };
@@ -79,6 +80,7 @@ pub async fn holder<C: Channel>(
     links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<TrainedHolder, ProtocolError> {
+    let secret = me.secret;
     let mut script = Script::new(me, terms, keep)?;
     let end = terms.schedule.end();
     if alone {
@@ -91,9 +93,10 @@ pub async fn holder<C: Channel>(
         keep.map_or(Ok(()), |keep| keep.complete())?;
         return Ok(script.trained());
     }
+    let session = script.meet(secret, terms.link_to(&terms.server, links)?).await?;
     let mut peers = Peers::new(&script.party, terms, links)?;
     if let Some(layer) = &mut script.layer {
-        layer.begin(from, &mut peers).await?;
+        layer.begin(from, &session, &mut peers).await?;
     }
     script.restore(from, true)?;
     script.train(&mut peers, from, observe).await?;
@@ -155,6 +158,14 @@ impl<'a> Script<'a> {
         // Every holder has the same rows: as if there were one.
         let begin: Begin = server.receive(0, &(1, start)).await?;
         Ok(begin.from)
+    }
+
+    /// A seed from the server that is another one as soon as any party has lost its secret, and with it weights: whatever this holder draws depends on it.
+    async fn meet<C: Channel>(&self, secret: &[u8; 32], server: &mut Link<C>) -> Result<Zeroizing<[u8; 32]>, ProtocolError> {
+        let own = blake3::derive_key("cloven v1 vertical: a holder's part of a session", secret);
+        server.send(0, &Seed(Zeroizing::new(own))).await?;
+        let Seed(session) = server.receive(0, &()).await?;
+        Ok(session)
     }
 
     async fn train<C: Channel>(

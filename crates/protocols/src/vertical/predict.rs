@@ -58,7 +58,8 @@ pub async fn holder<C: Channel>(
     let (rows, traffic) = (me.rows, peers.traffic());
     observe(Event::Asked { rows, traffic })?;
     if let Some(layer) = &mut layer {
-        layer.begin(Position::START, &mut peers).await?;
+        // Secrets are fresh, and weights are those of the training.
+        layer.begin(Position::START, &[0; 32], &mut peers).await?;
     }
     let (mut parts, mut done) = (Vec::new(), 0);
     for (round, size) in (1..).zip(sizes(rows, terms.schedule.evaluation_batch)) {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use cloven_nn::{InputGradient as Wish, Network};
 use cloven_wire::{Channel, Link, Traffic};
+use zeroize::Zeroizing;
 
 use super::{
     Terms, layer,
-    msg::{Hidden, HiddenGradient, Work},
+    msg::{Hidden, HiddenGradient, Seed, Work},
 };
 use crate::{AllSettled, Begin, Event, Keep, Observe, Position, ProtocolError, Service, Settled, Start, checkpoint::part};
 
@@ -44,6 +45,7 @@ pub async fn server<C: Channel>(
         script.restore(end)?;
         return Ok(script.me.hidden);
     }
+    script.meet(links).await?;
     script.restore(from)?;
     script.train(&service, links, rows, from, observe).await?;
     Ok(script.me.hidden)
@@ -137,6 +139,24 @@ impl Script<'_> {
             }
         }
         Ok(([train_rows as usize, test_rows as usize], from))
+    }
+
+    /// Gives each holder a seed that depends on the secrets of all of them and on the own one.
+    async fn meet<C: Channel>(&self, links: &mut [Link<C>]) -> Result<(), ProtocolError> {
+        let mut hasher = blake3::Hasher::new_keyed(self.me.secret);
+        hasher.update(b"cloven v1 vertical: session");
+        let dealer = self.terms.dealer.as_ref();
+        for link in links.iter_mut().filter(|link| Some(link.peer()) != dealer) {
+            let Seed(part) = link.receive(0, &()).await?;
+            hasher.update(&*part);
+        }
+        let session = Zeroizing::new(*hasher.finalize().as_bytes());
+        for link in links.iter_mut().filter(|link| Some(link.peer()) != dealer) {
+            let of_holder = [&session[..], link.peer().as_str().as_bytes()].concat();
+            let seed = blake3::derive_key("cloven v1 vertical: a holder's seed of a session", &of_holder);
+            link.send(0, &Seed(Zeroizing::new(seed))).await?;
+        }
+        Ok(())
     }
 
     async fn train<C: Channel>(

@@ -221,6 +221,15 @@ async fn run_holder_with(
 }
 
 async fn run_server(terms: &Terms, kept: Option<(&dyn Keep, bool)>, links: &mut [MemoryLink]) -> Result<Network, ProtocolError> {
+    run_server_with(terms, kept, links, 21).await
+}
+
+async fn run_server_with(
+    terms: &Terms,
+    kept: Option<(&dyn Keep, bool)>,
+    links: &mut [MemoryLink],
+    secret: u8,
+) -> Result<Network, ProtocolError> {
     let depth = model(terms.features()).layers.len();
     let keeps: Vec<&dyn Keep> = kept.iter().map(|(keep, _)| *keep).collect();
     let service = Service {
@@ -230,7 +239,7 @@ async fn run_server(terms: &Terms, kept: Option<(&dyn Keep, bool)>, links: &mut 
     };
     let me = Server {
         hidden: layers(terms.features(), 1..depth - 1),
-        secret: &[21; 32],
+        secret: &[secret; 32],
     };
     super::server(me, terms, service, links, &mut ignore).await
 }
@@ -344,7 +353,8 @@ fn jobs() -> Vec<Terms> {
     jobs
 }
 
-/// With a party that has lost its secret and begins anew, the others' masks and noise are others too, though their own secrets are as they were.
+/// With a party that has lost its secret and begins anew, the others' masks and noise are others too, though their own secrets are as they were: a holder, a label
+/// holder without columns, the server.
 #[tokio::test]
 async fn no_mask_serves_twice_when_another_party_begins_anew() {
     let (train_rows, test_rows) = (pooled(8, 7), pooled(3, 7));
@@ -357,19 +367,29 @@ async fn no_mask_serves_twice_when_another_party_begins_anew() {
         private_activation: true,
         ..terms(&two, "shop", true)
     };
-    for terms in [terms(&two, "shop", true), terms(&two, "shop", false), he, private] {
+    for (terms, forgetful) in [
+        (terms(&two, "shop", true), "shop"),
+        (terms(&two, "shop", false), "shop"),
+        (he.clone(), "shop"),
+        (private.clone(), "shop"),
+        (terms(&two, "doctor", true), "doctor"),
+        (terms(&two, "doctor", false), "doctor"),
+        (terms(&two, "shop", true), "server"),
+        (he, "server"),
+        (private, "server"),
+    ] {
         let mut runs = Vec::new();
-        for secret_of_shop in [50, 50, 51] {
+        for secret in [50, 50, 51] {
+            let secret_of = |party: &Party| if party.as_str() == forgetful { secret } else { 40 };
             let mut links = mesh(&parties(&terms));
             let each = links.iter_mut().map(async |(party, links)| {
                 let rows = [&train_rows, &test_rows];
                 match party.as_str() {
-                    "server" => run_server(&terms, None, links).await.map(drop),
+                    "server" => run_server_with(&terms, None, links, secret_of(party)).await.map(drop),
                     "dealer" => super::dealer(&[31; 32], &terms, links, &mut ignore).await,
-                    "shop" => run_holder_with(&terms, rows, party, None, links, secret_of_shop)
+                    _ => run_holder_with(&terms, rows, party, None, links, secret_of(party))
                         .await
                         .map(drop),
-                    _ => run_holder_with(&terms, rows, party, None, links, 40).await.map(drop),
                 }
             });
             join_all(each).await.into_iter().collect::<Result<(), _>>().unwrap();

@@ -34,10 +34,15 @@ impl<'a> Layer<'a> {
         })
     }
 
-    /// Before the first batch, which is that after `from`.
-    pub(super) async fn begin<C: Channel>(&mut self, from: Position, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
+    /// Before the first batch, which is that after `from`. `session` is a seed that nobody has who does not take part.
+    pub(super) async fn begin<C: Channel>(
+        &mut self,
+        from: Position,
+        session: &[u8; 32],
+        peers: &mut Peers<'_, C>,
+    ) -> Result<(), ProtocolError> {
         match self {
-            Self::Shared(layer) => layer.begin(from, peers).await,
+            Self::Shared(layer) => layer.begin(from, session, peers).await,
             Self::Plain(_) => Ok(()),
         }
     }

@@ -46,7 +46,8 @@ pub(in crate::vertical) struct Shared<'a> {
 
 /// What holders compute with together.
 struct Joint {
-    /// Of this holder's secret and all fellows' halves of seeds: when one of them begins anew, weights are others, and no noise or mask serves for both.
+    /// Of this holder's secret, all fellows' halves of seeds, and the server's seed, in which all parties have a part: when one of them begins anew, weights are
+    /// others, and no noise or mask serves for both.
     secret: Zeroizing<[u8; 32]>,
     /// A digest of that and of the dealer's half.
     fingerprint: [u8; 32],
@@ -88,13 +89,19 @@ impl<'a> Shared<'a> {
     }
 
     /// Before the first batch: seeds, and what the products need.
-    pub(super) async fn begin<C: Channel>(&mut self, from: Position, peers: &mut Peers<'_, C>) -> Result<(), ProtocolError> {
+    pub(super) async fn begin<C: Channel>(
+        &mut self,
+        from: Position,
+        session: &[u8; 32],
+        peers: &mut Peers<'_, C>,
+    ) -> Result<(), ProtocolError> {
         let number = Number(self.place as u8);
         let (setup, halves) = PairwiseSetup::start(&self.session.child(b"seeds"), number, self.terms.columns.len())?;
         let halves = halves.into_iter().map(Seed).collect();
         let received = peers.exchange(0, halves, &vec![(); peers.fellows.len()]).await?;
         let received: Vec<_> = received.iter().map(|Seed(half)| half.as_slice()).collect();
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
+        hasher.update(session);
         received.iter().for_each(|half| {
             hasher.update(half);
         });
