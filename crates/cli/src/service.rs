@@ -11,7 +11,7 @@ use cloven::{
 
 use crate::{
     args::{ModelCommand, PredictArgs, RunArgs, ServeArgs},
-    commands::{accept_digest, emit, linger, show_terms, under_run},
+    commands::{accept_digest, emit, folder_of, linger, show_terms, under_run},
     progress::Progress,
     words::{self, print_line, tell},
 };
@@ -37,7 +37,7 @@ pub fn run(args: RunArgs, program: &Program, logs: Option<Logs>, json: bool) -> 
     tell(terms(&job)?);
     let options = ServiceOptions {
         program: program.clone(),
-        job_folder: folder_of(&args.job).to_owned(),
+        job_folder: folder_of(&args.job),
         runs: args.runs,
         run_folder: args.run_folder,
         emulate: args.emulate,
@@ -291,8 +291,4 @@ fn local_path(given: Option<&PathBuf>, job: &Path, party: &Party) -> PathBuf {
     given
         .cloned()
         .unwrap_or_else(|| folder_of(job).join(party.as_str()).join(Local::FILE))
-}
-
-fn folder_of(job: &Path) -> &Path {
-    job.parent().unwrap_or(Path::new("."))
 }

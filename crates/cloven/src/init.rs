@@ -45,6 +45,17 @@ impl Purpose {
             Error::configuration("protocol", problem)
         })
     }
+
+    /// The job that a new folder for this kind of data starts from.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`], naming the kinds of data that there are, for another one.
+    fn template(self, data: &str) -> Result<String, Error> {
+        match self {
+            Self::Training(protocol) => template(data, Some(protocol)),
+            Self::Service => Ok(of_data(&SERVICE_TEMPLATES, data)?.to_owned()),
+        }
+    }
 }
 
 /// What to make.
@@ -102,19 +113,6 @@ const SERVICE_TEMPLATES: [(&str, &str); 3] = [
     ("mnist", include_str!("templates/service-mnist.toml")),
     ("own", include_str!("templates/service-own.toml")),
 ];
-
-impl Purpose {
-    /// The job that a new folder for this kind of data starts from.
-    ///
-    /// # Errors
-    /// [`Error::Configuration`], naming the kinds of data that there are, for another one.
-    pub fn template(self, data: &str) -> Result<String, Error> {
-        match self {
-            Self::Training(protocol) => template(data, Some(protocol)),
-            Self::Service => Ok(of_data(&SERVICE_TEMPLATES, data)?.to_owned()),
-        }
-    }
-}
 
 /// The job that a new folder for training on this kind of data starts from.
 ///

@@ -9,7 +9,7 @@ mod verbs;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use cloven::{Job, Program, init::Purpose, service::ServiceJob};
+use cloven::{Error, Job, Program, init::Purpose, service::ServiceJob};
 use cloven_cli::Host;
 use pyo3::{prelude::*, types::PyModule};
 
@@ -80,11 +80,15 @@ fn toml_of(py: Python<'_>, json: &str) -> PyResult<String> {
     Ok(table.to_string())
 }
 
-/// The job file that `cloven init` starts from.
+/// The job file of a training that `cloven init` starts from.
 #[pyfunction]
 fn template(py: Python<'_>, data: &str, protocol: Option<&str>) -> PyResult<String> {
-    let made = || match protocol {
-        Some(protocol) => Purpose::named(protocol)?.template(data),
+    let made = || match protocol.map(Purpose::named).transpose()? {
+        Some(Purpose::Training(protocol)) => cloven::init::template(data, Some(protocol)),
+        Some(Purpose::Service) => Err(Error::Configuration {
+            place: "protocol".into(),
+            problem: "a service's job is no job of a training: `init` writes one".into(),
+        }),
         None => cloven::init::template(data, None),
     };
     made().map_err(|error| raise(py, Failed::Library(error)))

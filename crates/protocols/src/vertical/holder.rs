@@ -93,7 +93,7 @@ pub async fn holder<C: Channel>(
         keep.map_or(Ok(()), |keep| keep.complete())?;
         return Ok(script.trained());
     }
-    let session = script.meet(secret, terms.link_to(&terms.server, links)?).await?;
+    let session = meet(secret, terms.link_to(&terms.server, links)?).await?;
     let mut peers = Peers::new(&script.party, terms, links)?;
     if let Some(layer) = &mut script.layer {
         layer.begin(from, &session, &mut peers).await?;
@@ -158,14 +158,6 @@ impl<'a> Script<'a> {
         // Every holder has the same rows: as if there were one.
         let begin: Begin = server.receive(0, &(1, start)).await?;
         Ok(begin.from)
-    }
-
-    /// A seed from the server that is another one as soon as any party has lost its secret, and with it weights: whatever this holder draws depends on it.
-    async fn meet<C: Channel>(&self, secret: &[u8; 32], server: &mut Link<C>) -> Result<Zeroizing<[u8; 32]>, ProtocolError> {
-        let own = blake3::derive_key("cloven v1 vertical: a holder's part of a session", secret);
-        server.send(0, &Seed(Zeroizing::new(own))).await?;
-        let Seed(session) = server.receive(0, &()).await?;
-        Ok(session)
     }
 
     async fn train<C: Channel>(
@@ -349,6 +341,14 @@ impl<'a> Script<'a> {
             tail: self.labels.map(|labels| labels.tail),
         }
     }
+}
+
+/// A seed from the server that is another one as soon as any party has lost its secret, and with it weights: whatever this holder draws depends on it.
+async fn meet<C: Channel>(secret: &[u8; 32], server: &mut Link<C>) -> Result<Zeroizing<[u8; 32]>, ProtocolError> {
+    let own = Zeroizing::new(blake3::derive_key("cloven v1 vertical: a holder's part of a session", secret));
+    server.send(0, &Seed(own)).await?;
+    let Seed(session) = server.receive(0, &()).await?;
+    Ok(session)
 }
 
 fn prepared<C: Channel>(peers: &Peers<'_, C>) -> Event {

@@ -107,7 +107,8 @@ macro_rules! seed_message {
 }
 
 seed_message!(
-    /// Both ways between two holders, or a holder and the dealer, once: half of the seed that they have in common.
+    /// Both ways between two holders, or a holder and the dealer, once: half of the seed that they have in common. Holder to server, once: its part of the session; back:
+    /// the holder's seed of the session, in which all have a part.
     Seed, 42, "half of a seed"
 );
 seed_message!(

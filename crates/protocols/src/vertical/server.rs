@@ -152,7 +152,7 @@ impl Script<'_> {
         }
         let session = Zeroizing::new(*hasher.finalize().as_bytes());
         for link in links.iter_mut().filter(|link| Some(link.peer()) != dealer) {
-            let of_holder = [&session[..], link.peer().as_str().as_bytes()].concat();
+            let of_holder = Zeroizing::new([&session[..], link.peer().as_str().as_bytes()].concat());
             let seed = blake3::derive_key("cloven v1 vertical: a holder's seed of a session", &of_holder);
             link.send(0, &Seed(Zeroizing::new(seed))).await?;
         }
