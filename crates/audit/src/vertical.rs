@@ -2,12 +2,11 @@
 //!
 //! | message | what is taken of it |
 //! |---|---|
-//! | share of the first layer's output | one from every holder a round; their sum modulo 2^64 is h1 at 2^54 |
+//! | share of the first layer's output | one from every holder a round, the upper halves of words; their sum modulo 2^64 is h1 at 2^54 |
 //! | part of the first layer's output | the same without protection, as tensors |
 //! | open gradient | the gradient at h1 times the learning rate, at 2^30 |
 //! | gradient at the first layer's output | the same as a tensor |
-//! | share of the gradient | uniform words; attacked as if they were a gradient |
-//! | seed of a share of the gradient | counted: it is drawn before there is a gradient |
+//! | masked gradient | uniform words; attacked as if they were a gradient |
 
 mod attacks;
 #[cfg(test)]
@@ -58,10 +57,8 @@ pub struct VerticalView {
     pub test: Vec<Array2<f64>>,
     /// The gradient at h1 of the training rows times the learning rate, as it was sent in the open.
     pub gradient: Vec<Array2<f64>>,
-    /// This party's share of it; uniform words as numbers in -1/2..1/2.
-    pub gradient_share: Vec<Array2<f64>>,
-    /// Seeds of shares received instead.
-    pub gradient_seeds: usize,
+    /// The same less all holders' shares of it; uniform words as numbers in -1/2..1/2.
+    pub masked_gradient: Vec<Array2<f64>>,
     /// Passes that are recorded in part, and left out.
     pub partial_passes: usize,
 }
@@ -81,8 +78,7 @@ impl VerticalView {
             sums: BTreeMap::new(),
             outputs: Kinds::default(),
             gradients: Passes::default(),
-            shares: Passes::default(),
-            seeds: 0,
+            masked: Passes::default(),
         };
         for message in messages {
             reading.take(&message.map_err(Into::into)?)?;
@@ -176,8 +172,7 @@ struct Reading<'a> {
     sums: BTreeMap<u64, Sum>,
     outputs: Kinds,
     gradients: Passes,
-    shares: Passes,
-    seeds: usize,
+    masked: Passes,
 }
 
 impl Reading<'_> {
@@ -186,10 +181,10 @@ impl Reading<'_> {
             return Ok(());
         };
         let (rows, width, all) = (place.rows.len(), self.rounds.width, self.rounds.train_rows);
-        let fixed = |bits| words(message, rows, width).map(|words| numbers(&words, width, bits));
+        let fixed = |bits| words::<8>(message, rows, width).map(|words| numbers(&words, width, bits));
         match message.name.as_str() {
             "share of the first layer's output" => {
-                let words = words(message, rows, width)?;
+                let words = words::<4>(message, rows, width)?;
                 self.add(message, words, Array2::zeros((rows, width)))?;
             }
             "part of the first layer's output" => {
@@ -201,8 +196,7 @@ impl Reading<'_> {
                 let numbers = view::flat(message, 0, rows)?.mapv(f64::from);
                 self.gradients.put(place, all, &wide(message, numbers, width)?);
             }
-            "share of the gradient" if !place.test => self.shares.put(place, all, &fixed(64)?),
-            "seed of a share of the gradient" => self.seeds += 1,
+            "masked gradient" if !place.test => self.masked.put(place, all, &fixed(64)?),
             _ => (),
         }
         Ok(())
@@ -250,26 +244,26 @@ impl Reading<'_> {
 
     fn end(self) -> VerticalView {
         let [train, test] = self.outputs.0.map(Passes::end);
-        let (gradient, share) = (self.gradients.end(), self.shares.end());
+        let (gradient, masked) = (self.gradients.end(), self.masked.end());
         VerticalView {
-            partial_passes: train.1 + test.1 + gradient.1 + share.1,
+            partial_passes: train.1 + test.1 + gradient.1 + masked.1,
             train: train.0,
             test: test.0,
             gradient: gradient.0,
-            gradient_share: share.0,
-            gradient_seeds: self.seeds,
+            masked_gradient: masked.0,
         }
     }
 }
 
-/// Little-endian words, `rows x width` of them and nothing else.
-fn words(message: &Received, rows: usize, width: usize) -> Result<Vec<u64>, AuditError> {
-    let (words, rest) = message.payload.as_chunks::<8>();
+/// The upper `BYTES` of 8-byte words, lowest byte first: `rows x width` of them and nothing else.
+fn words<const BYTES: usize>(message: &Received, rows: usize, width: usize) -> Result<Vec<u64>, AuditError> {
+    let (words, rest) = message.payload.as_chunks::<BYTES>();
     if words.len() != rows.saturating_mul(width) || !rest.is_empty() {
-        let expected = format!("{rows} rows of {width} words of 8 bytes");
+        let expected = format!("{rows} rows of {width} words of {BYTES} bytes");
         return Err(view::wrong(message, expected, format!("{} bytes", message.payload.len())));
     }
-    Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+    let whole = |upper: &[u8; BYTES]| upper.iter().rfold(0, |word, byte| word << 8 | u64::from(*byte)) << (64 - 8 * BYTES);
+    Ok(words.iter().map(whole).collect())
 }
 
 /// Words as signed numbers with so many bits after the point, `[rows, width]`.

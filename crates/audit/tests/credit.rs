@@ -69,14 +69,14 @@ fn sex_comes_back_from_h1_and_defaults_from_an_open_gradient() {
         "{open:?}"
     );
     let shares = VerticalView {
-        gradient_share: view.gradient.iter().map(share).collect(),
+        masked_gradient: view.gradient.iter().map(share).collect(),
         ..VerticalView::default()
     };
-    let shares = attacked("share of the gradient", shares);
+    let shares = attacked("masked gradient", shares);
     assert!(!shares.is_empty() && shares.iter().all(|f| !f.succeeded), "{shares:?}");
 }
 
-/// One of two shares of a gradient at 2^30, as numbers in -1/2..1/2.
+/// A gradient at 2^30 less random words, as numbers in -1/2..1/2.
 fn share(gradient: &Array2<f64>) -> Array2<f64> {
     let mut state = 0x2545_f491_4f6c_dd1du64;
     gradient.mapv(|value| {

@@ -1,4 +1,4 @@
-//! Protocol `vertical`: holders of columns, a server and perhaps a dealer, each a process of its own.
+//! Protocol `vertical`: holders of columns, a server, perhaps a dealer and a coordinator, each a process of its own.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
@@ -11,15 +11,15 @@ use common::{
     stderr, stdout, succeed, text,
 };
 
-const PARTIES: [&str; 4] = ["clinic", "cloud", "helper", "lab"];
+const PARTIES: [&str; 5] = ["clinic", "cloud", "helper", "lab", "office"];
 
-/// A job folder from the template, with a dealer if `dealer`.
-fn job_folder(folder: &Path, dealer: bool) -> String {
+/// A job folder from the template, with a dealer and a coordinator if `helped`.
+fn job_folder(folder: &Path, helped: bool) -> String {
     let template = folder.with_extension("template");
     succeed(&["init", &text(&template), "--protocol", "vertical", "--data", "wdbc"]);
     let mut job = fs::read_to_string(template.join("job.toml")).unwrap();
-    if dealer {
-        job = job.replace("[parties]", "[parties]\nhelper = \"dealer\"");
+    if helped {
+        job = job.replace("[parties]", "[parties]\nhelper = \"dealer\"\noffice = \"coordinator\"");
         job = job.replace("triples = \"he\"", "triples = \"dealer\"");
     }
     fs::create_dir_all(folder).unwrap();
@@ -35,8 +35,8 @@ fn run(job: &str, folder: &Path, more: &[&str]) -> serde_json::Value {
 #[test]
 fn holders_of_different_columns_train_together() {
     let root = tempfile::tempdir().unwrap();
-    for (name, dealer) in [("alone", false), ("dealt", true)] {
-        let job = job_folder(&root.path().join(name), dealer);
+    for (name, helped) in [("alone", false), ("helped", true)] {
+        let job = job_folder(&root.path().join(name), helped);
         let folder = root.path().join(format!("run-{name}"));
         let summary = run(&job, &folder, &["--set", "training.epochs=6", "--report", "--compare-plain"]);
         let apart = summary["test_accuracy"].as_f64().unwrap() - summary["test_accuracy_plain"].as_f64().unwrap();
@@ -44,7 +44,7 @@ fn holders_of_different_columns_train_together() {
         assert!(apart.abs() < 0.05, "{summary}");
         assert!(summary["test_accuracy"].as_f64().unwrap() > 0.9, "{summary}");
         assert!(summary["auc"].as_f64().unwrap() > 0.95);
-        let parties = if dealer { &PARTIES[..] } else { &["clinic", "cloud", "lab"] };
+        let parties = if helped { &PARTIES[..] } else { &["clinic", "cloud", "lab"] };
         for party in parties {
             assert!(summary["bytes_sent"][party].as_u64().unwrap() > 0, "{party}");
             assert!(
@@ -71,7 +71,7 @@ fn holders_of_different_columns_train_together() {
         ];
         assert_eq!(files, expected);
         assert!(!folder.join("resume").exists());
-        costs_and_counts(&summary, dealer);
+        costs_and_counts(&summary, helped);
         let run = text(&folder);
         export(root.path(), &run, &summary);
         plan(&job, &summary);
@@ -577,7 +577,7 @@ fn numbers_far_out_are_clipped_and_counted() {
 
 #[test]
 fn a_killed_party_of_any_role_goes_on_to_the_same_weights() {
-    // Long enough to be killed well before the end: a dealer that is killed when the others have all that they need finds nobody.
+    // Long enough to be killed well before the end: a dealer or coordinator that is killed when the others have all that they need finds nobody.
     let settings = ["training.epochs=150", "training.checkpoint_every=4"];
     let machines = Machines::new(&PARTIES, "lab", &settings, |folder| job_folder(folder, true));
     let files = [

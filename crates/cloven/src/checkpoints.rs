@@ -150,9 +150,9 @@ pub(crate) fn aligned_rows(run_folder: &Path, party: &Party) -> PathBuf {
     folder(run_folder, party).join("rows.aligned")
 }
 
-/// Where a dealer notes that it has dealt everything.
-pub(crate) fn dealt(run_folder: &Path, party: &Party) -> PathBuf {
-    folder(run_folder, party).join("dealt")
+/// Where a dealer or a coordinator notes that it has done everything.
+pub(crate) fn served(run_folder: &Path, party: &Party) -> PathBuf {
+    folder(run_folder, party).join("served")
 }
 
 /// A party's secret for this run, from which its encryption keys are drawn: the one kept from an earlier start, or a fresh one.

@@ -69,7 +69,7 @@ pub fn export(run_folder: &Path, chosen: Layers<'_>, output: &Path) -> Result<Ex
         Role::Client if encrypted => std::iter::once(clients_from..end).collect(),
         Role::Client => vec![0..cut.server.start, cut.server.end..end],
         Role::LabelHolder => std::iter::once(cut.server.end..end).collect(),
-        Role::Holder | Role::Dealer | Role::Worker => Vec::new(),
+        Role::Holder | Role::Dealer | Role::Coordinator | Role::Worker => Vec::new(),
     };
     let parties: Vec<&Party> = match chosen {
         Layers::Of(party) => vec![party],
@@ -124,7 +124,7 @@ fn nothing_readable(job: &Job, party: &Party) -> String {
             "{party} has shares of the first layer only (checkpoints/{party}.first-layer-share), random numbers without those of all other holders: \
              nothing to export; the label holder and the server export their layers, and the whole model is exported where all holders' shares are"
         ),
-        Some(Role::Dealer) => format!("{party} is the dealer and has no weights"),
+        Some(role @ (Role::Dealer | Role::Coordinator)) => format!("{party} is the {} and has no weights", role.name()),
         Some(Role::Worker) => format!("{party} is a worker and has no weights"),
         Some(Role::Server) if job.protocol == Protocol::Enclave => {
             format!("{party} keeps no weights: the client has all of them")

@@ -118,6 +118,8 @@ pub enum Role {
     LabelHolder,
     /// `vertical`: makes multiplication triples, and sees no data.
     Dealer,
+    /// `vertical`: says where a training begins and when an epoch is settled, and sees no data.
+    Coordinator,
     /// `enclave`: computes blinded products.
     Worker,
 }
@@ -487,6 +489,12 @@ impl Job {
             _ => Some(**other) != role && (role == Some(Role::Server) || **other == Role::Server),
         });
         others.map(|(peer, _)| peer)
+    }
+
+    /// Who takes part in a prediction: nothing is left to coordinate.
+    pub(crate) fn predicting(&self) -> impl Iterator<Item = &Party> {
+        let parties = self.parties.iter().filter(|(_, role)| **role != Role::Coordinator);
+        parties.map(|(party, _)| party)
     }
 
     /// Whose progress tells most: the first client, or the label holder.

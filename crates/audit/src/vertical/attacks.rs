@@ -36,13 +36,7 @@ pub fn audit_vertical(view: &VerticalView, truth: &VerticalTruth) -> Result<Audi
         binary_columns(message, passes, (columns, &truth.names), &mut audit)?;
     }
     labels("open gradient", &view.gradient, truth, &mut audit)?;
-    labels("shares of the gradient", &view.gradient_share, truth, &mut audit)?;
-    if view.gradient_seeds > 0 {
-        audit.not_tried.push(format!(
-            "labels from {} seeds of shares of the gradient: they are drawn before there is a gradient",
-            view.gradient_seeds
-        ));
-    }
+    labels("masked gradient", &view.masked_gradient, truth, &mut audit)?;
     if view.partial_passes > 0 {
         audit
             .not_tried

@@ -50,10 +50,15 @@ fn shares(rounds: &Rounds, round: u64) -> [Result<Received, AuditError>; 2] {
         .iter()
         .flat_map(|row| (0..WIDTH).map(move |column| h1(round, *row, column)));
     let words: Vec<u64> = all.map(|v| (v * 2f64.powi(54)) as i64 as u64).collect();
-    let mask = |at: usize| 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(at as u64 + 3);
+    let mask = |at: usize| 0x9e37_79b9_7f4a_7c15u64.wrapping_mul(at as u64 + 3) << 32;
     let [a, b] = [0, 1].map(|first| {
         let part = |(at, word): (usize, &u64)| if first == 0 { mask(at) } else { word.wrapping_sub(mask(at)) };
-        bytes(words.iter().enumerate().map(part))
+        // Upper halves.
+        words
+            .iter()
+            .enumerate()
+            .flat_map(|word| ((part(word) >> 32) as u32).to_le_bytes())
+            .collect()
     });
     [("bank", a), ("shop", b)].map(|(peer, payload)| message(peer, "share of the first layer's output", round, payload))
 }
@@ -83,25 +88,23 @@ fn what_is_recorded_in_part_is_left_out_and_counted() {
 }
 
 #[test]
-fn gradients_shares_of_them_and_seeds_are_told_apart() {
+fn open_and_masked_gradients_are_told_apart() {
     let rounds = rounds();
     let words = |v: i64, rows: usize| bytes(vec![v as u64; rows * WIDTH]);
     let messages = [
         message("cloud", "open gradient", 1, words(-1 << 29, 2)),
         message("cloud", "open gradient", 2, words(1 << 30, 1)),
-        message("cloud", "share of the gradient", 6, words(1 << 62, 2)),
-        message("cloud", "share of the gradient", 7, words(i64::MIN, 1)),
-        message("cloud", "seed of a share of the gradient", 6, vec![7; 32]),
+        message("cloud", "masked gradient", 6, words(1 << 62, 2)),
+        message("cloud", "masked gradient", 7, words(i64::MIN, 1)),
         message("cloud", "something else", 6, vec![]),
         message("cloud", "open gradient", 3, vec![]),
     ];
     let view = VerticalView::read(messages, &rounds).unwrap();
     assert_eq!(view.gradient, [ndarray::array![[-0.5, -0.5], [1.0, 1.0], [-0.5, -0.5]]]);
     assert_eq!(
-        view.gradient_share,
+        view.masked_gradient,
         [ndarray::array![[-0.5, -0.5], [0.25, 0.25], [0.25, 0.25]]]
     );
-    assert_eq!(view.gradient_seeds, 1);
 }
 
 #[test]
@@ -119,10 +122,10 @@ fn messages_that_are_something_else_are_named() {
     let rounds = rounds();
     let read = |messages: Vec<Result<Received, AuditError>>| VerticalView::read(messages, &rounds).unwrap_err().to_string();
     let share = |peer: &str, length: usize| message(peer, "share of the first layer's output", 1, vec![0; length]);
-    assert!(read(vec![share("bank", 31)]).contains("2 rows of 2 words of 8 bytes, got 31 bytes"));
-    assert!(read(vec![share("bank", 40)]).contains("got 40 bytes"));
-    assert!(read(vec![share("cloud", 32)]).contains("one from a holder"));
-    assert!(read(vec![share("bank", 32), share("bank", 32)]).contains("a second from bank"));
+    assert!(read(vec![share("bank", 15)]).contains("2 rows of 2 words of 4 bytes, got 15 bytes"));
+    assert!(read(vec![share("bank", 20)]).contains("got 20 bytes"));
+    assert!(read(vec![share("cloud", 16)]).contains("one from a holder"));
+    assert!(read(vec![share("bank", 16), share("bank", 16)]).contains("a second from bank"));
     assert!(read(vec![message("cloud", "open gradient", 2, vec![0; 8])]).contains("open gradient of round 2"));
     let mut tensor = Vec::new();
     cloven_wire::put_f32_array(&mut tensor, &ndarray::array![[1.0f32], [2.0]].into_dyn());
@@ -145,10 +148,10 @@ fn rounds_of_rows_that_there_are_not_are_refused() {
 proptest! {
     #[test]
     fn any_payload_gives_a_view_or_an_error(
-        name in 0usize..6, peer in 0usize..3, round in 0u64..11, payload in proptest::collection::vec(any::<u8>(), 0..80)
+        name in 0usize..5, peer in 0usize..3, round in 0u64..11, payload in proptest::collection::vec(any::<u8>(), 0..80)
     ) {
         let names = ["share of the first layer's output", "part of the first layer's output", "open gradient",
-            "gradient at the first layer's output", "share of the gradient", "seed of a share of the gradient"];
+            "gradient at the first layer's output", "masked gradient"];
         let peer = ["bank", "shop", "cloud"][peer];
         let _ = VerticalView::read([message(peer, names[name], round, payload)], &rounds());
     }
@@ -211,18 +214,12 @@ mod attacked {
             "{by_sign:?}"
         );
         let shared = VerticalView {
-            gradient_share: vec![noise(ROWS, 6, 5), noise(ROWS, 6, 6)],
-            gradient_seeds: 3,
+            masked_gradient: vec![noise(ROWS, 6, 5), noise(ROWS, 6, 6)],
             ..VerticalView::default()
         };
         let found = audit_vertical(&shared, &truth).unwrap();
         assert_eq!(found.findings.len(), 3);
         assert!(found.findings.iter().all(|f| !f.succeeded), "{:?}", found.findings);
-        assert!(
-            found.not_tried.iter().any(|why| why.contains("3 seeds")),
-            "{:?}",
-            found.not_tried
-        );
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl Job {
             columns: self.data.columns.clone(),
             label_holder: only(Role::LabelHolder).ok_or_else(|| missing(Role::LabelHolder))?,
             server: only(Role::Server).ok_or_else(|| missing(Role::Server))?,
+            coordinator: only(Role::Coordinator),
             dealer: only(Role::Dealer),
             width: first_width(&self.cut()?)?,
             first_layer: match vertical.first_layer {
@@ -230,8 +231,11 @@ impl Job {
 
     fn check_holders(&self) -> Result<(), (&'static str, String)> {
         let count = |role| self.of_role(role).count();
-        if count(Role::LabelHolder) != 1 || count(Role::Server) != 1 || count(Role::Client) > 0 || count(Role::Dealer) > 1 {
-            let problem = "protocol vertical needs one label-holder, one server, holders and at most one dealer";
+        let once = [Role::LabelHolder, Role::Server].into_iter().all(|role| count(role) == 1);
+        let helpers = [Role::Dealer, Role::Coordinator].into_iter().all(|role| count(role) <= 1);
+        if !once || !helpers || count(Role::Client) + count(Role::Worker) > 0 {
+            let problem =
+                "protocol vertical needs one label-holder, one server, holders, at most one dealer and at most one coordinator";
             return Err(("parties", problem.into()));
         }
         let wrong = |problem| Err(("data.columns", problem));
@@ -390,13 +394,14 @@ impl Role {
             Self::Holder => "holder",
             Self::LabelHolder => "label-holder",
             Self::Dealer => "dealer",
+            Self::Coordinator => "coordinator",
             Self::Worker => "worker",
         }
     }
 
     /// Whether the party has something to go on from and to finish: others only compute for them.
     pub(crate) fn keeps_state(self) -> bool {
-        !matches!(self, Self::Dealer | Self::Worker)
+        !matches!(self, Self::Dealer | Self::Coordinator | Self::Worker)
     }
 
     /// Whether the party brings data.

@@ -5,7 +5,7 @@
 //! nobody else to hear it from.
 //!
 //! Under `vertical` a holder ends as a client does. Its links to other holders need no good-bye: one that is left with its last state and without the
-//! mark asks the server alone whether the training is complete. A dealer has nothing to lose, and nobody waits for it.
+//! mark asks the server alone whether the training is complete. A dealer or a coordinator has nothing to lose, and nobody waits for it.
 
 use std::{
     collections::BTreeMap,
@@ -35,8 +35,8 @@ impl Prepared {
         Ok(kept.is_complete(self.job.schedule().end()).then_some(kept))
     }
 
-    /// Connects to everybody for the first time in this process. A dealer that had dealt everything looks only a little for others: they may all have
-    /// finished without it, and then nobody comes.
+    /// Connects to everybody for the first time in this process. A dealer or coordinator that had done everything looks only a little for others: they may all
+    /// have finished without it, and then nobody comes.
     pub(super) async fn first_connection(
         &self,
         run_folder: &Path,
@@ -44,7 +44,7 @@ impl Prepared {
         endpoint: &mut Endpoint<'_>,
         reporter: &Reporter<'_>,
     ) -> Result<Option<BTreeMap<Party, TcpChannel>>, Error> {
-        if !(self.role == Role::Dealer && checkpoints::dealt(run_folder, &self.party).exists()) {
+        if !(self.only_serves() && checkpoints::served(run_folder, &self.party).exists()) {
             return interruptible(self.connect_to(endpoint, peers, reporter)).await.map(Some);
         }
         let usual = std::mem::replace(&mut endpoint.connect_deadline, LOOK);
@@ -56,18 +56,23 @@ impl Prepared {
         }
     }
 
-    /// Notes that this dealer has dealt everything, until the run is finished.
-    pub(super) fn note_dealt(&self, run_folder: &Path) -> Result<(), Error> {
-        let path = checkpoints::dealt(run_folder, &self.party);
+    /// Whether this party is a dealer or a coordinator, who has no part of the result.
+    pub(super) fn only_serves(&self) -> bool {
+        matches!(self.role, Role::Dealer | Role::Coordinator)
+    }
+
+    /// Notes that this dealer or coordinator has done everything, until the run is finished.
+    pub(super) fn note_served(&self, run_folder: &Path) -> Result<(), Error> {
+        let path = checkpoints::served(run_folder, &self.party);
         match path.parent().is_some_and(Path::exists) {
-            true => crate::files::write(&path, b"all dealt\n", true),
+            true => crate::files::write(&path, b"all done\n", true),
             // The job keeps nothing.
             false => Ok(()),
         }
     }
 
-    /// At a dealer, who may have dealt long before the others are done: waits until the server ends the connection in good order. If it is lost
-    /// instead, the dealer is needed again.
+    /// At a dealer, who may have dealt long before the others are done, or a coordinator: waits until the server ends the connection in good order. If it is
+    /// lost instead, it is needed again.
     pub(super) async fn outlast_server(&self, links: &mut [Link<TcpChannel>]) -> Result<(), Error> {
         let server = self.job.of_role(Role::Server).next();
         let Some(link) = links.iter_mut().find(|link| Some(link.peer()) == server) else {
@@ -149,7 +154,7 @@ impl Prepared {
         reporter.tell(Update::Alone);
         let missing = match self.role {
             Role::Server => self.release(self.kept_by(), LOOK, endpoint, reporter).await,
-            Role::Client | Role::Holder | Role::LabelHolder | Role::Dealer | Role::Worker => {
+            Role::Client | Role::Holder | Role::LabelHolder | Role::Dealer | Role::Coordinator | Role::Worker => {
                 endpoint.connect_deadline = LOOK;
                 // A server that still waits for this client need not wait any longer. It has its own weights, whether it is there or not.
                 let _ = interruptible(self.report_back(&kept, endpoint, reporter)).await;

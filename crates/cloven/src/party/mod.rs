@@ -234,8 +234,8 @@ impl Prepared {
                 .map(|channel| Link::new(channel).recorded(recorder.clone()));
             let mut links: Vec<_> = links.collect();
             let mut result = interruptible(self.script(&mut links, &kept, reporter)).await;
-            if self.role == Role::Dealer && result.is_ok() {
-                self.note_dealt(run_folder)?;
+            if self.only_serves() && result.is_ok() {
+                self.note_served(run_folder)?;
                 result = interruptible(self.outlast_server(&mut links))
                     .await
                     .map(|()| Trained::default());
@@ -293,12 +293,12 @@ impl Prepared {
     }
 
     /// The peers that a checkpoint is kept for. Under `vertical` a party has one state for all its links: a holder keeps it for that with the server,
-    /// the server for its first, a dealer has none, nor a worker.
+    /// the server for its first, others have none.
     fn kept_for(&self) -> Vec<Party> {
         match self.role {
             Role::Client => self.peers(),
             Role::Holder | Role::LabelHolder => self.job.of_role(Role::Server).cloned().collect(),
-            Role::Dealer | Role::Worker => Vec::new(),
+            Role::Dealer | Role::Coordinator | Role::Worker => Vec::new(),
             Role::Server if self.job.protocol == Protocol::Vertical => self.peers().into_iter().take(1).collect(),
             Role::Server if self.job.protocol == Protocol::Enclave => self.job.clients().cloned().collect(),
             Role::Server => self.peers(),

@@ -93,7 +93,7 @@ fn parties(forecast: &Forecast<'_>, machine: &Machine, clients: &ClientRows) -> 
     let one = |(party, role): (&Party, &Role)| {
         let side = usize::from(*role == Role::Server);
         let of = |traffic: cloven_wire::Traffic| match role {
-            Role::Client | Role::Holder | Role::LabelHolder | Role::Dealer | Role::Worker => traffic.sent,
+            Role::Client | Role::Holder | Role::LabelHolder | Role::Dealer | Role::Coordinator | Role::Worker => traffic.sent,
             Role::Server => traffic.received * job.clients().count() as u64,
         };
         let plan = PartyPlan {

@@ -77,7 +77,8 @@ impl Layers {
             return Self::load_encrypted(job, party, run_folder, job.client_network(&cut)?);
         }
         match job.role(party)? {
-            Role::Dealer => return Ok(Self::Dealer),
+            // Kept out before.
+            Role::Dealer | Role::Coordinator => return Ok(Self::Dealer),
             Role::Worker => return Ok(Self::Worker),
             Role::Server if job.protocol == Protocol::Enclave => return Ok(Self::Enclave),
             Role::Client if job.protocol == Protocol::Enclave => {

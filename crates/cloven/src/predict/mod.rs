@@ -78,15 +78,20 @@ impl Predictor {
         if request.hide_input {
             can_hide_input(&job, role)?;
         }
+        if role == Role::Coordinator {
+            let problem = format!("{party} is the coordinator, whom a prediction does not need: leave it out");
+            return Err(Error::configuration("parties", problem));
+        }
         let layers = Layers::load(&job, &party, run_folder)?;
         let rows = match (role, &request.input) {
             (Role::Client, Some(input)) => Some(Rows::read(&job, &party, run_folder, input)?),
-            (Role::Server | Role::Dealer | Role::Worker, None) | (Role::Holder | Role::LabelHolder, Some(_)) => None,
+            (Role::Server | Role::Dealer | Role::Coordinator | Role::Worker, None)
+            | (Role::Holder | Role::LabelHolder, Some(_)) => None,
             (Role::Client | Role::Holder | Role::LabelHolder, None) => {
                 let problem = format!("{party} is the {}: say which file holds the rows", role.name());
                 return Err(Error::configuration("--input", problem));
             }
-            (Role::Dealer | Role::Worker, Some(_)) => {
+            (Role::Dealer | Role::Coordinator | Role::Worker, Some(_)) => {
                 return Err(Error::configuration(
                     "--input",
                     format!("{party} is a {}, who sees no rows", role.name()),
@@ -325,7 +330,7 @@ pub fn can_hide_input(job: &Job, role: Role) -> Result<(), Error> {
         (Role::Client, Protocol::Enclave) | (Role::Worker, _) => {
             wrong("under protocol enclave rows are seen by the attested enclave only, in any case")
         }
-        (Role::Client, Protocol::Vertical) | (Role::Holder | Role::LabelHolder | Role::Dealer, _) => {
+        (Role::Client, Protocol::Vertical) | (Role::Holder | Role::LabelHolder | Role::Dealer | Role::Coordinator, _) => {
             wrong("under protocol vertical the server sees outputs of the first layer only, in any case")
         }
     }

@@ -80,7 +80,12 @@ pub fn predict_together(
     let file = absolute(&output)?;
     let run_folder = absolute(&options.run_folder)?;
     let places = match job.protocol {
-        Protocol::Vertical | Protocol::Enclave => places(job),
+        Protocol::Vertical | Protocol::Enclave => {
+            let predicting: Vec<_> = job.predicting().collect();
+            let mut places = places(job);
+            places.retain(|place| predicting.contains(&&place.party));
+            places
+        }
         _ => Place::stars(&[server(job)?.clone()], &[(client.clone(), Role::Client)]),
     };
     let locals: Locals = places.iter().map(|place| (place.party.clone(), Local::default())).collect();

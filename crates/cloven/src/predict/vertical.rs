@@ -129,9 +129,9 @@ impl Predictor {
         Ok(outputs.map(|outputs| (places, outputs)))
     }
 
-    /// Who is at the other ends: everybody.
+    /// Who is at the other ends: everybody but a coordinator.
     pub(super) fn others(&self) -> Vec<Party> {
-        let parties = self.me.job.parties.keys();
+        let parties = self.me.job.predicting();
         parties.filter(|party| **party != self.me.party).cloned().collect()
     }
 }

@@ -9,6 +9,7 @@ use cloven_wire::{Header, Party, f32_array_len};
 use super::{
     FirstLayer, Gradient, Terms,
     layer::{STRIP, relu, transfer_width},
+    msg::{OutputShare, Positions},
     products::{Direction, exact_products, shape},
 };
 use crate::ProtocolError;
@@ -68,8 +69,8 @@ impl<'a> Cost<'a> {
         }
         if terms.first_layer != FirstLayer::Plain && terms.gradient == Gradient::Open {
             for rows in crate::schedule::sizes(self.rows[0] + self.rows[1], STRIP) {
-                self.prepared(&mut sent, &[Direction::Forward], rows)?;
-                self.product(&mut sent, Direction::Forward, rows)?;
+                self.prepared(&mut sent, false, rows)?;
+                self.product(&mut sent, false, rows)?;
             }
         }
         Ok(sent.0)
@@ -81,20 +82,18 @@ impl<'a> Cost<'a> {
     /// For a batch that the job has not.
     pub fn training_batch(&self, rows: usize) -> Result<Vec<Frame>, ProtocolError> {
         let terms = self.terms;
-        let mut sent = self.outputs(&[Direction::Forward, Direction::Backward], rows)?;
+        let mut sent = self.outputs(true, rows)?;
         sent.add(&terms.label_holder, &terms.server, self.hidden_len(rows), false);
-        let (words, tensor) = (8 * rows * terms.width, f32_array_len(&[rows, terms.width]));
-        let last = terms.columns.len() - 1;
-        for (place, holder) in terms.columns.keys().enumerate() {
-            let delta = match (terms.first_layer, terms.gradient) {
-                (FirstLayer::Plain, _) => tensor,
-                (_, Gradient::Shared) if place < last => 32,
-                _ => words,
-            };
-            sent.add(&terms.server, holder, delta, false);
+        if let Some(coordinator) = &terms.coordinator {
+            sent.add(&terms.server, coordinator, Positions::OF_ONE, false);
         }
-        if terms.multiplies_each_batch() {
-            self.product(&mut sent, Direction::Backward, rows)?;
+        let (words, tensor) = (8 * rows * terms.width, f32_array_len(&[rows, terms.width]));
+        let delta = match terms.first_layer {
+            FirstLayer::Plain => tensor,
+            _ => words,
+        };
+        for holder in terms.columns.keys() {
+            sent.add(&terms.server, holder, delta, false);
         }
         Ok(sent.0)
     }
@@ -104,7 +103,7 @@ impl<'a> Cost<'a> {
     /// # Errors
     /// As of a training batch.
     pub fn evaluation_batch(&self, rows: usize) -> Result<Vec<Frame>, ProtocolError> {
-        Ok(self.outputs(&[Direction::Forward], rows)?.0)
+        Ok(self.outputs(false, rows)?.0)
     }
 
     /// Messages of a training batch that wait for each other, one way after the other.
@@ -118,9 +117,10 @@ impl<'a> Cost<'a> {
             (FirstLayer::Plain, _) => 0,
             // Dealt shares come ahead.
             (FirstLayer::Shares, Some(_)) => 2,
-            (FirstLayer::HomomorphicEncryption, _) => 4,
-            // The triples of both directions are made together.
-            (FirstLayer::Shares, None) => 4,
+            // Those of both directions go together.
+            (FirstLayer::HomomorphicEncryption, _) => 2,
+            // The triples and the backward products are made together.
+            (FirstLayer::Shares, None) => 3,
         };
         let activation = match self.activation(rows)? {
             Some(MessageBytes { prepared, opened }) => prepared.len() + opened.len(),
@@ -148,13 +148,13 @@ impl<'a> Cost<'a> {
         8 * rows * (words + constant) as u64
     }
 
-    /// What products of these directions need, the forward ones of all columns, the activation, outputs and hidden outputs.
-    fn outputs(&self, directions: &[Direction], rows: usize) -> Result<Sent, ProtocolError> {
+    /// The products of a batch, the activation, outputs and hidden outputs.
+    fn outputs(&self, training: bool, rows: usize) -> Result<Sent, ProtocolError> {
         let terms = self.terms;
         let mut sent = Sent::default();
         if terms.multiplies_each_batch() {
-            self.prepared(&mut sent, directions, rows)?;
-            self.product(&mut sent, Direction::Forward, rows)?;
+            self.prepared(&mut sent, training, rows)?;
+            self.product(&mut sent, training, rows)?;
         }
         let activation = self.activation(rows)?;
         if let Some(MessageBytes { prepared, opened }) = &activation {
@@ -166,7 +166,7 @@ impl<'a> Cost<'a> {
         let share = match (terms.first_layer, activation) {
             (FirstLayer::Plain, _) => f32_array_len(&[rows, terms.width]),
             (_, Some(_)) => relu(terms.columns.len(), terms.activation_circuit)?.reveal_bytes(rows * terms.width)?,
-            (_, None) => 8 * rows * terms.width,
+            (_, None) => OutputShare::len(rows, terms.width),
         };
         for holder in terms.columns.keys() {
             sent.add(holder, &terms.server, share, false);
@@ -183,12 +183,13 @@ impl<'a> Cost<'a> {
         Ok(Some(relu.message_bytes(rows * self.terms.width, transfer_width()?)?))
     }
 
-    /// The triples for products of these directions of every two holders.
-    fn prepared(&self, sent: &mut Sent, directions: &[Direction], rows: usize) -> Result<(), ProtocolError> {
+    /// With triples, these for the forward products of every two holders, and in a training batch the backward products.
+    fn prepared(&self, sent: &mut Sent, training: bool, rows: usize) -> Result<(), ProtocolError> {
         let (terms, widths) = (self.terms, self.terms.widths());
         if terms.first_layer != FirstLayer::Shares {
             return Ok(());
         }
+        let directions = directions(training);
         let Some(dealer) = &terms.dealer else {
             return self.encrypted(sent, directions, rows, true);
         };
@@ -208,23 +209,21 @@ impl<'a> Cost<'a> {
                 );
             }
         }
+        if directions.contains(&Direction::Backward) {
+            // Shares of gradients, which are random, under masks of the triples.
+            self.between(|from, to, _, _| sent.add(from, to, 8 * rows * terms.width, true));
+        }
         Ok(())
     }
 
-    /// The products of every two holders.
-    fn product(&self, sent: &mut Sent, direction: Direction, rows: usize) -> Result<(), ProtocolError> {
+    /// What depends on weights: the forward products of every two holders; without triples also the backward ones, which go with them.
+    fn product(&self, sent: &mut Sent, training: bool, rows: usize) -> Result<(), ProtocolError> {
         let (terms, widths) = (self.terms, self.terms.widths());
         match terms.first_layer {
             FirstLayer::Plain => Ok(()),
-            FirstLayer::HomomorphicEncryption => self.encrypted(sent, &[direction], rows, false),
+            FirstLayer::HomomorphicEncryption => self.encrypted(sent, directions(training), rows, false),
             FirstLayer::Shares => {
-                self.between(|from, to, _, other| {
-                    let operand_rows = match direction {
-                        Direction::Forward => widths[other],
-                        Direction::Backward => rows,
-                    };
-                    sent.add(from, to, 8 * operand_rows * terms.width, false);
-                });
+                self.between(|from, to, _, other| sent.add(from, to, 8 * widths[other] * terms.width, false));
                 Ok(())
             }
         }
@@ -268,6 +267,14 @@ impl<'a> Cost<'a> {
 
     fn hidden_len(&self, rows: usize) -> usize {
         f32_array_len(&[&[rows], &self.hidden[..]].concat())
+    }
+}
+
+/// The directions of a batch's products.
+fn directions(training: bool) -> &'static [Direction] {
+    match training {
+        true => &[Direction::Forward, Direction::Backward],
+        false => &[Direction::Forward],
     }
 }
 

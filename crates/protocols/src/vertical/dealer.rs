@@ -25,7 +25,7 @@ pub async fn dealer<C: Channel>(
     links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<(), ProtocolError> {
-    let work: Work = terms.link_to(&terms.server, links)?.receive(0, &()).await?;
+    let work: Work = terms.link_to(terms.scheduler(), links)?.receive(0, &None).await?;
     let [train_rows, test_rows] = [work.train_rows, work.test_rows].map(|rows| rows as usize);
     let (schedule, from) = (terms.schedule, work.from);
     if from == schedule.end() {

@@ -8,11 +8,10 @@ use ndarray::{Array2, Axis, concatenate};
 use zeroize::Zeroizing;
 
 use super::{
-    Terms,
+    Terms, arithmetic,
     layer::Layer,
     msg::{Hidden, HiddenGradient, Seed},
     peers::Peers,
-    products::Direction,
 };
 use crate::{
     AllSettled, Begin, CheckpointError, Event, Keep, Observe, Parts, Position, ProtocolError, Settled, Start,
@@ -80,14 +79,16 @@ pub async fn holder<C: Channel>(
     links: &mut [Link<C>],
     observe: &mut Observe<'_>,
 ) -> Result<TrainedHolder, ProtocolError> {
-    let secret = me.secret;
-    let mut script = Script::new(me, terms, keep)?;
+    let secret = &*secret_of_data(&me);
+    let mut script = Script::new(me, terms, keep, secret)?;
     let end = terms.schedule.end();
     if alone {
         script.restore(end, false)?;
         return Ok(script.trained());
     }
-    let from = script.agree(terms.link_to(&terms.server, links)?).await?;
+    // A holder that asks whether the training is complete has a link to the server alone.
+    let scheduler = if links.len() == 1 { &terms.server } else { terms.scheduler() };
+    let from = script.agree(terms.link_to(scheduler, links)?).await?;
     if from == end {
         script.restore(end, false)?;
         keep.map_or(Ok(()), |keep| keep.complete())?;
@@ -116,7 +117,7 @@ struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    fn new(me: Holder<'a>, terms: &'a Terms, keep: Option<&'a dyn Keep>) -> Result<Self, ProtocolError> {
+    fn new(me: Holder<'a>, terms: &'a Terms, keep: Option<&'a dyn Keep>, secret: &[u8; 32]) -> Result<Self, ProtocolError> {
         let of_columns = me
             .columns
             .as_ref()
@@ -129,7 +130,7 @@ impl<'a> Script<'a> {
             return Err(ProtocolError::Alignment(why));
         }
         let layer = match (me.columns, terms.place(&me.party)) {
-            (Some(columns), Some(place)) => Some(Layer::new(place, terms, &columns, me.secret)?),
+            (Some(columns), Some(place)) => Some(Layer::new(place, terms, &columns, secret)?),
             _ => None,
         };
         Ok(Self {
@@ -145,7 +146,7 @@ impl<'a> Script<'a> {
     }
 
     /// Says how many rows there are here and where this party could go on; hears where all go on.
-    async fn agree<C: Channel>(&self, server: &mut Link<C>) -> Result<Position, ProtocolError> {
+    async fn agree<C: Channel>(&self, scheduler: &mut Link<C>) -> Result<Position, ProtocolError> {
         let mut positions = self.keep.map(|keep| keep.positions()).unwrap_or_default();
         positions.sort_unstable();
         positions.drain(..positions.len().saturating_sub(Start::MAX_POSITIONS));
@@ -154,9 +155,9 @@ impl<'a> Script<'a> {
             test_rows: self.test_rows as u64,
             positions,
         };
-        server.send(0, &start).await?;
+        scheduler.send(0, &start).await?;
         // Every holder has the same rows: as if there were one.
-        let begin: Begin = server.receive(0, &(1, start)).await?;
+        let begin: Begin = scheduler.receive(0, &(1, start)).await?;
         Ok(begin.from)
     }
 
@@ -245,11 +246,9 @@ impl<'a> Script<'a> {
         (round, update): (u64, u64),
         rows: &[usize],
     ) -> Result<Option<f64>, ProtocolError> {
-        // 1., 2.
+        // 0., 1., 2.
         if let Some(layer) = &mut self.layer {
-            let both = [Direction::Forward, Direction::Backward];
-            layer.prepare(peers, round, rows, &both).await?;
-            layer.send_outputs(peers, round, rows).await?;
+            layer.send_outputs(peers, round, rows, true).await?;
         }
         // 4.
         let loss = match &mut self.labels {
@@ -273,8 +272,7 @@ impl<'a> Script<'a> {
         for rows in all.chunks(self.terms.schedule.evaluation_batch) {
             *round += 1;
             if let Some(layer) = &mut self.layer {
-                layer.prepare(peers, *round, rows, &[Direction::Forward]).await?;
-                layer.send_outputs(peers, *round, rows).await?;
+                layer.send_outputs(peers, *round, rows, false).await?;
             }
             if let Some(labels) = &self.labels {
                 let Hidden(y) = peers.server.receive(*round, &labels.tail.batch_shape(rows.len())[..]).await?;
@@ -293,8 +291,9 @@ impl<'a> Script<'a> {
             keep.save(Position::of_epoch(epoch), self.snapshot()?)?;
             keep.flush()?;
         }
-        peers.server.send(round, &Settled { epoch }).await?;
-        let AllSettled { .. } = peers.server.receive(round, &epoch).await?;
+        let scheduler = peers.scheduler();
+        scheduler.send(round, &Settled { epoch }).await?;
+        let AllSettled { .. } = scheduler.receive(round, &epoch).await?;
         let Some(keep) = self.keep else { return Ok(()) };
         if Position::of_epoch(epoch) == self.terms.schedule.end() {
             keep.complete()?;
@@ -322,8 +321,8 @@ impl<'a> Script<'a> {
         if let Some(layer) = &mut self.layer {
             // Shares are of one sharing only while all draw what they drew before.
             if begun && part(&parts, SESSION)? != layer.session() {
-                let why =
-                    "another party has lost its secret since this state was kept: the training cannot go on, only begin anew";
+                let why = "since this state was kept, a party has lost its secret, changed its rows or labels, or moved to another version or kind of \
+                           processor: the training cannot go on, only begin anew";
                 return Err(CheckpointError { why: why.into() }.into());
             }
             layer.restore(part(&parts, SHARES)?)?;
@@ -343,7 +342,29 @@ impl<'a> Script<'a> {
     }
 }
 
-/// A seed from the server that is another one as soon as any party has lost its secret, and with it weights: whatever this holder draws depends on it.
+/// The secret of a training on this holder's rows: with others, or other labels, gradients are others, and no mask may serve for both.
+fn secret_of_data(me: &Holder<'_>) -> Zeroizing<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new_keyed(me.secret);
+    hasher.update(b"cloven v1 vertical: training on these rows");
+    let mut numbers = |all: &mut dyn Iterator<Item = u32>| {
+        all.for_each(|number| {
+            hasher.update(&number.to_le_bytes());
+        });
+    };
+    if let Some(Columns { train, test }) = &me.columns {
+        numbers(&mut train.iter().chain(test).map(|value| value.to_bits()));
+    }
+    if let Some(labels) = &me.labels {
+        match labels.train {
+            BatchTargets::Classes(classes) => numbers(&mut classes.iter().copied()),
+            BatchTargets::Values(values) => numbers(&mut values.iter().map(|value| value.to_bits())),
+        }
+        hasher.update(&arithmetic());
+    }
+    Zeroizing::new(*hasher.finalize().as_bytes())
+}
+
+/// A seed from the server that is another one as soon as any party has lost its secret, and with it weights, or has other data: whatever this holder draws depends on it.
 async fn meet<C: Channel>(secret: &[u8; 32], server: &mut Link<C>) -> Result<Zeroizing<[u8; 32]>, ProtocolError> {
     let own = Zeroizing::new(blake3::derive_key("cloven v1 vertical: a holder's part of a session", secret));
     server.send(0, &Seed(own)).await?;

@@ -11,6 +11,7 @@ pub(super) struct Peers<'a, C> {
     /// To the other holders of columns, in the order of names.
     pub(super) fellows: Vec<Fellow<'a, C>>,
     pub(super) server: &'a mut Link<C>,
+    pub(super) coordinator: Option<&'a mut Link<C>>,
     pub(super) dealer: Option<&'a mut Link<C>>,
     /// Bytes so far that do not depend on anybody's data.
     pub(super) prepared: Traffic,
@@ -27,11 +28,13 @@ impl<'a, C: Channel> Peers<'a, C> {
     /// # Errors
     /// [`WireError::Local`] when there is no link to somebody.
     pub(super) fn new(me: &Party, terms: &Terms, links: &'a mut [Link<C>]) -> Result<Self, ProtocolError> {
-        let (mut fellows, mut server, mut dealer) = (Vec::new(), None, None);
+        let (mut fellows, mut server, mut coordinator, mut dealer) = (Vec::new(), None, None, None);
         for link in links {
             let peer = link.peer();
             if *peer == terms.server {
                 server = Some(link);
+            } else if Some(peer) == terms.coordinator.as_ref() {
+                coordinator = Some(link);
             } else if Some(peer) == terms.dealer.as_ref() {
                 dealer = Some(link);
             } else if let Some(place) = terms.place(peer) {
@@ -40,10 +43,12 @@ impl<'a, C: Channel> Peers<'a, C> {
         }
         let own = usize::from(terms.place(me).is_some());
         let whole = fellows.len() + own == terms.columns.len() && dealer.is_some() == terms.dealer.is_some();
+        let whole = whole && coordinator.is_some() == terms.coordinator.is_some();
         match server {
             Some(server) if whole => Ok(Self {
                 fellows,
                 server,
+                coordinator,
                 dealer,
                 prepared: Traffic::default(),
             }),
@@ -54,11 +59,19 @@ impl<'a, C: Channel> Peers<'a, C> {
         }
     }
 
+    /// Who says when an epoch is settled.
+    pub(super) fn scheduler(&mut self) -> &mut Link<C> {
+        match &mut self.coordinator {
+            Some(coordinator) => coordinator,
+            None => self.server,
+        }
+    }
+
     /// Bytes at all links.
     pub(super) fn traffic(&self) -> Traffic {
         let fellows = self.fellows.iter().map(|fellow| fellow.link.traffic());
-        let dealer = self.dealer.iter().map(|link| link.traffic());
-        fellows.chain(dealer).chain([self.server.traffic()]).sum()
+        let others = self.dealer.iter().chain(&self.coordinator).map(|link| link.traffic());
+        fellows.chain(others).chain([self.server.traffic()]).sum()
     }
 
     /// What has crossed since `before` did not depend on weights or gradients.

@@ -9,7 +9,7 @@ use cloven_nn::Network;
 use cloven_wire::{Channel, Link, Party};
 use ndarray::{Array2, ArrayD, Axis, concatenate, s};
 
-use super::{Columns, Gradient, Terms, layer, layer::Layer, msg::Hidden, peers::Peers, products::Direction};
+use super::{Columns, Gradient, Terms, layer, layer::Layer, msg::Hidden, peers::Peers};
 use crate::{Ask, Event, Leak, Observe, Position, ProtocolError, schedule::sizes};
 
 /// What a holder brings.
@@ -65,8 +65,7 @@ pub async fn holder<C: Channel>(
     for (round, size) in (1..).zip(sizes(rows, terms.schedule.evaluation_batch)) {
         if let Some(layer) = &mut layer {
             let rows: Vec<usize> = (done..done + size).collect();
-            layer.prepare(&mut peers, round, &rows, &[Direction::Forward]).await?;
-            layer.send_outputs(&mut peers, round, &rows).await?;
+            layer.send_outputs(&mut peers, round, &rows, false).await?;
         }
         if let Some(tail) = me.tail {
             let Hidden(y) = peers.server.receive(round, &tail.batch_shape(size)[..]).await?;
@@ -115,10 +114,11 @@ pub async fn server<C: Channel>(
     Ok(())
 }
 
-/// Weights stay as they are: every product is computed in its batch, whatever the training did.
+/// Weights stay as they are: every product is computed in its batch, whatever the training did. There is nothing to coordinate.
 pub(super) fn once(terms: &Terms) -> Terms {
     Terms {
         gradient: Gradient::Shared,
+        coordinator: None,
         ..terms.clone()
     }
 }

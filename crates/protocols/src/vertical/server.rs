@@ -1,16 +1,18 @@
-//! The server's script: the hidden layers, where to begin, when an epoch is settled.
+//! The server's script: the hidden layers; without a coordinator also where to begin and when an epoch is settled.
 
 use std::collections::BTreeMap;
 
 use cloven_nn::{InputGradient as Wish, Network};
-use cloven_wire::{Channel, Link, Traffic};
+use cloven_wire::{Channel, Link, Party, Traffic};
 use zeroize::Zeroizing;
 
 use super::{
-    Terms, layer,
-    msg::{Hidden, HiddenGradient, Seed, Work},
+    Terms, arithmetic,
+    coordinator::{announce, hear, hear_settled, of_holders, report, tell_settled},
+    layer,
+    msg::{Hidden, HiddenGradient, Positions, Seed, Work},
 };
-use crate::{AllSettled, Begin, Event, Keep, Observe, Position, ProtocolError, Service, Settled, Start, checkpoint::part};
+use crate::{AllSettled, Event, Keep, Observe, Position, ProtocolError, Service, Settled, checkpoint::part};
 
 const HIDDEN: &str = "hidden";
 
@@ -34,20 +36,26 @@ pub async fn server<C: Channel>(
     observe: &mut Observe<'_>,
 ) -> Result<Network, ProtocolError> {
     let keep = service.keeps.first().copied();
-    let mut script = Script { me, terms, keep };
+    let sessions = BTreeMap::new();
+    let mut script = Script {
+        me,
+        terms,
+        keep,
+        sessions,
+    };
     let end = terms.schedule.end();
     if service.alone {
         script.restore(end)?;
         return Ok(script.me.hidden);
     }
-    let (rows, from) = script.agree(&service, links).await?;
-    if from == end {
+    let work = script.agree(&service, links).await?;
+    if work.from == end {
         script.restore(end)?;
         return Ok(script.me.hidden);
     }
-    script.meet(links).await?;
-    script.restore(from)?;
-    script.train(&service, links, rows, from, observe).await?;
+    script.sessions = script.meet(links).await?;
+    script.restore(work.from)?;
+    script.train(&service, links, work, observe).await?;
     Ok(script.me.hidden)
 }
 
@@ -55,119 +63,63 @@ struct Script<'a> {
     me: Server<'a>,
     terms: &'a Terms,
     keep: Option<&'a dyn Keep>,
+    /// The seed of each holder.
+    sessions: BTreeMap<Party, Zeroizing<[u8; 32]>>,
 }
 
 fn traffic<C: Channel>(links: &[Link<C>]) -> Traffic {
     links.iter().map(Link::traffic).sum()
 }
 
-/// The newest position that all have. At the end of an epoch everybody has its beginning, so there is always one.
-fn common(all: &[Vec<Position>]) -> Position {
-    let Some((first, others)) = all.split_first() else {
-        return Position::START;
-    };
-    let everywhere = |position: &&Position| others.iter().all(|positions| positions.contains(position));
-    first.iter().filter(everywhere).max().copied().unwrap_or(Position::START)
-}
-
 impl Script<'_> {
-    /// Hears how many rows the holders have and where each could go on; tells all where to begin.
-    async fn agree<C: Channel>(
-        &self,
-        service: &Service<'_>,
-        links: &mut [Link<C>],
-    ) -> Result<([usize; 2], Position), ProtocolError> {
-        let holders = self.terms.holders().count();
-        let mut starts: Vec<Start> = Vec::with_capacity(holders);
-        for link in links
-            .iter_mut()
-            .filter(|link| Some(link.peer()) != self.terms.dealer.as_ref())
-        {
-            let start: Start = link.receive(0, &()).await?;
-            if let Some(first) = starts.first()
-                && [first.train_rows, first.test_rows] != [start.train_rows, start.test_rows]
-            {
-                return Err(ProtocolError::Alignment(format!(
-                    "{} has {} training and {} test rows, others have {} and {}",
-                    link.peer(),
-                    start.train_rows,
-                    start.test_rows,
-                    first.train_rows,
-                    first.test_rows
-                )));
-            }
-            starts.push(start);
-        }
+    /// Where to begin, with how many rows.
+    async fn agree<C: Channel>(&self, service: &Service<'_>, links: &mut [Link<C>]) -> Result<Work, ProtocolError> {
         let own = self.keep.map(|keep| keep.positions()).unwrap_or_default();
-        let positions: Vec<_> = std::iter::once(own)
-            .chain(starts.iter().map(|start| start.positions.clone()))
-            .collect();
-        let from = common(&positions);
-        if from == self.terms.schedule.end() {
-            service.keeps.iter().try_for_each(|keep| keep.complete())?;
+        let complete = || Ok(service.keeps.iter().try_for_each(|keep| keep.complete())?);
+        if let Some(coordinator) = &self.terms.coordinator {
+            return report(self.terms, coordinator, own, links, complete).await;
         }
-        let Some(Start {
-            train_rows, test_rows, ..
-        }) = starts.into_iter().next()
-        else {
-            return Err(ProtocolError::Alignment("nobody has rows".into()));
-        };
-        for link in links {
-            match Some(link.peer()) == self.terms.dealer.as_ref() {
-                true => {
-                    link.send(
-                        0,
-                        &Work {
-                            train_rows,
-                            test_rows,
-                            from,
-                        },
-                    )
-                    .await?
-                }
-                false => {
-                    link.send(
-                        0,
-                        &Begin {
-                            clients: 1,
-                            train_rows,
-                            from,
-                        },
-                    )
-                    .await?
-                }
-            }
+        let work = hear(self.terms, own, links).await?;
+        if work.from == self.terms.schedule.end() {
+            complete()?;
         }
-        Ok(([train_rows as usize, test_rows as usize], from))
+        announce(self.terms, work, links).await?;
+        Ok(work)
     }
 
     /// Gives each holder a seed that depends on the secrets of all of them and on the own one.
-    async fn meet<C: Channel>(&self, links: &mut [Link<C>]) -> Result<(), ProtocolError> {
+    async fn meet<C: Channel>(&self, links: &mut [Link<C>]) -> Result<BTreeMap<Party, Zeroizing<[u8; 32]>>, ProtocolError> {
         let mut hasher = blake3::Hasher::new_keyed(self.me.secret);
-        hasher.update(b"cloven v1 vertical: session");
-        let dealer = self.terms.dealer.as_ref();
-        for link in links.iter_mut().filter(|link| Some(link.peer()) != dealer) {
+        hasher
+            .update(b"cloven v1 vertical: session")
+            .update(&self.terms.job)
+            .update(&arithmetic());
+        for link in of_holders(self.terms, links) {
             let Seed(part) = link.receive(0, &()).await?;
             hasher.update(&*part);
         }
-        let session = Zeroizing::new(*hasher.finalize().as_bytes());
-        for link in links.iter_mut().filter(|link| Some(link.peer()) != dealer) {
+        let (session, mut sessions) = (Zeroizing::new(*hasher.finalize().as_bytes()), BTreeMap::new());
+        for link in of_holders(self.terms, links) {
             let of_holder = Zeroizing::new([&session[..], link.peer().as_str().as_bytes()].concat());
-            let seed = blake3::derive_key("cloven v1 vertical: a holder's seed of a session", &of_holder);
-            link.send(0, &Seed(Zeroizing::new(seed))).await?;
+            let seed = Zeroizing::new(blake3::derive_key(
+                "cloven v1 vertical: a holder's seed of a session",
+                &of_holder,
+            ));
+            link.send(0, &Seed(seed.clone())).await?;
+            sessions.insert(link.peer().clone(), seed);
         }
-        Ok(())
+        Ok(sessions)
     }
 
     async fn train<C: Channel>(
         &mut self,
         service: &Service<'_>,
         links: &mut [Link<C>],
-        [train_rows, test_rows]: [usize; 2],
-        from: Position,
+        work: Work,
         observe: &mut Observe<'_>,
     ) -> Result<(), ProtocolError> {
-        let schedule = self.terms.schedule;
+        let (schedule, from) = (self.terms.schedule, work.from);
+        let [train_rows, test_rows] = [work.train_rows, work.test_rows].map(|rows| rows as usize);
         let batches = schedule.batches(train_rows);
         observe(Event::Started {
             epochs: schedule.epochs,
@@ -183,6 +135,11 @@ impl Script<'_> {
             for (rows, batch) in schedule.training_sizes(train_rows).zip(1..).skip(done) {
                 round += 1;
                 self.batch(links, round, rows).await?;
+                if let Some(coordinator) = &self.terms.coordinator {
+                    let batch = batch as u32;
+                    let reached = Positions(vec![Position { epoch, batch }]);
+                    self.terms.link_to(coordinator, links)?.send(round, &reached).await?;
+                }
                 observe(Event::Batch {
                     epoch,
                     batch,
@@ -240,7 +197,7 @@ impl Script<'_> {
             .backward(&dy, Wish::Wanted)?
             .unwrap_or(dy)
             .mapv(|value| (f64::from(value) * rate) as f32);
-        layer::send_gradient(self.terms, self.me.secret, links, round, delta).await?;
+        layer::send_gradient(self.terms, &self.sessions, links, round, delta).await?;
         Ok(self.me.hidden.update()?)
     }
 
@@ -255,17 +212,25 @@ impl Script<'_> {
         if let Some(keep) = self.keep {
             keep.save(Position::of_epoch(epoch), self.snapshot()?)?;
         }
-        let dealer = self.terms.dealer.as_ref();
-        for link in links.iter_mut().filter(|link| Some(link.peer()) != dealer) {
-            let Settled { .. } = link.receive(round, &epoch).await?;
+        match &self.terms.coordinator {
+            Some(coordinator) => {
+                let AllSettled { .. } = self.terms.link_to(coordinator, links)?.receive(round, &epoch).await?;
+            }
+            None => hear_settled(self.terms, epoch, round, links).await?,
         }
         service.keeps.iter().try_for_each(|keep| keep.flush())?;
         if Position::of_epoch(epoch) == self.terms.schedule.end() {
-            // Before anybody hears of it: a holder that has heard may be gone for good.
+            // Before any holder hears of it: one that has heard may be gone for good.
             service.keeps.iter().try_for_each(|keep| keep.complete())?;
         }
-        for link in links.iter_mut().filter(|link| Some(link.peer()) != dealer) {
-            link.send(round, &AllSettled { epoch }).await?;
+        match &self.terms.coordinator {
+            Some(coordinator) => {
+                self.terms
+                    .link_to(coordinator, links)?
+                    .send(round, &Settled { epoch })
+                    .await?
+            }
+            None => tell_settled(self.terms, epoch, round, links).await?,
         }
         Ok(service.keeps.iter().try_for_each(|keep| keep.settled(epoch))?)
     }

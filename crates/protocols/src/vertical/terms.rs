@@ -70,6 +70,8 @@ pub struct Terms {
     pub label_holder: Party,
     /// Who has the hidden layers.
     pub server: Party,
+    /// Who decides where to begin and when an epoch is settled; without, the server does.
+    pub coordinator: Option<Party>,
     /// Who makes triples; without, the holders do.
     pub dealer: Option<Party>,
     /// Outputs of the first layer.
@@ -100,6 +102,11 @@ impl Terms {
     pub fn holders(&self) -> impl Iterator<Item = &Party> {
         let all: BTreeSet<&Party> = self.columns.keys().chain([&self.label_holder]).collect();
         all.into_iter()
+    }
+
+    /// Who decides where to begin and when an epoch is settled.
+    pub(super) fn scheduler(&self) -> &Party {
+        self.coordinator.as_ref().unwrap_or(&self.server)
     }
 
     /// The place of a party among the holders of columns.
@@ -209,10 +216,17 @@ impl Terms {
             self.label_holder.as_str(),
             "the hidden layers' output of every row",
         ));
+        if let Some(coordinator) = &self.coordinator {
+            leaks.push(Leak::new(
+                coordinator.as_str(),
+                "the number of common rows, how far everybody is, and when",
+            ));
+        }
         if let Some(dealer) = &self.dealer {
             leaks.push(Leak::new(
                 dealer.as_str(),
-                "the numbers of rows and columns; together with any holder that shows it what it sees, the others' columns",
+                "the numbers of rows and columns; together with any holder that shows it what it sees, the others' columns; with all holders but one, also the \
+                 gradient of every training row at the first layer's output, which in effect tells its label",
             ));
         }
         leaks

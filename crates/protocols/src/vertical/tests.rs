@@ -24,6 +24,7 @@ pub(super) fn terms(columns: &[(&str, usize)], label_holder: &str, dealer: bool)
         columns: columns.iter().map(|(name, count)| (party(name), *count)).collect(),
         label_holder: party(label_holder),
         server: party("server"),
+        coordinator: None,
         dealer: dealer.then(|| party("dealer")),
         width: WIDTH,
         first_layer: FirstLayer::Shares,
@@ -102,6 +103,7 @@ pub(super) fn parties(terms: &Terms) -> Vec<Party> {
         .cloned()
         .chain([terms.server.clone()])
         .chain(terms.dealer.clone())
+        .chain(terms.coordinator.clone())
         .collect();
     all.sort();
     all
@@ -129,6 +131,16 @@ pub(super) async fn train(
 ) -> Result<Outcome, ProtocolError> {
     let server_links = links.remove(&terms.server).unwrap();
     let dealer_links = terms.dealer.as_ref().map(|dealer| links.remove(dealer).unwrap());
+    let coordinator_links = terms
+        .coordinator
+        .as_ref()
+        .map(|coordinator| links.remove(coordinator).unwrap());
+    let coordinator = async {
+        match coordinator_links {
+            Some(mut links) => super::coordinator(terms, &mut links, &mut ignore).await,
+            None => Ok(()),
+        }
+    };
     let holders = links.into_iter().map(async |(holder, mut links)| {
         let kept = kept.get(&holder).copied();
         run_holder(terms, [train, test], &holder, kept, &mut links).await
@@ -143,8 +155,8 @@ pub(super) async fn train(
             None => Ok(()),
         }
     };
-    let (holders, hidden, dealt) = tokio::join!(join_all(holders), server, dealer);
-    let (hidden, ()) = (hidden?, dealt?);
+    let (holders, hidden, dealt, coordinated) = tokio::join!(join_all(holders), server, dealer, coordinator);
+    let (hidden, (), ()) = (hidden?, dealt?, coordinated?);
     let (mut tail, mut shares, mut evaluations) = (None, Vec::new(), 0);
     for holder in holders {
         let (trained, found) = holder?;
@@ -350,14 +362,25 @@ fn jobs() -> Vec<Terms> {
         activation_circuit: ActivationCircuit::LowDepth,
         ..terms(&two, "shop", true)
     });
+    for terms in [terms(&three, "agency", true), terms(&two, "shop", false)] {
+        jobs.push(Terms {
+            coordinator: Some(party("coordinator")),
+            ..terms
+        });
+    }
     jobs
 }
 
 /// With a party that has lost its secret and begins anew, the others' masks and noise are others too, though their own secrets are as they were: a holder, a label
-/// holder without columns, the server.
+/// holder without columns, the server. So they are with another label.
 #[tokio::test]
 async fn no_mask_serves_twice_when_another_party_begins_anew() {
     let (train_rows, test_rows) = (pooled(8, 7), pooled(3, 7));
+    let mut other_label = train_rows.clone();
+    let BatchTargets::Values(labels) = &mut other_label.targets else {
+        panic!("values")
+    };
+    labels[[5, 0]] = 1.0 - labels[[5, 0]];
     let two = [("bank", 4), ("shop", 3)];
     let he = Terms {
         first_layer: FirstLayer::HomomorphicEncryption,
@@ -377,16 +400,24 @@ async fn no_mask_serves_twice_when_another_party_begins_anew() {
         (terms(&two, "shop", true), "server"),
         (he, "server"),
         (private, "server"),
+        (terms(&two, "shop", true), "a label"),
+        (terms(&two, "doctor", false), "a label"),
     ] {
         let mut runs = Vec::new();
         for secret in [50, 50, 51] {
             let secret_of = |party: &Party| if party.as_str() == forgetful { secret } else { 40 };
+            let train_rows = if secret == 51 && forgetful == "a label" {
+                &other_label
+            } else {
+                &train_rows
+            };
             let mut links = mesh(&parties(&terms));
             let each = links.iter_mut().map(async |(party, links)| {
-                let rows = [&train_rows, &test_rows];
+                let rows = [train_rows, &test_rows];
                 match party.as_str() {
                     "server" => run_server_with(&terms, None, links, secret_of(party)).await.map(drop),
                     "dealer" => super::dealer(&[31; 32], &terms, links, &mut ignore).await,
+                    "coordinator" => super::coordinator(&terms, links, &mut ignore).await,
                     _ => run_holder_with(&terms, rows, party, None, links, secret_of(party))
                         .await
                         .map(drop),
@@ -529,6 +560,8 @@ async fn alone_and_keep(
         run_server(terms, None, &mut links).await.map(drop)
     } else if Some(party) == terms.dealer.as_ref() {
         super::dealer(&[31; 32], terms, &mut links, &mut ignore).await
+    } else if Some(party) == terms.coordinator.as_ref() {
+        super::coordinator(terms, &mut links, &mut ignore).await
     } else {
         run_holder(terms, rows, party, None, &mut links).await.map(drop)
     };
@@ -543,7 +576,11 @@ async fn predictions_are_the_outputs_of_the_trained_network() {
         let outcome = train(&terms, [&train_rows, &test_rows], mesh(&parties(&terms)), &Kept::new())
             .await
             .unwrap();
-        let mut links = mesh(&parties(&terms));
+        // Who has nothing to do with predictions.
+        let present = parties(&terms)
+            .into_iter()
+            .filter(|party| Some(party) != terms.coordinator.as_ref());
+        let mut links = mesh(&present.collect::<Vec<_>>());
         let mut server_links = links.remove(&terms.server).unwrap();
         let dealer_links = terms.dealer.as_ref().map(|dealer| links.remove(dealer).unwrap());
         let columns_of = |holder: &Party| {

@@ -10,7 +10,8 @@ use crate::{Channel, Deadlines, DecodeError, Link, Message, Party, Reader, WireE
 /// The version of the frame format and of every message; parties of different versions refuse each other.
 ///
 /// 2: keep-alives; the hello names the sender's message deadline. 4: shares for an enclave's workers are words. 6: `vertical` makes triples for a whole batch at once.
-pub const WIRE_VERSION: u16 = 6;
+/// 7: its holders have their shares of a gradient before there is one; outputs go as upper halves of words.
+pub const WIRE_VERSION: u16 = 7;
 
 /// What a party says of itself.
 #[derive(Clone)]

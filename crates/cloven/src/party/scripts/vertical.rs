@@ -40,6 +40,10 @@ impl Prepared {
                 let done = vertical::dealer(&kept.secret, &terms, links, observe).await;
                 Ok(done.map(|()| Trained::default()))
             }
+            (None, Role::Coordinator) => {
+                let done = vertical::coordinator(&terms, links, observe).await;
+                Ok(done.map(|()| Trained::default()))
+            }
             (None, _) => self.vertical_server(&terms, kept, links, observe).await,
         }
     }

@@ -5,9 +5,14 @@ mod server;
 mod shared;
 mod unprotected;
 
+use cloven_mpc::{
+    MpcError,
+    shares::{Matrix, expand},
+};
 use cloven_wire::Channel;
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
 
 pub(super) use self::{
     activation::{relu, transfer_width},
@@ -15,7 +20,7 @@ pub(super) use self::{
     shared::STRIP,
 };
 use self::{shared::Shared, unprotected::Unprotected};
-use super::{Columns, FirstLayer, Terms, peers::Peers, products::Direction};
+use super::{Columns, FirstLayer, Terms, peers::Peers};
 use crate::{Position, ProtocolError};
 
 /// A holder's part.
@@ -47,29 +52,16 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// Before step 1: what the products of a batch's steps in these directions need that depends on no weights and no gradients.
-    pub(super) async fn prepare<C: Channel>(
-        &mut self,
-        peers: &mut Peers<'_, C>,
-        round: u64,
-        rows: &[usize],
-        directions: &[Direction],
-    ) -> Result<(), ProtocolError> {
-        match self {
-            Self::Shared(layer) => layer.prepare(peers, round, rows, directions).await,
-            Self::Plain(_) => Ok(()),
-        }
-    }
-
-    /// Steps 1 and 2, for these rows: training rows first, then test rows.
+    /// Steps 1 and 2, for these rows: training rows first, then test rows. With `training` also step 0: a gradient follows.
     pub(super) async fn send_outputs<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
         round: u64,
         rows: &[usize],
+        training: bool,
     ) -> Result<(), ProtocolError> {
         match self {
-            Self::Shared(layer) => layer.send_outputs(peers, round, rows).await,
+            Self::Shared(layer) => layer.send_outputs(peers, round, rows, training).await,
             Self::Plain(layer) => layer.send_outputs(peers, round, rows).await,
         }
     }
@@ -109,6 +101,14 @@ impl<'a> Layer<'a> {
             Self::Plain(layer) => layer.restore(bytes),
         }
     }
+}
+
+/// A holder's share of the gradient of a batch, `[rows, width]`, which it has before there is a gradient: the server, which gave it the seed, takes those of all from
+/// the gradient and tells everybody what is left.
+fn gradient_share(session: &[u8; 32], round: u64, rows: usize, width: usize) -> Result<Matrix, MpcError> {
+    let context = Zeroizing::new([&session[..], &round.to_le_bytes()].concat());
+    let seed = Zeroizing::new(blake3::derive_key("cloven v1 vertical: share of a gradient", &context));
+    expand(rows, width, &*seed)
 }
 
 /// Normal numbers of deviation 1: Box and Muller.

@@ -1,18 +1,20 @@
 //! The server's side of the first layer: h1 from what the holders send, and the gradient at it back to them.
 
-use cloven_mpc::shares::{FixedPoint, Matrix, reconstruct, share};
+use std::collections::BTreeMap;
+
+use cloven_mpc::shares::{FixedPoint, reconstruct};
 use cloven_nn::ModelError;
-use cloven_wire::{Channel, Link};
+use cloven_wire::{Channel, Link, Party};
 use futures_util::future::try_join_all;
 use ndarray::{ArrayD, IxDyn};
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use zeroize::Zeroizing;
 
-use super::activation::relu;
+use super::{activation::relu, gradient_share};
 use crate::{
     ProtocolError,
     vertical::{
         FirstLayer, Gradient, Terms,
-        msg::{ActivationShare, GradientSeed, GradientShare, OpenGradient, OutputShare, PlainGradient, PlainOutput},
+        msg::{ActivationShare, MaskedGradient, OpenGradient, OutputShare, PlainGradient, PlainOutput},
         scales,
     },
 };
@@ -44,8 +46,8 @@ pub(in crate::vertical) async fn outputs<C: Channel>(
         numbers(&shape, &words)?
     } else {
         let shares = holders.map(async |link| {
-            let OutputShare(share) = link.receive(round, &(8 * rows * terms.width)).await?;
-            Ok::<_, ProtocolError>(Matrix::decode(rows, terms.width, &share)?)
+            let share: OutputShare = link.receive(round, &OutputShare::len(rows, terms.width)).await?;
+            Ok::<_, ProtocolError>(share.words(rows, terms.width)?)
         });
         let sum = reconstruct(&try_join_all(shares).await?)?;
         numbers(&shape, sum.words())?
@@ -65,15 +67,15 @@ fn numbers(shape: &[usize], words: &[u64]) -> Result<ArrayD<f32>, ProtocolError>
     Ok(ArrayD::from_shape_vec(IxDyn(shape), numbers).expect("one number for each word"))
 }
 
-/// Step 5: the gradient at h1 times the learning rate, as it is or in shares.
+/// Step 5: the gradient at h1 times the learning rate, as it is, or less the shares of it that holders have by their seeds.
 pub(in crate::vertical) async fn send_gradient<C: Channel>(
     terms: &Terms,
-    secret: &[u8; 32],
+    sessions: &BTreeMap<Party, Zeroizing<[u8; 32]>>,
     links: &mut [Link<C>],
     round: u64,
     delta: ArrayD<f32>,
 ) -> Result<(), ProtocolError> {
-    let mut holders: Vec<_> = links.iter_mut().filter(|link| terms.place(link.peer()).is_some()).collect();
+    let holders: Vec<_> = links.iter_mut().filter(|link| terms.place(link.peer()).is_some()).collect();
     if terms.first_layer == FirstLayer::Plain {
         let delta = PlainGradient(delta);
         for link in holders {
@@ -82,22 +84,19 @@ pub(in crate::vertical) async fn send_gradient<C: Channel>(
         return Ok(());
     }
     let values: Vec<f32> = delta.iter().copied().collect();
-    let delta = FixedPoint::new(scales::GRADIENT)?.encode(values.len() / terms.width, terms.width, &values)?;
+    let mut delta = FixedPoint::new(scales::GRADIENT)?.encode(values.len() / terms.width, terms.width, &values)?;
     if terms.gradient == Gradient::Open {
         for link in holders {
             link.send(round, &OpenGradient(delta.encode())).await?;
         }
         return Ok(());
     }
-    // Other gradients, such as those of a training that begins anew, have other shares.
-    let context = [&secret[..], &round.to_le_bytes(), &delta.encode()].concat();
-    let mut rng = ChaCha20Rng::from_seed(blake3::derive_key("cloven v1 vertical: shares of a gradient", &context));
-    let (own, seeds) = share(&delta, holders.len() - 1, &mut rng)?;
-    if let Some(last) = holders.pop() {
-        last.send(round, &GradientShare(own.encode())).await?;
+    for (_, session) in sessions.iter().filter(|(holder, _)| terms.place(holder).is_some()) {
+        delta.sub_assign(&gradient_share(session, round, delta.rows(), terms.width)?)?;
     }
-    for (link, seed) in holders.into_iter().zip(seeds) {
-        link.send(round, &GradientSeed(seed)).await?;
+    let masked = MaskedGradient(delta.encode());
+    for link in holders {
+        link.send(round, &masked).await?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use cloven_mpc::{
     PartySecret, Session,
     circuit::Party as Number,
-    shares::{FixedPoint, Matrix, PairwiseSetup, ZeroShares, expand},
+    shares::{FixedPoint, Matrix, PairwiseSetup, ZeroShares},
 };
 use cloven_wire::Channel;
 use ndarray::{Array2, s};
@@ -11,13 +11,12 @@ use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
-use super::{activation::Activation, noise_of, normal};
+use super::{activation::Activation, gradient_share, noise_of, normal};
 use crate::{
     CheckpointError, Position, ProtocolError,
-    error::refused,
     vertical::{
         Columns, Gradient, Terms,
-        msg::{GradientSeed, GradientShare, OpenGradient, OutputShare, Seed},
+        msg::{MaskedGradient, OpenGradient, OutputShare, Seed},
         peers::Peers,
         products::{Direction, Products, Step},
         scales,
@@ -46,6 +45,8 @@ pub(in crate::vertical) struct Shared<'a> {
 
 /// What holders compute with together.
 struct Joint {
+    /// The server's seed for this holder.
+    session: Zeroizing<[u8; 32]>,
     /// Of this holder's secret, all fellows' halves of seeds, and the server's seed, in which all parties have a part: when one of them begins anew, weights are
     /// others, and no noise or mask serves for both.
     secret: Zeroizing<[u8; 32]>,
@@ -63,17 +64,10 @@ impl<'a> Shared<'a> {
     /// [`ProtocolError::Alignment`] for another number of columns than the job says; [`ProtocolError::Computation`] for a number that is too large.
     pub(super) fn new(place: usize, terms: &'a Terms, columns: &Columns, secret: &[u8; 32]) -> Result<Self, ProtocolError> {
         let x = encode(place, terms, columns)?;
-        // Other rows are another session: no mask is used for two of them.
-        let mut hasher = blake3::Hasher::new_keyed(secret);
-        hasher.update(b"cloven v1 vertical: training on these columns");
-        x.words().iter().for_each(|word| {
-            hasher.update(&word.to_le_bytes());
-        });
-        let own = Zeroizing::new(*hasher.finalize().as_bytes());
-        let session = Session::new(&PartySecret::new(*own), &[b"vertical".as_slice(), &terms.job].concat());
+        let session = Session::new(&PartySecret::new(*secret), &[b"vertical".as_slice(), &terms.job].concat());
         let (shares, bias) = match &terms.public_weights {
             Some(weights) => public_shares(place, terms, weights)?,
-            None => secret_shares(terms, &own)?,
+            None => secret_shares(terms, secret)?,
         };
         Ok(Self {
             place,
@@ -82,7 +76,7 @@ impl<'a> Shared<'a> {
             shares,
             bias,
             session,
-            secret: own,
+            secret: Zeroizing::new(*secret),
             train_rows: columns.train.nrows(),
             joint: None,
         })
@@ -121,6 +115,7 @@ impl<'a> Shared<'a> {
         let mut hasher = blake3::Hasher::new_derive_key("cloven v1 vertical: fingerprint of a session");
         hasher.update(&secret[..]).update(&products.dealer_half());
         self.joint = Some(Joint {
+            session: Zeroizing::new(*session),
             fingerprint: *hasher.finalize().as_bytes(),
             secret,
             zeros,
@@ -145,43 +140,25 @@ impl<'a> Shared<'a> {
                 round: strip as u64,
             };
             let x = self.x.select(rows)?;
-            let joint = self.joint.as_mut().ok_or_else(not_begun)?;
-            joint.products.prepare(peers, &[step], &x).await?;
-            words.extend_from_slice(self.cross_outputs(peers, step, rows, &x).await?.words());
+            words.extend_from_slice(self.cross_outputs(peers, step, rows, &x, None).await?.words());
         }
         let constant = Matrix::new(rows.len(), self.terms.width, words)?;
         self.joint.as_mut().ok_or_else(not_begun)?.constant = Some(constant);
         Ok(())
     }
 
-    /// Before step 1.
-    pub(super) async fn prepare<C: Channel>(
-        &mut self,
-        peers: &mut Peers<'_, C>,
-        round: u64,
-        rows: &[usize],
-        directions: &[Direction],
-    ) -> Result<(), ProtocolError> {
-        if !self.terms.multiplies_each_batch() {
-            return Ok(());
-        }
-        let steps: Vec<Step> = directions.iter().map(|&direction| Step::of_batch(direction, round)).collect();
-        let x = self.x.select(rows)?;
-        let joint = self.joint.as_mut().ok_or_else(not_begun)?;
-        joint.products.prepare(peers, &steps, &x).await
-    }
-
-    /// Steps 1 and 2.
+    /// Steps 0, 1 and 2.
     pub(super) async fn send_outputs<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
         round: u64,
         rows: &[usize],
+        training: bool,
     ) -> Result<(), ProtocolError> {
-        let share = self.outputs(peers, round, rows).await?;
+        let share = self.outputs(peers, round, rows, training).await?;
         match &mut self.joint.as_mut().ok_or_else(not_begun)?.activation {
             Some(activation) => activation.reveal(peers, round, share.words()).await,
-            None => Ok(peers.server.send(round, &OutputShare(share.encode())).await?),
+            None => Ok(peers.server.send(round, &OutputShare::of(&share)).await?),
         }
     }
 
@@ -191,6 +168,7 @@ impl<'a> Shared<'a> {
         peers: &mut Peers<'_, C>,
         round: u64,
         rows: &[usize],
+        training: bool,
     ) -> Result<Matrix, ProtocolError> {
         let x = self.x.select(rows)?;
         let mut share = x.times(&self.shares[self.place])?;
@@ -198,8 +176,10 @@ impl<'a> Shared<'a> {
         let crossed = match constant {
             Some(constant) => constant.select(rows)?,
             None => {
+                let joint = self.joint.as_ref().ok_or_else(not_begun)?;
+                let share = training.then(|| gradient_share(&joint.session, round, rows.len(), self.terms.width));
                 let step = Step::of_batch(Direction::Forward, round);
-                self.cross_outputs(peers, step, rows, &x).await?
+                self.cross_outputs(peers, step, rows, &x, share.transpose()?.as_ref()).await?
             }
         };
         share.add_assign(&crossed)?;
@@ -214,17 +194,18 @@ impl<'a> Shared<'a> {
         Ok(share)
     }
 
-    /// This holder's shares of what all holders' columns and the others' weight shares of them give.
+    /// This holder's shares of what all holders' columns and the others' weight shares of them give. `gradient` is its share of the one to come, if one does.
     async fn cross_outputs<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
         step: Step,
         rows: &[usize],
         x: &Matrix,
+        gradient: Option<&Matrix>,
     ) -> Result<Matrix, ProtocolError> {
         let joint = self.joint.as_mut().ok_or_else(not_begun)?;
         let operands: Vec<&Matrix> = peers.fellows.iter().map(|fellow| &self.shares[fellow.place]).collect();
-        let crossed = joint.products.cross(peers, step, rows, x, operands).await?;
+        let crossed = joint.products.forward(peers, step, rows, x, operands, gradient).await?;
         let mut sum = Matrix::zeros(rows.len(), self.terms.width)?;
         for part in crossed.own.iter().chain(&crossed.theirs) {
             sum.add_assign(part)?;
@@ -241,35 +222,31 @@ impl<'a> Shared<'a> {
     ) -> Result<(), ProtocolError> {
         let width = self.terms.width;
         let bytes = 8 * rows.len() * width;
-        let last = self.terms.columns.len() - 1;
-        let delta = match self.terms.gradient {
+        // What all have alike, and the own share.
+        let (common, share) = match self.terms.gradient {
             Gradient::Open => {
                 let OpenGradient(delta) = peers.server.receive(round, &bytes).await?;
-                Matrix::decode(rows.len(), width, &delta)?
-            }
-            Gradient::Shared if self.place == last => {
-                let GradientShare(share) = peers.server.receive(round, &bytes).await?;
-                Matrix::decode(rows.len(), width, &share)?
+                (Matrix::decode(rows.len(), width, &delta)?, None)
             }
             Gradient::Shared => {
-                let GradientSeed(seed) = peers.server.receive(round, &()).await?;
-                expand(rows.len(), width, &*seed).map_err(|cause| refused(&self.terms.server, round, "gradient", &cause))?
+                let MaskedGradient(masked) = peers.server.receive(round, &bytes).await?;
+                let joint = self.joint.as_ref().ok_or_else(not_begun)?;
+                let share = gradient_share(&joint.session, round, rows.len(), width)?;
+                (Matrix::decode(rows.len(), width, &masked)?, Some(share))
             }
         };
+        let mut delta = common.clone();
+        share.iter().try_for_each(|share| delta.add_assign(share))?;
         let x = self.x.select(rows)?;
         self.shares[self.place].sub_assign(&x.transposed_times(&delta)?)?;
-        // All have the same open gradient, which counts once.
-        if self.changes_bias() {
-            for row in delta.words().chunks_exact(width) {
-                let pairs = self.bias.words_mut().iter_mut().zip(row);
-                pairs.for_each(|(bias, delta)| *bias = bias.wrapping_sub(delta << scales::COLUMNS));
-            }
+        // What all have alike counts once.
+        let of_bias = if self.place == 0 { Some(&delta) } else { share.as_ref() };
+        for row in of_bias.iter().flat_map(|delta| delta.words().chunks_exact(width)) {
+            let pairs = self.bias.words_mut().iter_mut().zip(row);
+            pairs.for_each(|(bias, delta)| *bias = bias.wrapping_sub(delta << scales::COLUMNS));
         }
         if self.terms.multiplies_each_batch() {
-            let step = Step::of_batch(Direction::Backward, round);
-            let joint = self.joint.as_mut().ok_or_else(not_begun)?;
-            let operands = vec![&delta; peers.fellows.len()];
-            let crossed = joint.products.cross(peers, step, rows, &x, operands).await?;
+            let crossed = self.joint.as_mut().ok_or_else(not_begun)?.products.backward(round)?;
             for part in &crossed.own {
                 self.shares[self.place].sub_assign(part)?;
             }

@@ -83,15 +83,17 @@ impl Encrypted {
         })
     }
 
-    /// The products of several steps of one round with all fellows, in one exchange of operands and one of results. `x` are the own columns' rows.
+    /// The products of a step, and perhaps of another one of the same round, with all fellows, in one exchange of operands and one of results. `x` are the own columns'
+    /// rows.
     pub(super) async fn cross<C: Channel>(
         &self,
         peers: &mut Peers<'_, C>,
-        round: u64,
         x: &Matrix,
-        crossings: &[Crossing<'_>],
-    ) -> Result<Vec<Crossed>, ProtocolError> {
-        let rows = x.rows();
+        first: Crossing<'_>,
+        second: Option<Crossing<'_>>,
+    ) -> Result<(Crossed, Option<Crossed>), ProtocolError> {
+        let (rows, round) = (x.rows(), first.step.round);
+        let crossings: &[Crossing<'_>] = &[first].into_iter().chain(second).collect::<Vec<_>>();
         let mine = self.products_of(crossings, rows, self.place)?;
         let of_fellow = |fellow: &Fellow<'_, C>| self.products_of(crossings, rows, fellow.place);
         let theirs: Vec<Vec<&ExactProduct>> = peers.fellows.iter().map(of_fellow).collect::<Result<_, _>>()?;
@@ -148,7 +150,9 @@ impl Encrypted {
             }
             read.push(shares);
         }
-        Ok(by_crossing(crossings.len(), own, read))
+        let mut crossed = by_crossing(crossings.len(), own, read);
+        let second = crossed.split_off(1).pop();
+        Ok((crossed.swap_remove(0), second))
     }
 
     /// The own columns, as the products of each step multiply them.

@@ -51,6 +51,16 @@ struct Crossing<'a> {
     operands: Vec<&'a Matrix>,
 }
 
+impl<'a> Crossing<'a> {
+    /// The holder's share of a gradient, with the columns of so many fellows.
+    fn of_share(round: u64, share: &'a Matrix, fellows: usize) -> Self {
+        Self {
+            step: Step::of_batch(Direction::Backward, round),
+            operands: vec![share; fellows],
+        }
+    }
+}
+
 /// This holder's shares, by fellow.
 pub(super) struct Crossed {
     /// Of this holder's columns times the fellow's operand.
@@ -67,8 +77,15 @@ pub(super) fn shape(direction: Direction, rows: usize, columns: usize, width: us
     }
 }
 
-/// How the products are computed.
-pub(super) enum Products {
+/// The products of a job.
+pub(super) struct Products {
+    way: Way,
+    /// Of the batch of this round, computed before it.
+    backward: Option<(u64, Crossed)>,
+}
+
+/// How they are computed.
+enum Way {
     Triples(Box<Triples>),
     Encrypted(Box<Encrypted>),
 }
@@ -83,53 +100,54 @@ impl Products {
         rows: [usize; 2],
         peers: &mut Peers<'_, C>,
     ) -> Result<Self, ProtocolError> {
-        Ok(match terms.first_layer {
+        let way = match terms.first_layer {
             FirstLayer::HomomorphicEncryption => {
                 let encrypted = Encrypted::begin(place, terms, secret, rows, peers).await?;
-                Self::Encrypted(Box::new(encrypted))
+                Way::Encrypted(Box::new(encrypted))
             }
-            _ => Self::Triples(Box::new(Triples::begin(place, terms, secret, x, rows, peers).await?)),
-        })
+            _ => Way::Triples(Box::new(Triples::begin(place, terms, secret, x, rows, peers).await?)),
+        };
+        Ok(Self { way, backward: None })
     }
 
     /// The dealer's half of the seed in common with it.
     pub(super) fn dealer_half(&self) -> [u8; 32] {
-        match self {
-            Self::Triples(triples) => triples.dealer_half(),
-            Self::Encrypted(_) => [0; 32],
+        match &self.way {
+            Way::Triples(triples) => triples.dealer_half(),
+            Way::Encrypted(_) => [0; 32],
         }
     }
 
-    /// What the products of these steps of one round need that depends on no weights and no gradients. Before they are computed. `x` are
-    /// the batch's rows of the own columns.
-    pub(super) async fn prepare<C: Channel>(
-        &mut self,
-        peers: &mut Peers<'_, C>,
-        steps: &[Step],
-        x: &Matrix,
-    ) -> Result<(), ProtocolError> {
-        match self {
-            Self::Triples(triples) => triples.prepare(peers, steps, x).await,
-            Self::Encrypted(_) => Ok(()),
-        }
-    }
-
-    /// The products of a step, which was prepared, with all fellows. `rows` are the numbers of the batch's rows, `x` is as before; `operands` are this holder's, one for each fellow in order.
-    pub(super) async fn cross<C: Channel>(
+    /// The forward products of a step with all fellows; and, with this holder's share of the gradient to come, the backward products of its batch, for later.
+    /// `rows` are the numbers of the rows and `x` these rows of the own columns; `operands` are this holder's, one for each fellow in order.
+    pub(super) async fn forward<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
         step: Step,
         rows: &[usize],
         x: &Matrix,
         operands: Vec<&Matrix>,
+        share: Option<&Matrix>,
     ) -> Result<Crossed, ProtocolError> {
-        match self {
-            Self::Triples(triples) => triples.cross(peers, step, rows, x, &operands).await,
-            Self::Encrypted(encrypted) => {
-                let crossings = [Crossing { step, operands }];
-                let mut all = encrypted.cross(peers, step.round, x, &crossings).await?;
-                Ok(all.swap_remove(0))
+        let (forward, backward) = match &mut self.way {
+            Way::Triples(triples) => triples.multiply(peers, step, rows, x, &operands, share).await?,
+            Way::Encrypted(encrypted) => {
+                let of_share = share.map(|share| Crossing::of_share(step.round, share, operands.len()));
+                let forward = Crossing { step, operands };
+                encrypted.cross(peers, x, forward, of_share).await?
             }
+        };
+        self.backward = backward.map(|crossed| (step.round, crossed));
+        Ok(forward)
+    }
+
+    /// The backward products of the batch of this round, once.
+    pub(super) fn backward(&mut self, round: u64) -> Result<Crossed, ProtocolError> {
+        match self.backward.take() {
+            Some((of, crossed)) if of == round => Ok(crossed),
+            _ => Err(ProtocolError::Alignment(format!(
+                "no product was computed for the gradient of round {round}"
+            ))),
         }
     }
 }

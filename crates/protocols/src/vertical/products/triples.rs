@@ -34,8 +34,6 @@ pub(in crate::vertical) struct Triples {
     width: usize,
     secret: TripleSecret,
     source: Source,
-    /// Made, and not yet used: each serves once.
-    ready: Vec<(Step, Halves)>,
 }
 
 /// Where c_i and c_j come from.
@@ -93,7 +91,6 @@ impl Triples {
             widths: terms.widths(),
             secret,
             source,
-            ready: Vec::new(),
         })
     }
 
@@ -104,25 +101,37 @@ impl Triples {
         }
     }
 
-    /// As [`super::Products::prepare`]: the triples of these steps.
-    pub(super) async fn prepare<C: Channel>(
+    /// As [`super::Products::forward`]. All but the forward products is preprocessing: triples, and the backward products, which depend on no gradient.
+    pub(super) async fn multiply<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
-        steps: &[Step],
+        step: Step,
+        rows: &[usize],
         x: &Matrix,
-    ) -> Result<(), ProtocolError> {
+        operands: &[&Matrix],
+        share: Option<&Matrix>,
+    ) -> Result<(Crossed, Option<Crossed>), ProtocolError> {
         let before = peers.traffic();
-        let masks: Vec<Vec<OperandMask>> = steps
-            .iter()
-            .map(|&step| self.operand_masks(peers, step, x.rows()))
-            .collect::<Result<_, _>>()?;
-        let halves = match &self.source {
-            Source::Encryption(encrypted) => self.encrypted(encrypted, peers, steps, x, masks).await?,
-            Source::Dealer(_) => self.dealt(peers, steps, x.rows(), masks).await?,
+        let masks = self.operand_masks(peers, step, rows.len())?;
+        let (halves, backward) = match &self.source {
+            Source::Encryption(encrypted) => self.encrypted(encrypted, peers, step, x, masks, share).await?,
+            Source::Dealer(_) => {
+                let forward = self.dealt(peers, step, rows.len(), masks).await?;
+                let backward = match share {
+                    Some(share) => {
+                        let step = Step::of_batch(Direction::Backward, step.round);
+                        let masks = self.operand_masks(peers, step, rows.len())?;
+                        let halves = self.dealt(peers, step, rows.len(), masks).await?;
+                        let operands = vec![share; peers.fellows.len()];
+                        Some(self.use_up(peers, step, rows, x, halves, &operands).await?)
+                    }
+                    None => None,
+                };
+                (forward, backward)
+            }
         };
-        self.ready = steps.iter().copied().zip(halves).collect();
         peers.count_prepared(before);
-        Ok(())
+        Ok((self.use_up(peers, step, rows, x, halves, operands).await?, backward))
     }
 
     /// This holder's masks of its operands of a step.
@@ -142,82 +151,68 @@ impl Triples {
         Ok(masks)
     }
 
-    /// Triples made by encryption: of all steps at once.
+    /// By encryption: triples for a forward step, and at the same time the products with the share of the gradient, which need none.
     async fn encrypted<C: Channel>(
         &self,
         encrypted: &Encrypted,
         peers: &mut Peers<'_, C>,
-        steps: &[Step],
+        step: Step,
         x: &Matrix,
-        masks: Vec<Vec<OperandMask>>,
-    ) -> Result<Vec<Halves>, ProtocolError> {
+        masks: Vec<OperandMask>,
+        share: Option<&Matrix>,
+    ) -> Result<(Halves, Option<Crossed>), ProtocolError> {
         let own = self.shape(x.rows(), self.place);
-        let crossings = steps.iter().zip(&masks).map(|(&step, masks)| Crossing {
-            step,
-            operands: masks.iter().map(OperandMask::matrix).collect(),
-        });
-        let crossings: Vec<Crossing<'_>> = crossings.collect();
-        let [Step { round, .. }, ..] = *steps else {
-            return Ok(Vec::new());
-        };
-        let crossed = encrypted.cross(peers, round, x, &crossings).await?;
-        let halves = steps.iter().zip(crossed).zip(masks);
-        let halves = halves.map(|((&step, crossed), masks)| {
-            let with_data = crossed.own.into_iter().map(|c| DataHalf::new(product(step), own, c));
-            let with_operands = masks.into_iter().zip(crossed.theirs).map(|(mask, c)| mask.with(c));
-            Ok((with_data.collect::<Result<_, _>>()?, with_operands.collect::<Result<_, _>>()?))
-        });
-        halves.collect()
+        let operands = masks.iter().map(OperandMask::matrix).collect();
+        let of_share = share.map(|share| Crossing::of_share(step.round, share, masks.len()));
+        let (Crossed { own: shares, theirs }, backward) =
+            encrypted.cross(peers, x, Crossing { step, operands }, of_share).await?;
+        let with_data = shares.into_iter().map(|c| DataHalf::new(product(step), own, c));
+        let with_operands = masks.into_iter().zip(theirs).map(|(mask, c)| mask.with(c));
+        let halves = (with_data.collect::<Result<_, _>>()?, with_operands.collect::<Result<_, _>>()?);
+        Ok((halves, backward))
     }
 
-    /// The dealer's triples: a message for each step.
+    /// The dealer's triples for a step.
     async fn dealt<C: Channel>(
         &mut self,
         peers: &mut Peers<'_, C>,
-        steps: &[Step],
+        step: Step,
         batch: usize,
-        masks: Vec<Vec<OperandMask>>,
-    ) -> Result<Vec<Halves>, ProtocolError> {
+        masks: Vec<OperandMask>,
+    ) -> Result<Halves, ProtocolError> {
         let Some(dealer) = &mut peers.dealer else {
             return Err(ProtocolError::Alignment("the dealer is not connected".into()));
         };
         let places: Vec<usize> = peers.fellows.iter().map(|fellow| fellow.place).collect();
-        let own = self.shape(batch, self.place);
-        let mut all = Vec::with_capacity(steps.len());
-        for (&step, masks) in steps.iter().zip(masks) {
-            let lens = places.iter().map(|&place| result_len(step, self.shape(batch, place)));
-            let lens: Vec<usize> = lens.collect();
-            let TripleShares(bytes) = dealer.receive(step.round, &lens.iter().sum()).await?;
-            let (mut rest, mut with_operands) = (&bytes[..], Vec::with_capacity(places.len()));
-            for (mask, len) in masks.into_iter().zip(lens) {
-                let (first, after) = rest.split_at(len);
-                with_operands.push(mask.receive(first)?);
-                rest = after;
-            }
-            let with_data = places
-                .iter()
-                .map(|&place| self.secret.data_half(id(step, self.place, place), own));
-            all.push((with_data.collect::<Result<_, _>>()?, with_operands));
+        let lens = places.iter().map(|&place| result_len(step, self.shape(batch, place)));
+        let lens: Vec<usize> = lens.collect();
+        let TripleShares(bytes) = dealer.receive(step.round, &lens.iter().sum()).await?;
+        let (mut rest, mut with_operands) = (&bytes[..], Vec::with_capacity(places.len()));
+        for (mask, len) in masks.into_iter().zip(lens) {
+            let (first, after) = rest.split_at(len);
+            with_operands.push(mask.receive(first)?);
+            rest = after;
         }
-        Ok(all)
+        let own = self.shape(batch, self.place);
+        let with_data = places
+            .iter()
+            .map(|&place| self.secret.data_half(id(step, self.place, place), own));
+        Ok((with_data.collect::<Result<_, _>>()?, with_operands))
     }
 
-    /// As [`super::Products::cross`].
-    pub(super) async fn cross<C: Channel>(
-        &mut self,
+    /// Uses up the triples of a step.
+    async fn use_up<C: Channel>(
+        &self,
         peers: &mut Peers<'_, C>,
         step: Step,
         rows: &[usize],
         x: &Matrix,
+        (halves, others): Halves,
         operands: &[&Matrix],
     ) -> Result<Crossed, ProtocolError> {
         let mask = match &self.source {
             Source::Dealer(dealt) => &dealt.mask.select(rows)?,
             Source::Encryption(_) => x,
-        };
-        let ready = self.ready.iter().position(|(made_for, _)| *made_for == step);
-        let Some((_, (halves, others))) = ready.map(|index| self.ready.swap_remove(index)) else {
-            return Err(ProtocolError::Alignment(format!("no triple was made for {step:?}")));
         };
         let (mut theirs, mut messages) = (Vec::new(), Vec::new());
         for (index, (half, operand)) in others.into_iter().zip(operands).enumerate() {

@@ -69,7 +69,7 @@ async fn every_crash_is_survived() {
     let (train_rows, test_rows) = (pooled(11, 7), pooled(4, 7));
     let rows = [&train_rows, &test_rows];
     let all = jobs();
-    // Shared and open gradient with a dealer, no protection, both kinds of encryption, the activation on shares.
+    // Shared and open gradient with a dealer, no protection, both kinds of encryption, the activation on shares, a coordinator.
     for (terms, cases) in [
         (&all[1], 16),
         (&all[2], 16),
@@ -77,6 +77,7 @@ async fn every_crash_is_survived() {
         (&all[6], 8),
         (&all[8], 4),
         (&all[10], 4),
+        (&all[15], 16),
     ] {
         let keepers: Vec<Party> = terms.holders().cloned().chain([terms.server.clone()]).collect();
         let disks = || {
@@ -127,6 +128,7 @@ async fn every_crash_is_survived() {
             .collect();
         let without = Terms {
             dealer: None,
+            coordinator: None,
             ..terms.clone()
         };
         let (outcome, passed) = until_cut(&without, rows, 0, &alone).await;

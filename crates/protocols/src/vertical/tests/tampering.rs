@@ -74,8 +74,8 @@ async fn every_tampered_message_is_refused() {
     let rows = [&train_rows, &test_rows];
     let all = jobs();
     let mut covered = BTreeSet::new();
-    // Shared and open gradient, with a label holder without columns and one of three; no protection; encryption; the activation on shares.
-    for terms in [&all[1], &all[2], &all[3], &all[6], &all[8], &all[12]] {
+    // Shared and open gradient, with a label holder without columns and one of three; no protection; encryption; the activation on shares; a coordinator.
+    for terms in [&all[1], &all[2], &all[3], &all[6], &all[8], &all[12], &all[15]] {
         let frames = honest(terms, rows).await;
         for ((sender, receiver), sent) in &frames {
             for (message, kind) in MESSAGES {
@@ -85,7 +85,7 @@ async fn every_tampered_message_is_refused() {
                 let frame = &sent[first];
                 let own = match kind {
                     Hidden::KIND | HiddenGradient::KIND | PlainOutput::KIND | PlainGradient::KIND => tampered_tensor(frame),
-                    crate::Start::KIND | crate::Begin::KIND | Work::KIND => tampered_counts(frame),
+                    crate::Start::KIND | crate::Begin::KIND | Work::KIND | Positions::KIND => tampered_counts(frame),
                     crate::Settled::KIND | crate::AllSettled::KIND => vec![all_ones(frame)],
                     // The first step of the activation is a point.
                     ReceiverKey::KIND | EncryptedOperand::KIND | ActivationStep::KIND => vec![all_ones(frame)],
