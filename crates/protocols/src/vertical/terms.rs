@@ -225,8 +225,8 @@ impl Terms {
         if let Some(dealer) = &self.dealer {
             leaks.push(Leak::new(
                 dealer.as_str(),
-                "the numbers of rows and columns; together with any holder that shows it what it sees, the others' columns; with all holders but one, also the \
-                 gradient of every training row at the first layer's output, which in effect tells its label",
+                "the numbers of rows and columns; together with any holder of columns that shows it what it sees, the others' columns, and the gradient of every \
+                 training row at the first layer's output, which in effect tells its label",
             ));
         }
         leaks
