@@ -4,10 +4,10 @@ use std::{
     fs,
     io::Write as _,
     path::PathBuf,
-    process::Command,
     thread::{self, JoinHandle},
 };
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
 use super::*;
@@ -42,7 +42,8 @@ impl FakeEntry {
         }
         let (counter, inblob) = (file("generation"), file("inblob"));
         for pipe in [&counter, &inblob] {
-            assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+            // No process is started for it: it would have ends of other tests' pipes for a moment, whose writers then do not wait for a reader.
+            mkfifoat(CWD, pipe, Mode::RUSR | Mode::WUSR).unwrap();
         }
         let kernel = thread::spawn(move || {
             fs::write(&counter, generations[0]).unwrap();
