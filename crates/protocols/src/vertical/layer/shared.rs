@@ -223,7 +223,7 @@ impl<'a> Shared<'a> {
         let width = self.terms.width;
         let bytes = 8 * rows.len() * width;
         // What all have alike, and the own share.
-        let (common, share) = match self.terms.gradient {
+        let (mut delta, share) = match self.terms.gradient {
             Gradient::Open => {
                 let OpenGradient(delta) = peers.server.receive(round, &bytes).await?;
                 (Matrix::decode(rows.len(), width, &delta)?, None)
@@ -235,7 +235,6 @@ impl<'a> Shared<'a> {
                 (Matrix::decode(rows.len(), width, &masked)?, Some(share))
             }
         };
-        let mut delta = common.clone();
         share.iter().try_for_each(|share| delta.add_assign(share))?;
         let x = self.x.select(rows)?;
         self.shares[self.place].sub_assign(&x.transposed_times(&delta)?)?;
